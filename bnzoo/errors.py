@@ -1,0 +1,18 @@
+"""One wording for a word that is not known."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown(what: str, received: object, known: Iterable[object]) -> str:
+    """The message for a word that is not among the known ones: what was meant, and all that there are.
+
+    Args:
+        what: String, what the word names, as in "placement for mlp".
+        received: The word received.
+        known: The words that there are.
+    """
+    words = [str(word) for word in known]
+    near = difflib.get_close_matches(str(received), words, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown {what}: {received!r}.{hint} Known: {', '.join(words)}"

@@ -1,0 +1,62 @@
+"""The shortcut without parameters."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bnzoo.layers.axes import channel_axis
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class ZeroPaddedShortcut(keras.layers.Layer):
+    """Every `strides`-th pixel, and zeros for the channels that are new: option A of He et al. 2015.
+
+    Args:
+        filters: Integer, the number of output channels, at least that of the input.
+        strides: Integer, the step in both directions.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of shape `(batch, height, width, channels)`, or as `keras.config.image_data_format()` says.
+
+    Returns:
+        Tensor of shape `(batch, ceil(height / strides), ceil(width / strides), filters)`.
+
+    Raises:
+        ValueError: If the input has more channels than `filters`.
+
+    Reference:
+        - [He et al., 2015: Deep residual learning](https://arxiv.org/abs/1512.03385), section 4.2
+    """
+
+    def __init__(self, filters: int, strides: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+
+    def call(self, inputs: Any) -> Any:
+        """Subsamples, then pads the channels at their end."""
+        axis = channel_axis(4) % 4
+        step = slice(None, None, self.strides)
+        index: list = [slice(None), step, step, step]
+        index[axis] = slice(None)
+        outputs = inputs[tuple(index)]
+        padding = [(0, 0)] * 4
+        padding[axis] = (0, self.filters - inputs.shape[axis])
+        return ops.pad(outputs, padding)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape of the output for a shape of the input."""
+        axis = channel_axis(4) % 4
+        if input_shape[axis] > self.filters:
+            raise ValueError(
+                "`filters` must not be below the channels of the input: this shortcut adds channels, it drops none. "
+                f"Received: filters={self.filters}, channels={input_shape[axis]}"
+            )
+        shape = [None if size is None else -(-size // self.strides) for size in input_shape]
+        return (input_shape[0], *(self.filters if i == axis else shape[i] for i in (1, 2, 3)))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
