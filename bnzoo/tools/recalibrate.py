@@ -1,5 +1,6 @@
 """The statistics of the population, instead of the moving averages that training left behind."""
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -113,15 +114,16 @@ def _statistics_step(model: keras.Model, norms: list) -> Any:
 
 
 def _batches(data: Any, batches: int | None, batch_size: int) -> Iterable:
-    if isinstance(data, np.ndarray):
-        data = (data[i : i + batch_size] for i in range(0, len(data), batch_size))
-    elif isinstance(data, keras.utils.PyDataset):
-        dataset = data
-        data = (dataset[i] for i in range(len(dataset)))
-    for i, batch in enumerate(data):
-        if i == batches:
-            return
+    for batch in itertools.islice(_all_batches(data, batch_size), batches):
         yield batch[0] if isinstance(batch, tuple) else batch
+
+
+def _all_batches(data: Any, batch_size: int) -> Iterable:
+    if isinstance(data, np.ndarray):
+        return (data[i : i + batch_size] for i in range(0, len(data), batch_size))
+    if isinstance(data, keras.utils.PyDataset):
+        return (data[i] for i in range(len(data)))
+    return data
 
 
 def _seed_states(layer: keras.Layer) -> list:
