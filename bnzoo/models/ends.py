@@ -1,5 +1,6 @@
 """What every family has at its two ends: the input, the classifier, the finished `keras.Model`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | N
         raise ValueError(f"`input_shape` must be {' or '.join(ranks.values())}. Received: input_shape={shape}")
     if input_tensor is not None:
         return input_tensor
+    return new_input(shape)
+
+
+def new_input(shape: Sequence[int | None]) -> Any:
+    """A new input, named as servers will know it: `image` for three axes, else `features`."""
     return keras.Input(tuple(shape), name="image" if len(shape) == 3 else "features")
 
 

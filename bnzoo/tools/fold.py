@@ -142,8 +142,6 @@ def _target(node: Any, graph: _Graph, report: FoldReport) -> keras.Layer:
         raise _Refused("it was called with training=True and uses the statistics of each batch")
     source = _source(node.arguments.keras_tensors[0], graph, report)
     layer = source.operation
-    if type(layer) not in _LINEAR:
-        raise _Refused(f"it normalizes the output of {layer.name} ({type(layer).__name__}), not of one linear layer")
     if layer.activation is not keras.activations.linear:
         raise _Refused(f"{layer.name} has an activation of its own before the norm")
     if graph.calls[id(layer)] > 1:
@@ -158,16 +156,19 @@ def _target(node: Any, graph: _Graph, report: FoldReport) -> keras.Layer:
 
 
 def _source(tensor: Any, graph: _Graph, report: FoldReport) -> Any:
-    """The node that made a tensor, past what does nothing at inference; nobody else may read on the way."""
+    """The linear node that made a tensor, past what does nothing at inference; nobody else may read on the way."""
     while True:
         source = graph.producer[id(tensor)]
-        name = source.operation.name
+        layer, name = source.operation, source.operation.name
+        linear = isinstance(layer, L.Activation) and layer.activation is keras.activations.linear
+        passes = linear or isinstance(layer, _TRANSPARENT) or name in report.folded
+        if not passes and type(layer) not in _LINEAR:
+            raise _Refused(f"it normalizes the output of {name} ({type(layer).__name__}), not of one linear layer")
         if id(tensor) in graph.outputs:
             raise _Refused(f"the output of {name} is also an output of the model")
         if graph.readers[id(tensor)] > 1:
             raise _Refused(f"the output of {name} is also read by another layer")
-        linear = isinstance(source.operation, L.Activation) and source.operation.activation is keras.activations.linear
-        if not (linear or isinstance(source.operation, _TRANSPARENT) or name in report.folded):
+        if not passes:
             return source
         tensor = source.arguments.keras_tensors[0]
 

@@ -1,0 +1,199 @@
+"""One trial: from a fresh state of a compiled model to a score that batch norm cannot spoil."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+from bnzoo.data import Dataset
+from bnzoo.tools import Recalibration
+from bnzoo.tuning.spaces import Space
+
+EVALUATION_BATCH = 256
+# the training loss of a network that ignores its input is the entropy of the labels; one that has learned is below
+STALLED = 0.98
+
+
+@dataclass
+class Measurement:
+    """What training one configuration gave.
+
+    Attributes:
+        outcome: `ok`, `stalled` (the training loss is still that of guessing) or `diverged`.
+        reason: Why it is not `ok`, else empty.
+        score: Cross-entropy on the validation data with recalibrated statistics, capped at `2 ln(classes)`: finite
+            whatever happens. The lower the better.
+        loss: The same, not capped; `nan` and `inf` as they come.
+        accuracy: On the validation data, with recalibrated statistics.
+        moving_loss: As `loss`, with the moving statistics that training left.
+        moving_accuracy: As `accuracy`, likewise.
+        history: The learning curve, an entry an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, the validation
+            with moving statistics.
+        compile_seconds: Time to build, trace and compile, 0 where a compiled model was reused.
+        train_seconds: Time of the rest.
+    """
+
+    outcome: str
+    reason: str
+    score: float
+    loss: float
+    accuracy: float
+    moving_loss: float
+    moving_accuracy: float
+    history: dict[str, list[float]] = field(default_factory=dict)
+    compile_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+
+class CompiledModel:
+    """One compiled model of an architecture, and the state that it has at the start of a trial of each seed.
+
+    Tracing takes most of a short trial's time. Restoring every variable (weights, statistics, the state of random
+    generators, the optimizer's slots and step) and assigning the learning rate gives the same histories, bit for bit,
+    as building anew.
+
+    Args:
+        space: The `Space`.
+        hp: Hyperparameters; all but the learning rate make up the architecture.
+        data: The `Dataset`.
+        batch_size: Integer, for training.
+        seed: Integer, of the first trial.
+    """
+
+    def __init__(
+        self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, batch_size: int, seed: int
+    ) -> None:
+        self.space, self.hp, self.data, self.batch_size = space, hp, data, batch_size
+        self.model = self._fresh(seed)
+        self._states = {seed: self._state(self.model)}
+        self._validation = tf.data.Dataset.from_tensor_slices(tuple(data.validation)).batch(EVALUATION_BATCH).cache()
+        self.recalibrate = Recalibration(self.model)
+        self._trace(seed)
+
+    def restore(self, seed: int, learning_rate: float) -> None:
+        """Puts the model in its initial state for a seed."""
+        if seed not in self._states:
+            self._states[seed] = self._state(self._fresh(seed))
+        for variable, value in zip(self._variables(self.model), self._states[seed], strict=True):
+            variable.assign(value)
+        self.model.optimizer.learning_rate = learning_rate
+
+    def fit(self, seed: int, epochs: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, list[float]]:
+        """Trains, and returns the learning curve."""
+        keras.utils.set_random_seed(seed)
+        return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
+
+    def evaluate(self) -> tuple[float, float]:
+        """Loss and accuracy on the validation data."""
+        values = self.model.evaluate(self._validation, verbose=0, return_dict=True)
+        return values["loss"], values["accuracy"]
+
+    def batches(self, seed: int) -> tf.data.Dataset:
+        """The training data, in an order that depends on the seed and the epoch alone; a short last batch is left out.
+
+        A batch of one or two examples would give batch norm meaningless statistics.
+        """
+        size = min(self.batch_size, len(self.data.train.x))
+        dataset = tf.data.Dataset.from_tensor_slices(tuple(self.data.train))
+        return dataset.shuffle(len(self.data.train.x), seed=seed).batch(size, drop_remainder=True).prefetch(2)
+
+    def _fit(self, batches: tf.data.Dataset, **options: Any) -> dict[str, list[float]]:
+        history = self.space.fit(
+            self.hp, self.model, batches, validation_data=self._validation, shuffle=False, verbose=0, **options
+        )
+        return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+    def _trace(self, seed: int) -> None:
+        """Runs each compiled function once, so that no trial pays for it."""
+        self._fit(self.batches(seed).take(1), epochs=1)
+        self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
+
+    def _fresh(self, seed: int) -> keras.Model:
+        keras.utils.set_random_seed(seed)
+        model = self.space.build(self.hp)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    @staticmethod
+    def _variables(model: keras.Model) -> list[keras.Variable]:
+        return [*model.variables, *model.optimizer.variables]
+
+    def _state(self, model: keras.Model) -> list[np.ndarray]:
+        return [variable.numpy() for variable in self._variables(model)]
+
+
+class _StopWhenNotFinite(keras.callbacks.Callback):
+    """Ends a training whose loss is lost: no later step brings a NaN back."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            self.model.stop_training = True
+
+
+def measure(compiled: CompiledModel, seed: int, learning_rate: float, epochs: int) -> Measurement:
+    """Trains one configuration from its initial state and judges it.
+
+    The validation data is scored twice: with the moving statistics, and with the statistics of the training data, which
+    count. After a short training moving averages lag so far behind that they rank configurations wrongly.
+
+    Args:
+        compiled: The compiled model of the architecture. Left with the trained weights and recalibrated statistics.
+        seed: Integer, of weights and shuffling.
+        learning_rate: Float.
+        epochs: Integer.
+
+    Returns:
+        A `Measurement`, `compile_seconds` left at 0.
+    """
+    start = time.perf_counter()
+    compiled.restore(seed, learning_rate)
+    history = compiled.fit(seed, epochs, [_StopWhenNotFinite()])
+    moving = history["val_loss"][-1], history["val_accuracy"][-1]
+    loss, accuracy = moving
+    if compiled.recalibrate.norms and math.isfinite(history["loss"][-1]):
+        compiled.recalibrate(compiled.data.train.x, batch_size=EVALUATION_BATCH)
+        loss, accuracy = compiled.evaluate()
+    cap = 2 * math.log(compiled.data.classes)
+    outcome, reason = judge(history["loss"], loss, cap, _entropy(compiled.data.train.y))
+    return Measurement(
+        outcome,
+        reason,
+        score=min(loss, cap) if math.isfinite(loss) else cap,
+        loss=loss,
+        accuracy=accuracy,
+        moving_loss=moving[0],
+        moving_accuracy=moving[1],
+        history=history,
+        train_seconds=time.perf_counter() - start,
+    )
+
+
+def judge(training_losses: list[float], loss: float, cap: float, entropy: float) -> tuple[str, str]:
+    """The outcome of a training, and why it is not `ok`.
+
+    With batch norm a learning rate that is far too high rarely gives a NaN; the loss is finite and absurd.
+
+    Args:
+        training_losses: The mean training loss of each epoch.
+        loss: The validation loss with recalibrated statistics.
+        cap: `2 ln(classes)`: a network that says nothing has half of it.
+        entropy: The entropy of the training labels in nats, which is the loss of guessing.
+    """
+    if not all(math.isfinite(value) for value in training_losses):
+        return "diverged", "the training loss became infinite or NaN"
+    if not math.isfinite(loss) or loss >= cap:
+        return "diverged", f"the validation loss {loss:.3g} is not below 2 ln(classes) = {cap:.3g}"
+    if training_losses[-1] >= STALLED * entropy:
+        return "stalled", f"the training loss {training_losses[-1]:.3g} is that of guessing ({entropy:.3g})"
+    return "ok", ""
+
+
+def _entropy(y: np.ndarray) -> float:
+    share = np.bincount(y) / len(y)
+    share = share[share > 0]
+    return float(-(share * np.log(share)).sum())
