@@ -22,7 +22,7 @@ def load(
     *,
     image_size: tuple[int, int] | None = None,
     validation: float = 0.15,
-    test: float = 0.15,
+    test: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
     """Classified examples, split into training, validation and test data.
@@ -48,7 +48,7 @@ def load(
     Examples:
     >>> digits = bnzoo.data.load("digits")
     >>> digits.input_shape, digits.classes, len(digits.train.x)
-    ((8, 8, 1), 10, 1259)
+    ((8, 8, 1), 10, 1169)
     """
     name = str(source)
     path = Path(source)

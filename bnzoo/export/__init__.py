@@ -1,5 +1,5 @@
 """A model in, a verified deployable artefact out."""
 
-from bnzoo.export.saved_model import ExportReport, saved_model
+from bnzoo.export.saved_model import ExportReport, compare, saved_model
 
-__all__ = ["ExportReport", "saved_model"]
+__all__ = ["ExportReport", "compare", "saved_model"]

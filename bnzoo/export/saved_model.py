@@ -81,14 +81,33 @@ def saved_model(
     folded, report = fold_batch_norm(model) if fold else (model, FoldReport())
     with whole_folder(path) as draft, tempfile.TemporaryDirectory() as scratch:
         _write(folded, draft, labels, Path(scratch))
-        outputs = _outputs_in_a_fresh_process(draft, inputs, Path(scratch))
-        difference = _difference(model, inputs, outputs)
+        difference, outputs = compare(model, draft, inputs)
         if not difference <= TOLERANCE:
             raise RuntimeError(
                 f"The exported model differs from the one in memory by {difference:.2g} of its largest output, more "
                 f"than {TOLERANCE:.0e}: nothing was written to {path}"
             )
     return ExportReport(Path(path), report, difference, TOLERANCE, outputs)
+
+
+def compare(model: keras.Model, path: str | Path, sample: Any) -> tuple[float, dict[str, np.ndarray]]:
+    """What an artefact gives in a process that has TensorFlow alone, and how far that is from the model.
+
+    Args:
+        model: The `keras.Model` that was exported.
+        path: The SavedModel's folder.
+        sample: Array, or dict of arrays by input name.
+
+    Returns:
+        The largest difference between outputs, relative to the largest output, and the artefact's outputs by name.
+
+    Raises:
+        RuntimeError: If the artefact cannot be loaded and called there.
+    """
+    inputs = _sample(model, sample)
+    with tempfile.TemporaryDirectory() as scratch:
+        outputs = _outputs_in_a_fresh_process(Path(path), inputs, Path(scratch))
+    return _difference(model, inputs, outputs), outputs
 
 
 def _check(model: keras.Model, labels: Sequence[str] | None) -> None:

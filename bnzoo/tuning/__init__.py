@@ -2,6 +2,7 @@
 
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import MLPSpace, ResNetSpace, Space
-from bnzoo.tuning.study import Study
+from bnzoo.tuning.study import Artefact, Study
+from bnzoo.tuning.verdict import Verdict
 
-__all__ = ["MLPSpace", "ResNetSpace", "Results", "Space", "Study", "TrialResult"]
+__all__ = ["Artefact", "MLPSpace", "ResNetSpace", "Results", "Space", "Study", "TrialResult", "Verdict"]

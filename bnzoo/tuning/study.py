@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import filelock
 import keras
 
-from bnzoo import export
+from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.files import whole_file, write_text
 from bnzoo.models.ends import positive_integer
@@ -22,6 +23,38 @@ from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.tuner import StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What a study ships.
+
+    Attributes:
+        path: The folder of the SavedModel.
+        trial: Integer, the trial that it comes from.
+        test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only.
+        test_examples: Integer.
+        difference: Float, the largest difference from the model's outputs, relative to the largest of them.
+        norms_folded: Integer, how many batch norms are folded.
+        norms_kept: Dict, the batch norms that are not, with the reason.
+    """
+
+    path: str
+    trial: int
+    test_accuracy: float
+    test_examples: int
+    difference: float
+    norms_folded: int
+    norms_kept: dict[str, str]
+
+    def save(self, path: Path) -> None:
+        """Writes the figures as JSON."""
+        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Artefact":
+        """Reads the figures."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 class Study:
@@ -112,7 +145,7 @@ class Study:
             The `Results`.
 
         Raises:
-            RuntimeError: If another process is running this study.
+            BlockingIOError: If another process is running this study.
         """
         if progress is None:
             from bnzoo.tuning.progress import progress_bar
@@ -161,17 +194,40 @@ class Study:
             raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
         return keras.saving.load_model(self._checkpoint(best))
 
-    def export(self, path: str | Path | None = None) -> "export.ExportReport":
-        """Exports the best model as a SavedModel, verified on the test data. See `bnzoo.export.saved_model`.
+    def export(self) -> Artefact:
+        """Exports the best model as the SavedModel `best/1` in the study's folder. See `bnzoo.export.saved_model`.
 
-        Args:
-            path: The folder of the SavedModel, not yet existing; `best/1` in the study's folder by default.
+        It is compared with the model on the test data before it appears, and the test accuracy is that of the artefact.
+        Where the study has exported it before, that is what is returned.
 
         Returns:
-            The `ExportReport`; its `outputs` are the artefact's own, for the test data.
+            An `Artefact`.
+
+        Raises:
+            RuntimeError: If no trial is usable, or the artefact differs from the model.
         """
-        path = self._file("best/1") if path is None else path
-        return export.saved_model(self.best_model(), path, labels=self.data.labels, sample=self.data.test.x)
+        note, path = self._file("export.json"), self._file("best/1")
+        if note.exists() and path.exists():
+            return Artefact.load(note)
+        model, test = self.best_model(), self.data.test
+        # killed between the renaming of the artefact and the note on it, a study finds the one without the other
+        if path.exists():
+            difference, outputs = export.compare(model, path, test.x)
+            _, fold = tools.fold_batch_norm(model)
+        else:
+            report = export.saved_model(model, path, labels=self.data.labels, sample=test.x)
+            difference, outputs, fold = report.difference, report.outputs, report.fold
+        artefact = Artefact(
+            path=str(path),
+            trial=self._results.best.trial,  # type: ignore[union-attr]  # best_model() has raised without one
+            test_accuracy=float((outputs["logits"].argmax(-1) == test.y).mean()),
+            test_examples=len(test.y),
+            difference=difference,
+            norms_folded=len(fold.folded),
+            norms_kept=fold.kept,
+        )
+        artefact.save(note)
+        return artefact
 
     def _search(self, pending: list, progress: Callable) -> None:
         def record(result: TrialResult, model: keras.Model | None) -> None:
@@ -252,7 +308,7 @@ class Study:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise RuntimeError(f"{self.directory}: another process is running this study") from error
+            raise BlockingIOError(f"{self.directory}: another process is running this study") from error
         try:
             yield
         finally:

@@ -118,7 +118,7 @@ class StudyTuner(keras_tuner.Tuner):
         compiled = self._architecture(hp)
         ready = time.perf_counter()
         measurement = measure(compiled, hp.get("seed"), hp.get("learning_rate"), self.epochs)
-        measurement.compile_seconds = ready - start
+        measurement.compile_seconds = round(ready - start, 3)
         return asdict(measurement), compiled.model
 
     def _architecture(self, hp: keras_tuner.HyperParameters) -> CompiledModel:
