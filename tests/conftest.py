@@ -1,0 +1,44 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+from bnzoo import data
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(7)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(tmp_path_factory) -> data.Dataset:
+    """240 real digits, for what need not be accurate."""
+    whole = data.load("digits").train
+    path = tmp_path_factory.mktemp("few") / "few.npz"
+    np.savez(path, x=whole.x[:240], y=whole.y[:240])
+    return data.load(path)
+
+
+@pytest.fixture
+def random_statistics():
+    """Gives every batch norm of a model a random affine and random statistics, so that folding has something to do."""
+
+    def plant(model: keras.Model, seed: int = 3) -> keras.Model:
+        random = np.random.default_rng(seed)
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.set_weights([random.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+        return model
+
+    return plant

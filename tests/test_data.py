@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bnzoo import data
+from bnzoo.data.dataset import stratified
+
+
+def test_digits():
+    digits = data.load("digits")
+    assert (digits.input_shape, digits.classes, digits.labels[3]) == ((8, 8, 1), 10, "3")
+    sizes = [len(split.x) for split in (digits.train, digits.validation, digits.test)]
+    assert sum(sizes) == 1797
+    assert digits.train.x.max() == 16, "values stay as they were read"
+    mean, variance = digits.scale
+    assert (mean, variance) == (pytest.approx([digits.train.x.mean()], rel=1e-5), pytest.approx([digits.train.x.var()], rel=1e-5))
+
+
+@pytest.mark.parametrize(("name", "shape", "classes"), [("wine", (13,), 3), ("breast_cancer", (30,), 2)])
+def test_tables(name, shape, classes):
+    table = data.load(name)
+    assert (table.input_shape, table.classes) == (shape, classes)
+    assert len(table.scale[0]) == shape[0]
+
+
+@given(counts=st.lists(st.integers(3, 40), min_size=2, max_size=6), seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_splits_are_stratified_disjoint_and_whole(counts, seed):
+    y = np.repeat(np.arange(len(counts)), counts)
+    x = np.arange(len(y), dtype=np.float32)[:, None]
+    names = [str(i) for i in range(len(counts))]
+    split = stratified(x, y, names, "data", 0.15, 0.2, seed)
+    parts = (split.train, split.validation, split.test)
+    assert sorted(np.concatenate([part.x[:, 0] for part in parts])) == list(range(len(y)))
+    for part in parts:
+        assert (y[part.x[:, 0].astype(int)] == part.y).all()
+    for label, count in enumerate(counts):
+        assert all((part.y == label).any() for part in parts)
+        assert abs((split.test.y == label).sum() - 0.2 * count) <= 1
+    again = stratified(x, y, names, "data", 0.15, 0.2, seed)
+    assert again.fingerprint == split.fingerprint
+
+
+def test_another_seed_gives_another_split():
+    assert data.load("digits", seed=1).fingerprint != data.load("digits").fingerprint
+
+
+def save_images(folder, classes=("cat", "dog"), count=5, size=(6, 5), mode="L"):
+    random = np.random.default_rng(0)
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            shape = size if mode == "L" else (*size, 3)
+            Image.fromarray(random.integers(0, 255, shape, dtype=np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_image_folders(tmp_path):
+    grey = data.load(save_images(tmp_path / "grey"))
+    assert (grey.input_shape, grey.labels) == ((6, 5, 1), ("cat", "dog"))
+    colour = data.load(save_images(tmp_path / "colour", mode="RGB"))
+    assert colour.input_shape == (6, 5, 3)
+    pixels = {tuple(image.ravel()) for part in (colour.train, colour.validation, colour.test) for image in part.x}
+    assert tuple(np.asarray(Image.open(tmp_path / "colour/dog/3.png"), np.float32).ravel()) in pixels
+
+    save_images(tmp_path / "grey", classes=("cat",), count=1, size=(9, 9))
+    with pytest.raises(ValueError, match=r"0\.png: 9x9 pixels where most images have 6x5; choose a size"):
+        data.load(tmp_path / "grey")
+    assert data.load(tmp_path / "grey", image_size=(4, 3)).input_shape == (4, 3, 1)
+
+
+def test_npz(tmp_path):
+    path = tmp_path / "scans.npz"
+    x = np.random.default_rng(0).normal(size=(30, 4, 4))
+    np.savez(path, x=x, y=np.repeat([7, -2, 40], 10)[:, None])
+    scans = data.load(path)
+    assert (scans.input_shape, scans.labels) == ((4, 4, 1), ("-2", "7", "40"))
+
+
+def good(n=30):
+    return {"x": np.ones((n, 3)), "y": np.arange(n) % 3}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.ones((3, 2))}, "no array named y; it holds x"),
+        ({"a": np.ones(3)}, "no array named x or y"),
+        ({**good(), "y": np.arange(29) % 3}, "same length. Received: 30 and 29"),
+        ({**good(), "x": np.full((30, 3), np.nan)}, "30 of 30 examples in x hold NaN"),
+        ({**good(), "x": np.where(np.arange(90).reshape(30, 3) == 22, np.inf, 1)}, "1 of 30 .* the first at index 7"),
+        ({**good(), "y": np.linspace(0, 1, 30)}, "integer label .* dtype float64"),
+        ({**good(), "y": np.array(["a"] * 30)}, "integer label"),
+        ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
+        ({**good(), "x": np.array([None] * 30)}, "plain arrays of numbers"),
+        ({**good(), "x": np.array(["a"] * 30)}, "x must hold real numbers"),
+        ({**good(), "x": np.ones(30)}, "x must have the shape"),
+        ({**good(), "y": np.zeros(30, int)}, "one class only"),
+        ({**good(), "y": np.r_[np.zeros(28, int), 1, 1]}, "class '1' has 2 examples; .* three or more"),
+    ],
+)
+def test_bad_npz(tmp_path, arrays, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        data.load(tmp_path / "bad.npz")
+
+
+def test_other_bad_sources(tmp_path):
+    def fails(kind, message, source, **options):
+        with pytest.raises(kind, match=message):
+            data.load(source, **options)
+
+    fails(FileNotFoundError, "Unknown data set: 'digit'. Did you mean 'digits'", "digit")
+    fails(ValueError, "no subfolders", tmp_path)
+    (tmp_path / "cat").mkdir()
+    fails(ValueError, "cat: no PNG or JPEG file", tmp_path)
+    save_images(tmp_path, count=2)
+    fails(ValueError, "class 'cat' has 2 examples", tmp_path)
+    save_images(tmp_path)
+    whole = (tmp_path / "dog/2.png").read_bytes()
+    (tmp_path / "dog/2.png").write_bytes(whole[: len(whole) // 2])
+    fails(ValueError, r"dog/2\.png: not a readable image", tmp_path)
+    (tmp_path / "x.npz").write_bytes(b"PK no zip")
+    fails(ValueError, "not a readable .npz", tmp_path / "x.npz")
+    (tmp_path / "x.csv").write_text("1")
+    fails(ValueError, "only .npz files", tmp_path / "x.csv")
+    fails(ValueError, "`image_size` is for a folder", "digits", image_size=(8, 8))
+    fails(ValueError, "shares above 0", "digits", validation=0.5, test=0.5)
+
+
+def test_a_constant_feature_can_be_scaled(tmp_path):
+    np.savez(tmp_path / "flat.npz", **good())
+    assert data.load(tmp_path / "flat.npz").scale == ([1, 1, 1], [1, 1, 1])
