@@ -41,9 +41,6 @@ def main() -> NoReturn:
         status = _say(error.format_message()) if str(error.format_message()).strip() else 2
     except _UserError as error:
         status = _say(str(error))
-    except (typer.Abort, KeyboardInterrupt):
-        print("bnzoo: stopped; the same command goes on where it was", file=sys.stderr)
-        status = 130
     sys.exit(status or 0)
 
 
@@ -107,7 +104,7 @@ def models(pattern: Annotated[str, typer.Argument(help="A name, or a part of one
     table = Table("model", "builder", "parameters", "paper", box=None, header_style="bold")
     table.columns[2].justify = "right"
     for card in cards:
-        table.add_row(card.name, f"bnzoo.{card.builder.__name__}", f"{card.params:,}" if card.params else "", card.paper)
+        table.add_row(card.name, card.builder.__name__, f"{card.params:,}" if card.params else "", card.paper)
     Console().print(table)
 
 
@@ -145,7 +142,12 @@ def tune(
         examples = datasets.load(data, image_size=None if image_size is None else (image_size, image_size))
         study = tuning.Study(space, examples, output, seeds=seeds, epochs=epochs, batch_size=batch_size)
     with _mistakes(OSError):
-        study.run()
+        try:
+            study.run()
+        except KeyboardInterrupt as error:
+            done = f"{len(study.results)} of {study.results.size} trials are done"
+            print(f"bnzoo: stopped, {done}; the same command goes on with the others", file=sys.stderr)
+            raise typer.Exit(130) from error
         if not (output / "report.html").exists():
             study.report()
         _print_finding(study)

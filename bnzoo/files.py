@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_DRAFT = ".draft-"
+
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
@@ -16,7 +18,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path: The file to write. Its folder must exist.
     """
     path = Path(path)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=path.parent) as folder:
         draft = Path(folder) / path.name  # the name is kept: some writers choose the format by the suffix
         yield draft
         with draft.open("rb") as file:
@@ -38,7 +40,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     if path.exists():
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another path, or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=path.parent))
     try:
         yield draft
         draft.chmod(0o755)
@@ -51,3 +53,9 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def remove_drafts(folder: str | Path) -> None:
+    """Removes what processes that were killed had begun to write in a folder, at any depth."""
+    for draft in list(Path(folder).rglob(f"{_DRAFT}*")):
+        shutil.rmtree(draft, ignore_errors=True)

@@ -33,7 +33,7 @@ _DEEP_RESIDUAL = "He et al. 2015, arXiv:1512.03385"
 _CARDS = {
     card.name: card
     for card in (
-        ModelCard("mlp", mlp.MLP, None, "Rosenblatt 1958; Rumelhart et al. 1986"),
+        ModelCard("mlp", mlp.MLP, None, "Rumelhart et al. 1986"),
         ModelCard("resnet18", resnet.ResNet18, 11_689_512, _DEEP_RESIDUAL),
         ModelCard("resnet34", resnet.ResNet34, 21_797_672, _DEEP_RESIDUAL),
         ModelCard("resnet50", resnet.ResNet50, 25_557_032, _DEEP_RESIDUAL),

@@ -17,7 +17,7 @@ import keras
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
-from bnzoo.files import whole_file, write_text
+from bnzoo.files import remove_drafts, whole_file, write_text
 from bnzoo.models.ends import positive_integer
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import Space
@@ -154,6 +154,7 @@ class Study:
                 return self.run(bar)
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._alone():
+            remove_drafts(self.directory)
             self._refuse_another_study()
             self._results = Results(self._load_trials(), self.definition)
             if not self._file("study.json").exists():

@@ -1,0 +1,110 @@
+import math
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from bnzoo import tuning
+from bnzoo.tuning.trial import CompiledModel, judge, measure
+
+
+def hyperparameters(depth, norm, learning_rate):
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(depth=depth, norm=norm, learning_rate=learning_rate)
+    return hp
+
+
+class DropoutMLP(tuning.MLPSpace):
+    """With a random state of its own, which must be restored too."""
+
+    def model(self, depth, norm, input_tensor):
+        return super().model(depth, norm, keras.layers.Dropout(0.2, seed=4)(input_tensor))
+
+
+@pytest.mark.parametrize(
+    ("space", "depth", "norm"),
+    [
+        (tuning.ResNetSpace(depths=(8,), norms=("batch",)), 8, "batch"),
+        (tuning.ResNetSpace(depths=(8,), norms=(None,), placement="post"), 8, "none"),
+        (DropoutMLP(depths=(2,), norms=("batch",), width=16), 2, "batch"),
+    ],
+)
+def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, norm):
+    """Against a model that was built, compiled and trained for this trial alone."""
+    space = space.for_data(few_digits)
+    reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, batch_size=16, seed=0)
+    for seed, learning_rate in ((0, 3.0), (1, 0.001)):  # leave traces: a wreck, another seed
+        measure(reused, seed, learning_rate, epochs=1)
+
+    for seed, learning_rate in ((0, 0.03), (1, 0.1)):
+        found = measure(reused, seed, learning_rate, epochs=3)
+        keras.utils.set_random_seed(seed)
+        fresh = space.build(hyperparameters(depth, norm, learning_rate))
+        batches = reused.batches(seed)
+        keras.utils.set_random_seed(seed)
+        history = fresh.fit(
+            batches, epochs=3, validation_data=tuple(few_digits.validation), validation_batch_size=256, verbose=0
+        ).history
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert found.history[name] == history[name], name
+
+
+def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
+    """After 18 steps with momentum .99 moving statistics hide what recalibrated ones find trained."""
+    space = tuning.ResNetSpace(depths=(8,), norms=({"name": "batch", "momentum": 0.99},)).for_data(digits)
+    hp = hyperparameters(8, space.norms[0].label, 0.05)
+    found = measure(CompiledModel(space, hp, digits, batch_size=64, seed=0), seed=0, learning_rate=0.05, epochs=1)
+    assert found.accuracy > 0.8
+    assert found.moving_accuracy < found.accuracy - 0.3
+    assert found.score == found.loss < found.moving_loss
+    assert found.moving_loss == found.history["val_loss"][-1]
+
+
+def test_the_model_is_left_as_it_was_scored(few_digits):
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, 16, 0)
+    found = measure(compiled, 0, 0.1, epochs=2)
+    logits = compiled.model.predict(few_digits.validation.x, verbose=0).astype(np.float64)
+    likelihood = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    loss = -likelihood[np.arange(len(logits)), few_digits.validation.y].mean()
+    assert found.loss == pytest.approx(loss, rel=1e-5)
+    assert found.accuracy == pytest.approx((logits.argmax(-1) == few_digits.validation.y).mean())
+
+
+def test_a_hopeless_learning_rate_has_a_finite_score(few_digits):
+    space = tuning.MLPSpace(depths=(4,), norms=(None,)).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(4, "none", 1e4), few_digits, 16, 0)
+    found = measure(compiled, 0, 1e4, epochs=3)
+    assert found.outcome == "diverged"
+    assert found.score == 2 * math.log(10)
+    assert "NaN" in found.reason or "not below" in found.reason
+
+
+LN10 = math.log(10)
+
+
+@pytest.mark.parametrize(
+    ("training", "loss", "outcome"),
+    [
+        ([2.0, 0.5], 0.6, "ok"),
+        ([2.3, 2.30], 2.3, "stalled"),
+        ([30.0, 2.5], 2.4, "stalled"),
+        ([500.0, 0.5], 0.6, "ok"),
+        ([2.0, math.nan], 0.6, "diverged"),
+        ([2.0, math.inf], 0.6, "diverged"),
+        ([2.0, 0.5], math.nan, "diverged"),
+        ([2.0, 0.5], 1e7, "diverged"),
+        ([2.0, 0.5], 2 * LN10, "diverged"),
+    ],
+)
+def test_outcomes(training, loss, outcome):
+    found, reason = judge(training, loss, cap=2 * LN10, entropy=LN10)
+    assert found == outcome
+    assert bool(reason) == (outcome != "ok")
+
+
+def test_guessing_the_classes_shares_is_stalled():
+    """Nine of ten examples in one class: ignoring the input already has a loss far below ln 2."""
+    entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
+    assert judge([0.5, 0.325], 0.33, cap=2 * math.log(2), entropy=entropy)[0] == "stalled"
