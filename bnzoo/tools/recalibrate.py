@@ -110,7 +110,19 @@ def _statistics_step(model: keras.Model, norms: list) -> Any:
         return forward
     import tensorflow as tf
 
-    return tf.function(forward, reduce_retracing=True)
+    step = tf.function(forward, reduce_retracing=True)
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) != 1:
+        return step
+    # one trace for every batch size, the short last one included
+    whole = tf.TensorSpec((None, *inputs[0].shape[1:]), inputs[0].dtype)
+    step_of_any_size = tf.function(forward, input_signature=[whole])
+
+    def apply(x: Any) -> None:
+        x = tf.cast(keras.tree.flatten(x)[0], whole.dtype)
+        (step_of_any_size if whole.shape.is_compatible_with(x.shape) else step)(x)
+
+    return apply
 
 
 def _batches(data: Any, batches: int | None, batch_size: int) -> Iterable:

@@ -1,6 +1,7 @@
 """One trial: from a fresh state of a compiled model to a score that batch norm cannot spoil."""
 
 import math
+import random
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +69,8 @@ class CompiledModel:
     def __init__(
         self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, batch_size: int, seed: int
     ) -> None:
-        self.space, self.hp, self.data, self.batch_size = space, hp, data, batch_size
+        self.space, self.hp, self.data = space, hp, data
+        self._batch = min(batch_size, len(data.train.x))
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
         self._validation = tf.data.Dataset.from_tensor_slices(tuple(data.validation)).batch(EVALUATION_BATCH).cache()
@@ -85,7 +87,9 @@ class CompiledModel:
 
     def fit(self, seed: int, epochs: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, list[float]]:
         """Trains, and returns the learning curve."""
-        keras.utils.set_random_seed(seed)
+        # not keras.utils.set_random_seed: it would make TensorFlow instantiate every compiled function again
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002  # for a `fit` of the user's that draws from it
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
     def evaluate(self) -> tuple[float, float]:
@@ -94,23 +98,34 @@ class CompiledModel:
         return values["loss"], values["accuracy"]
 
     def batches(self, seed: int) -> tf.data.Dataset:
-        """The training data, in an order that depends on the seed and the epoch alone; a short last batch is left out.
+        """The training data without end, in an order that depends on the seed and the epoch alone.
 
-        A batch of one or two examples would give batch norm meaningless statistics.
+        The short last batch of an epoch is left out: one or two examples would give batch norm meaningless statistics.
         """
-        size = min(self.batch_size, len(self.data.train.x))
-        dataset = tf.data.Dataset.from_tensor_slices(tuple(self.data.train))
-        return dataset.shuffle(len(self.data.train.x), seed=seed).batch(size, drop_remainder=True).prefetch(2)
+        x, y = (tf.constant(array) for array in self.data.train)
 
-    def _fit(self, batches: tf.data.Dataset, **options: Any) -> dict[str, list[float]]:
+        def epoch(number: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=(seed, number))
+            return tf.data.Dataset.from_tensor_slices(order).batch(self._batch, drop_remainder=True)
+
+        return tf.data.Dataset.counter().flat_map(epoch).map(lambda i: (tf.gather(x, i), tf.gather(y, i))).prefetch(2)
+
+    def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
-            self.hp, self.model, batches, validation_data=self._validation, shuffle=False, verbose=0, **options
+            self.hp,
+            self.model,
+            batches,
+            steps_per_epoch=steps or len(self.data.train.x) // self._batch,
+            validation_data=self._validation,
+            shuffle=False,
+            verbose=0,
+            **options,
         )
         return {name: [float(value) for value in values] for name, values in history.history.items()}
 
     def _trace(self, seed: int) -> None:
         """Runs each compiled function once, so that no trial pays for it."""
-        self._fit(self.batches(seed).take(1), epochs=1)
+        self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
 
     def _fresh(self, seed: int) -> keras.Model:

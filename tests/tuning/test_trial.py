@@ -41,11 +41,9 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
         found = measure(reused, seed, learning_rate, epochs=3)
         keras.utils.set_random_seed(seed)
         fresh = space.build(hyperparameters(depth, norm, learning_rate))
-        batches = reused.batches(seed)
-        keras.utils.set_random_seed(seed)
-        history = fresh.fit(
-            batches, epochs=3, validation_data=tuple(few_digits.validation), validation_batch_size=256, verbose=0
-        ).history
+        validation = {"validation_data": tuple(few_digits.validation), "validation_batch_size": 256}
+        steps = len(few_digits.train.x) // 16
+        history = fresh.fit(reused.batches(seed), steps_per_epoch=steps, epochs=3, verbose=0, **validation).history
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert found.history[name] == history[name], name
 
@@ -108,3 +106,19 @@ def test_guessing_the_classes_shares_is_stalled():
     """Nine of ten examples in one class: ignoring the input already has a loss far below ln 2."""
     entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
     assert judge([0.5, 0.325], 0.33, cap=2 * math.log(2), entropy=entropy)[0] == "stalled"
+
+
+def test_every_epoch_has_every_example_once_in_an_order_of_its_own(few_digits):
+    space = tuning.MLPSpace(depths=(1,), norms=(None,)).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(1, "none", 0.1), few_digits, 16, 0)
+    steps = len(few_digits.train.x) // 16
+
+    def epochs(seed):
+        batches = iter(compiled.batches(seed))
+        return [np.concatenate([next(batches)[0].numpy() for _ in range(steps)]) for _ in range(2)]
+
+    first, second = epochs(seed=0)
+    assert len(np.unique(first, axis=0)) == len(first) == len(second) == 16 * steps
+    assert (first != second).any()
+    np.testing.assert_array_equal(epochs(seed=0)[1], second)
+    assert (epochs(seed=1)[0] != first).any()

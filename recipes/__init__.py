@@ -1,0 +1,1 @@
+"""Complete small programs to read, run and copy; one question each."""

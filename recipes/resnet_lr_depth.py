@@ -1,0 +1,39 @@
+"""Which learning rate and depth suit a ResNet on your images, with batch norm and without?
+
+python -m recipes.resnet_lr_depth [DATA] [FOLDER]
+"""
+
+import sys
+
+from bnzoo import data, tuning
+
+
+def main(source: str = "digits", folder: str | None = None) -> None:
+    """Searches, prints what it found, ships the winner.
+
+    Args:
+        source: What `bnzoo.data.load` takes: a name, an `.npz` file, a folder of images.
+        folder: Where the study is kept. Stopped and started again, it goes on where it was.
+    """
+    images = data.load(source)
+    space = tuning.ResNetSpace(
+        depths=(8, 14, 20),  # 6n+2
+        learning_rates=(1e-3, 3.0),  # a log grid of 7
+        norms=("batch", None),  # also "group", "layer", "instance", "rms", {"name": "group", "groups": 8}
+        placement="pre",  # also "post", "act_norm", and the other orders of He et al. 2016
+    )
+    study = tuning.Study(space, images, folder or f"runs/resnet-{images.stem}", seeds=1, epochs=8)
+    study.run()
+
+    print(study.results.table().to_string(index=False))
+    print(study.verdict)
+    if study.results.best is None:
+        sys.exit(1)
+    print("report:", study.report())
+
+    artefact = study.export()
+    print(f"{artefact.path}: test accuracy {artefact.test_accuracy:.2%} on {artefact.test_examples} examples")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
