@@ -119,7 +119,7 @@ def tune(
     norms: Annotated[str, typer.Option(help="Among batch, group, instance, layer, rms, none.")] = "batch,none",
     placement: Annotated[str, typer.Option(help="pre, post, act_norm; resnet: those of He et al. 2016 too.")] = "pre",
     seeds: Annotated[int, typer.Option(help="Seeds of every configuration.")] = 1,
-    epochs: Annotated[int, typer.Option(help="Epochs of every trial.")] = 8,
+    epochs: Annotated[int, typer.Option(help="Epochs of every trial.")] = 15,
     batch_size: Annotated[int, typer.Option(help="Examples in a training batch.")] = 64,
     image_size: Annotated[int | None, typer.Option(help="Resize the images of a folder to this side.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the study. By default runs/FAMILY-DATA.")] = None,
@@ -129,7 +129,6 @@ def tune(
         from bnzoo.errors import unknown
 
         raise _UserError(unknown("family", family, _FAMILIES))
-    output = output or Path("runs") / f"{family}-{Path(data).stem}"
     axes = {"learning_rates": _rates(learning_rates), "norms": norms.split(",")}
     if depths is not None:
         axes["depths"] = _integers("--depths", depths)
@@ -140,6 +139,7 @@ def tune(
             from bnzoo import tuning
         space = {"resnet": tuning.ResNetSpace, "mlp": tuning.MLPSpace}[family](**axes, placement=placement)
         examples = datasets.load(data, image_size=None if image_size is None else (image_size, image_size))
+        output = output or Path("runs") / f"{family}-{examples.stem}"
         study = tuning.Study(space, examples, output, seeds=seeds, epochs=epochs, batch_size=batch_size)
     with _mistakes(OSError):
         try:

@@ -22,7 +22,7 @@ def main(source: str = "digits", folder: str | None = None) -> None:
         norms=("batch", None),  # also "group", "layer", "instance", "rms", {"name": "group", "groups": 8}
         placement="pre",  # also "post", "act_norm", and the other orders of He et al. 2016
     )
-    study = tuning.Study(space, images, folder or f"runs/resnet-{images.stem}", seeds=1, epochs=8)
+    study = tuning.Study(space, images, folder or f"runs/resnet-{images.stem}", seeds=1, epochs=15)
     study.run()
 
     print(study.results.table().to_string(index=False))

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,11 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one example: `(height, width, channels)` or `(features,)`."""
         return self.train.x.shape[1:]
+
+    @property
+    def stem(self) -> str:
+        """The name without folders and suffix, for the names of files."""
+        return Path(self.name).stem
 
     @cached_property
     def scale(self) -> tuple[list[float], list[float]]:

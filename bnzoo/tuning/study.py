@@ -89,7 +89,7 @@ class Study:
         directory: str | Path,
         *,
         seeds: int = 1,
-        epochs: int = 8,
+        epochs: int = 15,
         batch_size: int = 64,
     ) -> None:
         self.space = space.for_data(data)
