@@ -94,7 +94,9 @@ def _bnzoo(
 
 
 @app.command(epilog="Example: bnzoo models 'resnet*_cifar'")
-def models(pattern: Annotated[str, typer.Argument(help="A name, or a part of one, or a pattern with * and ?.")] = "*") -> None:
+def models(
+    pattern: Annotated[str, typer.Argument(help="A name, or a part of one, or a pattern with * and ?.")] = "*",
+) -> None:
     """List the zoo."""
     with _quietly():
         names = bnzoo.list_models(pattern)
@@ -114,7 +116,10 @@ def tune(
     data: Annotated[
         str, typer.Option(help="digits, wine, breast_cancer, an .npz file with x and y, or a folder of image folders.")
     ] = "digits",
-    depths: Annotated[str | None, typer.Option(help="Whole numbers; 6n+2 for resnet. By default 8,14,20 for resnet and 2,4,8 for mlp.")] = None,
+    depths: Annotated[
+        str | None,
+        typer.Option(help="Whole numbers; 6n+2 for resnet. By default 8,14,20 for resnet and 2,4,8 for mlp."),
+    ] = None,
     learning_rates: Annotated[str, typer.Option(help="LOW:HIGH[:POINTS], a log grid.")] = "1e-3:3:7",
     norms: Annotated[str, typer.Option(help="Among batch, group, instance, layer, rms, none.")] = "batch,none",
     placement: Annotated[str, typer.Option(help="pre, post, act_norm; resnet: those of He et al. 2016 too.")] = "pre",
@@ -129,15 +134,16 @@ def tune(
         from bnzoo.errors import unknown
 
         raise _UserError(unknown("family", family, _FAMILIES))
-    axes = {"learning_rates": _rates(learning_rates), "norms": norms.split(",")}
-    if depths is not None:
-        axes["depths"] = _integers("--depths", depths)
+    layers = None if depths is None else _integers("--depths", depths)
+    rates = _rates(learning_rates)
     with _mistakes(ValueError, OSError, ImportError):
         with _quietly():
             _needs_extra()
             from bnzoo import data as datasets
             from bnzoo import tuning
-        space = {"resnet": tuning.ResNetSpace, "mlp": tuning.MLPSpace}[family](**axes, placement=placement)
+        space = {"resnet": tuning.ResNetSpace, "mlp": tuning.MLPSpace}[family](
+            layers, rates, norms.split(","), placement
+        )
         examples = datasets.load(data, image_size=None if image_size is None else (image_size, image_size))
         output = output or Path("runs") / f"{family}-{examples.stem}"
         study = tuning.Study(space, examples, output, seeds=seeds, epochs=epochs, batch_size=batch_size)
@@ -176,7 +182,9 @@ def _print_finding(study: "Study") -> None:
     for row in columns.itertuples(index=False):
         depth, norm, best, largest, accuracy, loss, usable = row
         none = best is None or best != best
-        figures = ["none", "none", "", ""] if none else [f"{best:.3g}", f"{largest:.3g}", f"{accuracy:.2%}", f"{loss:.4f}"]
+        figures = (
+            ["none", "none", "", ""] if none else [f"{best:.3g}", f"{largest:.3g}", f"{accuracy:.2%}", f"{loss:.4f}"]
+        )
         table.add_row(str(depth), norm, *figures, usable)
     console.print(table)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
@@ -196,7 +204,7 @@ def _print_artefact(study: "Study") -> None:
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
     typer.echo(
-        f"Test accuracy {artefact.test_accuracy:.2%} on {artefact.test_examples} examples, measured on the SavedModel.\n"
+        f"Test accuracy {artefact.test_accuracy:.2%} on {artefact.test_examples} examples, measured on the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
         f"{study.directory / 'best.keras'}\n"
         f"{study.directory / 'report.html'}"
@@ -216,4 +224,6 @@ def _integers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise _UserError(f"{option} must be whole numbers separated by commas, as 8,14,20. Received: {text!r}") from error
+        raise _UserError(
+            f"{option} must be whole numbers separated by commas, as 8,14,20. Received: {text!r}"
+        ) from error

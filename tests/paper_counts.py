@@ -1,4 +1,4 @@
-"""Parameters at 1000 classes (CIFAR: 10): trainable, and the moving statistics. From the papers' networks as published."""
+"""Parameters at 1000 classes (CIFAR: 10): trainable, and the moving statistics. As published."""
 
 IMAGENET = {
     "resnet18": (11_689_512, 9_600),

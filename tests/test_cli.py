@@ -100,7 +100,13 @@ def test_mistakes_are_one_line_and_status_2(bnzoo, tmp_path, arguments, message)
 def test_models(bnzoo):
     status, out, _ = bnzoo("models", "resnet1*")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["model", "resnet18", "resnet101", "resnet152", "resnet110_cifar"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "model",
+        "resnet18",
+        "resnet101",
+        "resnet152",
+        "resnet110_cifar",
+    ]
     assert "11,689,512" in out
 
 
@@ -112,7 +118,9 @@ def test_help_has_an_example(bnzoo, command):
 
 
 def test_nothing_usable_is_status_1(bnzoo, tmp_path):
-    status, out, _ = bnzoo("tune", "mlp", "--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1")
+    status, out, _ = bnzoo(
+        "tune", "mlp", "--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1"
+    )
     assert status == 1
     assert "No configuration is usable" in out
     assert (tmp_path / "runs/mlp-digits/report.html").exists()

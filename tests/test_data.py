@@ -15,7 +15,10 @@ def test_digits():
     assert sum(sizes) == 1797
     assert digits.train.x.max() == 16, "values stay as they were read"
     mean, variance = digits.scale
-    assert (mean, variance) == (pytest.approx([digits.train.x.mean()], rel=1e-5), pytest.approx([digits.train.x.var()], rel=1e-5))
+    assert (mean, variance) == (
+        pytest.approx([digits.train.x.mean()], rel=1e-5),
+        pytest.approx([digits.train.x.var()], rel=1e-5),
+    )
 
 
 @pytest.mark.parametrize(("name", "shape", "classes"), [("wine", (13,), 3), ("breast_cancer", (30,), 2)])

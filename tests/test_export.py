@@ -104,7 +104,11 @@ def test_the_loader_cannot_import_keras_or_bnzoo(tmp_path):
     script = f"import sys, runpy; runpy.run_path({str(_LOADER)!r}, run_name='loader')\n"
     for name in ("keras", "bnzoo"):
         code = subprocess.run(
-            [sys.executable, "-c", f"{script}import {name}"], capture_output=True, text=True, check=False, env=os.environ
+            [sys.executable, "-c", f"{script}import {name}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ,
         )
         assert "ModuleNotFoundError" in code.stderr
     broken = tmp_path / "1"

@@ -3,16 +3,16 @@ import pytest
 from bnzoo.files import whole_file, whole_folder, write_text
 
 
-class Full(Exception):
+class FullError(Exception):
     pass
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
     path = tmp_path / "results.csv"
     write_text(path, "old")
-    with pytest.raises(Full), whole_file(path) as draft:
+    with pytest.raises(FullError), whole_file(path) as draft:
         draft.write_text("ne")
-        raise Full
+        raise FullError
     assert path.read_text() == "old"
     with whole_file(path) as draft:
         assert draft.suffix == ".csv"
@@ -23,9 +23,9 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 def test_a_folder_is_whole_or_not_there(tmp_path):
     path = tmp_path / "best" / "1"
-    with pytest.raises(Full), whole_folder(path) as draft:
+    with pytest.raises(FullError), whole_folder(path) as draft:
         (draft / "part").write_text("x")
-        raise Full
+        raise FullError
     assert list(path.parent.iterdir()) == []
     with whole_folder(path) as draft:
         (draft / "all").write_text("x")

@@ -83,9 +83,7 @@ def test_the_heatmap_shows_every_cell():
 
     results = planted(scores)
     panels = heatmap(results).axes[:2]
-    hatched = [
-        [p.get_hatch() for p in axes.patches if isinstance(p, Rectangle) and p.get_hatch()] for axes in panels
-    ]
+    hatched = [[p.get_hatch() for p in axes.patches if isinstance(p, Rectangle) and p.get_hatch()] for axes in panels]
     assert hatched == [[], ["xxxx", "////"]]
     assert [len(axes.texts) for axes in panels] == [6, 4]
     assert [sum(isinstance(p, Ellipse) for p in axes.patches) for axes in panels] == [3, 2]
@@ -96,13 +94,19 @@ def test_every_seed_is_a_point_and_the_lost_are_on_the_rail():
     from bnzoo.reports.figures import score_against_learning_rate
 
     batch, none = score_against_learning_rate(planted(scores, seeds=2)).axes
-    points = {axes: sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "o") for axes in (batch, none)}
-    lost = {axes: sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "x") for axes in (batch, none)}
+    points = {
+        axes: sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "o") for axes in (batch, none)
+    }
+    lost = {
+        axes: sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "x") for axes in (batch, none)
+    }
     assert (points[batch], lost[batch]) == (12, 0)
     assert (points[none], lost[none]) == (8, 4)
 
 
-@pytest.mark.parametrize("score", [lambda *a: math.inf, lambda *a: "boom", lambda *a: 1e-9], ids=["inf", "boom", "tiny"])
+@pytest.mark.parametrize(
+    "score", [lambda *a: math.inf, lambda *a: "boom", lambda *a: 1e-9], ids=["inf", "boom", "tiny"]
+)
 def test_extreme_studies_have_a_report_too(tmp_path, score):
     results = planted(score)
     reports.write_report(results, verdict(results), tmp_path / "report.html")

@@ -25,7 +25,9 @@ def embedded(name: str) -> Examples:
 def npz(path: Path) -> Examples:
     """The arrays `x` and `y` of a file."""
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: not a readable .npz file, perhaps truncated; save it with np.savez(path, x=..., y=...)")
+        raise ValueError(
+            f"{path}: not a readable .npz file, perhaps truncated; save it with np.savez(path, x=..., y=...)"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             if missing := {"x", "y"} - set(file.files):
@@ -45,9 +47,7 @@ def npz(path: Path) -> Examples:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(
-            f"{path}: y must be one integer label per example. Received: dtype {y.dtype}, shape {y.shape}"
-        )
+        raise ValueError(f"{path}: y must be one integer label per example. Received: dtype {y.dtype}, shape {y.shape}")
     if len(x) != len(y):
         raise ValueError(f"{path}: x and y must have the same length. Received: {len(x)} and {len(y)}")
     if x.ndim not in (2, 3, 4) or not x.size:
@@ -98,8 +98,8 @@ def _check_sizes(images: list[tuple[Path, np.ndarray]]) -> None:
         common = sizes.most_common(1)[0][0]
         odd = next((file, image.shape[:2]) for file, image in images if image.shape[:2] != common)
         raise ValueError(
-            f"{odd[0]}: {odd[1][0]}x{odd[1][1]} pixels where most images have {common[0]}x{common[1]}; choose a size to "
-            "resize all to, `image_size=(64, 64)` or `--image-size 64`"
+            f"{odd[0]}: {odd[1][0]}x{odd[1][1]} pixels where most images have {common[0]}x{common[1]}; choose a size "
+            "to resize all to, `image_size=(64, 64)` or `--image-size 64`"
         )
 
 

@@ -9,11 +9,11 @@ import sys
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the comparison is with one device's arithmetic
 
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
 # From here on importing them fails: an artefact that needs them must fail here and not at its first user.
-sys.modules.update(dict.fromkeys(("keras", "bnzoo")))
+sys.modules.update(keras=None, bnzoo=None)  # type: ignore[arg-type]
 
 _BATCH = 256
 
@@ -28,7 +28,8 @@ def main(folder: str, source: str, target: str) -> None:
         serve(**{name: tf.constant(x[start : start + _BATCH]) for name, x in inputs.items()})
         for start in range(0, size, _BATCH)
     ]
-    np.savez(target, **{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    np.savez(target, **outputs)  # type: ignore[arg-type]  # numpy takes any name
 
 
 if __name__ == "__main__":

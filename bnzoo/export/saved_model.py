@@ -118,8 +118,8 @@ def _check(model: keras.Model, labels: Sequence[str] | None) -> None:
     for layer in model._flatten_layers():
         if layer.compute_dtype not in ("float32", None):
             raise ValueError(
-                f"`model` must compute in float32; build it under that dtype policy and load its weights. Received: layer "
-                f"{layer.name} in {layer.compute_dtype}"
+                "`model` must compute in float32; build it under that dtype policy and load its weights. "
+                f"Received: layer {layer.name} in {layer.compute_dtype}"
             )
     if labels is not None:
         if isinstance(labels, str) or any("\n" in str(label) for label in labels):
@@ -183,11 +183,9 @@ def _write(model: keras.Model, folder: Path, labels: Sequence[str] | None, scrat
     tf.saved_model.save(module, str(folder), signatures={"serving_default": serve, "serve": serve})
 
 
-def _outputs_in_a_fresh_process(
-    folder: Path, inputs: dict[str, np.ndarray], scratch: Path
-) -> dict[str, np.ndarray]:
+def _outputs_in_a_fresh_process(folder: Path, inputs: dict[str, np.ndarray], scratch: Path) -> dict[str, np.ndarray]:
     """What the artefact gives to someone who has TensorFlow and nothing else."""
-    np.savez(scratch / "inputs.npz", **inputs)
+    np.savez(scratch / "inputs.npz", **inputs)  # type: ignore[arg-type]  # numpy takes any name
     command = [sys.executable, "-P", str(_LOADER), str(folder), str(scratch / "inputs.npz"), str(scratch / "out.npz")]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode:

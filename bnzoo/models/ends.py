@@ -34,6 +34,7 @@ def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | N
     Raises:
         ValueError: If the shape is missing or has the wrong number of axes.
     """
+    shape: Any
     if input_tensor is not None:
         if input_shape is not None and tuple(input_tensor.shape[1:]) != tuple(input_shape):
             raise ValueError(
@@ -42,9 +43,9 @@ def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | N
             )
         shape = tuple(input_tensor.shape[1:])
     else:
-        shape = input_shape if input_shape is not None else default
-        if shape is None:
+        if input_shape is None and default is None:
             raise ValueError("`input_shape` is needed: a tuple without the batch dimension. Received: None")
+        shape = input_shape if input_shape is not None else default
     if not isinstance(shape, tuple | list) or len(shape) not in ranks:
         raise ValueError(f"`input_shape` must be {' or '.join(ranks.values())}. Received: input_shape={shape}")
     if input_tensor is not None:
@@ -57,9 +58,7 @@ def new_input(shape: Sequence[int | None]) -> Any:
     return keras.Input(tuple(shape), name="image" if len(shape) == 3 else "features")
 
 
-def classifier(
-    x: Any, include_top: bool, pooling: str | None, classes: int, classifier_activation: str | None
-) -> Any:
+def classifier(x: Any, include_top: bool, pooling: str | None, classes: int, classifier_activation: str | None) -> Any:
     """Pooling and logits, as `keras.applications` understands these arguments.
 
     The activation is a layer of its own, in float32, so that the logits can be reached by name.

@@ -22,7 +22,10 @@ def _bottleneck(filters: int, strides: int) -> list[Weight]:
 
 
 # name -> (the weights of a branch, its output channels as a multiple of `filters`)
-_BLOCKS: dict[str, tuple[Callable[[int, int], list[Weight]], int]] = {"basic": (_basic, 1), "bottleneck": (_bottleneck, 4)}
+_BLOCKS: dict[str, tuple[Callable[[int, int], list[Weight]], int]] = {
+    "basic": (_basic, 1),
+    "bottleneck": (_bottleneck, 4),
+}
 _SHORTCUTS: dict[str, Callable[[int, int], Shortcut]] = {
     "projection": projection_shortcut,
     "zero_padding": zero_padding_shortcut,

@@ -73,7 +73,7 @@ def score_against_learning_rate(results: "Results") -> Figure:
         axes.axhline(cap / 2, color="0.6", linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="learning rate", title=f"norm: {norm}")
         axes.grid(alpha=0.25)
-    panels[0].set_ylabel("validation loss, recalibrated\n(×: stalled, diverged or failed; dotted: guessing)")
+    panels[0].set_ylabel("validation loss, recalibrated\n(x: stalled, diverged or failed; dotted: guessing)")
     panels[0].legend(frameon=False)
     return figure
 
@@ -97,7 +97,10 @@ def learning_curves(results: "Results") -> Figure:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.25)
         handles, _ = axes.get_legend_handles_labels()
-        styles = [Line2D([], [], color="0.4", linestyle=s, label=w) for s, w in (("--", "training"), ("-", "validation"))]
+        styles = [
+            Line2D([], [], color="0.4", linestyle="--", label="training"),
+            Line2D([], [], color="0.4", linestyle="-", label="validation"),
+        ]
         axes.legend(handles=[*handles, *(styles if axes is panels[0] else [])], frameon=False, fontsize="small")
     panels[0].set_ylabel("loss (moving statistics)")
     return figure
@@ -124,7 +127,9 @@ def _cell(axes: Axes, trials: list, place: tuple[int, int], scale: LogNorm) -> N
     corner = (place[0] - 0.5, place[1] - 0.5)
     score = float(np.clip(np.mean([trial.score for trial in trials]), scale.vmin, scale.vmax))
     if outcome != "ok":
-        axes.add_patch(Rectangle(corner, 1, 1, facecolor="0.92", edgecolor="0.35", hatch=_HATCHES[outcome], linewidth=0))
+        axes.add_patch(
+            Rectangle(corner, 1, 1, facecolor="0.92", edgecolor="0.35", hatch=_HATCHES[outcome], linewidth=0)
+        )
         return
     colour = _COLOURS(scale(score))
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white"))

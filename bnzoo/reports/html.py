@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _FIGURES = {
     "heatmap": (
         figures.heatmap,
-        "Learning rate × depth",
-        "Numbers are validation accuracies in percent, means over seeds; the best learning rate of each depth is ringed, "
-        "the best of all twice; hatched cells did not train with every seed.",
+        "Learning rate and depth",
+        "Numbers are validation accuracies in percent, means over seeds; the best learning rate of each depth is ringed, the "
+        "best of all twice; hatched cells did not train with every seed.",
     ),
     "learning_rate": (
         figures.score_against_learning_rate,

@@ -58,7 +58,7 @@ class FoldReport:
         return "\n".join([head, *(f"  kept {name}: {reason}" for name, reason in self.kept.items())])
 
 
-class _Refused(Exception):
+class _Refused(Exception):  # noqa: N818  # a finding, not an error
     """A norm cannot be folded; the message says why."""
 
 

@@ -27,7 +27,7 @@ class _TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         done = task.completed - task.fields["resumed"]
-        if not done or task.elapsed is None:
+        if not done or task.elapsed is None or task.total is None:
             return Text("-:-- left")
         seconds = int(task.elapsed / done * (task.total - task.completed))
         return Text(f"{seconds // 60}:{seconds % 60:02d} left")

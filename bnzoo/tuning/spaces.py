@@ -72,7 +72,7 @@ class Space(keras_tuner.HyperModel, ABC):
             raise ValueError(f"`momentum` must be at least 0 and below 1. Received: momentum={momentum!r}")
         self.momentum = momentum
         self.input_shape = None if input_shape is None else tuple(input_shape)
-        self.classes = classes
+        self.classes: Any = classes
         self.scale = scale
         self.options = options
         for depth in self.depths:

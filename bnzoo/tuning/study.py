@@ -263,9 +263,7 @@ class Study:
 
     def _pending(self) -> list[tuple[int, dict[str, Any]]]:
         """The trials still to run, architecture by architecture, the seeds of a configuration one after the other."""
-        grid = [
-            {**values, "seed": seed} for values, seed in itertools.product(self.space.grid(), range(self.seeds))
-        ]
+        grid = [{**values, "seed": seed} for values, seed in itertools.product(self.space.grid(), range(self.seeds))]
         done = {trial.trial for trial in self._results.trials}
         return [(index, values) for index, values in enumerate(grid) if index not in done]
 

@@ -69,7 +69,7 @@ class CompiledModel:
     def __init__(
         self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, batch_size: int, seed: int
     ) -> None:
-        self.space, self.hp, self.data = space, hp, data
+        self.space, self.hp, self.data = space, hp.copy(), data
         self._batch = min(batch_size, len(data.train.x))
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
@@ -83,13 +83,13 @@ class CompiledModel:
             self._states[seed] = self._state(self._fresh(seed))
         for variable, value in zip(self._variables(self.model), self._states[seed], strict=True):
             variable.assign(value)
-        self.model.optimizer.learning_rate = learning_rate
+        self.model.optimizer.learning_rate = self.hp.values["learning_rate"] = learning_rate
 
     def fit(self, seed: int, epochs: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, list[float]]:
         """Trains, and returns the learning curve."""
         # not keras.utils.set_random_seed: it would make TensorFlow instantiate every compiled function again
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  # for a `fit` of the user's that draws from it
+        np.random.seed(seed)  # for a `fit` of the user's that draws from it
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
     def evaluate(self) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 python -m recipes.benchmarks.study [PAIRS]
 
-Both train every configuration of 2 depths x 4 learning rates (ResNet, batch norm) for one epoch on digits, from the same
-space. Stock Keras Tuner builds, compiles and traces each anew. Each run is a process of its own, the two kinds take
+Both train every configuration of 2 depths x 4 learning rates (ResNet, batch norm) for one epoch on digits, from the
+same space. Stock Keras Tuner builds, compiles and traces each anew. Each run is a process of its own, the two kinds take
 turns, and imports and data are not timed.
 """
 
@@ -49,10 +49,10 @@ def stock_grid_search(folder: str) -> float:
             return space.build(hp)
 
     start = time.perf_counter()
-    tuner = keras_tuner.GridSearch(Grid(), objective="val_accuracy", max_trials=8, directory=folder, project_name="grid")
-    tuner.search(
-        *digits.train, epochs=1, batch_size=BATCH_SIZE, validation_data=tuple(digits.validation), verbose=0
+    tuner = keras_tuner.GridSearch(
+        Grid(), objective="val_accuracy", max_trials=8, directory=folder, project_name="grid"
     )
+    tuner.search(*digits.train, epochs=1, batch_size=BATCH_SIZE, validation_data=tuple(digits.validation), verbose=0)
     seconds = time.perf_counter() - start
     assert len(tuner.oracle.get_best_trials(99)) == 8, "the grid was not walked whole"
     return seconds
@@ -75,7 +75,10 @@ def main(pairs: int = PAIRS) -> None:
         for kind in list(KINDS)[:: 1 if pair % 2 else -1]:
             found[kind].append(timed(kind))
         ratio = found["bnzoo"][-1] / found["stock"][-1]
-        print(f"pair {pair + 1}: bnzoo {found['bnzoo'][-1]:.1f} s, stock {found['stock'][-1]:.1f} s, ratio {ratio:.2f}", flush=True)
+        print(
+            f"pair {pair + 1}: bnzoo {found['bnzoo'][-1]:.1f} s, stock {found['stock'][-1]:.1f} s, ratio {ratio:.2f}",
+            flush=True,
+        )
     ratios = [a / b for a, b in zip(*found.values(), strict=True)]
     medians = {kind: statistics.median(seconds) for kind, seconds in found.items()}
     print(

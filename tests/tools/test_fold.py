@@ -53,7 +53,9 @@ FOLDABLE = {
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False}], ids=str)
 def test_every_linear_layer_takes_in_its_norm(kind, options, random_statistics):
     shape, layer = FOLDABLE[kind]
-    model = random_statistics(chain(shape, type(layer).from_config(layer.get_config()), L.BatchNormalization(**options)))
+    model = random_statistics(
+        chain(shape, type(layer).from_config(layer.get_config()), L.BatchNormalization(**options))
+    )
     before = model.get_weights()
     folded, report = fold_batch_norm(model)
     assert (len(report.folded), report.kept, norms_of(folded)) == (1, {}, [])
@@ -63,7 +65,9 @@ def test_every_linear_layer_takes_in_its_norm(kind, options, random_statistics):
 
 
 @pytest.mark.parametrize(
-    "between", [L.Dropout(0.5), L.Identity(), L.Activation("linear"), L.BatchNormalization(name="another")], ids=lambda b: type(b).__name__
+    "between",
+    [L.Dropout(0.5), L.Identity(), L.Activation("linear"), L.BatchNormalization(name="another")],
+    ids=lambda b: type(b).__name__,
 )
 def test_what_does_nothing_may_stand_between(between, random_statistics):
     copy = type(between).from_config(between.get_config())

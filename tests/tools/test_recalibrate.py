@@ -18,7 +18,9 @@ def network(**options):
 
 
 def statistics(model):
-    return {name: [np.asarray(w) for w in model.get_layer(name).non_trainable_variables] for name in ("first", "second")}
+    return {
+        name: [np.asarray(w) for w in model.get_layer(name).non_trainable_variables] for name in ("first", "second")
+    }
 
 
 class Batches(keras.utils.PyDataset):

@@ -46,6 +46,8 @@ def _trial(index, depth, norm, rate, seed, scores, moving):
         accuracy=0.1 if lost else 1 - score / 5,
         moving_loss=loss if moving is None else moving(depth, norm, rate, seed),
         moving_accuracy=0.5,
-        history={"loss": [2.0, score], "val_loss": [2.1, score]} if not lost else {"loss": [math.nan], "val_loss": [1.0]},
+        history={"loss": [2.0, score], "val_loss": [2.1, score]}
+        if not lost
+        else {"loss": [math.nan], "val_loss": [1.0]},
         versions={"bnzoo": "0"},
     )

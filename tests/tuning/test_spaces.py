@@ -84,5 +84,3 @@ def test_hyperparameters_reach_the_model():
 def test_mistakes_are_told(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-

@@ -94,7 +94,9 @@ def test_an_interrupted_study_goes_on(finished, few_digits, tmp_path):
     last.run(stop_after(None))
     assert started == list(range(16)), "no finished trial is run again"
     assert comparable(last.results) == comparable(finished.results)
-    assert last.results.best == finished.results.best or repr(last.results.best.score) == repr(finished.results.best.score)
+    assert last.results.best == finished.results.best or repr(last.results.best.score) == repr(
+        finished.results.best.score
+    )
 
 
 def test_a_finished_study_does_nothing_when_run_again(finished, few_digits):
@@ -111,7 +113,10 @@ def test_a_finished_study_does_nothing_when_run_again(finished, few_digits):
     [
         ({"epochs": 3}, "epochs: 2 there, 3 asked for"),
         ({"seeds": 1}, "seeds: 2 there, 1 asked for"),
-        ({"space": tuning.MLPSpace(**{**SPACE, "depths": (1, 3)})}, r"space.depths: \[1, 2\] there, \[1, 3\] asked for"),
+        (
+            {"space": tuning.MLPSpace(**{**SPACE, "depths": (1, 3)})},
+            r"space.depths: \[1, 2\] there, \[1, 3\] asked for",
+        ),
         ({"space": tuning.MLPSpace(**{**SPACE, "width": 8})}, "space.width: 16 there, 8 asked for"),
     ],
 )

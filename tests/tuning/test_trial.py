@@ -43,7 +43,10 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
         fresh = space.build(hyperparameters(depth, norm, learning_rate))
         validation = {"validation_data": tuple(few_digits.validation), "validation_batch_size": 256}
         steps = len(few_digits.train.x) // 16
-        history = fresh.fit(reused.batches(seed), steps_per_epoch=steps, epochs=3, verbose=0, **validation).history
+        hp = hyperparameters(depth, norm, learning_rate)
+        history = space.fit(
+            hp, fresh, reused.batches(seed), steps_per_epoch=steps, epochs=3, verbose=0, **validation
+        ).history
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert found.history[name] == history[name], name
 

@@ -1,0 +1,41 @@
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_examples_run_as_they_stand(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert (tmp_path / "runs/readme/report.html").exists()
+    accuracy = (namespace["probabilities"].numpy().argmax(-1) == digits.test.y).mean()
+    assert accuracy > 0.95
+
+
+def test_the_first_screen_has_the_two_commands():
+    screen = TEXT.splitlines()[:24]
+    assert 'pip install -e ".[tune]" && bnzoo tune' in screen
+    assert 'pip install -e ".[tune,test]" && pytest' in screen
+    assert all((ROOT / link).exists() for link in re.findall(r"\]\((?!http)([^)]+)\)", TEXT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "source"), [("mlp_lr_depth", "wine"), ("resnet_lr_depth", "digits")])
+def test_recipes_run(tmp_path, monkeypatch, capsys, recipe, source):
+    """The ResNet's is the main job: at least 97 % on the test digits, measured on the artefact."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [recipe, source, str(tmp_path / "study")])
+    runpy.run_module(f"recipes.{recipe}", run_name="__main__")
+    out = capsys.readouterr().out
+    assert "Best: depth" in out
+    assert float(re.search(r"test accuracy ([\d.]+)%", out)[1]) >= 97

@@ -1,0 +1,61 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=lambda command: " ".join(command),
+)
+def test_tools_find_nothing(command):
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of bnzoo that a file imports, wherever in it, but for type checkers only."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if (
+            id(node) in typing_only
+            or not isinstance(node, ast.ImportFrom)
+            or not (node.module or "").startswith("bnzoo")
+        ):
+            continue
+        parts = node.module.split(".")
+        found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+# what each part may know of; nothing knows the command line
+ARROWS = {
+    "layers": {"layers"},
+    "blocks": {"blocks", "layers", "norms", "placements"},
+    "models": {"models", "blocks", "layers", "norms", "placements", "errors"},
+    "tools": {"tools", "layers"},
+    "export": {"export", "tools", "files"},
+    "data": {"data", "errors"},
+    "reports": {"reports", "files"},
+    "tuning": {"tuning", "models", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"},
+}
+
+
+@pytest.mark.parametrize("part", ARROWS)
+def test_arrows_point_one_way(part):
+    files = list((ROOT / "bnzoo" / part).glob("*.py"))
+    assert files
+    for path in files:
+        assert imports(path) <= ARROWS[part], path.name
