@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 # From here on importing them fails: an artefact that needs them must fail here and not at its first user.
-sys.modules.update(keras=None, bnzoo=None)  # type: ignore[arg-type]
+sys.modules.update(keras=None, bnzoo=None)  # type: ignore[call-overload]
 
 _BATCH = 256
 

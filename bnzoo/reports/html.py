@@ -21,8 +21,8 @@ _FIGURES = {
     "heatmap": (
         figures.heatmap,
         "Learning rate and depth",
-        "Numbers are validation accuracies in percent, means over seeds; the best learning rate of each depth is ringed, the "
-        "best of all twice; hatched cells did not train with every seed.",
+        "Numbers are validation accuracies in percent, means over seeds. The best rate of each depth is ringed, "
+        "the best of all twice. Hatched cells did not train with every seed.",
     ),
     "learning_rate": (
         figures.score_against_learning_rate,

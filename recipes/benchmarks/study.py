@@ -3,8 +3,8 @@
 python -m recipes.benchmarks.study [PAIRS]
 
 Both train every configuration of 2 depths x 4 learning rates (ResNet, batch norm) for one epoch on digits, from the
-same space. Stock Keras Tuner builds, compiles and traces each anew. Each run is a process of its own, the two kinds take
-turns, and imports and data are not timed.
+same space. Stock Keras Tuner builds, compiles and traces each anew. Each run is a process of its own, the two kinds
+take turns, and imports and data are not timed.
 """
 
 import statistics
