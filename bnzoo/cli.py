@@ -197,7 +197,8 @@ def _print_finding(study: "Study") -> None:
 
 def _print_artefact(study: "Study") -> None:
     try:
-        artefact = study.export()
+        with Console(stderr=True).status("verifying the SavedModel in a process of its own"):
+            artefact = study.export()
     except RuntimeError as error:
         print(f"bnzoo: {error}", file=sys.stderr)
         raise typer.Exit(1) from error

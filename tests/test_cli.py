@@ -166,6 +166,7 @@ def test_a_saved_model_loads_wherever_bnzoo_was_imported(tmp_path):
     assert code.stdout == "resnet8_cifar\n"
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path):
     """The largest file that the process may write stands in for the disk: results fit, the model does not."""
 

@@ -70,6 +70,7 @@ def saved_model(
     Raises:
         ValueError: If the model cannot be exported, or `labels` and classes differ in number.
         FileExistsError: If `path` exists.
+        OSError: If it cannot be written.
         RuntimeError: If the artefact cannot be loaded, or differs from the model beyond the tolerance. Nothing is left.
 
     Examples:
@@ -180,7 +181,10 @@ def _write(model: keras.Model, folder: Path, labels: Sequence[str] | None, scrat
         module.labels = tf.saved_model.Asset(str(file))
     serve = tf.function(_named_outputs(model)).get_concrete_function(**signature)
     module.serve = serve
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": serve, "serve": serve})
+    try:
+        tf.saved_model.save(module, str(folder), signatures={"serving_default": serve, "serve": serve})
+    except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses
+        raise OSError(f"The SavedModel could not be written: {error.message}") from error
 
 
 def _outputs_in_a_fresh_process(folder: Path, inputs: dict[str, np.ndarray], scratch: Path) -> dict[str, np.ndarray]:
