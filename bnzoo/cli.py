@@ -134,8 +134,10 @@ def tune(
         from bnzoo.errors import unknown
 
         raise _UserError(unknown("family", family, _FAMILIES))
-    layers = None if depths is None else _integers("--depths", depths)
-    rates = _rates(learning_rates)
+    layers = None
+    if depths is not None:
+        layers = _numbers("--depths", depths, ",", int, "whole numbers separated by commas, as 8,14,20")
+    rates = _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count, as 1e-3:3:7")
     with _mistakes(ValueError, OSError, ImportError):
         with _quietly():
             _needs_extra()
@@ -212,19 +214,8 @@ def _print_artefact(study: "Study") -> None:
     )
 
 
-def _rates(text: str) -> tuple[float, ...]:
+def _numbers(option: str, text: str, separator: str, kind: type, example: str) -> tuple:
     try:
-        return tuple(float(part) for part in text.split(":"))
+        return tuple(kind(part) for part in text.split(separator))
     except ValueError as error:
-        raise _UserError(
-            f"--learning-rates must be two positive numbers and a count, as 1e-3:3:7. Received: {text!r}"
-        ) from error
-
-
-def _integers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise _UserError(
-            f"{option} must be whole numbers separated by commas, as 8,14,20. Received: {text!r}"
-        ) from error
+        raise _UserError(f"{option} must be {example}. Received: {text!r}") from error

@@ -78,6 +78,7 @@ def test_the_main_job(bnzoo, tmp_path):
         (["tune", "--data", "nowhere/scans.npz"], "there is no such file or folder"),
         (["tune", "--data", "empty"], "no subfolders"),
         (["tune", "--data", "wine"], "A ResNet needs images"),
+        (["tune", "mlp", "--norms", "instance"], "one value per group"),
         (["tune", "--data", "bad.npz"], "no array named y"),
         (["tune", "--output", "file/study"], "Not a directory"),
         (["tune", "--output", "/proc/study"], "No such file or directory: /proc/study"),

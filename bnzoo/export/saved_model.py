@@ -83,11 +83,6 @@ def saved_model(
     with whole_folder(path) as draft, tempfile.TemporaryDirectory() as scratch:
         _write(folded, draft, labels, Path(scratch))
         difference, outputs = compare(model, draft, inputs)
-        if not difference <= TOLERANCE:
-            raise RuntimeError(
-                f"The exported model differs from the one in memory by {difference:.2g} of its largest output, more "
-                f"than {TOLERANCE:.0e}: nothing was written to {path}"
-            )
     return ExportReport(Path(path), report, difference, TOLERANCE, outputs)
 
 
@@ -103,12 +98,18 @@ def compare(model: keras.Model, path: str | Path, sample: Any) -> tuple[float, d
         The largest difference between outputs, relative to the largest output, and the artefact's outputs by name.
 
     Raises:
-        RuntimeError: If the artefact cannot be loaded and called there.
+        RuntimeError: If the artefact cannot be loaded and called there, or differs beyond the tolerance.
     """
     inputs = _sample(model, sample)
     with tempfile.TemporaryDirectory() as scratch:
         outputs = _outputs_in_a_fresh_process(Path(path), inputs, Path(scratch))
-    return _difference(model, inputs, outputs), outputs
+    difference = _difference(model, inputs, outputs)
+    if not difference <= TOLERANCE:
+        raise RuntimeError(
+            f"The exported model differs from the one in memory by {difference:.2g} of its largest output, more than "
+            f"{TOLERANCE:.0e}: it must not be used"
+        )
+    return difference, outputs
 
 
 def _check(model: keras.Model, labels: Sequence[str] | None) -> None:

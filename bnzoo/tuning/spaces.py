@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -45,6 +45,7 @@ class Space(keras_tuner.HyperModel, ABC):
     """
 
     family: str
+    builder: Callable[..., keras.Model]
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class Space(keras_tuner.HyperModel, ABC):
         if not isinstance(momentum, int | float) or not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be at least 0 and below 1. Received: momentum={momentum!r}")
         self.momentum = momentum
-        self.input_shape = None if input_shape is None else tuple(input_shape)
+        self.input_shape: Any = None if input_shape is None else tuple(input_shape)
         self.classes: Any = classes
         self.scale = scale
         self.options = options
@@ -87,9 +88,23 @@ class Space(keras_tuner.HyperModel, ABC):
     def check_depth(self, depth: int) -> None:
         """Raises `ValueError` if the family has no network of this depth."""
 
-    @abstractmethod
     def model(self, depth: int, norm: bn_norms.Norm, input_tensor: Any) -> keras.Model:
         """The network, not compiled, ending in logits."""
+        return self.builder(
+            depth,
+            input_tensor=input_tensor,
+            classes=self.classes,
+            classifier_activation=None,
+            norm=norm,
+            placement=self.placement,
+            activation=self.activation,
+            **self.options,
+        )
+
+    def check(self) -> None:
+        """Raises `ValueError` if a norm or an option cannot be used on the data."""
+        for norm in self.norms:
+            self.model(min(self.depths), norm, new_input(self.input_shape))
 
     def for_data(self, data: Dataset) -> "Space":
         """A copy with the shape, the classes and the scale of the data.
@@ -169,6 +184,7 @@ class ResNetSpace(Space):
     """
 
     family = "resnet"
+    builder = staticmethod(ResNetCifar)
     default_depths = (8, 14, 20)
 
     def check_depth(self, depth: int) -> None:
@@ -185,19 +201,6 @@ class ResNetSpace(Space):
             )
         return super().for_data(data)
 
-    def model(self, depth: int, norm: bn_norms.Norm, input_tensor: Any) -> keras.Model:
-        """`bnzoo.ResNetCifar` of the depth."""
-        return ResNetCifar(
-            depth,
-            input_tensor=input_tensor,
-            classes=self.classes,
-            classifier_activation=None,
-            norm=norm,
-            placement=self.placement,
-            activation=self.activation,
-            **self.options,
-        )
-
 
 class MLPSpace(Space):
     """Multilayer perceptrons, depth being the number of hidden layers. See `Space` for the arguments.
@@ -207,6 +210,7 @@ class MLPSpace(Space):
     """
 
     family = "mlp"
+    builder = staticmethod(MLP)
     default_depths = (2, 4, 8)
 
     def check_depth(self, depth: int) -> None:
@@ -215,19 +219,6 @@ class MLPSpace(Space):
             raise ValueError(f"`depths` of MLPs must be positive integers. Received: {depth!r}")
         if self.options.get("residual") and depth % 2 == 0:
             raise ValueError(f"`depths` of residual MLPs must be odd: one layer, then blocks of two. Received: {depth}")
-
-    def model(self, depth: int, norm: bn_norms.Norm, input_tensor: Any) -> keras.Model:
-        """`bnzoo.MLP` of the depth."""
-        return MLP(
-            depth,
-            input_tensor=input_tensor,
-            classes=self.classes,
-            classifier_activation=None,
-            norm=norm,
-            placement=self.placement,
-            activation=self.activation,
-            **self.options,
-        )
 
 
 def _sequence(name: str, values: Any) -> Sequence:

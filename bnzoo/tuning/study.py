@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,46 +14,14 @@ from typing import Any
 import filelock
 import keras
 
-from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.files import remove_drafts, whole_file, write_text
 from bnzoo.models.ends import positive_integer
+from bnzoo.tuning.artefact import Artefact, ship
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.tuner import StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """What a study ships.
-
-    Attributes:
-        path: The folder of the SavedModel.
-        trial: Integer, the trial that it comes from.
-        test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only.
-        test_examples: Integer.
-        difference: Float, the largest difference from the model's outputs, relative to the largest of them.
-        norms_folded: Integer, how many batch norms are folded.
-        norms_kept: Dict, the batch norms that are not, with the reason.
-    """
-
-    path: str
-    trial: int
-    test_accuracy: float
-    test_examples: int
-    difference: float
-    norms_folded: int
-    norms_kept: dict[str, str]
-
-    def save(self, path: Path) -> None:
-        """Writes the figures as JSON."""
-        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> "Artefact":
-        """Reads the figures."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 class Study:
@@ -93,6 +60,7 @@ class Study:
         batch_size: int = 64,
     ) -> None:
         self.space = space.for_data(data)
+        self.space.check()
         self.data = data
         self.directory = Path(directory)
         self.seeds = positive_integer("seeds", seeds)
@@ -190,10 +158,7 @@ class Study:
         Raises:
             RuntimeError: If no trial is usable.
         """
-        best = self._results.best
-        if best is None:
-            raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
-        return keras.saving.load_model(self._checkpoint(best))
+        return keras.saving.load_model(self._checkpoint(self._best()))
 
     def export(self) -> Artefact:
         """Exports the best model as the SavedModel `best/1` in the study's folder. See `bnzoo.export.saved_model`.
@@ -210,25 +175,15 @@ class Study:
         note, path = self._file("export.json"), self._file("best/1")
         if note.exists() and path.exists():
             return Artefact.load(note)
-        model, test = self.best_model(), self.data.test
-        # killed between the renaming of the artefact and the note on it, a study finds the one without the other
-        if path.exists():
-            difference, outputs = export.compare(model, path, test.x)
-            _, fold = tools.fold_batch_norm(model)
-        else:
-            report = export.saved_model(model, path, labels=self.data.labels, sample=test.x)
-            difference, outputs, fold = report.difference, report.outputs, report.fold
-        artefact = Artefact(
-            path=str(path),
-            trial=self._results.best.trial,  # type: ignore[union-attr]  # best_model() has raised without one
-            test_accuracy=float((outputs["logits"].argmax(-1) == test.y).mean()),
-            test_examples=len(test.y),
-            difference=difference,
-            norms_folded=len(fold.folded),
-            norms_kept=fold.kept,
-        )
+        artefact = ship(self.best_model(), self._best().trial, self.data, path)
         artefact.save(note)
         return artefact
+
+    def _best(self) -> TrialResult:
+        best = self._results.best
+        if best is None:
+            raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
+        return best
 
     def _search(self, pending: list, progress: Callable) -> None:
         def record(result: TrialResult, model: keras.Model | None) -> None:
@@ -248,10 +203,10 @@ class Study:
             seeds=self.seeds,
             epochs=self.epochs,
             batch_size=self.batch_size,
+            begin=lambda values: progress(self, values),
             record=record,
             versions=_versions(),
         )
-        tuner.on_trial_begin = lambda trial: progress(self, dict(trial.hyperparameters.values))
         tuner.search()
 
     def _finish(self) -> None:
@@ -291,6 +246,7 @@ class Study:
         if not path.exists():
             return
         stored, asked = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(self.definition)
+        stored["data.name"] = asked["data.name"]  # the fingerprint tells whether data are the same, not their path
         if differences := [
             f"{key}: {stored.get(key)} there, {asked.get(key)} asked for"
             for key in sorted(stored.keys() | asked.keys())

@@ -61,6 +61,7 @@ class StudyTuner(keras_tuner.Tuner):
         seeds: Integer, how many seeds there are.
         epochs: Integer.
         batch_size: Integer.
+        begin: Function of the values of a trial that starts.
         record: Function of a `TrialResult` and the trained model (`None` if the trial failed), called after each.
         versions: Dict, put in every record.
     """
@@ -75,11 +76,12 @@ class StudyTuner(keras_tuner.Tuner):
         seeds: int,
         epochs: int,
         batch_size: int,
+        begin: Callable[[dict[str, Any]], None],
         record: Callable[[TrialResult, keras.Model | None], None],
         versions: dict[str, str],
     ) -> None:
         self.data, self.epochs, self.batch_size = data, epochs, batch_size
-        self.record, self.versions = record, versions
+        self.begin, self.record, self.versions = begin, record, versions
         self._indices = {tuple(values.items()): index for index, values in pending}
         self._compiled: tuple[tuple, CompiledModel] | None = None
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
@@ -94,6 +96,10 @@ class StudyTuner(keras_tuner.Tuner):
 
     def save(self) -> None:
         """Keeps nothing: see `GridOracle`."""
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        """Announces the trial."""
+        self.begin(dict(trial.hyperparameters.values))
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains one configuration; the score is that of recalibrated statistics, and finite whatever happens."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bnzoo import tuning
+from bnzoo.data import load
 
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 2), "norms": ("batch", None), "width": 16}
 
@@ -133,10 +134,10 @@ def test_other_data_in_the_same_folder_is_refused(finished, digits):
 class Faulty(tuning.MLPSpace):
     """Raises in every trial of one architecture."""
 
-    def model(self, depth, norm, input_tensor):
-        if depth == 1 and norm:
+    def build(self, hp):
+        if (hp.get("depth"), hp.get("norm")) == (1, "batch"):
             raise MemoryError("no room for <this>")
-        return super().model(depth, norm, input_tensor)
+        return super().build(hp)
 
 
 class FaultyFit(tuning.MLPSpace):
@@ -158,7 +159,7 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(few_digits, tmp_pat
     assert broken.results.counts["failed"] == 4
     assert all(trial.outcome == "failed" and trial.score == 2 * math.log(10) for trial in failed)
     assert failed[0].reason == "MemoryError: no room for <this>"
-    assert "in model" in failed[0].traceback
+    assert "in build" in failed[0].traceback
     assert broken.results.best.trial >= 4
 
 
@@ -184,6 +185,17 @@ def test_a_row_that_diverges_ends_nothing(few_digits, tmp_path):
 def test_two_processes_do_not_run_the_same_study(finished, few_digits):
     with filelock.FileLock(finished.directory / ".lock"), pytest.raises(BlockingIOError, match="another process"):
         study(few_digits, finished.directory).run(quiet)
+
+
+def test_what_cannot_be_built_is_refused_before_anything_runs(few_digits, tmp_path):
+    with pytest.raises(ValueError, match="one value per group"):
+        study(few_digits, tmp_path / "s", tuning.MLPSpace(norms=("instance",)))
+    with pytest.raises(TypeError, match="hight"):
+        study(few_digits, tmp_path / "s", tuning.MLPSpace(hight=3))
+    np.savez(tmp_path / "tiny.npz", x=np.ones((30, 2, 2)), y=np.arange(30) % 3)
+    with pytest.raises(ValueError, match="too small"):
+        study(load(tmp_path / "tiny.npz"), tmp_path / "s", tuning.ResNetSpace())
+    assert not (tmp_path / "s").exists()
 
 
 def test_nothing_usable_has_no_best_model(few_digits, tmp_path):

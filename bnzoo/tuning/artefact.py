@@ -1,0 +1,74 @@
+"""What a study ships: the best model as a SavedModel, with figures that are the SavedModel's own."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import keras
+
+from bnzoo import export, tools
+from bnzoo.data import Dataset
+from bnzoo.files import write_text
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What a study ships.
+
+    Attributes:
+        path: The folder of the SavedModel.
+        trial: Integer, the trial that it comes from.
+        test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only.
+        test_examples: Integer.
+        difference: Float, the largest difference from the model's outputs, relative to the largest of them.
+        norms_folded: Integer, how many batch norms are folded.
+        norms_kept: Dict, the batch norms that are not, with the reason.
+    """
+
+    path: str
+    trial: int
+    test_accuracy: float
+    test_examples: int
+    difference: float
+    norms_folded: int
+    norms_kept: dict[str, str]
+
+    def save(self, path: Path) -> None:
+        """Writes the figures as JSON."""
+        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Artefact":
+        """Reads the figures."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
+    """Exports a model, or finds it exported, and measures it on the test data.
+
+    Args:
+        model: The model, ending in logits.
+        trial: The trial that it comes from.
+        data: The `Dataset`.
+        path: The SavedModel's folder. One that is there is compared with the model anew: a study that was killed
+            between the renaming of the artefact and the note on it finds the one without the other.
+
+    Raises:
+        RuntimeError: If the artefact cannot be used, or differs from the model.
+    """
+    test = data.test
+    if path.exists():
+        difference, outputs = export.compare(model, path, test.x)
+        _, fold = tools.fold_batch_norm(model)
+    else:
+        report = export.saved_model(model, path, labels=data.labels, sample=test.x)
+        difference, outputs, fold = report.difference, report.outputs, report.fold
+    return Artefact(
+        path=str(path),
+        trial=trial,
+        test_accuracy=float((outputs["logits"].argmax(-1) == test.y).mean()),
+        test_examples=len(test.y),
+        difference=difference,
+        norms_folded=len(fold.folded),
+        norms_kept=fold.kept,
+    )
