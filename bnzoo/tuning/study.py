@@ -39,7 +39,8 @@ class Study:
         batch_size: Integer, of training.
 
     Raises:
-        ValueError: If an argument is not possible, or the folder holds another study; the message says what differs.
+        ValueError: If an argument is not possible, or the folder holds another study (the message says what
+            differs) or anything else.
 
     Examples:
     >>> study = bnzoo.tuning.Study(
@@ -244,6 +245,8 @@ class Study:
     def _refuse_another_study(self) -> None:
         path = self._file("study.json")
         if not path.exists():
+            if self.directory.is_dir() and any(not entry.name.startswith(".") for entry in self.directory.iterdir()):
+                raise ValueError(f"{self.directory} is not empty and holds no study: choose another folder")
             return
         stored, asked = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(self.definition)
         stored["data.name"] = asked["data.name"]  # the fingerprint tells whether data are the same, not their path

@@ -126,6 +126,13 @@ def test_another_study_in_the_same_folder_is_refused(finished, few_digits, chang
         study(few_digits, finished.directory, **change)
 
 
+def test_a_folder_with_other_things_is_refused(few_digits, tmp_path):
+    (tmp_path / "results.csv").write_text("somebody's own")
+    with pytest.raises(ValueError, match="is not empty and holds no study"):
+        study(few_digits, tmp_path)
+    assert (tmp_path / "results.csv").read_text() == "somebody's own"
+
+
 def test_other_data_in_the_same_folder_is_refused(finished, digits):
     with pytest.raises(ValueError, match=r"data.fingerprint: .*there"):
         study(digits, finished.directory)
@@ -223,6 +230,7 @@ def test_the_artefact_and_its_figures(finished, few_digits):
 
 @pytest.mark.parametrize("option", ["seeds", "epochs", "batch_size"])
 def test_counts_must_be_positive(few_digits, tmp_path, option):
+    tmp_path = tmp_path / "s"
     with pytest.raises(ValueError, match=f"`{option}` must be a positive integer"):
         study(few_digits, tmp_path, **{option: 0})
     with pytest.raises(ValueError, match="`batch_size` must be at least 2"):
