@@ -110,18 +110,18 @@ class Space(keras_tuner.HyperModel, ABC):
         """A copy with the shape, the classes and the scale of the data.
 
         Raises:
-            ValueError: If the space was made for another shape or number of classes.
+            ValueError: If the space was made for another shape, number of classes or scale.
         """
         space = copy.copy(self)
         # Keras Tuner puts a wrapper of `build`, bound to its instance, on every instance
         del space.build
         keras_tuner.HyperModel.__init__(space, self.name, self.tunable)
-        for name, value in (("input_shape", data.input_shape), ("classes", data.classes)):
+        found = {"input_shape": data.input_shape, "classes": data.classes, "scale": data.scale}
+        for name, value in found.items():
             own = getattr(self, name)
             if own is not None and own != value:
                 raise ValueError(f"The space was made for {name}={own}, the data {data.name} has {value}")
             setattr(space, name, value)
-        space.scale = data.scale
         return space
 
     def grid(self) -> Iterator[dict[str, Any]]:

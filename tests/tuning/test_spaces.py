@@ -78,6 +78,7 @@ def test_hyperparameters_reach_the_model():
         (lambda: tuning.MLPSpace(depths=(2,), residual=True), "must be odd"),
         (lambda: tuning.ResNetSpace(depths=(8,)).build(keras_tuner.HyperParameters()), "pass `input_shape="),
         (lambda: tuning.ResNetSpace().for_data(data.load("wine")), r"needs images .* shape \(13,\)"),
+        (lambda: tuning.ResNetSpace(scale=([0.0], [1.0])).for_data(data.load("digits")), "made for scale="),
         (lambda: tuning.ResNetSpace(classes=3).for_data(data.load("digits")), "made for classes=3"),
     ],
 )
