@@ -29,7 +29,7 @@ def test_tables(name, shape, classes):
 
 
 @given(counts=st.lists(st.integers(3, 40), min_size=2, max_size=6), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_splits_are_stratified_disjoint_and_whole(counts, seed):
     y = np.repeat(np.arange(len(counts)), counts)
     x = np.arange(len(y), dtype=np.float32)[:, None]

@@ -45,7 +45,7 @@ def test_batch_norm_moves_its_statistics_as_the_catalogue_says():
 
 
 @given(channels=st.integers(1, 200), groups=st.integers(1, 64))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_group_takes_the_largest_divisor_that_is_not_above(channels, groups):
     taken = Norm("group", groups=groups).layer((None, 4, 4, channels)).groups
     assert channels % taken == 0
