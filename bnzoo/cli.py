@@ -154,7 +154,7 @@ def tune(
             study.run()
         except KeyboardInterrupt as error:
             done = f"{len(study.results)} of {study.results.size} trials are done"
-            print(f"bnzoo: stopped, {done}; the same command goes on with the others", file=sys.stderr)
+            _say(f"stopped, {done}; the same command goes on with the others")
             raise typer.Exit(130) from error
         if not (output / "report.html").exists():
             study.report()
@@ -202,7 +202,7 @@ def _print_artefact(study: "Study") -> None:
         with Console(stderr=True).status("verifying the SavedModel in a process of its own"):
             artefact = study.export()
     except RuntimeError as error:
-        print(f"bnzoo: {error}", file=sys.stderr)
+        _say(str(error))
         raise typer.Exit(1) from error
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""

@@ -1,7 +1,8 @@
-"""One wording for a word that is not known."""
+"""One wording for each mistake that can be made in several places."""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 def unknown(what: str, received: object, known: Iterable[object]) -> str:
@@ -16,3 +17,14 @@ def unknown(what: str, received: object, known: Iterable[object]) -> str:
     near = difflib.get_close_matches(str(received), words, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"Unknown {what}: {received!r}.{hint} Known: {', '.join(words)}"
+
+
+def positive_integer(name: str, value: Any) -> int:
+    """The value, if it is a positive integer.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return value

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from bnzoo.errors import unknown
+from bnzoo.errors import positive_integer, unknown
 from bnzoo.layers.axes import channel_axis
 
 
@@ -109,9 +109,7 @@ class Norm:
                     f"The norm {name!r} has no option {option!r}. Its options: {', '.join(sorted(allowed)) or 'none'}. "
                     f"Received: {option}={options[option]!r}"
                 )
-        groups = options.get("groups", 1)
-        if not isinstance(groups, int) or groups < 1:
-            raise ValueError(f"`groups` must be a positive integer. Received: groups={groups!r}")
+        positive_integer("groups", options.get("groups", 1))
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "options", dict(options))
 

@@ -6,16 +6,7 @@ from typing import Any
 
 import keras
 
-
-def positive_integer(name: str, value: Any) -> int:
-    """The value, if it is a positive integer.
-
-    Raises:
-        ValueError: If it is not; the message names the argument.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return value
+from bnzoo.errors import positive_integer
 
 
 def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | None, ranks: dict[int, str]) -> Any:

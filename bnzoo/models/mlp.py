@@ -5,7 +5,8 @@ from typing import Any
 import keras
 
 from bnzoo.blocks import Parts, dense, residual_block
-from bnzoo.models.ends import classifier, finished_model, input_layer, positive_integer
+from bnzoo.errors import positive_integer
+from bnzoo.models.ends import classifier, finished_model, input_layer
 
 
 def _plain(x: Any, depth: int, width: int, parts: Parts) -> Any:

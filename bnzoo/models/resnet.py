@@ -8,9 +8,9 @@ import keras
 from bnzoo.blocks import Parts, convolution, projection_shortcut, residual_block, zero_padding_shortcut
 from bnzoo.blocks.residual import Shortcut
 from bnzoo.blocks.weights import Weight
-from bnzoo.errors import unknown
+from bnzoo.errors import positive_integer, unknown
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.ends import classifier, finished_model, input_layer, positive_integer
+from bnzoo.models.ends import classifier, finished_model, input_layer
 
 
 def _basic(filters: int, strides: int) -> list[Weight]:

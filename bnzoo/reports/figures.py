@@ -1,6 +1,5 @@
 """The pictures of a study of learning rate, depth and norm."""
 
-import math
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -56,8 +55,7 @@ def score_against_learning_rate(results: "Results") -> Figure:
     norms, depths, rates = _axes(results)
     figure = Figure(figsize=(4.6 * len(norms), 3.8), layout="constrained")
     panels = figure.subplots(1, len(norms), squeeze=False, sharey=True)[0]
-    cap = 2 * math.log(results.definition["data"]["classes"])
-    rail = cap * 1.8
+    rail = results.cap * 1.8
     for axes, norm in zip(panels, norms, strict=True):
         for index, depth in enumerate(depths):
             trials = [t for t in results.trials if t.norm == norm and t.depth == depth]
@@ -70,7 +68,7 @@ def score_against_learning_rate(results: "Results") -> Figure:
             beside = 1.12 ** (index - (len(depths) - 1) / 2)  # or the crosses of the depths would hide each other
             axes.plot([t.learning_rate * beside for t in lost], [rail] * len(lost), "x", color=colour, markersize=6)
         axes.axhline(rail, color="0.8", linewidth=6, zorder=0)
-        axes.axhline(cap / 2, color="0.6", linestyle=":", linewidth=1)
+        axes.axhline(results.cap / 2, color="0.6", linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="learning rate", title=f"norm: {norm}")
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("validation loss, recalibrated\n(x: stalled, diverged or failed; dotted: guessing)")

@@ -15,6 +15,11 @@ from bnzoo.files import whole_file, write_text
 OUTCOMES = ("ok", "stalled", "diverged", "failed")
 
 
+def score_cap(classes: int) -> float:
+    """What a score is at most, in nats: a network that says nothing has half of it."""
+    return 2 * math.log(classes)
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """One trial.
@@ -102,6 +107,11 @@ class Results:
         return len(space["depths"]) * len(space["norms"]) * len(space["learning_rates"]) * self.definition["seeds"]
 
     @property
+    def cap(self) -> float:
+        """The highest score that there is: that of a trial that was lost."""
+        return score_cap(self.definition["data"]["classes"])
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many trials had each outcome."""
         return {outcome: sum(trial.outcome == outcome for trial in self.trials) for outcome in OUTCOMES}
@@ -118,9 +128,8 @@ class Results:
         `score`, `accuracy` and `moving_score` are means over seeds, `spread` is the difference between the highest and
         the lowest score, `ok` whether every seed was.
         """
-        cap = 2 * math.log(self.definition["data"]["classes"])
         rows = self.frame().assign(ok=lambda f: f["outcome"] == "ok")
-        rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(cap).clip(upper=cap)
+        rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(self.cap).clip(upper=self.cap)
         groups = rows.groupby(["depth", "norm", "learning_rate"], as_index=False, sort=False)
         table = groups.agg(
             score=("score", "mean"),

@@ -15,8 +15,8 @@ import filelock
 import keras
 
 from bnzoo.data import Dataset
+from bnzoo.errors import positive_integer
 from bnzoo.files import remove_drafts, whole_file, write_text
-from bnzoo.models.ends import positive_integer
 from bnzoo.tuning.artefact import Artefact, ship
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import Space

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
+from bnzoo.tuning.results import score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
@@ -143,7 +144,10 @@ class CompiledModel:
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends a training whose loss is lost: no later step brings a NaN back."""
+    """Ends a training whose loss is lost: no later step brings a NaN back.
+
+    `keras.callbacks.TerminateOnNaN` would do, but it prints into the progress bar.
+    """
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if not math.isfinite((logs or {}).get("loss", 0.0)):
@@ -173,7 +177,7 @@ def measure(compiled: CompiledModel, seed: int, learning_rate: float, epochs: in
     if compiled.recalibrate.norms and math.isfinite(history["loss"][-1]):
         compiled.recalibrate(compiled.data.train.x, batch_size=EVALUATION_BATCH)
         loss, accuracy = compiled.evaluate()
-    cap = 2 * math.log(compiled.data.classes)
+    cap = score_cap(compiled.data.classes)
     outcome, reason = judge(history["loss"], loss, cap, _entropy(compiled.data.train.y))
     return Measurement(
         outcome,
@@ -196,7 +200,7 @@ def judge(training_losses: list[float], loss: float, cap: float, entropy: float)
     Args:
         training_losses: The mean training loss of each epoch.
         loss: The validation loss with recalibrated statistics.
-        cap: `2 ln(classes)`: a network that says nothing has half of it.
+        cap: `score_cap(classes)`.
         entropy: The entropy of the training labels in nats, which is the loss of guessing.
     """
     if not all(math.isfinite(value) for value in training_losses):

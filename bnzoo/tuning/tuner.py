@@ -1,6 +1,5 @@
 """A study's grid, walked by Keras Tuner."""
 
-import math
 import time
 import traceback
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from bnzoo.data import Dataset
-from bnzoo.tuning.results import TrialResult
+from bnzoo.tuning.results import TrialResult, score_cap
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.trial import CompiledModel, measure
 
@@ -142,6 +141,6 @@ def _failure(error: Exception, classes: int) -> dict[str, Any]:
     return {
         "outcome": "failed",
         "reason": "".join(traceback.format_exception_only(error)).strip().partition("\n")[0],
-        "score": 2 * math.log(classes),
+        "score": score_cap(classes),
         "traceback": "".join(traceback.format_exception(error)),
     }

@@ -32,11 +32,13 @@ def verdict(results: Results) -> Verdict:
     if usable.empty:
         return Verdict("No configuration is usable: every one stalled, diverged or failed.", warnings)
     best = usable.iloc[0]
-    sentence = (
-        f"Best: depth {best['depth']}, norm {best['norm']}, learning rate {best['learning_rate']:.4g}: validation "
-        f"accuracy {best['accuracy']:.2%}, loss {best['score']:.4f}."
-    )
+    sentence = f"Best: {_words(best)}: validation accuracy {best['accuracy']:.2%}, loss {best['score']:.4f}."
     return Verdict(sentence, warnings + _edges(results, best) + _seeds(results, best) + _moving(results, best))
+
+
+def _words(configuration: dict) -> str:
+    depth, norm, rate = (configuration[key] for key in ("depth", "norm", "learning_rate"))
+    return f"depth {depth}, norm {norm}, learning rate {rate:.4g}"
 
 
 def _edges(results: Results, best: dict) -> list[str]:
@@ -66,8 +68,8 @@ def _seeds(results: Results, best: dict) -> list[str]:
     if spread <= gap:
         return []
     return [
-        f"the seeds differ by more than the gap: {spread:.4f} between seeds, {gap:.4f} to the second best (depth "
-        f"{second['depth']}, norm {second['norm']}, learning rate {second['learning_rate']:.4g})"
+        f"the seeds differ by more than the gap: {spread:.4f} between seeds, {gap:.4f} to the second best "
+        f"({_words(second)})"
     ]
 
 
@@ -76,7 +78,4 @@ def _moving(results: Results, best: dict) -> list[str]:
     keys = ["depth", "norm", "learning_rate"]
     if all(other[key] == best[key] for key in keys):
         return []
-    return [
-        "the moving statistics would have chosen another configuration: depth "
-        f"{other['depth']}, norm {other['norm']}, learning rate {other['learning_rate']:.4g}"
-    ]
+    return [f"the moving statistics would have chosen another configuration: {_words(other)}"]
