@@ -35,7 +35,7 @@ def test_recipes_run(tmp_path, monkeypatch, capsys, recipe, source):
     """The ResNet's is the main job: at least 97 % on the test digits, measured on the artefact."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", [recipe, source, str(tmp_path / "study")])
-    runpy.run_module(f"recipes.{recipe}", run_name="__main__")
+    runpy.run_path(str(ROOT / "recipes" / f"{recipe}.py"), run_name="__main__")
     out = capsys.readouterr().out
     assert "Best: depth" in out
     assert float(re.search(r"test accuracy ([\d.]+)%", out)[1]) >= 97
