@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bnzoo import blocks, data, export, layers, models, norms, placements, reports, tools, tuning
+    from bnzoo import blocks, data, export, layers, models, norms, placements, reports, tools, tuning, weights
     from bnzoo.models import (
         MLP,
+        WRN16_4,
+        WRN28_2,
+        WRN28_10,
+        WRN40_2,
+        DenseNet,
+        DenseNet40_12,
+        DenseNet121,
+        DenseNet161,
+        DenseNet169,
+        DenseNet201,
+        DenseNet264,
+        DenseNetBC100_12,
+        DenseNetBC190_40,
+        DenseNetCifar,
         ModelCard,
         ResNet,
         ResNet18,
@@ -17,23 +31,66 @@ if TYPE_CHECKING:
         ResNet34,
         ResNet44Cifar,
         ResNet50,
+        ResNet50D,
+        ResNet50V2,
         ResNet56Cifar,
         ResNet101,
+        ResNet101D,
+        ResNet101V2,
         ResNet110Cifar,
         ResNet152,
+        ResNet152D,
+        ResNet152V2,
+        ResNet164Cifar,
+        ResNet1001Cifar,
         ResNetCifar,
+        ResNeXt50_32x4d,
+        ResNeXt101_32x4d,
+        ResNeXt101_32x8d,
+        SEResNet50,
+        SEResNet101,
+        SEResNet152,
+        SEResNeXt50_32x4d,
+        ViT,
+        ViTB16,
+        ViTB32,
+        ViTL16,
+        ViTL32,
+        ViTS16,
+        ViTTi16,
+        WideResNet50_2,
+        WideResNet101_2,
+        WideResNetCifar,
         create_model,
         list_models,
         model_card,
     )
     from bnzoo.norms import Norm
+    from bnzoo.tools import no_decay_variables
 
 __version__ = "0.1.0"
 
 __all__ = [
     "MLP",
+    "WRN16_4",
+    "WRN28_2",
+    "WRN28_10",
+    "WRN40_2",
+    "DenseNet",
+    "DenseNet40_12",
+    "DenseNet121",
+    "DenseNet161",
+    "DenseNet169",
+    "DenseNet201",
+    "DenseNet264",
+    "DenseNetBC100_12",
+    "DenseNetBC190_40",
+    "DenseNetCifar",
     "ModelCard",
     "Norm",
+    "ResNeXt50_32x4d",
+    "ResNeXt101_32x4d",
+    "ResNeXt101_32x8d",
     "ResNet",
     "ResNet18",
     "ResNet20Cifar",
@@ -41,11 +98,33 @@ __all__ = [
     "ResNet34",
     "ResNet44Cifar",
     "ResNet50",
+    "ResNet50D",
+    "ResNet50V2",
     "ResNet56Cifar",
     "ResNet101",
+    "ResNet101D",
+    "ResNet101V2",
     "ResNet110Cifar",
     "ResNet152",
+    "ResNet152D",
+    "ResNet152V2",
+    "ResNet164Cifar",
+    "ResNet1001Cifar",
     "ResNetCifar",
+    "SEResNeXt50_32x4d",
+    "SEResNet50",
+    "SEResNet101",
+    "SEResNet152",
+    "ViT",
+    "ViTB16",
+    "ViTB32",
+    "ViTL16",
+    "ViTL32",
+    "ViTS16",
+    "ViTTi16",
+    "WideResNet50_2",
+    "WideResNet101_2",
+    "WideResNetCifar",
     "blocks",
     "create_model",
     "data",
@@ -54,19 +133,22 @@ __all__ = [
     "list_models",
     "model_card",
     "models",
+    "no_decay_variables",
     "norms",
     "placements",
     "reports",
     "tools",
     "tuning",
+    "weights",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'bnzoo' has no attribute {name!r}")
-    if name == "Norm":
-        return importlib.import_module("bnzoo.norms").Norm
+    elsewhere = {"Norm": "norms", "no_decay_variables": "tools"}
+    if name in elsewhere:
+        return getattr(importlib.import_module(f"bnzoo.{elsewhere[name]}"), name)
     models = importlib.import_module("bnzoo.models")
     return getattr(models, name) if name in models.__all__ else importlib.import_module(f"bnzoo.{name}")
 

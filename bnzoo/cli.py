@@ -15,6 +15,7 @@ from rich.table import Table
 import bnzoo
 
 if TYPE_CHECKING:
+    from bnzoo.models import ModelCard
     from bnzoo.tuning import Study
 
 app = typer.Typer(
@@ -80,6 +81,13 @@ def _quietly() -> Iterator[None]:
             os.close(stderr)
 
 
+def _row(card: "ModelCard") -> list[str]:
+    params = "" if card.params is None else f"{card.params / 1e6:.2f} M"
+    macs = "" if card.macs is None else f"{card.macs / 1e9:.2f} G" if card.macs >= 1e9 else f"{card.macs / 1e6:.0f} M"
+    accuracy = "" if card.accuracy is None else f"{card.accuracy:.2f}"
+    return [card.name, params, macs, accuracy, card.norm, card.placement, card.paper.split(",")[0]]
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"bnzoo {bnzoo.__version__}")
@@ -103,11 +111,17 @@ def models(
         cards = [bnzoo.model_card(name) for name in names]
     if not cards:
         raise _UserError(f"No model matches {pattern!r}; `bnzoo models` lists them all")
-    table = Table("model", "builder", "parameters", "paper", box=None, header_style="bold")
-    table.columns[2].justify = "right"
-    for card in cards:
-        table.add_row(card.name, card.builder.__name__, f"{card.params:,}" if card.params else "", card.paper)
-    Console().print(table)
+    rows = [_row(card) for card in cards]
+    table = Table(box=None, header_style="bold")
+    for title, *words in zip(("model", "params", "MACs", "top-1 %", "norm", "placement", "paper"), *rows, strict=True):
+        numbers = title in ("params", "MACs", "top-1 %")
+        # the paper is what a narrow terminal may cut
+        width = None if title == "paper" else max(map(len, [title, *words]))
+        table.add_column(title, justify="right" if numbers else "left", min_width=width, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    typer.echo("top-1: as published, on ImageNet or CIFAR-10; `bnzoo.model_card(name).source` says by whom")
 
 
 @app.command(epilog="Example: bnzoo tune mlp --data wine --depths 2,4 --norms batch,layer,none --seeds 3")

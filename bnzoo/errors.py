@@ -1,7 +1,8 @@
 """One wording for each mistake that can be made in several places."""
 
 import difflib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -28,3 +29,95 @@ def positive_integer(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
     return value
+
+
+def choice(name: str, value: Any, known: Iterable[Any]) -> Any:
+    """The value, if it is one of the known ones.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    known = list(known)
+    if value not in known:
+        raise ValueError(unknown(f"`{name}`", value, known))
+    return value
+
+
+def positive_integers(name: str, values: Any, what: str) -> tuple[int, ...]:
+    """The values, if they are a sequence of at least one positive integer.
+
+    Args:
+        name: String, the argument.
+        values: What was received.
+        what: String, what they are, with an example.
+
+    Raises:
+        ValueError: If they are not; the message names the argument.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise ValueError(f"`{name}` must be {what}. Received: {name}={values!r}")
+    return tuple(positive_integer(name, value) for value in values)
+
+
+def positive(name: str, value: Any) -> float:
+    """The value, if it is a finite number above zero.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not _is_number(value) or value <= 0:
+        raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
+    return value
+
+
+def at_least(name: str, value: Any, least: float) -> float:
+    """The value, if it is a finite number that is not below the least.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not _is_number(value) or value < least:
+        raise ValueError(f"`{name}` must be a number that is not below {least}. Received: {name}={value!r}")
+    return value
+
+
+def fraction(name: str, value: Any) -> float:
+    """The value, if it is a number from 0 to 1.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
+    return value
+
+
+def drop_rate(name: str, value: Any) -> float:
+    """The value, if it is a rate: at least 0 and below 1.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be a number that is at least 0 and below 1. Received: {name}={value!r}")
+    return value
+
+
+def steps(name: str, value: Any) -> list[int]:
+    """The value as a list, if it is a first and a last step.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    pair = list(value) if isinstance(value, (list, tuple)) else []
+    whole = [step for step in pair if isinstance(step, int) and not isinstance(step, bool)]
+    if len(pair) != 2 or whole != pair or not 0 <= pair[0] <= pair[1]:
+        raise ValueError(
+            f"`{name}` must be two integers, the step at which the change starts and that at which it ends, "
+            f"0 <= start <= end. Received: {name}={value!r}"
+        )
+    return pair
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -8,62 +8,102 @@ from typing import Any
 
 import keras
 
-from bnzoo.errors import positive_integer, unknown
+from bnzoo import layers
+from bnzoo.errors import at_least, fraction, positive, positive_integer, steps, unknown
 from bnzoo.layers.axes import channel_axis
+from bnzoo.layers.batch_statistics import OTHER_NORMS
+from bnzoo.layers.groups import largest_divisor
 
-
-def _batch(shape: tuple, **options: Any) -> keras.Layer:
-    return keras.layers.BatchNormalization(axis=channel_axis(len(shape)), **options)
-
-
-def _layer(shape: tuple, **options: Any) -> keras.Layer:
-    return keras.layers.LayerNormalization(axis=channel_axis(len(shape)), **options)
-
-
-def _rms(shape: tuple, **options: Any) -> keras.Layer:
-    return keras.layers.RMSNormalization(axis=channel_axis(len(shape)), **options)
-
-
-def _group(shape: tuple, groups: int = 32, **options: Any) -> keras.Layer:
-    axis = channel_axis(len(shape))
-    channels = shape[axis]
-    divisor = max(d for d in range(1, min(groups, channels) + 1) if channels % d == 0)
-    positions = [size for i, size in enumerate(shape) if i not in (0, axis % len(shape))]
-    if divisor == channels and all(size == 1 for size in positions):
-        raise ValueError(
-            "This norm would see one value per group and always return its beta, whatever the input. "
-            "Choose fewer `groups`, or another norm. "
-            f"Received: groups={divisor} for an input of shape {shape}"
-        )
-    return keras.layers.GroupNormalization(groups=divisor, axis=axis, **options)
-
-
-def _instance(shape: tuple, **options: Any) -> keras.Layer:
-    return _group(shape, groups=shape[channel_axis(len(shape))], **options)
+# what the position of a norm decides, not the user
+_PLACE = {"axis", "groups", "apply_activation"}
+_RULES: dict[str, Callable[[str, Any], Any]] = {
+    "batch": positive_integer,
+    "groups": positive_integer,
+    "epsilon": positive,
+    "initial_alpha": positive,
+    "momentum": fraction,
+    "renorm_momentum": fraction,
+    "rmax": lambda name, value: at_least(name, value, 1),
+    "dmax": lambda name, value: at_least(name, value, 0),
+    "rmax_steps": steps,
+    "dmax_steps": steps,
+}
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A row of the catalogue: how to make the layer, and the defaults that bnzoo chooses."""
+    """A row of the catalogue: the layer, the defaults that bnzoo chooses, and which options a user has.
 
-    make: Callable[..., keras.Layer]
+    Attributes:
+        layer: The class of the layer.
+        defaults: Arguments of the layer where the norm's default is not the layer's.
+        extra: Options that the user has although `_PLACE` or `without` names them.
+        without: Arguments of the layer that would make another norm of it.
+        fit: The arguments for a shape, from all of them; refuses what has no meaning there.
+    """
+
     layer: type[keras.Layer]
-    defaults: dict[str, Any]
+    defaults: dict[str, Any] = field(default_factory=dict)
     extra: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    fit: Callable[[tuple, dict[str, Any]], dict[str, Any]] = lambda shape, options: options
+
+    def arguments(self) -> set[str]:
+        """Every argument of the layer, those of `keras.layers.Layer` excepted."""
+        classes = self.layer.__mro__[: self.layer.__mro__.index(keras.layers.Layer)]
+        names = {name for cls in classes for name in inspect.signature(cls).parameters}
+        return names - {"args", "kwargs"}
 
     def options(self) -> set[str]:
         """Every option that the norm takes, beside those that its position decides."""
-        own = set(inspect.signature(self.layer.__init__).parameters)
-        return (own - {"self", "kwargs", "axis", "groups"}) | set(self.extra)
+        return (self.arguments() - _PLACE - set(self.without)) | set(self.extra)
 
 
-_BATCH_DEFAULTS = {"momentum": 0.9, "epsilon": 1e-5}
+def _group(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
+    """The largest number of groups that divides the channels; without positions no group of a single channel."""
+    channels = shape[options["axis"]]
+    groups = min(options["groups"], channels if _has_positions(shape, options["axis"]) else channels // 2)
+    if not groups:
+        raise _nothing_to_normalize(shape)
+    return {**options, "groups": largest_divisor(channels, groups)}
+
+
+def _instance(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
+    if not _has_positions(shape, options["axis"]):
+        raise _nothing_to_normalize(shape)
+    return {**options, "groups": shape[options["axis"]]}
+
+
+def _evonorm_s0(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
+    return _group(shape, options) if options.get("apply_activation", True) else options
+
+
+def _has_positions(shape: tuple, axis: int) -> bool:
+    return any(size != 1 for i, size in enumerate(shape) if i not in (0, axis % len(shape)))
+
+
+def _nothing_to_normalize(shape: tuple) -> ValueError:
+    return ValueError(
+        "This norm would see one value per group, whose variance is 0 whatever the input: its output would be "
+        "constant. Choose another norm: batch, sync_batch, ghost_batch, batch_renorm, group, layer, rms, "
+        f"filter_response, evonorm_s0, dynamic_tanh, affine. Received: an input of shape {shape}"
+    )
+
+
+_BATCH = {"momentum": 0.9, "epsilon": 1e-5}
 _CATALOGUE: dict[str, _Entry] = {
-    "batch": _Entry(_batch, keras.layers.BatchNormalization, _BATCH_DEFAULTS),
-    "group": _Entry(_group, keras.layers.GroupNormalization, {"groups": 32, "epsilon": 1e-5}, ("groups",)),
-    "instance": _Entry(_instance, keras.layers.GroupNormalization, {"epsilon": 1e-5}),
-    "layer": _Entry(_layer, keras.layers.LayerNormalization, {"epsilon": 1e-6}),
-    "rms": _Entry(_rms, keras.layers.RMSNormalization, {"epsilon": 1e-6}),
+    "batch": _Entry(keras.layers.BatchNormalization, _BATCH, without=OTHER_NORMS),
+    "sync_batch": _Entry(layers.SyncBatchNormalization, without=OTHER_NORMS),
+    "ghost_batch": _Entry(layers.GhostBatchNormalization, without=OTHER_NORMS),
+    "batch_renorm": _Entry(layers.BatchRenormalization, extra=("renorm_momentum",), without=OTHER_NORMS),
+    "group": _Entry(keras.layers.GroupNormalization, {"groups": 32, "epsilon": 1e-5}, ("groups",), fit=_group),
+    "instance": _Entry(keras.layers.GroupNormalization, {"epsilon": 1e-5}, fit=_instance),
+    "layer": _Entry(keras.layers.LayerNormalization, {"epsilon": 1e-6}),
+    "rms": _Entry(layers.RMSNormalization),
+    "filter_response": _Entry(layers.FilterResponseNormalization),
+    "evonorm_s0": _Entry(layers.EvoNormS0, {"groups": 32}, ("groups",), fit=_evonorm_s0),
+    "dynamic_tanh": _Entry(layers.DynamicTanh),
+    "affine": _Entry(layers.Affine),
 }
 
 
@@ -77,18 +117,26 @@ class Norm:
     | name | statistics over | paper |
     |---|---|---|
     | `batch` | the batch and all positions, per channel | Ioffe & Szegedy 2015, arXiv:1502.03167 |
+    | `sync_batch` | the same over all replicas; TensorFlow only | Peng et al. 2018, arXiv:1711.07240 |
+    | `ghost_batch` | as `batch`, for each `batch` examples by themselves | Hoffer et al. 2017, arXiv:1705.08741 |
+    | `batch_renorm` | as `batch`, corrected towards the moving statistics | Ioffe 2017, arXiv:1702.03275 |
     | `group` | positions and the channels of a group, per sample | Wu & He 2018, arXiv:1803.08494 |
     | `instance` | positions, per sample and channel | Ulyanov et al. 2016, arXiv:1607.08022 |
     | `layer` | channels, per sample and position | Ba et al. 2016, arXiv:1607.06450 |
     | `rms` | channels, per sample and position, no mean | Zhang & Sennrich 2019, arXiv:1910.07467 |
+    | `filter_response` | positions, no mean; replaces the activation | Singh & Krishnan 2019, arXiv:1911.09737 |
+    | `evonorm_s0` | as `group`, no mean removed; replaces the activation | Liu et al. 2020, arXiv:2004.02967 |
+    | `dynamic_tanh` | nothing: a tanh with a trainable slope | Zhu et al. 2025, arXiv:2503.10622 |
+    | `affine` | nothing: a scale and a shift per channel | Touvron et al. 2021, arXiv:2105.03404 |
 
     Args:
         name: String or `None`, a name of `bnzoo.norms.list_norms()`.
-        **options: Arguments of the Keras layer (`momentum`, `epsilon`, ...); `groups` for `group`, where the
-            largest divisor of the channels that is not above it is taken.
+        **options: Arguments of the layer (`momentum`, `epsilon`, ...); `batch`, the examples of a ghost batch, for
+            `ghost_batch`; `groups` for `group` and `evonorm_s0`, where the largest divisor of the channels that is not
+            above it is taken.
 
     Raises:
-        ValueError: If the name or an option is unknown.
+        ValueError: If the name or an option is unknown, or an option is out of range.
 
     Examples:
     >>> bnzoo.Norm("group", groups=16).get_config()
@@ -100,18 +148,19 @@ class Norm:
 
     def __init__(self, name: str | None, **options: Any) -> None:
         name = None if name == "none" else name
-        if name is not None and name not in _CATALOGUE:
+        if name is not None and not (isinstance(name, str) and name in _CATALOGUE):
             raise ValueError(unknown("norm", name, list_norms()))
         allowed = set() if name is None else _CATALOGUE[name].options()
-        for option in options:
+        for option, value in options.items():
             if option not in allowed:
                 raise ValueError(
                     f"The norm {name!r} has no option {option!r}. Its options: {', '.join(sorted(allowed)) or 'none'}. "
-                    f"Received: {option}={options[option]!r}"
+                    f"Received: {option}={value!r}"
                 )
-        positive_integer("groups", options.get("groups", 1))
+            if option in _RULES:
+                options[option] = _RULES[option](option, value)
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "options", dict(options))
+        object.__setattr__(self, "options", options)
 
     def __hash__(self) -> int:
         return hash(self.label)
@@ -126,24 +175,40 @@ class Norm:
         options = ",".join(f"{key}={json.dumps(value, default=str)}" for key, value in sorted(self.options.items()))
         return f"{self.name or 'none'}({options})" if options else self.name or "none"
 
+    @property
+    def replaces_activation(self) -> bool:
+        """Whether its layer is norm and activation in one; `apply_activation=False` makes a norm alone of it."""
+        return self.name is not None and "apply_activation" in _CATALOGUE[self.name].arguments()
+
+    @property
+    def can_start_at_zero(self) -> bool:
+        """Whether its layer has a gamma that may be given another initializer."""
+        return (
+            self.name is not None
+            and "gamma_initializer" in _CATALOGUE[self.name].arguments()
+            and bool(self.options.get("scale", True))
+        )
+
     def layer(self, shape: tuple, name: str | None = None, **overrides: Any) -> keras.Layer:
         """A new Keras layer of this norm.
 
         Args:
             shape: Tuple, the shape of what it will normalize, batch dimension included.
             name: String, the layer's name.
-            **overrides: Arguments of the Keras layer that the place decides (`gamma_initializer`).
+            **overrides: Arguments of the layer that the place decides (`gamma_initializer`; `apply_activation` of a
+                norm that `replaces_activation`).
 
         Returns:
             A `keras.Layer`.
 
         Raises:
-            ValueError: If every output would be constant: one value per group.
+            ValueError: If every group of channels would hold one value, or the backend has no such norm.
         """
         if self.name is None:
             raise ValueError("`Norm(None)` has no layer: leave the slot empty")
         entry = _CATALOGUE[self.name]
-        return entry.make(shape, **{**entry.defaults, **self.options, **overrides, "name": name})
+        options = {"axis": channel_axis(len(shape)), **entry.defaults, **self.options, **overrides}
+        return entry.layer(**entry.fit(shape, options), name=name)
 
     def get_config(self) -> str | dict[str, Any] | None:
         """The norm as JSON: what `bnzoo.norms.get` turns back into it."""

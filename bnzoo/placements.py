@@ -18,7 +18,9 @@ _FAMILIES: dict[str, dict[str, str]] = {
         "act_norm": "act_norm",
         **{name: name for name in _HE_2016},
     },
+    "densenet": {"pre": "full_preactivation", "post": "original", "act_norm": "act_norm"},
     "mlp": {"post": "original", "pre": "full_preactivation", "act_norm": "act_norm"},
+    "vit": {"pre": "pre_sublayer", "post": "post_sublayer", "peri": "peri_sublayer"},
 }
 
 
@@ -27,8 +29,9 @@ def get(placement: str, family: str) -> str:
 
     Args:
         placement: String: `post` (linear, norm, activation), `pre` (norm, activation, linear), `act_norm` (linear,
-            activation, norm), and for `resnet` the five names of He et al. 2016, figure 4 and table 2.
-        family: String, `resnet` or `mlp`.
+            activation, norm), for `resnet` the five names of He et al. 2016, figure 4 and table 2, and for `vit`
+            `peri` (norm, sublayer, norm).
+        family: String, `resnet`, `densenet`, `mlp` or `vit`.
 
     Returns:
         String, a key of `bnzoo.blocks.orders.ORDERS`.
@@ -49,7 +52,7 @@ def list_placements(family: str) -> list[str]:
     """The words that `placement` may be in a family.
 
     Args:
-        family: String, `resnet` or `mlp`.
+        family: String, `resnet`, `densenet`, `mlp` or `vit`.
 
     Raises:
         ValueError: If there is no such family.

@@ -18,7 +18,8 @@ settings.load_profile("fixed")
 def _seeded():
     keras.utils.set_random_seed(7)
     yield
-    keras.backend.clear_session()
+    # not the memory too: a collection after each test takes longer than most tests
+    keras.backend.clear_session(free_memory=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,24 @@
-"""What every family has at its two ends: the input, the classifier, the finished `keras.Model`."""
+"""What every family has at its two ends: the input, the head, the finished `keras.Model`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from bnzoo.errors import positive_integer
+from bnzoo.layers.axes import channel_axis
+
+IMAGES = {3: "(height, width, channels)"}
 
 
-def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | None, ranks: dict[int, str]) -> Any:
+def image_shape(side: int) -> tuple[int, int, int]:
+    """The shape of square colour images, as `keras.config.image_data_format()` says."""
+    return (3, side, side) if channel_axis(4) == 1 else (side, side, 3)
+
+
+def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | None, ranks: Mapping[int, str]) -> Any:
     """The tensor that a model starts from.
 
     Args:
@@ -23,10 +32,15 @@ def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | N
         A Keras tensor, named `image` or `features` where it is new.
 
     Raises:
-        ValueError: If the shape is missing or has the wrong number of axes.
+        ValueError: If the shape is missing, is not one, or has the wrong number of axes.
     """
     shape: Any
     if input_tensor is not None:
+        if not isinstance(input_tensor, keras.KerasTensor):
+            raise ValueError(
+                "`input_tensor` must be a Keras tensor, as `keras.Input(shape)` returns it. "
+                f"Received: {type(input_tensor).__name__}"
+            )
         if input_shape is not None and tuple(input_tensor.shape[1:]) != tuple(input_shape):
             raise ValueError(
                 "`input_tensor` and `input_shape` contradict each other: give one of them. "
@@ -39,9 +53,11 @@ def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | N
         shape = input_shape if input_shape is not None else default
     if not isinstance(shape, tuple | list) or len(shape) not in ranks:
         raise ValueError(f"`input_shape` must be {' or '.join(ranks.values())}. Received: input_shape={shape}")
-    if input_tensor is not None:
-        return input_tensor
-    return new_input(shape)
+    if any(size is not None and (not isinstance(size, int) or size < 1) for size in shape):
+        raise ValueError(f"`input_shape` must hold positive integers. Received: input_shape={shape}")
+    if shape[channel_axis(len(shape) + 1) - (channel_axis(len(shape) + 1) > 0)] is None:
+        raise ValueError(f"`input_shape` must say how many channels there are. Received: input_shape={shape}")
+    return new_input(shape) if input_tensor is None else input_tensor
 
 
 def new_input(shape: Sequence[int | None]) -> Any:
@@ -49,31 +65,89 @@ def new_input(shape: Sequence[int | None]) -> Any:
     return keras.Input(tuple(shape), name="image" if len(shape) == 3 else "features")
 
 
-def classifier(x: Any, include_top: bool, pooling: str | None, classes: int, classifier_activation: str | None) -> Any:
-    """Pooling and logits, as `keras.applications` understands these arguments.
+def image_sides(x: Any) -> list[int | None]:
+    """Height and width of images."""
+    channels = channel_axis(4) % 4
+    return [size for axis, size in enumerate(x.shape) if axis not in (0, channels)]
 
-    The activation is a layer of its own, in float32, so that the logits can be reached by name.
+
+def check_image_size(x: Any, strides: int) -> None:
+    """Raises `ValueError` if an image is too small for all the strides of a network."""
+    if any(size is not None and size < strides for size in image_sides(x)):
+        raise ValueError(
+            f"The image is too small: this network has strides of {strides} in all, so each side must be at least "
+            f"{strides}. Use stem='cifar' or fewer stages. Received: an input of shape {tuple(x.shape[1:])}"
+        )
+
+
+def pyramid_level(strides: int) -> str:
+    """The name of a stage's output, as in feature pyramids: `P3` is smaller than the image by 2 to the 3rd."""
+    return f"P{strides.bit_length() - 1}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model gives: probabilities, pooled or plain features, or the outputs of its stages.
 
     Raises:
-        ValueError: If `pooling` is unknown, or given where it does not apply.
+        ValueError: If an argument is unknown, or given where it does not apply.
     """
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"`pooling` must be 'avg', 'max' or None. Received: pooling={pooling!r}")
-    if include_top and pooling is not None:
-        raise ValueError(
-            "`pooling` is for `include_top=False`; the classifier pools by the average. "
-            f"Received: include_top=True, pooling={pooling!r}"
-        )
-    if len(x.shape) > 2 and (include_top or pooling):
-        maximum = pooling == "max"
-        layer = keras.layers.GlobalMaxPooling2D if maximum else keras.layers.GlobalAveragePooling2D
-        x = layer(name="max_pool" if maximum else "avg_pool")(x)
-    if not include_top:
+
+    include_top: bool
+    pooling: str | None
+    classes: int
+    classifier_activation: Any
+    features: bool
+    kernel_regularizer: Any = None
+
+    def __post_init__(self) -> None:
+        if self.pooling not in (None, "avg", "max"):
+            raise ValueError(f"`pooling` must be 'avg', 'max' or None. Received: pooling={self.pooling!r}")
+        if self.include_top and self.pooling is not None:
+            raise ValueError(
+                "`pooling` is for `include_top=False`; the classifier pools by the average. "
+                f"Received: include_top=True, pooling={self.pooling!r}"
+            )
+        if self.features and (self.include_top or self.pooling):
+            raise ValueError(
+                "`features=True` gives the stages' outputs and nothing after them: pass include_top=False, no pooling. "
+                f"Received: include_top={self.include_top}, pooling={self.pooling!r}"
+            )
+        if self.include_top:
+            positive_integer("classes", self.classes)
+
+    def outputs(self, x: Any, stages: Mapping[str, Any]) -> Any:
+        """What the model gives.
+
+        Args:
+            x: Tensor, the last features: of vectors, images, or tokens.
+            stages: The outputs of the stages by name, the last of them `x`.
+        """
+        if self.features:
+            return dict(stages)
+        if self.include_top or self.pooling:
+            x = self._pooled(x)
+        return self._classified(x) if self.include_top else x
+
+    def _pooled(self, x: Any) -> Any:
+        maximum, rank = self.pooling == "max", len(x.shape)
+        name = "max_pool" if maximum else "avg_pool"
+        if rank == 4:
+            layer = keras.layers.GlobalMaxPooling2D if maximum else keras.layers.GlobalAveragePooling2D
+            return layer(name=name)(x)
+        if rank == 3:  # tokens, whose channels are last whatever the format of images
+            layer = keras.layers.GlobalMaxPooling1D if maximum else keras.layers.GlobalAveragePooling1D
+            return layer(data_format="channels_last", name=name)(x)
         return x
-    x = keras.layers.Dense(positive_integer("classes", classes), name="logits")(x)
-    if classifier_activation not in (None, "linear"):
-        x = keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(x)
-    return x
+
+    def _classified(self, x: Any) -> Any:
+        x = keras.layers.Dense(self.classes, kernel_regularizer=self.kernel_regularizer, name="logits")(x)
+        if self.classifier_activation in (None, "linear"):
+            return x
+        # a layer of its own, so that the logits can be reached by name, and never in less than float32
+        narrow = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
+        dtype = "float32" if narrow else None
+        return keras.layers.Activation(self.classifier_activation, dtype=dtype, name="probabilities")(x)
 
 
 def finished_model(inputs: Any, outputs: Any, name: str, weights: Any) -> keras.Model:
@@ -86,7 +160,9 @@ def finished_model(inputs: Any, outputs: Any, name: str, weights: Any) -> keras.
         exists = isinstance(weights, str | Path) and Path(weights).is_file()
         if not exists or not str(weights).endswith(".weights.h5"):
             raise ValueError(
-                "`weights` must be None or the path of a `.weights.h5` file that Keras has saved. "
+                "`weights` must be None or the path of a `.weights.h5` file that Keras has saved from this model; "
+                "'imagenet' for the networks that `bnzoo.weights.imagenet` knows. For other files there are "
+                "`bnzoo.weights.from_keras_applications` and `bnzoo.weights.from_torch`. "
                 f"Received: weights={weights!r}"
             )
     sources = keras.utils.get_source_inputs(inputs)

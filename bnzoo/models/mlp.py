@@ -1,85 +1,151 @@
 """The multilayer perceptron, plain and residual, for tables and for small images."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from bnzoo.blocks import Parts, dense, residual_block
-from bnzoo.errors import positive_integer
-from bnzoo.models.ends import classifier, finished_model, input_layer
+from bnzoo.blocks import Parts, chain, dense, drop_path_rates, dropout, projection_shortcut, residual_block
+from bnzoo.errors import drop_rate, positive_integer, positive_integers
+from bnzoo.models.arguments import documented
+from bnzoo.models.ends import Head, finished_model, input_layer
 
 
-def _plain(x: Any, depth: int, width: int, parts: Parts) -> Any:
-    order = parts.order
-    for i in range(1, depth + 1):
-        if i > 1:
-            x = parts.apply(order.before, x, f"hidden{i}")
-        x = dense(width)(x, parts.bias(order.after), f"hidden{i}")
-        x = parts.apply(order.after, x, f"hidden{i}")
-    return x
-
-
-def _residual(x: Any, depth: int, width: int, parts: Parts) -> Any:
-    x = _plain(x, 1, width, parts)
-    for i in range(1, (depth - 1) // 2 + 1):
-        x = residual_block(x, [dense(width), dense(width)], parts, f"block{i}", first=i == 1)
-    return x
-
-
+@documented
 def MLP(
-    depth: int = 3,
-    width: int = 128,
+    depth: int | None = None,
+    width: int | None = None,
     include_top: bool = True,
     weights: Any = None,
     input_tensor: Any = None,
     input_shape: tuple | None = None,
-    classes: int = 1000,
-    classifier_activation: str | None = "softmax",
+    pooling: str | None = None,
+    classes: int | None = 1000,
+    classifier_activation: Any = "softmax",
     name: str = "mlp",
     *,
     norm: Any = "batch",
     placement: str = "post",
     activation: Any = "relu",
+    residual_init: str | None = None,
+    drop_path_rate: float = 0.0,
+    features: bool = False,
+    kernel_regularizer: Any = None,
+    widths: Sequence[int] | None = None,
     residual: bool = False,
+    dropout_rate: float = 0.0,
 ) -> keras.Model:
     """A multilayer perceptron.
 
+    For regression: `classes=1, classifier_activation=None`, or as many `classes` as there are targets.
+
     Args:
-        depth: Integer, the number of hidden layers. Residual: odd, one layer and then blocks of two.
-        width: Integer, the number of units of each hidden layer.
+        depth: Integer, the number of hidden layers, 3 by default. Residual: odd, one layer and then blocks of two.
+        width: Integer, the number of units of each hidden layer, 128 by default.
         include_top: Boolean, whether the classifier is part of the model.
         weights: `None` (random) or the path of a `.weights.h5` file.
         input_tensor: Keras tensor to start from, instead of a new input.
         input_shape: Tuple `(features,)`, or `(height, width, channels)` of images, which are flattened.
-        classes: Integer, the number of classes.
-        classifier_activation: String or `None` (logits).
+        pooling: `None`: there is nothing to pool.
+        classes: Integer, the number of classes, or `None`: the model gives its features, as with `include_top=False`.
+        classifier_activation: String or `None` (logits; numbers of any size, for regression).
         name: String, the name of the model.
-        norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict, a `bnzoo.Norm` or `None`.
+        norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
+            `None`.
         placement: Where it stands: `"post"` (linear, norm, activation), `"pre"` (norm, activation, linear) or
             `"act_norm"` (linear, activation, norm). Without shortcuts `"post"` and `"pre"` are the same function.
         activation: Any activation of Keras.
-        residual: Boolean, whether shortcuts pass over every two layers after the first.
+        {residual}
+            Both are for `residual=True`.
+        features: Boolean, whether the model gives a dict of the outputs of its hidden layers `hidden_1`, ... and
+            blocks `block_1`, ... Needs `include_top=False`.
+        kernel_regularizer: A regularizer of Keras, for the kernels of all dense layers, never for a norm.
+        widths: Sequence of integers, the units of each hidden layer, instead of `depth` and `width`.
+        residual: Boolean, whether shortcuts pass over every two layers after the first; where the width changes, a
+            dense layer is on the shortcut.
+        dropout_rate: Float, of a dropout after each hidden layer; residual: before the second layer of each block.
 
     Returns:
         A functional `keras.Model` with input `features` (or `image`) and output of shape `(batch, classes)`.
 
     Raises:
-        ValueError: If an argument is unknown or impossible.
+        ValueError: If an argument is unknown, does not apply, or is impossible.
 
     Examples:
     >>> model = bnzoo.MLP(depth=4, width=64, input_shape=(13,), classes=3, norm="layer", placement="act_norm")
+    >>> model = bnzoo.MLP(widths=(256, 64), input_shape=(13,), classes=1, classifier_activation=None)
     """
-    positive_integer("depth", depth)
-    positive_integer("width", width)
-    if residual and depth % 2 == 0:
+    units = _widths(depth, width, widths)
+    if residual and len(units) % 2 == 0:
         raise ValueError(
             "`depth` of a residual MLP must be odd: one hidden layer, then blocks of two. "
-            f"Received: depth={depth}, residual=True"
+            f"Received: depth={len(units)}, residual=True"
         )
-    parts = Parts.bind("mlp", norm, placement, activation)
+    drop_rate("dropout_rate", dropout_rate)
+    drop_rate("drop_path_rate", drop_path_rate)
+    if not residual and (drop_path_rate or residual_init):
+        raise ValueError(
+            "`drop_path_rate` and `residual_init` are for residual=True: without shortcuts there is no branch. "
+            f"Received: drop_path_rate={drop_path_rate}, residual_init={residual_init!r}"
+        )
+    if pooling is not None:
+        raise ValueError(f"`pooling` must be None: vectors have nothing to pool. Received: pooling={pooling!r}")
+    parts = Parts.bind("mlp", norm, placement, activation, residual_init, kernel_regularizer)
+    top = include_top and classes is not None
+    head = Head(top, None, classes or 0, classifier_activation, features, parts.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, None, {1: "(features,)", 3: "(height, width, channels)"})
     x = keras.layers.Flatten(name="flatten")(inputs) if len(inputs.shape) > 2 else inputs
-    x = (_residual if residual else _plain)(x, depth, width, parts)
+
+    stages: dict[str, Any] = {}
+    if residual:
+        x = _residual(x, units, parts, dropout_rate, drop_path_rate, stages)
+    else:
+        x = _plain(x, units, parts, dropout_rate, stages)
     x = parts.apply(parts.order.final, x, "final")
-    x = classifier(x, include_top, None, classes, classifier_activation)
-    return finished_model(inputs, x, name, weights)
+    outputs = head.outputs(x, {**stages, list(stages)[-1]: x})
+    return finished_model(inputs, outputs, name, weights)
+
+
+def _widths(depth: int | None, width: int | None, widths: Sequence[int] | None) -> tuple[int, ...]:
+    if widths is None:
+        depth, width = 3 if depth is None else depth, 128 if width is None else width
+        return (positive_integer("width", width),) * positive_integer("depth", depth)
+    if depth is not None or width is not None:
+        raise ValueError(
+            "`widths` stands instead of `depth` and `width`: give one or the others. "
+            f"Received: widths={widths!r}, depth={depth}, width={width}"
+        )
+    return positive_integers("widths", widths, "the units of each hidden layer, as (256, 64)")
+
+
+def _plain(x: Any, units: tuple[int, ...], parts: Parts, dropout_rate: float, stages: dict[str, Any]) -> Any:
+    for i, width in enumerate(units, start=1):
+        layer = f"hidden_{i}"
+        if i > 1:
+            x = parts.apply(parts.order.before, x, layer)
+        x = stages[layer] = dropout(chain(x, [dense(width)], parts, layer), dropout_rate, layer)
+    return x
+
+
+def _residual(
+    x: Any,
+    units: tuple[int, ...],
+    parts: Parts,
+    dropout_rate: float,
+    drop_path_rate: float,
+    stages: dict[str, Any],
+) -> Any:
+    x = stages["hidden_1"] = chain(x, [dense(units[0])], parts, "hidden_1")
+    rates = drop_path_rates(drop_path_rate, len(units) // 2)
+    for i, (inner, outer, rate) in enumerate(zip(units[1::2], units[2::2], rates, strict=True), start=1):
+        x = stages[f"block_{i}"] = residual_block(
+            x,
+            [dense(inner), dense(outer)],
+            parts,
+            f"block_{i}",
+            shortcut=None if x.shape[-1] == outer else projection_shortcut(dense(outer)),
+            first=i == 1,
+            dropout_rate=dropout_rate,
+            drop_path_rate=rate,
+        )
+    return x

@@ -1,51 +1,12 @@
 """The zoo by name."""
 
 import fnmatch
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from bnzoo.errors import unknown
-from bnzoo.models import mlp, resnet
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What is known of a model of the zoo.
-
-    Attributes:
-        name: String, what `bnzoo.create_model` takes.
-        builder: The function that builds it.
-        params: Integer, the trainable parameters with batch norm in the default placement, at the default input and
-            1000 classes (CIFAR networks: 10); `None` where they depend on the arguments.
-        paper: String.
-    """
-
-    name: str
-    builder: Callable[..., keras.Model]
-    params: int | None
-    paper: str
-
-
-_DEEP_RESIDUAL = "He et al. 2015, arXiv:1512.03385"
-_CARDS = {
-    card.name: card
-    for card in (
-        ModelCard("mlp", mlp.MLP, None, "Rumelhart et al. 1986"),
-        ModelCard("resnet18", resnet.ResNet18, 11_689_512, _DEEP_RESIDUAL),
-        ModelCard("resnet34", resnet.ResNet34, 21_797_672, _DEEP_RESIDUAL),
-        ModelCard("resnet50", resnet.ResNet50, 25_557_032, _DEEP_RESIDUAL),
-        ModelCard("resnet101", resnet.ResNet101, 44_549_160, _DEEP_RESIDUAL),
-        ModelCard("resnet152", resnet.ResNet152, 60_192_808, _DEEP_RESIDUAL),
-        ModelCard("resnet20_cifar", resnet.ResNet20Cifar, 269_722, _DEEP_RESIDUAL),
-        ModelCard("resnet32_cifar", resnet.ResNet32Cifar, 464_154, _DEEP_RESIDUAL),
-        ModelCard("resnet44_cifar", resnet.ResNet44Cifar, 658_586, _DEEP_RESIDUAL),
-        ModelCard("resnet56_cifar", resnet.ResNet56Cifar, 853_018, _DEEP_RESIDUAL),
-        ModelCard("resnet110_cifar", resnet.ResNet110Cifar, 1_727_962, _DEEP_RESIDUAL),
-    )
-}
+from bnzoo.models.cards import CARDS, ModelCard
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -56,11 +17,11 @@ def list_models(pattern: str = "*") -> list[str]:
 
     Examples:
     >>> bnzoo.list_models("resnet1*")
-    ['resnet18', 'resnet101', 'resnet152', 'resnet110_cifar']
+    ['resnet18', 'resnet101', 'resnet152', 'resnet101_v2', 'resnet152_v2', ...]
     """
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
-    return [name for name in _CARDS if fnmatch.fnmatchcase(name, pattern.lower())]
+    return [name for name in CARDS if fnmatch.fnmatchcase(name, pattern.lower())]
 
 
 def model_card(name: str) -> ModelCard:
@@ -69,9 +30,9 @@ def model_card(name: str) -> ModelCard:
     Raises:
         ValueError: If there is no such model.
     """
-    if name not in _CARDS:
-        raise ValueError(unknown("model", name, _CARDS))
-    return _CARDS[name]
+    if name not in CARDS:
+        raise ValueError(unknown("model", name, CARDS))
+    return CARDS[name]
 
 
 def create_model(name: str, **overrides: Any) -> keras.Model:

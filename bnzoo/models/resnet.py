@@ -1,68 +1,60 @@
-"""ResNet (He et al. 2015, 2016), for ImageNet and for CIFAR."""
+"""ResNet (He et al. 2015, 2016) and what grew out of it: -D, ResNeXt, wide, squeeze and excitation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
-from bnzoo.blocks import Parts, convolution, projection_shortcut, residual_block, zero_padding_shortcut
-from bnzoo.blocks.residual import Shortcut
-from bnzoo.blocks.weights import Weight
-from bnzoo.errors import positive_integer, unknown
+from bnzoo.blocks import (
+    Parts,
+    Shortcut,
+    Weight,
+    averaged_projection_shortcut,
+    convolution,
+    drop_path_rates,
+    projection_shortcut,
+    residual_block,
+    squeeze_and_excitation,
+    subsampling_shortcut,
+    zero_padding_shortcut,
+)
+from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.ends import classifier, finished_model, input_layer
+from bnzoo.models.arguments import documented
+from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
+from bnzoo.models.stems import STEMS
 
 
-def _basic(filters: int, strides: int) -> list[Weight]:
-    return [convolution(filters, 3, strides), convolution(filters, 3)]
+def _basic(filters: int, inner: int, strides: tuple[int, int], groups: int) -> list[Weight]:
+    return [convolution(inner, 3, max(strides), groups), convolution(filters, 3, 1, groups)]
 
 
-def _bottleneck(filters: int, strides: int) -> list[Weight]:
-    return [convolution(filters, 1), convolution(filters, 3, strides), convolution(4 * filters, 1)]
+def _bottleneck(filters: int, inner: int, strides: tuple[int, int], groups: int) -> list[Weight]:
+    return [
+        convolution(inner, 1, strides[0]),
+        convolution(inner, 3, strides[1], groups),
+        convolution(4 * filters, 1),
+    ]
 
 
 # name -> (the weights of a branch, its output channels as a multiple of `filters`)
-_BLOCKS: dict[str, tuple[Callable[[int, int], list[Weight]], int]] = {
-    "basic": (_basic, 1),
-    "bottleneck": (_bottleneck, 4),
-}
+_BLOCKS: dict[str, tuple[Callable[..., list[Weight]], int]] = {"basic": (_basic, 1), "bottleneck": (_bottleneck, 4)}
 _SHORTCUTS: dict[str, Callable[[int, int], Shortcut]] = {
-    "projection": projection_shortcut,
+    "projection": lambda filters, strides: projection_shortcut(convolution(filters, 1, strides)),
+    "avg_projection": averaged_projection_shortcut,
     "zero_padding": zero_padding_shortcut,
 }
 
 
-def _imagenet_stem(x: Any, filters: int, parts: Parts) -> Any:
-    x = convolution(filters, 7, strides=2)(x, parts.bias(parts.order.after), "conv1")
-    x = parts.apply(parts.order.after, x, "conv1")
-    x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+def _strides(blocks: Sequence[int], in_last_block: bool) -> Iterator[tuple[int, int, int]]:
+    """Stage, block and strides, block by block: the size is halved between two stages."""
+    for stage, repeats in enumerate(blocks):
+        for i in range(repeats):
+            halves = (i == repeats - 1 and stage < len(blocks) - 1) if in_last_block else (i == 0 and stage > 0)
+            yield stage, i, 2 if halves else 1
 
 
-def _cifar_stem(x: Any, filters: int, parts: Parts) -> Any:
-    x = convolution(filters, 3)(x, parts.bias(parts.order.after), "conv1")
-    return parts.apply(parts.order.after, x, "conv1")
-
-
-_STEMS = {"imagenet": (_imagenet_stem, 4), "cifar": (_cifar_stem, 1)}
-
-
-def _choice(argument: str, value: Any, table: dict[str, Any]) -> Any:
-    if value not in table:
-        raise ValueError(unknown(f"`{argument}`", value, table))
-    return table[value]
-
-
-def _check_size(x: Any, strides: int) -> None:
-    channels = channel_axis(4) % 4
-    sizes = [size for axis, size in enumerate(x.shape) if axis not in (0, channels)]
-    if any(size is not None and size < strides for size in sizes):
-        raise ValueError(
-            f"The image is too small: this network has strides of {strides} in all, so each side must be at least "
-            f"{strides}. Use stem='cifar' or fewer stages. Received: an input of shape {tuple(x.shape[1:])}"
-        )
-
-
+@documented
 def ResNet(
     blocks: Sequence[int],
     block: str = "bottleneck",
@@ -72,15 +64,27 @@ def ResNet(
     input_shape: tuple | None = None,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: Any = "softmax",
     name: str = "resnet",
     *,
     norm: Any = "batch",
     placement: str = "post",
     activation: Any = "relu",
+    residual_init: str | None = None,
+    drop_path_rate: float = 0.0,
+    features: bool = False,
+    kernel_regularizer: Any = None,
     filters: int = 64,
+    widen_factor: int = 1,
+    groups: int = 1,
+    width_per_group: int | None = None,
+    se_ratio: float | None = None,
+    dropout_rate: float = 0.0,
     stem: str = "imagenet",
     shortcut: str = "projection",
+    stride_in_1x1: bool = False,
+    stride_in_last_block: bool = False,
+    weight_standardization: bool = False,
 ) -> keras.Model:
     """A residual network.
 
@@ -91,23 +95,35 @@ def ResNet(
         blocks: Sequence of integers, the number of blocks of each stage, `(3, 4, 6, 3)` for ResNet-50. Each stage
             after the first halves the image and doubles the channels.
         block: String, `"basic"` (3x3, 3x3) or `"bottleneck"` (1x1, 3x3, 1x1 with four times the channels).
-        include_top: Boolean, whether the classifier is part of the model.
-        weights: `None` (random) or the path of a `.weights.h5` file.
-        input_tensor: Keras tensor to start from, instead of a new input.
-        input_shape: Tuple `(height, width, channels)`; `None` for a side of any size. Default: `(224, 224, 3)` for
-            the ImageNet stem, `(32, 32, 3)` for the CIFAR stem.
-        pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
-        classes: Integer, the number of classes.
-        classifier_activation: String or `None` (logits).
-        name: String, the name of the model.
-        norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict, a `bnzoo.Norm` or `None`.
+        {first}
+            Default: `(224, 224, 3)`, with the CIFAR stem `(32, 32, 3)`.
+        {then}
         placement: Where it stands: `"post"` or `"original"`, `"pre"` or `"full_preactivation"`, `"after_addition"`,
             `"relu_before_addition"`, `"relu_only_preactivation"`, `"act_norm"`.
         activation: Any activation of Keras.
-        filters: Integer, the width of the first stage.
-        stem: String, `"imagenet"` (7x7 with strides, max pooling) or `"cifar"` (3x3).
-        shortcut: String, where a block changes the shape: `"projection"` (option B of the paper) or
-            `"zero_padding"` (option A, no parameters).
+        {residual}
+        features: Boolean, whether the model gives a dict of its stages' outputs: with the ImageNet stem `P2` to `P5`,
+            smaller than the image by 2 to that power. The last has the norm that is due, the others are the trunk as it
+            is. Needs `include_top=False`.
+        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
+        filters: Integer, the width of the stem and of the first stage.
+        widen_factor: Integer, by which the stages are wider than that, the stem is not (WRN-d-k: k).
+        groups: Integer, the groups of the 3x3 convolutions (ResNeXt's cardinality).
+        width_per_group: Integer, the channels of a group in the first stage of bottlenecks (ResNeXt-50 32x4d: 4; Wide
+            ResNet-50-2: 128). By default `filters / groups`.
+        se_ratio: Float, the width of a squeeze-and-excitation gate as a share of its channels (1/16 in the paper), or
+            `None` for no gate.
+        dropout_rate: Float, of a dropout before the last convolution of each block, as in wide residual networks.
+        stem: String, `"imagenet"` (7x7 with strides, max pooling), `"deep"` (three 3x3 instead of the 7x7, ResNet-D),
+            `"cifar"` (3x3), or `"imagenet_zero_pad"` (pooling over a border of zeros, as keras.applications' V2).
+        shortcut: String, where a block changes the shape: `"projection"` (option B of the paper), `"avg_projection"`
+            (ResNet-D) or `"zero_padding"` (option A, no parameters).
+        stride_in_1x1: Boolean, whether the first 1x1 convolution of a bottleneck has the strides, as in the paper of
+            2015, instead of the 3x3.
+        stride_in_last_block: Boolean, whether the last block of a stage has the strides and passes over them by
+            subsampling, as in keras.applications' V2, instead of the first block of the next.
+        weight_standardization: Boolean, whether the kernels of convolutions are standardised; pair it with group norm
+            (Qiao et al. 2019).
 
     Returns:
         A functional `keras.Model` with input `image` of shape `(batch, height, width, channels)` and output of shape
@@ -122,97 +138,68 @@ def ResNet(
     Reference:
         - [He et al., 2015: Deep residual learning](https://arxiv.org/abs/1512.03385), table 1
         - [He et al., 2016: Identity mappings in deep residual networks](https://arxiv.org/abs/1603.05027), table 2
+        - [Zagoruyko & Komodakis, 2016: Wide residual networks](https://arxiv.org/abs/1605.07146), table 1
+        - [Xie et al., 2017: Aggregated residual transformations](https://arxiv.org/abs/1611.05431), table 1
+        - [Hu et al., 2018: Squeeze-and-excitation networks](https://arxiv.org/abs/1709.01507), table 1
+        - [He et al., 2019: Bag of tricks](https://arxiv.org/abs/1812.01187), figure 2
     """
-    branch, expansion = _choice("block", block, _BLOCKS)
-    make_stem, stem_strides = _choice("stem", stem, _STEMS)
-    make_shortcut = _choice("shortcut", shortcut, _SHORTCUTS)
-    if not isinstance(blocks, Sequence) or isinstance(blocks, str) or not blocks:
-        raise ValueError(f"`blocks` must be the numbers of blocks of the stages, as (3, 4, 6, 3). Received: {blocks!r}")
-    filters = positive_integer("filters", filters)
-    parts = Parts.bind("resnet", norm, placement, activation)
-    side = 224 if stem == "imagenet" else 32
-    default = (3, side, side) if channel_axis(4) == 1 else (side, side, 3)
-    inputs = input_layer(input_tensor, input_shape, default, {3: "(height, width, channels)"})
-    _check_size(inputs, stem_strides * 2 ** (len(blocks) - 1))
+    make_branch, expansion = _BLOCKS[choice("block", block, _BLOCKS)]
+    make_stem, stem_strides = STEMS[choice("stem", stem, STEMS)]
+    make_shortcut = _SHORTCUTS[choice("shortcut", shortcut, _SHORTCUTS)]
+    blocks = positive_integers("blocks", blocks, "the numbers of blocks of the stages, as (3, 4, 6, 3)")
+    inner_width = _inner_width(block, filters, widen_factor, groups, width_per_group)
+    if stride_in_1x1 and block == "basic":
+        raise ValueError("`stride_in_1x1` is for block='bottleneck': a basic block has no 1x1. Received: block='basic'")
+    if se_ratio is not None and not 0 < se_ratio <= 1:
+        raise ValueError(f"`se_ratio` must be above 0 and not above 1, or None. Received: se_ratio={se_ratio!r}")
+    gate = None if se_ratio is None else squeeze_and_excitation(se_ratio)
+    drop_rate("dropout_rate", dropout_rate)
+    rates = drop_path_rates(drop_rate("drop_path_rate", drop_path_rate), sum(blocks))
+    parts = Parts.bind("resnet", norm, placement, activation, residual_init, kernel_regularizer, weight_standardization)
+    head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
+    inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
+    check_image_size(inputs, stem_strides * 2 ** (len(blocks) - 1))
 
-    x = make_stem(inputs, filters, parts)
-    for stage, repeats in enumerate(blocks):
-        width = filters * 2**stage
-        for i in range(positive_integer("blocks", repeats)):
-            first, strides = stage == i == 0, 2 if stage and not i else 1
-            changes = strides > 1 or x.shape[channel_axis(4)] != width * expansion
-            x = residual_block(
-                x,
-                branch(width, strides),
-                parts,
-                f"conv{stage + 2}_block{i + 1}",
-                shortcut=make_shortcut(width * expansion, strides) if changes else None,
-                first=first,
-            )
+    x = make_stem(inputs, filters, parts, None)
+    stages, size = {}, stem_strides
+    for (stage, i, strides), rate in zip(_strides(blocks, stride_in_last_block), rates, strict=True):
+        width, size = widen_factor * filters * 2**stage, size * strides
+        chosen = None
+        if x.shape[channel_axis(4)] != width * expansion:
+            chosen = make_shortcut(width * expansion, strides)
+        elif strides > 1:
+            chosen = subsampling_shortcut(strides)
+        x = residual_block(
+            x,
+            make_branch(width, inner_width * 2**stage, (strides, 1) if stride_in_1x1 else (1, strides), groups),
+            parts,
+            f"conv{stage + 2}_block{i + 1}",
+            shortcut=chosen,
+            first=stage == i == 0,
+            gate=gate,
+            dropout_rate=dropout_rate,
+            drop_path_rate=rate,
+        )
+        stages[pyramid_level(size)] = x
     x = parts.apply(parts.order.final, x, "final")
-    x = classifier(x, include_top, pooling, classes, classifier_activation)
-    return finished_model(inputs, x, name, weights)
+    outputs = head.outputs(x, {**stages, pyramid_level(size): x})
+    return finished_model(inputs, outputs, name, weights)
 
 
-def ResNetCifar(depth: int, *arguments: Any, **options: Any) -> keras.Model:
-    """The residual network for small images, of depth 6n+2: three stages of n basic blocks with 16, 32, 64 channels.
-
-    Args:
-        depth: Integer, 6n+2: 8, 14, 20, 32, 44, 56, 110.
-        *arguments: `include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name`, as
-            in `bnzoo.ResNet`; `classes` is 10.
-        **options: The arguments of `bnzoo.ResNet`. `shortcut` is `"zero_padding"`, as in the paper.
-
-    Returns:
-        A functional `keras.Model`.
-
-    Raises:
-        ValueError: If the depth is not 6n+2.
-
-    Reference:
-        - [He et al., 2015: Deep residual learning](https://arxiv.org/abs/1512.03385), section 4.2
-    """
-    blocks, rest = divmod(depth - 2, 6) if isinstance(depth, int) else (0, 0)
-    if rest or blocks < 1:
-        near = max(8, 6 * round((depth - 2) / 6) + 2) if isinstance(depth, int) else 20
-        raise ValueError(f"`depth` must be 6n+2 (8, 14, 20, ...), nearest: {near}. Received: depth={depth!r}")
-    defaults = {"filters": 16, "stem": "cifar", "shortcut": "zero_padding"}
-    if len(arguments) < 6:
-        defaults["classes"] = 10
-    if len(arguments) < 8:
-        defaults["name"] = f"resnet{depth}_cifar"
-    return ResNet((blocks,) * 3, "basic", *arguments, **{**defaults, **options})
-
-
-def _variant(builder: Callable[..., keras.Model], name: str, paper: str, *fixed: Any) -> Callable[..., keras.Model]:
-    def build(*arguments: Any, **options: Any) -> keras.Model:
-        if len(arguments) < 8:
-            options.setdefault("name", name.lower())
-        return builder(*fixed, *arguments, **options)
-
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"""{name} of {paper}: `bnzoo.{builder.__name__}({", ".join(map(repr, fixed))}, ...)`.
-
-    Args:
-        *arguments: `include_top, weights, input_tensor, input_shape, pooling, classes, classifier_activation, name`.
-        **options: The same by name, and `norm`, `placement`, `activation` and the others of `bnzoo.ResNet`.
-
-    Returns:
-        A functional `keras.Model`.
-    """
-    return build
-
-
-_TABLE_1 = "He et al. 2015, table 1"
-_SECTION_4_2 = "He et al. 2015, section 4.2"
-
-ResNet18 = _variant(ResNet, "ResNet18", _TABLE_1, (2, 2, 2, 2), "basic")
-ResNet34 = _variant(ResNet, "ResNet34", _TABLE_1, (3, 4, 6, 3), "basic")
-ResNet50 = _variant(ResNet, "ResNet50", _TABLE_1, (3, 4, 6, 3), "bottleneck")
-ResNet101 = _variant(ResNet, "ResNet101", _TABLE_1, (3, 4, 23, 3), "bottleneck")
-ResNet152 = _variant(ResNet, "ResNet152", _TABLE_1, (3, 8, 36, 3), "bottleneck")
-ResNet20Cifar = _variant(ResNetCifar, "ResNet20Cifar", _SECTION_4_2, 20)
-ResNet32Cifar = _variant(ResNetCifar, "ResNet32Cifar", _SECTION_4_2, 32)
-ResNet44Cifar = _variant(ResNetCifar, "ResNet44Cifar", _SECTION_4_2, 44)
-ResNet56Cifar = _variant(ResNetCifar, "ResNet56Cifar", _SECTION_4_2, 56)
-ResNet110Cifar = _variant(ResNetCifar, "ResNet110Cifar", _SECTION_4_2, 110)
+def _inner_width(block: str, filters: int, widen_factor: int, groups: int, width_per_group: int | None) -> int:
+    """The channels between the first and the last convolution of a block, in the first stage."""
+    for name, value in {"filters": filters, "widen_factor": widen_factor, "groups": groups}.items():
+        positive_integer(name, value)
+    if width_per_group is not None:
+        if block == "basic":
+            raise ValueError(
+                "`width_per_group` is for block='bottleneck': a basic block has no narrower inside. "
+                f"Received: width_per_group={width_per_group}, block='basic'"
+            )
+        return groups * positive_integer("width_per_group", width_per_group)
+    if filters * widen_factor % groups:
+        raise ValueError(
+            "`groups` must divide the channels of the first stage, unless `width_per_group` is given. "
+            f"Received: groups={groups}, filters={filters}, widen_factor={widen_factor}"
+        )
+    return filters * widen_factor

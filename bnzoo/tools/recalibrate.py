@@ -22,12 +22,13 @@ class Recalibration:
             if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         ]
         self._step = _statistics_step(model, self.norms)
-        # seeds and whatever else a forward pass in training mode may move
+        measured = {id(variable) for norm in self.norms for variable in (norm.moving_mean, norm.moving_variance)}
+        # seeds, further averages, and whatever else a forward pass in training mode may move
         self._untouched = [
             variable
             for layer in model._flatten_layers()
-            if layer not in self.norms
             for variable in (*layer._non_trainable_variables, *_seed_states(layer))
+            if id(variable) not in measured
         ]
 
     def __call__(self, data: Any, batches: int | None = None, batch_size: int = 256) -> None:

@@ -15,6 +15,7 @@ from bnzoo import placements
 from bnzoo.data import Dataset
 from bnzoo.models import MLP, ResNetCifar
 from bnzoo.models.ends import new_input
+from bnzoo.tools import no_decay_variables
 
 POINTS = 7
 
@@ -34,6 +35,7 @@ class Space(keras_tuner.HyperModel, ABC):
         placement: String, where the norm stands.
         activation: String, any activation of Keras.
         momentum: Float, of SGD.
+        weight_decay: Float, of SGD, as a share of the learning rate; `bnzoo.no_decay_variables` are left out of it.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
         classes: Integer. A study takes it from its data.
         scale: Tuple of mean and variance of the inputs, as `bnzoo.data.Dataset.scale`; `None` leaves them as they
@@ -56,6 +58,7 @@ class Space(keras_tuner.HyperModel, ABC):
         *,
         activation: str = "relu",
         momentum: float = 0.9,
+        weight_decay: float = 1e-4,
         input_shape: Sequence[int] | None = None,
         classes: int | None = None,
         scale: tuple[Any, Any] | None = None,
@@ -72,6 +75,9 @@ class Space(keras_tuner.HyperModel, ABC):
         if not isinstance(momentum, int | float) or not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be at least 0 and below 1. Received: momentum={momentum!r}")
         self.momentum = momentum
+        if not isinstance(weight_decay, int | float) or not 0 <= weight_decay < 1:
+            raise ValueError(f"`weight_decay` must be at least 0 and below 1. Received: weight_decay={weight_decay!r}")
+        self.weight_decay = weight_decay
         self.input_shape: Any = None if input_shape is None else tuple(input_shape)
         self.classes: Any = classes
         self.scale = scale
@@ -154,8 +160,12 @@ class Space(keras_tuner.HyperModel, ABC):
         if self.scale is not None:
             x = keras.layers.Normalization(mean=self.scale[0], variance=self.scale[1], name="scale")(x)
         model = self.model(hp.get("depth"), norm, x)
+        optimizer = keras.optimizers.SGD(
+            hp.get("learning_rate"), momentum=self.momentum, weight_decay=self.weight_decay or None
+        )
+        optimizer.exclude_from_weight_decay(var_list=no_decay_variables(model))
         model.compile(
-            optimizer=keras.optimizers.SGD(hp.get("learning_rate"), momentum=self.momentum),
+            optimizer=optimizer,
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
             jit_compile=False,  # on CPU these small networks train slower under XLA, and compile much longer
@@ -172,6 +182,7 @@ class Space(keras_tuner.HyperModel, ABC):
             "placement": self.placement,
             "activation": self.activation,
             "momentum": self.momentum,
+            "weight_decay": self.weight_decay,
             **self.options,
         }
 

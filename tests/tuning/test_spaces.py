@@ -85,3 +85,16 @@ def test_hyperparameters_reach_the_model():
 def test_mistakes_are_told(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_weight_decay_reaches_kernels_only():
+    space = tuning.MLPSpace(depths=(2,), width=4, norms=("batch",), input_shape=(3,), classes=2, weight_decay=0.1)
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("learning_rate", 0.5)
+    model = space.build(hp)
+    before = [np.asarray(v) for v in model.trainable_variables]
+    # with all gradients zero, what changes is what decays
+    model.optimizer.apply([keras.ops.zeros_like(v) for v in model.trainable_variables], model.trainable_variables)
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        factor = 0.95 if variable.name == "kernel" else 1
+        np.testing.assert_allclose(np.asarray(variable), factor * value, rtol=1e-5, err_msg=variable.path)

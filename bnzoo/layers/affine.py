@@ -1,0 +1,45 @@
+"""A scale and a shift, and no statistics."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bnzoo.layers.channel_affine import ChannelAffine
+from bnzoo.layers.moments import at_least_float32
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class Affine(ChannelAffine):
+    """`gamma * x + beta` for each channel: what is left of a norm without its statistics.
+
+    The control in a comparison of norms: the same trainable weights as batch norm, and nothing is normalized.
+
+    Args:
+        axis: Integer, the axis of the channels.
+        **kwargs: `center`, `scale`, and the initializer, regularizer and constraint of `beta` and `gamma` as in
+            `keras.layers.BatchNormalization`; arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of any rank above 1.
+
+    Returns:
+        Tensor of the shape of the input.
+
+    Raises:
+        ValueError: If the input has no such axis, or an unknown number of channels.
+
+    Examples:
+    >>> bnzoo.layers.Affine()(keras.ops.ones((2, 3))).shape
+    (2, 3)
+
+    Reference:
+        - [Touvron et al., 2021: ResMLP](https://arxiv.org/abs/2105.03404), section 2
+    """
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(axis=axis, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """Scales and shifts."""
+        return ops.cast(self._affine(at_least_float32(inputs)), self.compute_dtype)

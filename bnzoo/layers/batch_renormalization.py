@@ -1,0 +1,142 @@
+"""Batch norm whose training comes to agree with its inference."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bnzoo.errors import at_least, fraction, steps
+from bnzoo.layers.batch_statistics import BatchStatistics
+from bnzoo.layers.moments import count, moments
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class BatchRenormalization(BatchStatistics):
+    """Batch norm, corrected in training towards moving statistics: `x_hat * r + d` takes the place of `x_hat`.
+
+    `r` is the standard deviation of the batch over the moving one, between `1 / rmax` and `rmax`; `d` is the mean of
+    the batch minus the moving one, over the moving standard deviation, between `-dmax` and `dmax`. No gradient goes
+    through either. Without the limits each example would be normalized as at inference, whatever else is in its batch.
+
+    The limits are relaxed: `rmax` and `dmax` are 1 and 0 up to their first step, which is batch norm, and grow linearly
+    to what was asked for at their last. The defaults are the paper's, for ImageNet: a training of under 5,000 steps is
+    batch norm unless earlier steps are given.
+
+    `keras.layers.BatchNormalization(renorm=True)` has no such schedule. It keeps the moving standard deviation of
+    inference beside the moving variance, where it can fall out of step with it (a tool that sets the variance is undone
+    by the next step of training); here it is the square root of the variance, and the weight `steps` is in its place:
+    five values a channel in both. The steps are counted per channel, since it is the age of that channel's averages.
+
+    Args:
+        axis: Integer, the axis of the channels.
+        momentum: Float from 0 to 1, what the moving statistics of inference keep of themselves at each step.
+        epsilon: Float above 0, added to the variance.
+        renorm_momentum: Float from 0 to 1, the same for the moving statistics of training.
+        rmax: Float from 1, the limit of `r` after the last of its steps.
+        dmax: Float from 0, the limit of `d` after the last of its steps.
+        rmax_steps: Two integers, the steps between which `rmax` grows.
+        dmax_steps: Two integers, the steps between which `dmax` grows.
+        **kwargs: Further arguments of `keras.layers.BatchNormalization`; not `synchronized`, `renorm` or
+            `renorm_clipping`.
+
+    Call arguments:
+        inputs: Tensor of any rank above 1.
+        training: Boolean, whether the corrected statistics of the batch normalize, or the moving statistics.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
+            part in the statistics. A batch that is masked as a whole leaves the moving statistics as they are.
+
+    Returns:
+        Tensor of the shape of the input.
+
+    Raises:
+        ValueError: If an argument is out of range or does not apply.
+
+    Examples:
+    >>> layer = bnzoo.layers.BatchRenormalization(rmax_steps=(100, 400), dmax_steps=(100, 300))
+    >>> layer(keras.ops.ones((4, 3)), training=True).shape
+    (4, 3)
+
+    Reference:
+        - [Ioffe, 2017: Batch renormalization](https://arxiv.org/abs/1702.03275), algorithm 1; section 4.2 has the steps
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        renorm_momentum: float = 0.99,
+        rmax: float = 3.0,
+        dmax: float = 5.0,
+        rmax_steps: tuple[int, int] = (5_000, 40_000),
+        dmax_steps: tuple[int, int] = (5_000, 25_000),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
+        self.renorm_momentum = fraction("renorm_momentum", renorm_momentum)
+        self.rmax = at_least("rmax", rmax, 1)
+        self.dmax = at_least("dmax", dmax, 0)
+        self.rmax_steps = steps("rmax_steps", rmax_steps)
+        self.dmax_steps = steps("dmax_steps", dmax_steps)
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes `gamma`, `beta`, the moving statistics of inference and of training, and the count of steps."""
+        super().build(input_shape)
+        shape = (input_shape[self.axis],)
+        self.renorm_mean = self._statistic("renorm_mean", shape, "zeros")
+        self.renorm_stddev = self._statistic("renorm_stddev", shape, "ones")
+        # whatever the policy: bfloat16 counts to 256
+        self.steps = self._statistic("steps", shape, "zeros", dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return {
+            **super().get_config(),
+            "renorm_momentum": self.renorm_momentum,
+            "rmax": self.rmax,
+            "dmax": self.dmax,
+            "rmax_steps": self.rmax_steps,
+            "dmax_steps": self.dmax_steps,
+        }
+
+    def _statistic(self, name: str, shape: tuple, initializer: str, dtype: str | None = None) -> Any:
+        return self.add_weight(
+            shape=shape, name=name, initializer=initializer, dtype=dtype, trainable=False, autocast=False
+        )
+
+    def _normalize(self, x: Any, mask: Any) -> Any:
+        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+        mean, variance = moments(x, mask, axes)
+        deviation = ops.sqrt(variance + self.epsilon)
+
+        usual_mean = self._along_channels(self.renorm_mean, x)
+        usual_deviation = ops.maximum(self._along_channels(self.renorm_stddev, x), self.epsilon**0.5)
+        rmax = 1 + (self.rmax - 1) * self._relaxed(x, self.rmax_steps)
+        dmax = self.dmax * self._relaxed(x, self.dmax_steps)
+        r = ops.stop_gradient(_between(deviation / usual_deviation, 1 / rmax, rmax))
+        d = ops.stop_gradient(_between((mean - usual_mean) / usual_deviation, -dmax, dmax))
+
+        self._move_all(mean, deviation, count(x, mask, axes))
+        return (x - mean) / deviation * r + d
+
+    def _relaxed(self, x: Any, first_and_last: list[int]) -> Any:
+        """How much of its way from its first to its last step a limit has gone: 0 to 1."""
+        first, last = first_and_last
+        done = self._along_channels(self.steps, x)
+        if first == last:
+            return ops.cast(done >= first, x.dtype)
+        return _between((done - first) / (last - first), 0, 1)
+
+    def _move_all(self, mean: Any, deviation: Any, seen: Any) -> None:
+        self._move(self.renorm_mean, mean, self.renorm_momentum, seen)
+        self._move(self.renorm_stddev, deviation, self.renorm_momentum, seen)
+        self._move(self.moving_mean, mean, self.momentum, seen)
+        # as in the paper it is the standard deviation that is averaged; rounding must not make a variance negative
+        usual = ops.sqrt(self._along_channels(self.moving_variance, deviation) + self.epsilon)
+        moved = self.momentum * usual + (1 - self.momentum) * deviation
+        self._move(self.moving_variance, ops.maximum(ops.square(moved) - self.epsilon, 0), 0, seen)
+        self.steps.assign(self.steps + ops.cast(ops.reshape(seen, (-1,)) > 0, self.steps.dtype))
+
+
+def _between(x: Any, least: Any, most: Any) -> Any:
+    return ops.minimum(ops.maximum(x, least), most)

@@ -1,0 +1,69 @@
+"""What the kinds of batch norm that Keras does not have share."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bnzoo.errors import fraction, positive
+from bnzoo.layers.moments import along_channels, at_least_float32
+
+# arguments of keras.layers.BatchNormalization that make another norm of it: they have names of their own here
+OTHER_NORMS = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
+
+
+class BatchStatistics(keras.layers.BatchNormalization):
+    """The base of norms that are batch norm at inference, and something else in training.
+
+    A frozen layer (`trainable=False`) is in inference mode, as in Keras.
+
+    Args:
+        axis: Integer, the axis of the channels.
+        momentum: Float from 0 to 1, what the moving statistics keep of themselves at each step.
+        epsilon: Float above 0, added to the variance.
+        **kwargs: Arguments of `keras.layers.BatchNormalization`.
+    """
+
+    def __init__(self, axis: int = -1, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
+        for name in OTHER_NORMS:
+            if name in kwargs:
+                raise ValueError(
+                    f"`{name}` does not apply to {type(self).__name__}: it makes another norm of batch norm. "
+                    f"Received: {name}={kwargs[name]!r}"
+                )
+        super().__init__(
+            axis=axis, momentum=fraction("momentum", momentum), epsilon=positive("epsilon", epsilon), **kwargs
+        )
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalizes: in training by the batch, else by the moving statistics."""
+        if not (training and self.trainable):
+            return super().call(inputs, training=False)
+        x = at_least_float32(inputs)
+        x = self._normalize(x, along_channels(mask, x, self.axis))
+        if self.scale:
+            x = x * self._along_channels(self.gamma, x)
+        if self.center:
+            x = x + self._along_channels(self.beta, x)
+        return ops.cast(x, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        config = super().get_config()
+        return {name: value for name, value in config.items() if name not in OTHER_NORMS}
+
+    def _normalize(self, x: Any, mask: Any) -> Any:
+        """The normalized tensor, before gamma and beta; moves the statistics."""
+        raise NotImplementedError
+
+    def _along_channels(self, weight: Any, x: Any) -> Any:
+        """One value a channel, in the dtype and the rank of a tensor."""
+        shape = [1] * len(x.shape)
+        shape[self.axis] = -1
+        return ops.reshape(ops.cast(weight, x.dtype), shape)
+
+    def _move(self, average: Any, value: Any, momentum: float, seen: Any) -> None:
+        """A step of a moving average, unless nothing was seen: a batch that is masked as a whole says nothing."""
+        value = ops.reshape(value, average.shape)
+        moved = momentum * ops.cast(average, value.dtype) + (1 - momentum) * value
+        average.assign(ops.where(ops.reshape(seen, (-1,)) > 0, moved, ops.cast(average, value.dtype)))

@@ -1,0 +1,103 @@
+"""A norm and an activation in one, from the mean square of each channel."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bnzoo.errors import positive
+from bnzoo.layers.channel_affine import ChannelAffine
+from bnzoo.layers.moments import along_channels, at_least_float32, mean
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class FilterResponseNormalization(ChannelAffine):
+    """`max(gamma * x / sqrt(mean(x^2) + epsilon) + beta, tau)`, the mean over the positions of each sample and channel.
+
+    Nothing is centred; the learned threshold `tau` makes up for it and takes the place of the activation. Where a
+    channel has one position, `x / sqrt(x^2 + epsilon)` would be little more than the sign of `x`, so that there
+    `epsilon + |learned_epsilon|`, one value a channel, takes the place of `epsilon`. A size that is unknown when the
+    layer is built counts as more than one position.
+
+    Args:
+        axis: Integer, the axis of the channels.
+        epsilon: Float above 0, added to the mean square.
+        apply_activation: Boolean; `False` leaves out the threshold, for a place without an activation.
+        tau_initializer: Initializer of the threshold.
+        tau_regularizer: Regularizer of the threshold, or `None`.
+        tau_constraint: Constraint of the threshold, or `None`.
+        **kwargs: `center`, `scale`, and the initializer, regularizer and constraint of `beta` and `gamma` as in
+            `keras.layers.BatchNormalization`; arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of any rank above 1.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
+            part in the mean.
+
+    Returns:
+        Tensor of the shape of the input.
+
+    Raises:
+        ValueError: If `epsilon` is not above 0, or the input has no such axis or an unknown number of channels.
+
+    Examples:
+    >>> bnzoo.layers.FilterResponseNormalization()(keras.ops.ones((2, 8, 8, 3))).shape
+    (2, 8, 8, 3)
+
+    Reference:
+        - [Singh & Krishnan, 2019: Filter response normalization](https://arxiv.org/abs/1911.09737), section 3
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        epsilon: float = 1e-6,
+        apply_activation: bool = True,
+        tau_initializer: Any = "zeros",
+        tau_regularizer: Any = None,
+        tau_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(axis=axis, **kwargs)
+        self.epsilon = positive("epsilon", epsilon)
+        self.apply_activation = apply_activation
+        self.tau_initializer = keras.initializers.get(tau_initializer)
+        self.tau_regularizer = keras.regularizers.get(tau_regularizer)
+        self.tau_constraint = keras.constraints.get(tau_constraint)
+        self.tau = None
+        self.learned_epsilon = None
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes `gamma`, `beta`, `tau`, and `learned_epsilon` where it is due."""
+        super().build(input_shape)
+        channels = input_shape[self.axis]
+        if self.apply_activation:
+            self.tau = self._channel_weight(
+                "tau", channels, self.tau_initializer, self.tau_regularizer, self.tau_constraint
+            )
+        if all(input_shape[axis] == 1 for axis in self._axes_of_positions(len(input_shape))):
+            start = keras.initializers.Constant(1e-4)
+            self.learned_epsilon = self._channel_weight("learned_epsilon", channels, start)
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Divides by the root mean square, scales, shifts and cuts off."""
+        x = at_least_float32(inputs)
+        positions = self._axes_of_positions(len(x.shape))
+        square = mean(ops.square(x), along_channels(mask, x, self.axis), positions)
+        if self.learned_epsilon is not None:
+            square = square + ops.abs(self._along_channels(self.learned_epsilon, x))
+        x = self._affine(x * ops.rsqrt(square + self.epsilon))
+        if self.tau is not None:
+            x = ops.maximum(x, self._along_channels(self.tau, x))
+        return ops.cast(x, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "apply_activation": self.apply_activation,
+            "tau_initializer": keras.initializers.serialize(self.tau_initializer),
+            "tau_regularizer": keras.regularizers.serialize(self.tau_regularizer),
+            "tau_constraint": keras.constraints.serialize(self.tau_constraint),
+        }

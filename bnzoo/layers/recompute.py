@@ -1,0 +1,155 @@
+"""A layer whose activations are computed again instead of kept."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class Recompute(keras.layers.Wrapper):
+    """Runs a layer in training without keeping what it computes inside: the backward pass computes it again.
+
+    Memory for time (gradient checkpointing): of the wrapped layer only the inputs and outputs stay in memory, at the
+    price of a second forward pass of it. Outputs, gradients, moving statistics, random numbers and losses are those of
+    the layer itself: the second pass starts from the variables and seeds of the first, and only the first updates them.
+    On JAX the compiler for CPUs runs the second pass too early for the peak to fall.
+
+    Wrap what is cheap to compute and large to keep, as in a memory-efficient DenseNet: the concatenation, norm and
+    activation in front of a convolution.
+
+    Args:
+        layer: Layer or functional model. Its random numbers must come from the `keras.random.SeedGenerator`s of its
+            layers, as those of all of Keras' own layers do.
+        **kwargs: `name` and `trainable`; the dtype is that of `layer`.
+
+    Call arguments:
+        inputs: What `layer` takes as its first argument: a tensor, or a list, tuple or dict of tensors. A Keras mask
+            does not reach it.
+        training: Boolean. In inference `layer` is called as it is, for nothing is kept anyway.
+
+    Returns:
+        What `layer` returns.
+
+    Raises:
+        ValueError: If `layer` changes a variable, for example a random seed, that none of its layers holds: the second
+            pass could not repeat what the first did.
+
+    Examples:
+        >>> features = [keras.Input((32, 32, 24)), keras.Input((32, 32, 12))]
+        >>> x = keras.layers.Concatenate()(features)
+        >>> x = keras.layers.BatchNormalization()(x)
+        >>> x = keras.layers.ReLU()(x)
+        >>> x = keras.layers.Conv2D(48, 1, use_bias=False)(x)
+        >>> bottleneck = Recompute(keras.Model(features, x))
+
+    Reference:
+        - [Pleiss et al., 2017: Memory-efficient implementation of DenseNets](https://arxiv.org/abs/1707.06990)
+        - [Chen et al., 2016: Training deep nets with sublinear memory cost](https://arxiv.org/abs/1604.06174)
+    """
+
+    def __init__(self, layer: keras.Layer, **kwargs: Any) -> None:
+        if "dtype" in kwargs:
+            raise ValueError(
+                "`dtype` belongs to the wrapped layer: give it there. "
+                f"Received: dtype={kwargs['dtype']!r} for layer={layer!r}"
+            )
+        # the variables are read and handed over as they are stored; the layer casts them itself
+        dtype = layer.variable_dtype if isinstance(layer, keras.Layer) else None
+        super().__init__(layer, dtype=dtype, autocast=False, **kwargs)
+        if not self.trainable:
+            layer.trainable = False
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds the layer, all of it: a variable made during the call would be lost."""
+        if not self.layer.built:
+            self.layer(keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape, self.dtype), input_shape))
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        """Calls the layer."""
+        if not training:
+            return self.layer(inputs, training=training)
+        return _Pass(self.layer, inputs).run(self.add_loss)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the layer's output."""
+        return self.layer.compute_output_shape(input_shape)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """The shape and dtype of the layer's output; the dtype is not that of this wrapper."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        config = super().get_config()
+        del config["dtype"]
+        return config
+
+
+class _Pass:
+    """One forward pass in training as a function of tensors alone, which can be run again."""
+
+    def __init__(self, layer: keras.Layer, inputs: Any) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.tensors = keras.tree.flatten(inputs)
+        # what gradients flow into is an argument; integers, seeds and what is frozen is only read
+        self.floats = [i for i, x in enumerate(self.tensors) if keras.backend.is_float_dtype(x.dtype)]
+        # copies: what TensorFlow calls the value is the variable, which has changed by the second pass
+        self.trainable = [(v, ops.copy(v.value)) for v in layer.trainable_variables]
+        self.frozen = [(v, ops.copy(v.value)) for v in layer.non_trainable_variables]
+        # what the latest pass left behind
+        self.outputs: Any = None
+        self.updated: list = []
+        self.results: list = []
+
+    def run(self, add_loss: Any) -> Any:
+        """Runs it, with the updates and the losses that it leaves behind."""
+        arguments = [self.tensors[i] for i in self.floats] + [value for _, value in self.trainable]
+        returned = iter(keras.remat(self.function)(*arguments))
+        results = [next(returned) if _is_returned(x) else x for x in self.results]
+        outputs = [results.pop(0) for _ in keras.tree.flatten(self.outputs)]
+        for variable in self.updated:
+            variable.assign(ops.stop_gradient(results.pop(0)))
+        for loss in results:
+            add_loss(loss)
+        return keras.tree.pack_sequence_as(self.outputs, outputs)
+
+    def function(self, *arguments: Any) -> tuple:
+        """The outputs, the new values of `updated`, and the losses, for float inputs and trainable values."""
+        count = len(self.floats)
+        tensors = list(self.tensors)
+        for i, tensor in zip(self.floats, arguments[:count], strict=True):
+            tensors[i] = tensor
+        inputs = keras.tree.pack_sequence_as(self.inputs, tensors)
+
+        variables = [v for v, _ in self.trainable]
+        state = [*zip(variables, arguments[count:], strict=True), *self.frozen]
+        with keras.StatelessScope(state, collect_losses=True) as scope:
+            before = dict(scope.state_mapping)
+            outputs = self.layer(inputs, training=True)
+        # Keras knows a layer's losses by their ids, which others may get once these are gone
+        ids = {id(loss) for loss in scope.losses}
+        for inner in self.layer._flatten_layers():
+            inner._loss_ids -= ids
+
+        if foreign := set(scope.state_mapping) - set(before):
+            raise ValueError(
+                "`layer` must hold all the variables that it changes, and draw random numbers from a "
+                "`keras.random.SeedGenerator` that one of its layers holds: the backward pass could not repeat them. "
+                f"Received: layer={self.layer!r}, which changes {len(foreign)} other variable(s)"
+            )
+        self.outputs = outputs
+        self.updated = [v for v, _ in state if scope.get_current_value(v) is not before[id(v)]]
+        updates = [scope.get_current_value(v) for v in self.updated]
+        self.results = [*keras.tree.flatten(outputs), *updates, *scope.losses]
+        return tuple(x for x in self.results if _is_returned(x))
+
+
+def _is_returned(x: Any) -> bool:
+    """Whether a result leaves the function by its return, as under JAX all must.
+
+    `tf.recompute_grad` does not bear integers, such as seeds, where a whole `tf.function` is differentiated. In
+    TensorFlow they can be taken from inside.
+    """
+    return keras.backend.backend() != "tensorflow" or keras.backend.is_float_dtype(x.dtype)

@@ -1,0 +1,58 @@
+"""A residual branch that starts at zero."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class SkipInit(keras.layers.Layer):
+    """Multiplies by one trainable number, at first zero: the end of a residual branch that starts as the identity.
+
+    With it a residual network without norms trains at the depth of one with batch norm, whose own effect at
+    initialization is to scale the branch down. ReZero is the same layer.
+
+    The product is taken in float32 at least: the gradient of `alpha` is a sum over the whole input.
+
+    Args:
+        initializer: Initializer of `alpha`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tensor of any shape.
+
+    Returns:
+        Tensor of the shape of the input.
+
+    Examples:
+        >>> x = trunk = keras.Input((32, 32, 16))
+        >>> x = keras.layers.Conv2D(16, 3, padding="same")(x)
+        >>> x = keras.layers.Add()([trunk, SkipInit()(x)])
+
+    Reference:
+        - [De and Smith, 2020: Batch normalization biases residual blocks towards the identity function in deep
+          networks](https://arxiv.org/abs/2002.10444)
+        - [Bachlechner et al., 2020: ReZero is all you need](https://arxiv.org/abs/2003.04887)
+    """
+
+    def __init__(self, initializer: Any = "zeros", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape: tuple) -> None:
+        """Creates `alpha`."""
+        self.alpha = self.add_weight(name="alpha", shape=(), initializer=self.initializer, autocast=False)
+
+    def call(self, inputs: Any) -> Any:
+        """Multiplies."""
+        wide = keras.backend.result_type(self.compute_dtype, "float32")
+        return ops.cast(ops.cast(inputs, wide) * ops.cast(self.alpha, wide), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape of the input."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return {**super().get_config(), "initializer": keras.initializers.serialize(self.initializer)}

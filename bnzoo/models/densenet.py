@@ -1,0 +1,179 @@
+"""DenseNet (Huang et al. 2017), for ImageNet and for CIFAR."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from bnzoo.blocks import Parts, Weight, concatenate, convolution, densely_connected_layer, transition
+from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers
+from bnzoo.layers.axes import channel_axis
+from bnzoo.models.arguments import documented, stage_depth, variant
+from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
+from bnzoo.models.stems import STEMS
+
+
+@documented
+def DenseNet(
+    blocks: Sequence[int],
+    growth_rate: int = 32,
+    include_top: bool = True,
+    weights: Any = None,
+    input_tensor: Any = None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "densenet",
+    *,
+    norm: Any = "batch",
+    placement: str = "pre",
+    activation: Any = "relu",
+    features: bool = False,
+    kernel_regularizer: Any = None,
+    filters: int | None = None,
+    bottleneck: bool = True,
+    compression: float = 0.5,
+    dropout_rate: float = 0.0,
+    stem: str = "imagenet",
+    weight_standardization: bool = False,
+    memory_efficient: bool = False,
+) -> keras.Model:
+    """A densely connected network: each layer reads the outputs of all layers before it in its block.
+
+    It has no residual branch, hence no `residual_init` and no `drop_path_rate`.
+
+    Args:
+        blocks: Sequence of integers, the number of layers of each dense block, `(6, 12, 24, 16)` for DenseNet-121.
+        growth_rate: Integer, the channels that a layer adds: k in the paper.
+        {first}
+            Default: `(224, 224, 3)`, with the CIFAR stem `(32, 32, 3)`.
+        {then}
+        placement: Where it stands: `"pre"` (norm, activation, convolution: the paper's), `"post"` (convolution, norm,
+            activation) or `"act_norm"` (convolution, activation, norm).
+        activation: Any activation of Keras.
+        features: Boolean, whether the model gives a dict of its dense blocks' outputs: with the ImageNet stem `P2` to
+            `P5`, smaller than the image by 2 to that power. The last has the norm that is due, the others are the
+            concatenation as it is. Needs `include_top=False`.
+        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
+        filters: Integer, the channels of the stem; by default twice the growth rate.
+        bottleneck: Boolean, whether a 1x1 convolution to four times the growth rate is before each 3x3 (-B).
+        compression: Float, the share of the channels that a transition keeps (-C where it is below 1).
+        dropout_rate: Float, of a dropout of each layer's new features.
+        stem: String, `"imagenet"` (7x7 with strides, max pooling), `"deep"`, `"cifar"` (3x3), as in `bnzoo.ResNet`.
+        weight_standardization: Boolean, whether the kernels of convolutions are standardised; pair it with group norm.
+        memory_efficient: Boolean, whether training computes each layer's concatenation, norms and activations again in
+            the backward pass instead of keeping them (Pleiss et al. 2017). The function is the same.
+
+    Returns:
+        A functional `keras.Model` with input `image` of shape `(batch, height, width, channels)` and output of shape
+        `(batch, classes)`.
+
+    Raises:
+        ValueError: If an argument is unknown, does not apply, or the image is too small for the strides.
+
+    Examples:
+    >>> model = bnzoo.DenseNet((6, 12, 24, 16), growth_rate=32, norm="group", memory_efficient=True)
+
+    Reference:
+        - [Huang et al., 2017: Densely connected convolutional networks](https://arxiv.org/abs/1608.06993), table 1
+    """
+    blocks = positive_integers("blocks", blocks, "the numbers of layers of the blocks, as (6, 12, 24, 16)")
+    growth_rate = positive_integer("growth_rate", growth_rate)
+    filters = positive_integer("filters", 2 * growth_rate if filters is None else filters)
+    if not isinstance(compression, int | float) or not 0 < compression <= 1:
+        raise ValueError(f"`compression` must be above 0 and not above 1. Received: compression={compression!r}")
+    drop_rate("dropout_rate", dropout_rate)
+    make_stem, size = STEMS[choice("stem", stem, STEMS)]
+    parts = Parts.bind(
+        "densenet",
+        norm,
+        placement,
+        activation,
+        kernel_regularizer=kernel_regularizer,
+        weight_standardization=weight_standardization,
+    )
+    head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
+    inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
+    check_image_size(inputs, size * 2 ** (len(blocks) - 1))
+
+    # in table 1 the 7x7 convolution is normalized and activated even where the order puts that before a weight
+    ending = parts.order.after if stem == "cifar" else parts.order.after or parts.order.before
+    x = make_stem(inputs, filters, parts, ending)
+    stages = {}
+    for stage, layers in enumerate(blocks):
+        if stage:
+            kept = int(x.shape[channel_axis(4)] * compression)
+            x, size = transition(x, convolution(kept, 1), parts, f"pool{stage + 1}"), 2 * size
+        found = [x]
+        for i in range(layers):
+            new = densely_connected_layer(
+                found,
+                _layer(growth_rate, bottleneck),
+                parts,
+                f"conv{stage + 2}_block{i + 1}",
+                dropout_rate=dropout_rate,
+                memory_efficient=memory_efficient,
+            )
+            found.append(new)
+        x = stages[pyramid_level(size)] = concatenate(found, f"conv{stage + 2}")
+    x = parts.apply(parts.order.final, x, "final")
+    outputs = head.outputs(x, {**stages, pyramid_level(size): x})
+    return finished_model(inputs, outputs, name, weights)
+
+
+def _layer(growth_rate: int, bottleneck: bool) -> list[Weight]:
+    new = convolution(growth_rate, 3)
+    return [convolution(4 * growth_rate, 1), new] if bottleneck else [new]
+
+
+def DenseNetCifar(depth: int, growth_rate: int = 12, bottleneck: bool = True, **options: Any) -> keras.Model:
+    """The DenseNet for small images: three dense blocks of equal depth, 32, 16 and 8 pixels wide.
+
+    Args:
+        depth: Integer, 6n+4 with bottlenecks (100, 190, 250), 3n+4 without (40, 100).
+        growth_rate: Integer, the channels that a layer adds: k in the paper.
+        bottleneck: Boolean: `True` is DenseNet-BC, with bottlenecks and transitions that keep half of the channels;
+            `False` the plain DenseNet.
+        **options: The arguments of `bnzoo.DenseNet`. Here `stem` is `"cifar"` and `classes` 10; `filters` is 16 without
+            bottlenecks.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If there is no network of this depth, or an argument is wrong.
+
+    Examples:
+    >>> model = bnzoo.DenseNetCifar(100, 12)
+
+    Reference:
+        - [Huang et al., 2017: Densely connected convolutional networks](https://arxiv.org/abs/1608.06993), table 2
+    """
+    layers = stage_depth(depth, 6 if bottleneck else 3, 4)
+    positive_integer("growth_rate", growth_rate)
+    defaults = {
+        "stem": "cifar",
+        "classes": 10,
+        "filters": 2 * growth_rate if bottleneck else 16,
+        "compression": 0.5 if bottleneck else 1.0,
+        "name": f"densenet{'_bc' if bottleneck else ''}{depth}_{growth_rate}",
+    }
+    return DenseNet((layers,) * 3, growth_rate, **{"bottleneck": bottleneck, **defaults, **options})
+
+
+_TABLE_1 = "Huang et al. 2017, table 1"
+_TABLE_2 = "Huang et al. 2017, table 2"
+
+DenseNet121 = variant(DenseNet, "DenseNet121", "densenet121", _TABLE_1, blocks=(6, 12, 24, 16))
+DenseNet161 = variant(
+    DenseNet, "DenseNet161", "densenet161", _TABLE_1, blocks=(6, 12, 36, 24), growth_rate=48, filters=96
+)
+DenseNet169 = variant(DenseNet, "DenseNet169", "densenet169", _TABLE_1, blocks=(6, 12, 32, 32))
+DenseNet201 = variant(DenseNet, "DenseNet201", "densenet201", _TABLE_1, blocks=(6, 12, 48, 32))
+DenseNet264 = variant(DenseNet, "DenseNet264", "densenet264", _TABLE_1, blocks=(6, 12, 64, 48))
+DenseNet40_12 = variant(
+    DenseNetCifar, "DenseNet40_12", "densenet40_12", _TABLE_2, depth=40, growth_rate=12, bottleneck=False
+)
+DenseNetBC100_12 = variant(DenseNetCifar, "DenseNetBC100_12", "densenet_bc100_12", _TABLE_2, depth=100, growth_rate=12)
+DenseNetBC190_40 = variant(DenseNetCifar, "DenseNetBC190_40", "densenet_bc190_40", _TABLE_2, depth=190, growth_rate=40)

@@ -1,0 +1,153 @@
+"""The vision transformer (Dosovitskiy et al. 2021)."""
+
+from typing import Any
+
+import keras
+
+from bnzoo.blocks import Parts, drop_path_rates, dropout, transformer_block
+from bnzoo.errors import drop_rate, positive_integer
+from bnzoo.layers import ClassToken, PositionEmbedding
+from bnzoo.layers.axes import channel_axis
+from bnzoo.models.arguments import documented, variant
+from bnzoo.models.ends import IMAGES, Head, finished_model, image_shape, image_sides, input_layer
+
+
+@documented
+def ViT(
+    patch_size: int = 16,
+    depth: int = 12,
+    width: int = 768,
+    heads: int = 12,
+    include_top: bool = True,
+    weights: Any = None,
+    input_tensor: Any = None,
+    input_shape: tuple | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: Any = "softmax",
+    name: str = "vit",
+    *,
+    norm: Any = "layer",
+    placement: str = "pre",
+    activation: Any = "gelu",
+    residual_init: str | None = None,
+    drop_path_rate: float = 0.0,
+    features: bool = False,
+    kernel_regularizer: Any = None,
+    mlp_ratio: float = 4.0,
+    class_token: bool = True,
+    layer_scale_init: float | None = None,
+    dropout_rate: float = 0.0,
+) -> keras.Model:
+    """A vision transformer.
+
+    Layer norm is the default because batch norm fails in transformers more often than not: the statistics of its
+    batches fluctuate widely during training, most of all in gradients, and what it has averaged does not fit inference
+    (Shen et al. 2020, PowerNorm, who measured it on text). On images it has been made to train with a further batch
+    norm inside the feed-forward network, for speed more than for accuracy (Yao et al. 2021). It is here to be tried:
+    prefer `placement="pre"` with it, large batches, and `bnzoo.tools.recalibrate_batch_norm`.
+
+    Args:
+        patch_size: Integer, the side of a patch in pixels; it divides both sides of the image.
+        depth: Integer, the number of blocks.
+        width: Integer, the length of a token.
+        heads: Integer, of the self-attention; it divides the width.
+        {first}
+            Default: `(224, 224, 3)`. The position embedding fixes the size.
+        {then}
+        placement: Where it stands: `"pre"` (norm, sublayer; a norm is due after the last block), `"post"` (norm after
+            the addition, as in the first transformer) or `"peri"` (norm on the input and on the output of a sublayer).
+        activation: Any activation of Keras, of the feed-forward network.
+        {residual}
+        features: Boolean, whether the model gives a dict of its blocks' outputs `block1`, `block2`, ..., tokens all.
+            The last has the norm that is due. Needs `include_top=False`.
+        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
+        mlp_ratio: Float, the width inside the feed-forward network as a multiple of `width`.
+        class_token: Boolean, whether a token of its own gathers what the classifier reads; else it reads the mean of
+            all tokens.
+        layer_scale_init: Float, where a trainable factor on each channel of a branch begins (Touvron et al. 2021: 1e-5
+            in deep networks), or `None` for none.
+        dropout_rate: Float, of the embedding, the attention and the feed-forward network.
+
+    Returns:
+        A functional `keras.Model` with input `image` of shape `(batch, height, width, channels)` and output of shape
+        `(batch, classes)`; without the classifier `(batch, tokens, width)`, the class token first.
+
+    Raises:
+        ValueError: If an argument is unknown, does not apply, or the patches do not cover the image.
+
+    Examples:
+    >>> model = bnzoo.ViT(patch_size=4, depth=6, width=192, heads=3, input_shape=(32, 32, 3), classes=10, norm="rms")
+
+    Reference:
+        - [Dosovitskiy et al., 2021: An image is worth 16x16 words](https://arxiv.org/abs/2010.11929), table 1
+        - [Kim et al., 2025: Peri-LN](https://arxiv.org/abs/2502.02732), figure 2
+        - [Shen et al., 2020: PowerNorm](https://arxiv.org/abs/2003.07845)
+        - [Yao et al., 2021: Leveraging batch normalization for vision transformers](https://doi.org/10.1109/ICCVW54120.2021.00050)
+    """
+    for argument, value in {"patch_size": patch_size, "depth": depth, "width": width, "heads": heads}.items():
+        positive_integer(argument, value)
+    if width % heads:
+        raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
+    if not isinstance(mlp_ratio, int | float) or mlp_ratio * width < 1:
+        raise ValueError(f"`mlp_ratio` must be a positive number. Received: mlp_ratio={mlp_ratio!r}")
+    drop_rate("dropout_rate", dropout_rate)
+    rates = drop_path_rates(drop_rate("drop_path_rate", drop_path_rate), depth)
+    parts = Parts.bind("vit", norm, placement, activation, residual_init, kernel_regularizer)
+    head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
+    inputs = input_layer(input_tensor, input_shape, image_shape(224), IMAGES)
+
+    x = _embedded(inputs, patch_size, width, class_token, parts)
+    x = dropout(x, dropout_rate, "embedding")
+    stages = {}
+    for i, rate in enumerate(rates, start=1):
+        x = stages[f"block{i}"] = transformer_block(
+            x,
+            parts,
+            f"block{i}",
+            heads=heads,
+            units=int(mlp_ratio * width),
+            dropout_rate=dropout_rate,
+            drop_path_rate=rate,
+            layer_scale_init=layer_scale_init,
+        )
+    x = parts.apply(parts.order.final, x, "final")
+    if class_token and include_top:
+        x = x[:, 0]
+    elif class_token and pooling:
+        x = x[:, 1:]
+    outputs = head.outputs(x, {**stages, f"block{depth}": x})
+    return finished_model(inputs, outputs, name, weights)
+
+
+def _embedded(image: Any, patch_size: int, width: int, class_token: bool, parts: Parts) -> Any:
+    """The tokens: a linear map of each patch, the class token, and where each of them is."""
+    if any(side is None or side % patch_size for side in image_sides(image)):
+        raise ValueError(
+            "`patch_size` must divide both sides of the image, which must be known. "
+            f"Received: patch_size={patch_size}, an input of shape {tuple(image.shape[1:])}"
+        )
+    x = keras.layers.Conv2D(
+        width, patch_size, strides=patch_size, kernel_regularizer=parts.kernel_regularizer, name="patch_embedding"
+    )(image)
+    if channel_axis(4) == 1:
+        x = keras.layers.Permute((2, 3, 1), name="channels_last")(x)
+    x = keras.layers.Reshape((-1, width), name="tokens")(x)
+    if class_token:
+        x = ClassToken(name="class_token")(x)
+    return PositionEmbedding(name="position_embedding")(x)
+
+
+_TABLE_1 = "Dosovitskiy et al. 2021, table 1"
+_DEIT = "Touvron et al. 2021, arXiv:2012.12877, table 1"
+_TI: dict[str, Any] = {"width": 192, "heads": 3}
+_S: dict[str, Any] = {"width": 384, "heads": 6}
+_B: dict[str, Any] = {"width": 768, "heads": 12}
+_L: dict[str, Any] = {"depth": 24, "width": 1024, "heads": 16}
+
+ViTTi16 = variant(ViT, "ViTTi16", "vit_ti16", _DEIT, patch_size=16, **_TI)
+ViTS16 = variant(ViT, "ViTS16", "vit_s16", _DEIT, patch_size=16, **_S)
+ViTB16 = variant(ViT, "ViTB16", "vit_b16", _TABLE_1, patch_size=16, **_B)
+ViTB32 = variant(ViT, "ViTB32", "vit_b32", _TABLE_1, patch_size=32, **_B)
+ViTL16 = variant(ViT, "ViTL16", "vit_l16", _TABLE_1, patch_size=16, **_L)
+ViTL32 = variant(ViT, "ViTL32", "vit_l32", _TABLE_1, patch_size=32, **_L)

@@ -1,0 +1,86 @@
+"""Every network counts exactly what its paper's does."""
+
+import keras
+import numpy as np
+import paper_counts
+import pytest
+from zoo import build, state, trainable
+
+import bnzoo
+
+CARDS = [name for name in bnzoo.list_models() if bnzoo.model_card(name).params]
+
+
+@pytest.mark.parametrize(("name", "options", "params", "statistics", "linear", "attention"), paper_counts.IMAGENET)
+def test_imagenet_networks(name, options, params, statistics, linear, attention):
+    model = bnzoo.create_model(name, **options)
+    assert (trainable(model), state(model)) == (params, statistics)
+    assert bnzoo.models.count_macs(model) == (linear, attention)
+    assert model.output_shape == (None, 1000)
+
+
+@pytest.mark.parametrize(("name", "options", "params", "error"), paper_counts.CIFAR)
+def test_cifar_networks(name, options, params, error):
+    model = bnzoo.create_model(name, **options)
+    assert trainable(model) == params
+    assert model.output_shape == (None, 10)
+    if error is not None:
+        assert bnzoo.model_card(name).accuracy == pytest.approx(100 - error)
+
+
+@pytest.mark.parametrize("norm", paper_counts.RESNET50_BY_NORM)
+def test_resnet50_by_norm(norm):
+    if norm == "sync_batch" and keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras synchronizes batch norm on TensorFlow only")
+    model = bnzoo.ResNet50(norm=norm)
+    assert (trainable(model), state(model)) == paper_counts.RESNET50_BY_NORM[norm]
+
+
+def test_what_keras_applications_has_more_is_a_useless_bias_before_each_norm():
+    params, statistics = paper_counts.RESNET50_BY_NORM["batch"]
+    assert params + statistics // 2 == paper_counts.KERAS_RESNET50_TRAINABLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CARDS)
+def test_cards_tell_what_the_built_model_counts(name):
+    card = bnzoo.model_card(name)
+    model = bnzoo.create_model(name)
+    assert trainable(model) == card.params
+    assert bnzoo.models.count_macs(model).linear == card.macs
+    assert model.name == name
+    explicit = bnzoo.create_model(name, norm=card.norm, placement=card.placement)
+    assert [layer.name for layer in explicit.layers] == [layer.name for layer in model.layers]
+    assert [type(layer) for layer in explicit.layers] == [type(layer) for layer in model.layers]
+
+
+def test_cards_name_their_sources():
+    for name in CARDS:
+        card = bnzoo.model_card(name)
+        assert (card.accuracy is None) == (card.source == "")
+        assert card.paper
+        assert card.dataset in ("ImageNet", "CIFAR-10")
+        assert bnzoo.model_card(name).builder is getattr(bnzoo, card.builder.__name__)
+
+
+def test_macs_of_what_stands_inside_other_layers():
+    plain, recomputed = (build("densenet", memory_efficient=choice) for choice in (False, True))
+    assert bnzoo.models.count_macs(plain) == bnzoo.models.count_macs(recomputed)
+    nested = keras.Sequential([keras.Input((8, 8, 2)), plain])
+    assert bnzoo.models.count_macs(nested) == bnzoo.models.count_macs(plain)
+    depthwise = keras.Sequential([keras.Input((6, 6, 5)), keras.layers.DepthwiseConv2D(3, depth_multiplier=2)])
+    assert bnzoo.models.count_macs(depthwise).linear == 4 * 4 * 9 * 10
+    with pytest.raises(ValueError, match="build the model with an `input_shape`"):
+        bnzoo.models.count_macs(bnzoo.ResNet18(input_shape=(None, None, 3)))
+
+
+def test_grouped_convolutions_count_what_they_multiply():
+    model = bnzoo.ResNet((1,), groups=4, filters=8, stem="cifar", input_shape=(5, 5, 2))
+    kernel = model.get_layer("conv2_block1_2_conv").kernel
+    assert np.prod(kernel.shape) == 9 * 2 * 8
+
+
+def test_listing():
+    assert bnzoo.list_models("resnet1*_cifar") == ["resnet110_cifar", "resnet164_cifar", "resnet1001_cifar"]
+    assert bnzoo.list_models("MLP") == ["mlp"]
+    assert bnzoo.list_models("nothing") == []
