@@ -135,7 +135,7 @@ def tune(
         typer.Option(help="Whole numbers; 6n+2 for resnet. By default 8,14,20 for resnet and 2,4,8 for mlp."),
     ] = None,
     learning_rates: Annotated[str, typer.Option(help="LOW:HIGH[:POINTS], a log grid.")] = "1e-3:3:7",
-    norms: Annotated[str, typer.Option(help="Among batch, group, instance, layer, rms, none.")] = "batch,none",
+    norms: Annotated[str, typer.Option(help="Names of norms, none among them: batch,group,none.")] = "batch,none",
     placement: Annotated[str, typer.Option(help="pre, post, act_norm; resnet: those of He et al. 2016 too.")] = "pre",
     seeds: Annotated[int, typer.Option(help="Seeds of every configuration.")] = 1,
     epochs: Annotated[int, typer.Option(help="Epochs of every trial.")] = 15,

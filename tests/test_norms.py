@@ -111,7 +111,7 @@ def test_the_defaults_of_the_catalogue(name):
     assert getattr(layer, "epsilon", None) == epsilons.get(name, 1e-5)
     assert getattr(layer, "momentum", 0.9) == 0.9
     assert layer.name == "it"
-    expected = {"group": 24, "evonorm_s0": 32, "instance": 48}
+    expected = {"group": 24, "evonorm_s0": 24, "instance": 48}
     assert getattr(layer, "groups", None) == expected.get(name)
     assert getattr(layer, "batch", 32) == 32
     assert getattr(layer, "initial_alpha", 0.5) == 0.5

@@ -22,6 +22,7 @@ def branch(
     ending: Words,
     read_by: Words,
     dropout_rate: float = 0.0,
+    suffix: str = "",
     **overrides: Any,
 ) -> Any:
     """The weights one after another, on a tensor that already has what comes before the first of them.
@@ -34,6 +35,7 @@ def branch(
         ending: The words after the last weight.
         read_by: The words that read the output of the last weight.
         dropout_rate: Float, of a dropout before the last weight (Zagoruyko & Komodakis 2016, figure 1d).
+        suffix: String, what the names around the ending have more.
         **overrides: Arguments of the norm at the end.
     """
     order = parts.order
@@ -47,8 +49,7 @@ def branch(
         else:
             x = dropout(x, dropout_rate, step)
             x = weight(x, parts, parts.bias(read_by), step)
-            # with a norm on either side of the weight, the second is on the way out
-            x = parts.apply(ending, x, f"{step}_out" if {"norm"} <= {*ending} & {*order.before} else step, **overrides)
+            x = parts.apply(ending, x, f"{step}{suffix}", **overrides)
     return x
 
 

@@ -76,6 +76,8 @@ def residual_block(
         ending=order.after_last,
         read_by=order.following(after_last, last=True),
         dropout_rate=dropout_rate,
+        # with a norm on either side of a weight, the second is on the way out
+        suffix="_out" if "norm" in order.before and "norm" in order.after_last else "",
         **({"gamma_initializer": "zeros"} if parts.residual_init == "zero_gamma" else {}),
     )
     if gate:

@@ -113,10 +113,10 @@ def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
             else:
                 _absorb(target, scale, shift, arrays)
                 report.folded[layer.name] = target.name
-        elif isinstance(layer, keras.Model):
+        elif isinstance(layer, keras.Model | L.Wrapper):
             for inner in layer._flatten_layers():
                 if isinstance(inner, L.BatchNormalization):
-                    report.kept[inner.name] = f"it is inside the nested model {layer.name}"
+                    report.kept[inner.name] = f"it is inside {layer.name} ({type(layer).__name__})"
     return _rebuild(functional, arrays, report.folded, graph), report
 
 

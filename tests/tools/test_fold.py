@@ -139,7 +139,15 @@ REFUSED = {
     "an output": (also_an_output, "also an output of the model"),
     "norm called twice": (called_twice, "it is called 2 times"),
     "training=True": (training_baked_in, "training=True"),
-    "nested": (nested, "inside the nested model"),
+    "nested": (nested, "it is inside"),
+    "recomputed": (
+        lambda: chain((5,), bnzoo.layers.Recompute(chain((5,), L.Dense(4), L.BatchNormalization(name="norm")))),
+        "(Recompute)",
+    ),
+    "standardised kernel": (
+        lambda: chain((5, 5, 3), bnzoo.layers.WeightStandardizedConv2D(4, 1), L.BatchNormalization(name="norm")),
+        "WeightStandardizedConv2D",
+    ),
     "quantised": (quantised, "quantised"),
     "negative variance": (negative_variance, "a variance is negative"),
     "spectral": (
@@ -160,6 +168,15 @@ def test_what_cannot_be_folded_is_refused_with_the_reason(case):
     assert len(norms_of(folded)) == 1
     if case not in ("training=True", "negative variance"):
         assert_same_function(model, folded)
+
+
+@pytest.mark.parametrize("norm", ["sync_batch", "ghost_batch", "batch_renorm"])
+def test_relatives_of_batch_norm_fold_alike(random_statistics, norm):
+    model = random_statistics(bnzoo.ResNetCifar(8, norm=norm, input_shape=(8, 8, 3), shortcut="projection"))
+    folded, report = fold_batch_norm(model)
+    assert len(report.folded) == 9
+    assert norms_of(folded) == []
+    assert_same_function(model, folded)
 
 
 def test_names_structure_and_other_layers_survive(random_statistics):

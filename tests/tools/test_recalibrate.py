@@ -114,3 +114,19 @@ def test_a_short_training_comes_back_from_chance(digits):
     recalibrate_batch_norm(model, digits.train.x)
     assert stale < 0.3
     assert model.evaluate(*digits.validation, verbose=0)[1] > 0.9
+
+
+@pytest.mark.parametrize("norm", ["ghost_batch", "batch_renorm", "sync_batch"])
+def test_relatives_of_batch_norm_are_recalibrated_alike(norm):
+    """Population statistics, and nothing else moves: not the averages of batch renorm, not its steps."""
+    norm = bnzoo.norms.get(norm)
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, norm.layer((None, 6), name="norm")(inputs))
+    layer = model.get_layer("norm")
+    before = {w.name: np.asarray(w) for w in layer.weights}
+    recalibrate_batch_norm(model, X, batch_size=8)
+    after = {w.name: np.asarray(w) for w in layer.weights}
+    np.testing.assert_allclose(after.pop("moving_mean"), X.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(after.pop("moving_variance"), X.var(0), rtol=1e-4)
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)

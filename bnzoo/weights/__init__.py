@@ -1,0 +1,6 @@
+"""Trained weights of other zoos, brought in exactly."""
+
+from bnzoo.weights.keras_applications import from_keras_applications, imagenet
+from bnzoo.weights.pytorch import from_torch
+
+__all__ = ["from_keras_applications", "from_torch", "imagenet"]

@@ -1,0 +1,110 @@
+"""Tensors by name, out of a file that cannot run code."""
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+_PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+
+
+def read_tensors(source: Any) -> dict[str, np.ndarray]:
+    """Every tensor of a source, by its name.
+
+    What a file is, is seen from its content, not from its name.
+
+    Args:
+        source: The path of a safetensors, HDF5 or `.npz` file, or a mapping of names to arrays (NumPy arrays, torch
+            tensors, whatever NumPy converts).
+
+    Returns:
+        Dict of NumPy arrays, in the order of the source. Groups in an HDF5 file are read as a dot in the name.
+
+    Raises:
+        ValueError: If the file is a pickle, is none of these, or is damaged.
+        FileNotFoundError: If there is no such file.
+        ImportError: If it is a safetensors file and that package is missing.
+    """
+    if isinstance(source, Mapping):
+        return {str(name): _array(name, value) for name, value in source.items()}
+    if not isinstance(source, str | Path):
+        raise ValueError(
+            "Weights are read from a path (safetensors, HDF5, .npz) or a mapping of names to arrays. "
+            f"Received: {type(source).__name__}"
+        )
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}")
+    kind, read = _reader(path)
+    try:
+        return read(path)
+    except ImportError:
+        raise
+    except Exception as error:  # each library has errors of its own for a damaged file
+        raise ValueError(f"{path} cannot be read as {kind}: {error}") from error
+
+
+def _reader(path: Path) -> tuple[str, Callable[[Path], dict[str, np.ndarray]]]:
+    with path.open("rb") as file:
+        start = file.read(16)
+    members: list[str] = []
+    if start.startswith(_ZIP) and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    if members and all(member.endswith(".npy") for member in members):
+        return "an .npz file", _read_npz
+    if start.startswith(_HDF5):
+        return "an HDF5 file", _read_hdf5
+    if start[8:9] == b"{":
+        return "a safetensors file", _read_safetensors
+    pickled = any(member.endswith(".pkl") for member in members) or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5")
+    if pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
+        raise ValueError(
+            f"{path} is a pickle, and reading a pickle runs whatever code is in it: it is not read. If you trust it, "
+            "convert it once, where torch is installed: `import torch; from safetensors.torch import save_file; "
+            f"save_file({{k: v.contiguous() for k, v in torch.load({str(path)!r}, weights_only=True).items()}}, "
+            f"{str(path.with_suffix('.safetensors'))!r})`"
+        )
+    raise ValueError(f"Weights are read from safetensors, HDF5 and .npz files. Received: {path}, which is none of them")
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name.replace("/", ".")] = item[()]
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise ImportError(f"{path} is a safetensors file: `pip install safetensors`") from error
+    return load_file(path)
+
+
+def _array(name: object, value: Any) -> np.ndarray:
+    """A NumPy array of a torch tensor, without knowing torch, or of anything that NumPy converts."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        if "bfloat16" in str(getattr(value, "dtype", "")):  # which NumPy has not
+            value = value.float()
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The tensor {name!r} is no array: {error}") from error

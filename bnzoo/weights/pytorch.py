@@ -1,0 +1,51 @@
+"""Trained weights of torchvision and timm."""
+
+from typing import Any
+
+import keras
+
+from bnzoo.errors import unknown
+from bnzoo.models import model_card
+from bnzoo.models.ends import image_shape
+from bnzoo.weights.files import read_tensors
+from bnzoo.weights.options import merged
+from bnzoo.weights.pytorch_peers import PEERS
+from bnzoo.weights.translation import transfer
+
+
+def from_torch(source: Any, name: str, **overrides: Any) -> keras.Model:
+    """A network of torchvision or timm with its trained weights, as a bnzoo model that computes the same.
+
+    Neither PyTorch nor the peer is needed, and pickles (`.pt`, `.pth`, `.bin`) are not read. Images are to be scaled as
+    the peer's are.
+
+    Args:
+        source: The state dict: the path of a safetensors, HDF5 or `.npz` file, or a dict of names to arrays or tensors.
+        name: String, what the peer calls the network: `"resnet50"`, `"resnetv2_50x1_bit"`, `"vit_b_16"`,
+            `"vit_tiny_patch16_224"`; what timm writes after a dot is left out.
+        **overrides: Arguments of the builder that the weights leave free: `include_top`, `input_shape`, `pooling`,
+            `classifier_activation`, ... `classes` is that of the file. `norm` may name another batch norm.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If the name is unknown, an override contradicts the weights, or the file is a pickle, damaged, or of
+            another network. The message names the first tensor that does not fit.
+        FileNotFoundError: If there is no such file.
+
+    Examples:
+    >>> model = bnzoo.weights.from_torch("model.safetensors", "resnet50.a1_in1k", classifier_activation=None)
+    """
+    plain = name.split(".")[0]
+    if plain not in PEERS:
+        raise ValueError(unknown("network of torchvision or timm", name, PEERS))
+    peer, origin = PEERS[plain], f"weights for {plain!r}"
+    options = merged({**peer.options, "name": plain}, overrides, origin)
+    tensors = read_tensors(source)
+    head = tensors.get(peer.naming.join(peer.naming.head, "weight"))
+    if head is not None and head.ndim:
+        options.setdefault("classes", head.shape[0])
+    if peer.side != 224 and options.get("input_tensor") is None:
+        options.setdefault("input_shape", image_shape(peer.side))
+    return transfer(model_card(peer.base).builder(**options), tensors, peer.naming, origin)

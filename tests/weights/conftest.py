@@ -1,0 +1,105 @@
+"""Networks of other zoos, with random weights and random moving statistics."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+
+_KEPT = []
+
+
+def random_tensor(random, name, shape):
+    """What would be found in a trained network: no zero, no one, nothing that would hide a swapped tensor."""
+    leaf = name.replace("/", ".").rsplit(".", 1)[-1]
+    if "token" in leaf or "embed" in name.replace("patch_embed", ""):
+        return random.normal(0, 0.5, shape).astype("float32")
+    if len(shape) > 1:
+        inputs = np.prod(shape[:-1] if leaf == "kernel" else shape[1:])
+        return random.normal(0, np.sqrt(1.5 / inputs), shape).astype("float32")
+    if leaf in ("gamma", "weight", "moving_variance", "running_var"):
+        return random.uniform(0.5, 1.5, shape).astype("float32")
+    return random.normal(0, 0.2, shape).astype("float32")
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """Gives a model of Keras or PyTorch random weights; of a PyTorch model the state dict is returned."""
+
+    def plant(model, seed=11):
+        random = np.random.default_rng(seed)
+        if isinstance(model, keras.Model):
+            for variable in model.weights:
+                variable.assign(random_tensor(random, variable.path, variable.shape))
+            return model
+        import torch
+
+        state = {
+            name: random_tensor(random, name, tuple(tensor.shape))
+            for name, tensor in model.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+        model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, strict=False)
+        return state
+
+    return plant
+
+
+@pytest.fixture
+def same_logits(request):
+    """Compares a peer with a bnzoo model, on images of some sizes."""
+
+    def compare(peer, model, sizes, tolerance=1e-4):
+        random = np.random.default_rng(5)
+        for size in sizes:
+            images = random.normal(size=(2, *size, 3)).astype("float32")
+            expected, got = np.asarray(peer(images)), keras.ops.convert_to_numpy(model(images, training=False))
+            assert expected.shape == got.shape
+            assert np.isfinite(expected).all()
+            difference = np.abs(got - expected).max() / np.abs(expected).max()
+            print(f"{request.node.name}, {size[0]}x{size[1]}: {difference:.1e}")
+            assert difference < tolerance
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def torch():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("PIL")
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed")
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        # Its compiled operators do not load beside a PyTorch that was built otherwise. Networks that classify need
+        # none of them, but their names are looked up.
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _KEPT.append(library)
+    return torch
+
+
+@pytest.fixture(scope="session")
+def torchvision(torch):
+    return pytest.importorskip("torchvision")
+
+
+@pytest.fixture(scope="session")
+def timm(torch):
+    return pytest.importorskip("timm")
+
+
+@pytest.fixture
+def torch_peer(torch):
+    """A PyTorch model as a function of images in Keras' order of axes."""
+
+    def wrap(model):
+        def call(images):
+            with torch.no_grad():
+                return model.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
+
+        return call
+
+    return wrap
