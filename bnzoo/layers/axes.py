@@ -1,6 +1,9 @@
 """Where the channels are."""
 
+from typing import Any
+
 import keras
+from keras import ops
 
 
 def channel_axis(rank: int) -> int:
@@ -10,3 +13,16 @@ def channel_axis(rank: int) -> int:
         rank: Integer, the number of axes, the batch included.
     """
     return 1 if rank > 3 and keras.config.image_data_format() == "channels_first" else -1
+
+
+def per_channel(weight: Any, x: Any, axis: int) -> Any:
+    """One value a channel, in the dtype and the rank of a tensor.
+
+    Args:
+        weight: Tensor with a value for each channel.
+        x: Tensor, whose channels are along `axis`.
+        axis: Integer.
+    """
+    shape = [1] * len(x.shape)
+    shape[axis] = -1
+    return ops.reshape(ops.cast(weight, x.dtype), shape)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import at_least, fraction, steps
+from bnzoo.layers.axes import per_channel
 from bnzoo.layers.batch_statistics import BatchStatistics
 from bnzoo.layers.moments import count, moments
 
@@ -109,8 +110,8 @@ class BatchRenormalization(BatchStatistics):
         mean, variance = moments(x, mask, axes)
         deviation = ops.sqrt(variance + self.epsilon)
 
-        usual_mean = self._along_channels(self.renorm_mean, x)
-        usual_deviation = ops.maximum(self._along_channels(self.renorm_stddev, x), self.epsilon**0.5)
+        usual_mean = per_channel(self.renorm_mean, x, self.axis)
+        usual_deviation = ops.maximum(per_channel(self.renorm_stddev, x, self.axis), self.epsilon**0.5)
         rmax = 1 + (self.rmax - 1) * self._relaxed(x, self.rmax_steps)
         dmax = self.dmax * self._relaxed(x, self.dmax_steps)
         r = ops.stop_gradient(_between(deviation / usual_deviation, 1 / rmax, rmax))
@@ -122,7 +123,7 @@ class BatchRenormalization(BatchStatistics):
     def _relaxed(self, x: Any, first_and_last: list[int]) -> Any:
         """How much of its way from its first to its last step a limit has gone: 0 to 1."""
         first, last = first_and_last
-        done = self._along_channels(self.steps, x)
+        done = per_channel(self.steps, x, self.axis)
         if first == last:
             return ops.cast(done >= first, x.dtype)
         return _between((done - first) / (last - first), 0, 1)
@@ -132,7 +133,7 @@ class BatchRenormalization(BatchStatistics):
         self._move(self.renorm_stddev, deviation, self.renorm_momentum, seen)
         self._move(self.moving_mean, mean, self.momentum, seen)
         # as in the paper it is the standard deviation that is averaged; rounding must not make a variance negative
-        usual = ops.sqrt(self._along_channels(self.moving_variance, deviation) + self.epsilon)
+        usual = ops.sqrt(per_channel(self.moving_variance, deviation, self.axis) + self.epsilon)
         moved = self.momentum * usual + (1 - self.momentum) * deviation
         self._move(self.moving_variance, ops.maximum(ops.square(moved) - self.epsilon, 0), 0, seen)
         self.steps.assign(self.steps + ops.cast(ops.reshape(seen, (-1,)) > 0, self.steps.dtype))

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import fraction, positive
+from bnzoo.layers.axes import per_channel
 from bnzoo.layers.moments import along_channels, at_least_float32
 
 # arguments of keras.layers.BatchNormalization that make another norm of it: they have names of their own here
@@ -42,9 +43,9 @@ class BatchStatistics(keras.layers.BatchNormalization):
         x = at_least_float32(inputs)
         x = self._normalize(x, along_channels(mask, x, self.axis))
         if self.scale:
-            x = x * self._along_channels(self.gamma, x)
+            x = x * per_channel(self.gamma, x, self.axis)
         if self.center:
-            x = x + self._along_channels(self.beta, x)
+            x = x + per_channel(self.beta, x, self.axis)
         return ops.cast(x, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -55,12 +56,6 @@ class BatchStatistics(keras.layers.BatchNormalization):
     def _normalize(self, x: Any, mask: Any) -> Any:
         """The normalized tensor, before gamma and beta; moves the statistics."""
         raise NotImplementedError
-
-    def _along_channels(self, weight: Any, x: Any) -> Any:
-        """One value a channel, in the dtype and the rank of a tensor."""
-        shape = [1] * len(x.shape)
-        shape[self.axis] = -1
-        return ops.reshape(ops.cast(weight, x.dtype), shape)
 
     def _move(self, average: Any, value: Any, momentum: float, seen: Any) -> None:
         """A step of a moving average, unless nothing was seen: a batch that is masked as a whole says nothing."""

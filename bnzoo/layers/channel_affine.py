@@ -3,7 +3,8 @@
 from typing import Any
 
 import keras
-from keras import ops
+
+from bnzoo.layers.axes import per_channel
 
 
 class ChannelAffine(keras.layers.Layer):
@@ -109,19 +110,13 @@ class ChannelAffine(keras.layers.Layer):
             autocast=False,
         )
 
-    def _along_channels(self, weight: Any, x: Any) -> Any:
-        """One value a channel, in the dtype and the rank of a tensor."""
-        shape = [1] * len(x.shape)
-        shape[self.axis] = -1
-        return ops.reshape(ops.cast(weight, x.dtype), shape)
-
     def _axes_of_positions(self, rank: int) -> list[int]:
         """The axes that are neither that of the batch nor that of the channels."""
         return [axis for axis in range(1, rank) if axis != self.axis % rank]
 
     def _affine(self, x: Any) -> Any:
         if self.gamma is not None:
-            x = x * self._along_channels(self.gamma, x)
+            x = x * per_channel(self.gamma, x, self.axis)
         if self.beta is not None:
-            x = x + self._along_channels(self.beta, x)
+            x = x + per_channel(self.beta, x, self.axis)
         return x

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import positive, positive_integer
+from bnzoo.layers.axes import per_channel
 from bnzoo.layers.channel_affine import ChannelAffine
 from bnzoo.layers.groups import largest_divisor
 from bnzoo.layers.moments import along_channels, at_least_float32, moments
@@ -78,7 +79,7 @@ class EvoNormS0(ChannelAffine):
         """Gates, divides by the standard deviation, scales and shifts."""
         x = at_least_float32(inputs)
         if self.v is not None:
-            gate = ops.sigmoid(self._along_channels(self.v, x) * x)
+            gate = ops.sigmoid(per_channel(self.v, x, self.axis) * x)
             x = x * gate * self._inverse_deviation(x, along_channels(mask, x, self.axis))
         return ops.cast(self._affine(x), self.compute_dtype)
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import positive
+from bnzoo.layers.axes import per_channel
 from bnzoo.layers.channel_affine import ChannelAffine
 from bnzoo.layers.moments import along_channels, at_least_float32, mean
 
@@ -85,10 +86,10 @@ class FilterResponseNormalization(ChannelAffine):
         positions = self._axes_of_positions(len(x.shape))
         square = mean(ops.square(x), along_channels(mask, x, self.axis), positions)
         if self.learned_epsilon is not None:
-            square = square + ops.abs(self._along_channels(self.learned_epsilon, x))
+            square = square + ops.abs(per_channel(self.learned_epsilon, x, self.axis))
         x = self._affine(x * ops.rsqrt(square + self.epsilon))
         if self.tau is not None:
-            x = ops.maximum(x, self._along_channels(self.tau, x))
+            x = ops.maximum(x, per_channel(self.tau, x, self.axis))
         return ops.cast(x, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
