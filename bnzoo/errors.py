@@ -92,6 +92,17 @@ def fraction(name: str, value: Any) -> float:
     return value
 
 
+def share(name: str, value: Any) -> float:
+    """The value, if it is a part of a whole: above 0 and not above 1.
+
+    Raises:
+        ValueError: If it is not; the message names the argument.
+    """
+    if not _is_number(value) or not 0 < value <= 1:
+        raise ValueError(f"`{name}` must be a number above 0 and not above 1. Received: {name}={value!r}")
+    return value
+
+
 def drop_rate(name: str, value: Any) -> float:
     """The value, if it is a rate: at least 0 and below 1.
 

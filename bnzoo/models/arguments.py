@@ -1,9 +1,13 @@
 """The arguments that every builder takes: their order, and what their docstrings say."""
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
+
+from bnzoo.errors import unknown
 
 Builder = Callable[..., keras.Model]
 
@@ -32,9 +36,6 @@ _THEN = """\
         name: String, the name of the model.
         norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
             `None`."""
-_LAST = """\
-        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
-        features: Boolean, whether the model gives a dict of its stages' outputs. Needs `include_top=False`."""
 _RESIDUAL = """\
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (the gamma of the norm that ends it, Goyal
             et al. 2017), `"skipinit"` (a trainable scalar, De & Smith 2020) or `None` (it does not).
@@ -42,14 +43,28 @@ _RESIDUAL = """\
             blocks before it less, in equal steps (Huang et al. 2016)."""
 
 
-def documented(builder: Builder) -> Builder:
-    """Writes the common arguments into a builder's docstring, at `{first}`, `{then}`, `{residual}` and `{last}`."""
-    places = {"{first}": _FIRST, "{then}": _THEN, "{residual}": _RESIDUAL, "{last}": _LAST}
+def family(builder: Builder) -> Builder:
+    """Makes a family's builder of a function: unknown arguments are told, common ones are in the docstring.
+
+    The words for the common arguments stand at `{first}`, `{then}` and `{residual}`.
+    """
     text = builder.__doc__ or ""
-    for place, words in places.items():
+    for place, words in {"{first}": _FIRST, "{then}": _THEN, "{residual}": _RESIDUAL}.items():
         text = text.replace(f"        {place}", words)
     builder.__doc__ = text
-    return builder
+    known = list(inspect.signature(builder).parameters)
+
+    @functools.wraps(builder)
+    def build(*arguments: Any, **options: Any) -> keras.Model:
+        for option in options:
+            if option not in known:
+                raise ValueError(
+                    f"{unknown(f'argument of {builder.__name__}', option, known)}. "
+                    f"Received: {option}={options[option]!r}"
+                )
+        return builder(*arguments, **options)
+
+    return build
 
 
 def variant(builder: Builder, function: str, name: str, paper: str, **fixed: Any) -> Builder:

@@ -6,14 +6,14 @@ from typing import Any
 import keras
 
 from bnzoo.blocks import Parts, Weight, concatenate, convolution, densely_connected_layer, transition
-from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers
+from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers, share
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import documented, stage_depth, variant
+from bnzoo.models.arguments import family, stage_depth, variant
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
 
-@documented
+@family
 def DenseNet(
     blocks: Sequence[int],
     growth_rate: int = 32,
@@ -29,6 +29,8 @@ def DenseNet(
     norm: Any = "batch",
     placement: str = "pre",
     activation: Any = "relu",
+    residual_init: str | None = None,
+    drop_path_rate: float = 0.0,
     features: bool = False,
     kernel_regularizer: Any = None,
     filters: int | None = None,
@@ -41,8 +43,6 @@ def DenseNet(
 ) -> keras.Model:
     """A densely connected network: each layer reads the outputs of all layers before it in its block.
 
-    It has no residual branch, hence no `residual_init` and no `drop_path_rate`.
-
     Args:
         blocks: Sequence of integers, the number of layers of each dense block, `(6, 12, 24, 16)` for DenseNet-121.
         growth_rate: Integer, the channels that a layer adds: k in the paper.
@@ -52,6 +52,8 @@ def DenseNet(
         placement: Where it stands: `"pre"` (norm, activation, convolution: the paper's), `"post"` (convolution, norm,
             activation) or `"act_norm"` (convolution, activation, norm).
         activation: Any activation of Keras.
+        residual_init: `None`: there is no residual branch.
+        drop_path_rate: 0, likewise.
         features: Boolean, whether the model gives a dict of its dense blocks' outputs: with the ImageNet stem `P2` to
             `P5`, smaller than the image by 2 to that power. The last has the norm that is due, the others are the
             concatenation as it is. Needs `include_top=False`.
@@ -81,8 +83,12 @@ def DenseNet(
     blocks = positive_integers("blocks", blocks, "the numbers of layers of the blocks, as (6, 12, 24, 16)")
     growth_rate = positive_integer("growth_rate", growth_rate)
     filters = positive_integer("filters", 2 * growth_rate if filters is None else filters)
-    if not isinstance(compression, int | float) or not 0 < compression <= 1:
-        raise ValueError(f"`compression` must be above 0 and not above 1. Received: compression={compression!r}")
+    share("compression", compression)
+    if residual_init is not None or drop_path_rate:
+        raise ValueError(
+            "`residual_init` and `drop_path_rate` do not apply: a DenseNet has no residual branch. "
+            f"Received: residual_init={residual_init!r}, drop_path_rate={drop_path_rate!r}"
+        )
     drop_rate("dropout_rate", dropout_rate)
     make_stem, size = STEMS[choice("stem", stem, STEMS)]
     parts = Parts.bind(

@@ -7,11 +7,11 @@ import keras
 
 from bnzoo.blocks import Parts, chain, dense, drop_path_rates, dropout, projection_shortcut, residual_block
 from bnzoo.errors import drop_rate, positive_integer, positive_integers
-from bnzoo.models.arguments import documented
+from bnzoo.models.arguments import family
 from bnzoo.models.ends import Head, finished_model, input_layer
 
 
-@documented
+@family
 def MLP(
     depth: int | None = None,
     width: int | None = None,

@@ -18,9 +18,9 @@ from bnzoo.blocks import (
     subsampling_shortcut,
     zero_padding_shortcut,
 )
-from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers
+from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers, share
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import documented
+from bnzoo.models.arguments import family
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
@@ -54,7 +54,7 @@ def _strides(blocks: Sequence[int], in_last_block: bool) -> Iterator[tuple[int, 
             yield stage, i, 2 if halves else 1
 
 
-@documented
+@family
 def ResNet(
     blocks: Sequence[int],
     block: str = "bottleneck",
@@ -150,9 +150,7 @@ def ResNet(
     inner_width = _inner_width(block, filters, widen_factor, groups, width_per_group)
     if stride_in_1x1 and block == "basic":
         raise ValueError("`stride_in_1x1` is for block='bottleneck': a basic block has no 1x1. Received: block='basic'")
-    if se_ratio is not None and not 0 < se_ratio <= 1:
-        raise ValueError(f"`se_ratio` must be above 0 and not above 1, or None. Received: se_ratio={se_ratio!r}")
-    gate = None if se_ratio is None else squeeze_and_excitation(se_ratio)
+    gate = None if se_ratio is None else squeeze_and_excitation(share("se_ratio", se_ratio))
     drop_rate("dropout_rate", dropout_rate)
     rates = drop_path_rates(drop_rate("drop_path_rate", drop_path_rate), sum(blocks))
     parts = Parts.bind("resnet", norm, placement, activation, residual_init, kernel_regularizer, weight_standardization)

@@ -5,14 +5,14 @@ from typing import Any
 import keras
 
 from bnzoo.blocks import Parts, drop_path_rates, dropout, transformer_block
-from bnzoo.errors import drop_rate, positive_integer
+from bnzoo.errors import drop_rate, positive, positive_integer
 from bnzoo.layers import ClassToken, PositionEmbedding
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import documented, variant
+from bnzoo.models.arguments import family, variant
 from bnzoo.models.ends import IMAGES, Head, finished_model, image_shape, image_sides, input_layer
 
 
-@documented
+@family
 def ViT(
     patch_size: int = 16,
     depth: int = 12,
@@ -89,8 +89,9 @@ def ViT(
         positive_integer(argument, value)
     if width % heads:
         raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
-    if not isinstance(mlp_ratio, int | float) or mlp_ratio * width < 1:
-        raise ValueError(f"`mlp_ratio` must be a positive number. Received: mlp_ratio={mlp_ratio!r}")
+    units = int(positive("mlp_ratio", mlp_ratio) * width) or 1
+    if layer_scale_init is not None:
+        positive("layer_scale_init", layer_scale_init)
     drop_rate("dropout_rate", dropout_rate)
     rates = drop_path_rates(drop_rate("drop_path_rate", drop_path_rate), depth)
     parts = Parts.bind("vit", norm, placement, activation, residual_init, kernel_regularizer)
@@ -106,7 +107,7 @@ def ViT(
             parts,
             f"block{i}",
             heads=heads,
-            units=int(mlp_ratio * width),
+            units=units,
             dropout_rate=dropout_rate,
             drop_path_rate=rate,
             layer_scale_init=layer_scale_init,
