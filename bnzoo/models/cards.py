@@ -51,7 +51,6 @@ _HU = "Hu et al. 2018, table 2"
 _HUANG = "Huang et al. 2017, table"
 _ZAGORUYKO = "Zagoruyko & Komodakis 2016, table"
 _DEIT = "Touvron et al. 2021, table 5"
-_DOSOVITSKIY = "Dosovitskiy et al. 2021, table 5, at 384"
 _CIFAR: dict[str, Any] = {"dataset": "CIFAR-10"}
 _PRE: dict[str, Any] = {"placement": "pre"}
 _VIT: dict[str, Any] = {"norm": "layer", "placement": "pre"}
@@ -95,19 +94,19 @@ CARDS = {
         ModelCard(resnet_cifar.WRN28_2, 1_467_610, 214_353_152, **_CIFAR, **_PRE),
         ModelCard(resnet_cifar.WRN28_10, 36_479_194, 5_243_328_768, 96.0, f"{_ZAGORUYKO} 5", **_CIFAR, **_PRE),
         ModelCard(resnet_cifar.WRN40_2, 2_243_546, 327_599_360, 94.67, f"{_ZAGORUYKO} 4", **_CIFAR, **_PRE),
-        ModelCard(densenet.DenseNet121, 7_978_856, 2_834_161_664, 74.98, f"{_HUANG} 3", **_PRE),
+        ModelCard(densenet.DenseNet121, 7_978_856, 2_834_161_664, 74.434, _TORCHVISION, **_PRE),
         ModelCard(densenet.DenseNet161, 28_681_000, 7_727_907_072, 77.138, _TORCHVISION, **_PRE),
-        ModelCard(densenet.DenseNet169, 14_149_480, 3_359_843_328, 76.2, f"{_HUANG} 3", **_PRE),
-        ModelCard(densenet.DenseNet201, 20_013_928, 4_291_365_888, 77.42, f"{_HUANG} 3", **_PRE),
+        ModelCard(densenet.DenseNet169, 14_149_480, 3_359_843_328, 75.6, _TORCHVISION, **_PRE),
+        ModelCard(densenet.DenseNet201, 20_013_928, 4_291_365_888, 76.896, _TORCHVISION, **_PRE),
         ModelCard(densenet.DenseNet264, 33_337_704, 5_751_653_376, 77.85, f"{_HUANG} 3", **_PRE),
         ModelCard(densenet.DenseNet40_12, 1_019_722, 264_812_928, 94.76, f"{_HUANG} 2", **_CIFAR, **_PRE),
         ModelCard(densenet.DenseNetBC100_12, 769_162, 287_929_692, 95.49, f"{_HUANG} 2", **_CIFAR, **_PRE),
         ModelCard(densenet.DenseNetBC190_40, 25_624_430, 9_301_945_740, 96.54, f"{_HUANG} 2", **_CIFAR, **_PRE),
         ModelCard(vit.ViTTi16, 5_717_416, 1_074_851_328, 72.2, _DEIT, **_VIT),
         ModelCard(vit.ViTS16, 22_050_664, 4_241_218_560, 79.8, _DEIT, **_VIT),
-        ModelCard(vit.ViTB16, 86_567_656, 16_848_500_736, 77.91, _DOSOVITSKIY, **_VIT),
-        ModelCard(vit.ViTB32, 88_224_232, 4_363_106_304, 73.38, _DOSOVITSKIY, **_VIT),
-        ModelCard(vit.ViTL16, 304_326_632, 59_647_172_608, 76.53, _DOSOVITSKIY, **_VIT),
-        ModelCard(vit.ViTL32, 306_535_400, 15_254_659_072, 71.16, _DOSOVITSKIY, **_VIT),
+        ModelCard(vit.ViTB16, 86_567_656, 16_848_500_736, 81.072, _TORCHVISION, **_VIT),
+        ModelCard(vit.ViTB32, 88_224_232, 4_363_106_304, 75.912, _TORCHVISION, **_VIT),
+        ModelCard(vit.ViTL16, 304_326_632, 59_647_172_608, 79.662, _TORCHVISION, **_VIT),
+        ModelCard(vit.ViTL32, 306_535_400, 15_254_659_072, 76.972, _TORCHVISION, **_VIT),
     )
 }
