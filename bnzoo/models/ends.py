@@ -34,30 +34,33 @@ def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | N
     Raises:
         ValueError: If the shape is missing, is not one, or has the wrong number of axes.
     """
-    shape: Any
-    if input_tensor is not None:
-        if not isinstance(input_tensor, keras.KerasTensor):
-            raise ValueError(
-                "`input_tensor` must be a Keras tensor, as `keras.Input(shape)` returns it. "
-                f"Received: {type(input_tensor).__name__}"
-            )
-        if input_shape is not None and tuple(input_tensor.shape[1:]) != tuple(input_shape):
-            raise ValueError(
-                "`input_tensor` and `input_shape` contradict each other: give one of them. "
-                f"Received: input_tensor of shape {tuple(input_tensor.shape)}, input_shape={input_shape}"
-            )
-        shape = tuple(input_tensor.shape[1:])
-    else:
+    if input_tensor is None:
         if input_shape is None and default is None:
             raise ValueError("`input_shape` is needed: a tuple without the batch dimension. Received: None")
-        shape = input_shape if input_shape is not None else default
+        return new_input(_checked(default if input_shape is None else input_shape, ranks))
+    if not isinstance(input_tensor, keras.KerasTensor):
+        raise ValueError(
+            "`input_tensor` must be a Keras tensor, as `keras.Input(shape)` returns it. "
+            f"Received: {type(input_tensor).__name__}"
+        )
+    shape = tuple(input_tensor.shape[1:])
+    if input_shape is not None and shape != tuple(input_shape):
+        raise ValueError(
+            "`input_tensor` and `input_shape` contradict each other: give one of them. "
+            f"Received: input_tensor of shape {tuple(input_tensor.shape)}, input_shape={input_shape}"
+        )
+    _checked(shape, ranks)
+    return input_tensor
+
+
+def _checked(shape: Any, ranks: Mapping[int, str]) -> tuple[int | None, ...]:
     if not isinstance(shape, tuple | list) or len(shape) not in ranks:
         raise ValueError(f"`input_shape` must be {' or '.join(ranks.values())}. Received: input_shape={shape}")
     if any(size is not None and (not isinstance(size, int) or size < 1) for size in shape):
         raise ValueError(f"`input_shape` must hold positive integers. Received: input_shape={shape}")
-    if shape[channel_axis(len(shape) + 1) - (channel_axis(len(shape) + 1) > 0)] is None:
+    if (None, *shape)[channel_axis(len(shape) + 1)] is None:
         raise ValueError(f"`input_shape` must say how many channels there are. Received: input_shape={shape}")
-    return new_input(shape) if input_tensor is None else input_tensor
+    return tuple(shape)
 
 
 def new_input(shape: Sequence[int | None]) -> Any:
