@@ -120,7 +120,7 @@ def test_the_defaults_of_the_catalogue(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name is not None])
 def test_what_follows_from_the_layer(name):
     assert norms.get(name).replaces_activation == (name in ("filter_response", "evonorm_s0"))
-    assert norms.get(name).can_start_at_zero == (name != "rms")
+    assert norms.get(name).can_start_at_zero
     if name != "rms":
         assert not Norm(name, scale=False).can_start_at_zero
         assert Norm(name, center=False).can_start_at_zero

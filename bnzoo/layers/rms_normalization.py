@@ -1,4 +1,4 @@
-"""RMS norm along any axis."""
+"""RMS norm along any axis, which may start at zero."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import positive
+from bnzoo.layers.axes import per_channel
 from bnzoo.layers.moments import at_least_float32, mean
 
 
@@ -13,11 +14,13 @@ from bnzoo.layers.moments import at_least_float32, mean
 class RMSNormalization(keras.layers.RMSNormalization):
     """`scale * x / sqrt(mean(x^2) + epsilon)`, also where the channels are not the last axis.
 
-    Keras multiplies by the scale along the last axis, whatever `axis` says; for the last axis this is the same layer.
+    Keras multiplies by the scale along the last axis, whatever `axis` says, and always starts it at one; for the last
+    axis this is the same layer.
 
     Args:
         axis: Integer, the axis of the channels.
         epsilon: Float above 0, added to the mean square.
+        gamma_initializer: Initializer of `scale`, which other norms call gamma.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -35,21 +38,24 @@ class RMSNormalization(keras.layers.RMSNormalization):
 
     axis: int
 
-    def __init__(self, axis: int = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+    def __init__(self, axis: int = -1, epsilon: float = 1e-6, gamma_initializer: Any = "ones", **kwargs: Any) -> None:
         super().__init__(axis=axis, epsilon=positive("epsilon", epsilon), **kwargs)
         self.supports_masking = True
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
 
     def build(self, input_shape: tuple) -> None:
         """Makes `scale`."""
-        axis = self.axis
-        super().build(input_shape)
-        self.axis = axis  # Keras makes a list of it, which would be in the config
+        self.scale = self.add_weight(
+            shape=(input_shape[self.axis],), name="scale", initializer=self.gamma_initializer, autocast=False
+        )
+        self.built = True
 
     def call(self, inputs: Any) -> Any:
         """Divides by the root mean square and scales."""
         x = at_least_float32(inputs)
-        shape = [1] * len(x.shape)
-        shape[self.axis] = -1
-        scale = ops.reshape(ops.cast(self.scale, x.dtype), shape)
-        x = x * ops.rsqrt(mean(ops.square(x), None, [self.axis]) + self.epsilon) * scale
-        return ops.cast(x, self.compute_dtype)
+        x = x * ops.rsqrt(mean(ops.square(x), None, [self.axis]) + self.epsilon)
+        return ops.cast(x * per_channel(self.scale, x, self.axis), self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the layer."""
+        return {**super().get_config(), "gamma_initializer": keras.initializers.serialize(self.gamma_initializer)}
