@@ -65,8 +65,11 @@ TRANSFORMERS = {
 
 
 @pytest.mark.parametrize("name", marked(TRANSFORMERS, {"vit_tiny_patch16_224"}))
-def test_vision_transformers_of_timm(name, timm, trained, torch_peer, same_logits):
-    size = TRANSFORMERS[name]
+@pytest.mark.parametrize("times", [1, 2])
+def test_vision_transformers_of_timm(name, times, timm, trained, torch_peer, same_logits):
+    """A network for each size: the position embedding is for one."""
+    height, width = TRANSFORMERS[name]
+    size = (times * height, width)
     peer = timm.create_model(name, num_classes=11, img_size=size)
     model = from_torch(trained(peer), name, input_shape=(*size, 3), classifier_activation=None)
     same_logits(torch_peer(peer), model, [size])
@@ -74,10 +77,11 @@ def test_vision_transformers_of_timm(name, timm, trained, torch_peer, same_logit
 
 @slow
 @pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32"])
-def test_vision_transformers_of_torchvision(name, torchvision, trained, torch_peer, same_logits):
-    peer = getattr(torchvision.models, name)(num_classes=11, image_size=96)
-    model = from_torch(trained(peer), name, input_shape=(96, 96, 3), classifier_activation=None)
-    same_logits(torch_peer(peer), model, [(96, 96)])
+@pytest.mark.parametrize("side", [96, 160])
+def test_vision_transformers_of_torchvision(name, side, torchvision, trained, torch_peer, same_logits):
+    peer = getattr(torchvision.models, name)(num_classes=11, image_size=side)
+    model = from_torch(trained(peer), name, input_shape=(side, side, 3), classifier_activation=None)
+    same_logits(torch_peer(peer), model, [(side, side)])
 
 
 # of 0.6 billion parameters and more
