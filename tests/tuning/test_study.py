@@ -197,7 +197,7 @@ def test_two_processes_do_not_run_the_same_study(finished, few_digits):
 def test_what_cannot_be_built_is_refused_before_anything_runs(few_digits, tmp_path):
     with pytest.raises(ValueError, match="one value per group"):
         study(few_digits, tmp_path / "s", tuning.MLPSpace(norms=("instance",)))
-    with pytest.raises(TypeError, match="hight"):
+    with pytest.raises(ValueError, match="Unknown argument of MLP: 'hight'"):
         study(few_digits, tmp_path / "s", tuning.MLPSpace(hight=3))
     np.savez(tmp_path / "tiny.npz", x=np.ones((30, 2, 2)), y=np.arange(30) % 3)
     with pytest.raises(ValueError, match="too small"):
