@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
@@ -60,58 +60,28 @@ def positive_integers(name: str, values: Any, what: str) -> tuple[int, ...]:
 
 
 def positive(name: str, value: Any) -> float:
-    """The value, if it is a finite number above zero.
-
-    Raises:
-        ValueError: If it is not; the message names the argument.
-    """
-    if not _is_number(value) or value <= 0:
-        raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
-    return value
+    """The value, if it is a finite number above zero. Raises `ValueError` if it is not."""
+    return _number(name, value, lambda number: number > 0, "above 0")
 
 
 def at_least(name: str, value: Any, least: float) -> float:
-    """The value, if it is a finite number that is not below the least.
-
-    Raises:
-        ValueError: If it is not; the message names the argument.
-    """
-    if not _is_number(value) or value < least:
-        raise ValueError(f"`{name}` must be a number that is not below {least}. Received: {name}={value!r}")
-    return value
+    """The value, if it is a finite number that is not below the least. Raises `ValueError` if it is not."""
+    return _number(name, value, lambda number: number >= least, f"that is not below {least}")
 
 
 def fraction(name: str, value: Any) -> float:
-    """The value, if it is a number from 0 to 1.
-
-    Raises:
-        ValueError: If it is not; the message names the argument.
-    """
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"`{name}` must be a number from 0 to 1. Received: {name}={value!r}")
-    return value
+    """The value, if it is a number from 0 to 1. Raises `ValueError` if it is not."""
+    return _number(name, value, lambda number: 0 <= number <= 1, "from 0 to 1")
 
 
 def share(name: str, value: Any) -> float:
-    """The value, if it is a part of a whole: above 0 and not above 1.
-
-    Raises:
-        ValueError: If it is not; the message names the argument.
-    """
-    if not _is_number(value) or not 0 < value <= 1:
-        raise ValueError(f"`{name}` must be a number above 0 and not above 1. Received: {name}={value!r}")
-    return value
+    """The value, if it is a part of a whole: above 0 and not above 1. Raises `ValueError` if it is not."""
+    return _number(name, value, lambda number: 0 < number <= 1, "above 0 and not above 1")
 
 
-def drop_rate(name: str, value: Any) -> float:
-    """The value, if it is a rate: at least 0 and below 1.
-
-    Raises:
-        ValueError: If it is not; the message names the argument.
-    """
-    if not _is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"`{name}` must be a number that is at least 0 and below 1. Received: {name}={value!r}")
-    return value
+def proper_fraction(name: str, value: Any) -> float:
+    """The value, if it is a number that is at least 0 and below 1. Raises `ValueError` if it is not."""
+    return _number(name, value, lambda number: 0 <= number < 1, "that is at least 0 and below 1")
 
 
 def steps(name: str, value: Any) -> list[int]:
@@ -130,5 +100,8 @@ def steps(name: str, value: Any) -> list[int]:
     return pair
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _number(name: str, value: Any, holds: Callable[[float], bool], rule: str) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not holds(value):
+        raise ValueError(f"`{name}` must be a number {rule}. Received: {name}={value!r}")
+    return value

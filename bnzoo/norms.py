@@ -10,7 +10,7 @@ import keras
 
 from bnzoo import layers
 from bnzoo.errors import at_least, fraction, positive, positive_integer, steps, unknown
-from bnzoo.layers.axes import channel_axis
+from bnzoo.layers.axes import channel_axis, position_axes
 from bnzoo.layers.batch_statistics import OTHER_NORMS
 from bnzoo.layers.groups import largest_divisor
 
@@ -79,7 +79,7 @@ def _evonorm_s0(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_positions(shape: tuple, axis: int) -> bool:
-    return any(size != 1 for i, size in enumerate(shape) if i not in (0, axis % len(shape)))
+    return any(shape[i] != 1 for i in position_axes(len(shape), axis))
 
 
 def _nothing_to_normalize(shape: tuple) -> ValueError:

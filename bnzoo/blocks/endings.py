@@ -50,7 +50,7 @@ def layer_scale(init_value: float) -> Ending:
     return apply
 
 
-def skip_init(x: Any, parts: Parts, name: str) -> Any:
+def skip_init(x: Any, name: str) -> Any:
     """The branch times a trainable scalar that begins at zero.
 
     Reference:
@@ -59,18 +59,14 @@ def skip_init(x: Any, parts: Parts, name: str) -> Any:
     return SkipInit(name=f"{name}_skip_init")(x)
 
 
-def drop_path(rate: float) -> Ending:
+def drop_path(x: Any, rate: float, name: str) -> Any:
     """In training the whole branch is left out for a random share of the examples, and scaled up for the others.
 
     Reference:
         - [Huang et al., 2016: Deep networks with stochastic depth](https://arxiv.org/abs/1603.09382)
     """
-
-    def apply(x: Any, parts: Parts, name: str) -> Any:
-        per_example = (None,) + (1,) * (len(x.shape) - 1)
-        return keras.layers.Dropout(rate, noise_shape=per_example, name=f"{name}_drop_path")(x)
-
-    return apply
+    per_example = (None,) + (1,) * (len(x.shape) - 1)
+    return keras.layers.Dropout(rate, noise_shape=per_example, name=f"{name}_drop_path")(x)
 
 
 def drop_path_rates(rate: float, blocks: int) -> list[float]:

@@ -83,9 +83,9 @@ def residual_block(
     if gate:
         y = gate(y, parts, name)
     if parts.residual_init == "skipinit":
-        y = skip_init(y, parts, name)
+        y = skip_init(y, name)
     if drop_path_rate:
-        y = drop_path(drop_path_rate)(y, parts, name)
+        y = drop_path(y, drop_path_rate, name)
 
     x = keras.layers.Add(name=f"{name}_add")([trunk, y])
     return parts.apply(order.after_addition, x, f"{name}_out")

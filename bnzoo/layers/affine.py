@@ -37,9 +37,6 @@ class Affine(ChannelAffine):
         - [Touvron et al., 2021: ResMLP](https://arxiv.org/abs/2105.03404), section 2
     """
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(axis=axis, **kwargs)
-
     def call(self, inputs: Any) -> Any:
         """Scales and shifts."""
         return ops.cast(self._affine(at_least_float32(inputs)), self.compute_dtype)

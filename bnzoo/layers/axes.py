@@ -15,6 +15,16 @@ def channel_axis(rank: int) -> int:
     return 1 if rank > 3 and keras.config.image_data_format() == "channels_first" else -1
 
 
+def position_axes(rank: int, axis: int) -> list[int]:
+    """The axes that are neither that of the batch nor that of the channels.
+
+    Args:
+        rank: Integer, the number of axes, the batch included.
+        axis: Integer, the axis of the channels.
+    """
+    return [position for position in range(1, rank) if position != axis % rank]
+
+
 def per_channel(weight: Any, x: Any, axis: int) -> Any:
     """One value a channel, in the dtype and the rank of a tensor.
 

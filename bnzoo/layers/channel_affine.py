@@ -110,10 +110,6 @@ class ChannelAffine(keras.layers.Layer):
             autocast=False,
         )
 
-    def _axes_of_positions(self, rank: int) -> list[int]:
-        """The axes that are neither that of the batch nor that of the channels."""
-        return [axis for axis in range(1, rank) if axis != self.axis % rank]
-
     def _affine(self, x: Any) -> Any:
         if self.gamma is not None:
             x = x * per_channel(self.gamma, x, self.axis)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import positive
-from bnzoo.layers.axes import per_channel
+from bnzoo.layers.axes import per_channel, position_axes
 from bnzoo.layers.channel_affine import ChannelAffine
 from bnzoo.layers.moments import along_channels, at_least_float32, mean
 
@@ -76,14 +76,14 @@ class FilterResponseNormalization(ChannelAffine):
             self.tau = self._channel_weight(
                 "tau", channels, self.tau_initializer, self.tau_regularizer, self.tau_constraint
             )
-        if all(input_shape[axis] == 1 for axis in self._axes_of_positions(len(input_shape))):
+        if all(input_shape[axis] == 1 for axis in position_axes(len(input_shape), self.axis)):
             start = keras.initializers.Constant(1e-4)
             self.learned_epsilon = self._channel_weight("learned_epsilon", channels, start)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Divides by the root mean square, scales, shifts and cuts off."""
         x = at_least_float32(inputs)
-        positions = self._axes_of_positions(len(x.shape))
+        positions = position_axes(len(x.shape), self.axis)
         square = mean(ops.square(x), along_channels(mask, x, self.axis), positions)
         if self.learned_epsilon is not None:
             square = square + ops.abs(per_channel(self.learned_epsilon, x, self.axis))

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.errors import positive_integer
+from bnzoo.layers.axes import position_axes
 from bnzoo.layers.batch_statistics import BatchStatistics
 from bnzoo.layers.moments import count, total
 
@@ -65,7 +66,7 @@ class GhostBatchNormalization(BatchStatistics):
         return {**super().get_config(), "batch": self.batch}
 
     def _normalize(self, x: Any, mask: Any) -> Any:
-        positions = [axis for axis in range(1, len(x.shape)) if axis != self.axis % len(x.shape)]
+        positions = position_axes(len(x.shape), self.axis)
         sums = total(x, mask, positions)
         counts = ops.broadcast_to(count(x, mask, positions), ops.shape(sums))
         ghost_counts = ops.maximum(self._over_ghosts(counts), 1)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from bnzoo.blocks import Parts, Weight, concatenate, convolution, densely_connected_layer, transition
-from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers, share
+from bnzoo.errors import choice, positive_integer, positive_integers, proper_fraction, share
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family, stage_depth, variant
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
@@ -89,7 +89,7 @@ def DenseNet(
             "`residual_init` and `drop_path_rate` do not apply: a DenseNet has no residual branch. "
             f"Received: residual_init={residual_init!r}, drop_path_rate={drop_path_rate!r}"
         )
-    drop_rate("dropout_rate", dropout_rate)
+    proper_fraction("dropout_rate", dropout_rate)
     make_stem, size = STEMS[choice("stem", stem, STEMS)]
     parts = Parts.bind(
         "densenet",

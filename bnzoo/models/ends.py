@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from bnzoo.errors import positive_integer
-from bnzoo.layers.axes import channel_axis
+from bnzoo.layers.axes import channel_axis, position_axes
 
 IMAGES = {3: "(height, width, channels)"}
 
@@ -70,8 +70,7 @@ def new_input(shape: Sequence[int | None]) -> Any:
 
 def image_sides(x: Any) -> list[int | None]:
     """Height and width of images."""
-    channels = channel_axis(4) % 4
-    return [size for axis, size in enumerate(x.shape) if axis not in (0, channels)]
+    return [x.shape[axis] for axis in position_axes(4, channel_axis(4))]
 
 
 def check_image_size(x: Any, strides: int) -> None:

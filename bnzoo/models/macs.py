@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from bnzoo.layers.axes import channel_axis
+from bnzoo.layers.axes import channel_axis, position_axes
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -72,8 +72,7 @@ def _macs(layer: keras.Layer) -> Macs:
 def _positions(layer: keras.Layer) -> int:
     """The number of places, pixels or tokens, at which a layer is applied."""
     shape = layer.output.shape
-    axis = channel_axis(len(shape)) % len(shape)
-    sizes = [size for i, size in enumerate(shape) if i not in (0, axis)]
+    sizes = [shape[i] for i in position_axes(len(shape), channel_axis(len(shape)))]
     if None in sizes:
         raise ValueError(
             "The multiplications depend on the image, whose size is not known: build the model with an `input_shape`. "

@@ -18,7 +18,7 @@ from bnzoo.blocks import (
     subsampling_shortcut,
     zero_padding_shortcut,
 )
-from bnzoo.errors import choice, drop_rate, positive_integer, positive_integers, share
+from bnzoo.errors import choice, positive_integer, positive_integers, proper_fraction, share
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
@@ -151,8 +151,8 @@ def ResNet(
     if stride_in_1x1 and block == "basic":
         raise ValueError("`stride_in_1x1` is for block='bottleneck': a basic block has no 1x1. Received: block='basic'")
     gate = None if se_ratio is None else squeeze_and_excitation(share("se_ratio", se_ratio))
-    drop_rate("dropout_rate", dropout_rate)
-    rates = drop_path_rates(drop_rate("drop_path_rate", drop_path_rate), sum(blocks))
+    proper_fraction("dropout_rate", dropout_rate)
+    rates = drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), sum(blocks))
     parts = Parts.bind("resnet", norm, placement, activation, residual_init, kernel_regularizer, weight_standardization)
     head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)

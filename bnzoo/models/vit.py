@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from bnzoo.blocks import Parts, drop_path_rates, dropout, transformer_block
-from bnzoo.errors import drop_rate, positive, positive_integer
+from bnzoo.errors import positive, positive_integer, proper_fraction
 from bnzoo.layers import ClassToken, PositionEmbedding
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family, variant
@@ -92,8 +92,8 @@ def ViT(
     units = int(positive("mlp_ratio", mlp_ratio) * width) or 1
     if layer_scale_init is not None:
         positive("layer_scale_init", layer_scale_init)
-    drop_rate("dropout_rate", dropout_rate)
-    rates = drop_path_rates(drop_rate("drop_path_rate", drop_path_rate), depth)
+    proper_fraction("dropout_rate", dropout_rate)
+    rates = drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), depth)
     parts = Parts.bind("vit", norm, placement, activation, residual_init, kernel_regularizer)
     head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(224), IMAGES)

@@ -13,6 +13,7 @@ import numpy as np
 from bnzoo import norms as bn_norms
 from bnzoo import placements
 from bnzoo.data import Dataset
+from bnzoo.errors import proper_fraction
 from bnzoo.models import MLP, ResNetCifar
 from bnzoo.models.ends import new_input
 from bnzoo.tools import no_decay_variables
@@ -72,12 +73,8 @@ class Space(keras_tuner.HyperModel, ABC):
         self.placement = placement
         keras.activations.get(activation)
         self.activation = activation
-        if not isinstance(momentum, int | float) or not 0 <= momentum < 1:
-            raise ValueError(f"`momentum` must be at least 0 and below 1. Received: momentum={momentum!r}")
-        self.momentum = momentum
-        if not isinstance(weight_decay, int | float) or not 0 <= weight_decay < 1:
-            raise ValueError(f"`weight_decay` must be at least 0 and below 1. Received: weight_decay={weight_decay!r}")
-        self.weight_decay = weight_decay
+        self.momentum = proper_fraction("momentum", momentum)
+        self.weight_decay = proper_fraction("weight_decay", weight_decay)
         self.input_shape: Any = None if input_shape is None else tuple(input_shape)
         self.classes: Any = classes
         self.scale = scale
