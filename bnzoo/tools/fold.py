@@ -1,44 +1,32 @@
-"""Batch norm folded into the linear layer before it."""
+"""Batch norm folded into the linear layer before it, or behind it."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
 
+from bnzoo.tools.graph import Call, Edge, Graph, hidden_layers, require_functional
+from bnzoo.tools.inference import scale_and_shift
+from bnzoo.tools.linear import Folded, channels_of, has_own_kernel, is_linear, treats_positions_alike
+from bnzoo.tools.rebuild import Rebuilt, copy_of
+
 L = keras.layers
 
-
-def _last_axis(scale: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    return kernel * scale
-
-
-def _transposed(scale: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    return kernel * scale[:, None]
-
-
-def _depthwise(scale: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    return kernel * scale.reshape(kernel.shape[-2:])
-
-
-# exact type -> (the kernel that meets the output channels, how a scale per output channel multiplies it)
-_LINEAR: dict[type, tuple[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
-    L.Dense: ("kernel", _last_axis),
-    L.Conv1D: ("kernel", _last_axis),
-    L.Conv2D: ("kernel", _last_axis),
-    L.Conv3D: ("kernel", _last_axis),
-    L.Conv1DTranspose: ("kernel", _transposed),
-    L.Conv2DTranspose: ("kernel", _transposed),
-    L.Conv3DTranspose: ("kernel", _transposed),
-    L.DepthwiseConv1D: ("kernel", _depthwise),
-    L.DepthwiseConv2D: ("kernel", _depthwise),
-    L.SeparableConv1D: ("pointwise_kernel", _last_axis),
-    L.SeparableConv2D: ("pointwise_kernel", _last_axis),
-}
-# what changes nothing at inference and may stand between
-_TRANSPARENT = (L.Dropout, L.Identity, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D)
+# what changes nothing at inference
+_RANDOM = (L.Dropout, L.AlphaDropout, L.GaussianDropout, L.GaussianNoise)
+_SILENT = (*_RANDOM, L.Identity, L.ActivityRegularization)
+# `pool(scale * x + shift)` is `scale * pool(x) + shift`: always, or where no scale is negative
+_MEANS = (
+    *(L.AveragePooling1D, L.AveragePooling2D, L.AveragePooling3D),
+    *(L.GlobalAveragePooling1D, L.GlobalAveragePooling2D, L.GlobalAveragePooling3D),
+    *(L.Cropping1D, L.Cropping2D, L.Cropping3D),
+)
+_MAXIMA = (
+    *(L.MaxPooling1D, L.MaxPooling2D, L.MaxPooling3D),
+    *(L.GlobalMaxPooling1D, L.GlobalMaxPooling2D, L.GlobalMaxPooling3D),
+)
 
 
 @dataclass
@@ -46,7 +34,7 @@ class FoldReport:
     """What `fold_batch_norm` did.
 
     Attributes:
-        folded: The names of the norms that are gone, with the layer that each went into.
+        folded: The names of the norms that are gone, with the names of the layers that each went into.
         kept: The names of the norms that stay, with the reason.
     """
 
@@ -62,180 +50,191 @@ class _Refused(Exception):  # noqa: N818  # a finding, not an error
     """A norm cannot be folded; the message says why."""
 
 
-class _Graph:
-    """Who feeds whom in a functional model."""
-
-    def __init__(self, model: keras.Model) -> None:
-        self.nodes = [node for nodes in _by_depth(model) for node in nodes]
-        self.producer = {id(tensor): node for node in self.nodes for tensor in node.outputs}
-        self.calls = Counter(id(node.operation) for node in self.nodes)
-        self.readers = Counter(id(tensor) for node in self.nodes for tensor in node.arguments.keras_tensors)
-        self.outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
-
-
-def _by_depth(model: keras.Model) -> list[list[Any]]:
-    depths = model._nodes_by_depth
-    return [depths[depth] for depth in sorted(depths, reverse=True)]
-
-
 def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
-    """The same function at inference, without the batch norms that a linear layer before them can take in.
+    """The same function at inference, without the batch norms that a linear layer next to them can take in.
 
-    `kernel * s` and `(bias - mean) * s + beta`, with `s = gamma / sqrt(variance + epsilon)`, computed in float64 and
-    cast once. The model that is passed stays as it is.
+    A batch norm at inference is `s * x + t` for each channel, with `s = gamma / sqrt(variance + epsilon)` and
+    `t = beta - s * mean`. The layer before it takes that in with `kernel * s` and `bias * s + t`. Where it cannot, the
+    layer behind it may: a dense layer or a convolution that pads nothing, `bias + sum(kernel * t)` and `kernel * s`.
+    Computed in float64 and cast once. Dropout, pooling and further norms may stand between, as far as the function
+    stays the same. The model that is passed stays as it is.
 
     Args:
-        model: A built functional or Sequential `keras.Model`. Norms inside a nested model stay.
+        model: A built functional or Sequential `keras.Model`. Nested models are seen through.
 
     Returns:
-        The folded model, not compiled, and a `FoldReport`: what was folded, what was not, and why.
+        The folded model, not compiled, and a `FoldReport`: what was folded, what was not, and why. In it the name of a
+        norm inside a nested model begins with that model's: `backbone/conv1_norm`.
 
     Raises:
-        ValueError: If the model is subclassed or not built.
+        ValueError: If the model is subclassed or not built, or one of its layers cannot be copied.
 
     Examples:
     >>> folded, report = bnzoo.tools.fold_batch_norm(bnzoo.ResNet50())
     >>> print(report)
     53 of 53 batch norms folded
+
+    Reference:
+        - [Jacob et al., 2018: Quantization and training for integer-arithmetic-only
+          inference](https://arxiv.org/abs/1712.05877), section 3.2
     """
-    functional = _functional(model)
-    graph = _Graph(functional)
-    report = FoldReport()
-    arrays: dict[int, dict[str, np.ndarray]] = {}
-    for node in graph.nodes:
-        layer = node.operation
-        if isinstance(layer, L.BatchNormalization):
-            try:
-                target = _target(node, graph, report)
-                scale, shift = _scale_and_shift(layer)
-            except _Refused as refused:
-                report.kept[layer.name] = str(refused)
-            else:
-                _absorb(target, scale, shift, arrays)
-                report.folded[layer.name] = target.name
-        elif isinstance(layer, keras.Model | L.Wrapper):
-            for inner in layer._flatten_layers():
+    require_functional(model)
+    folding = _Folding(Graph(model))
+    report = folding.report()
+
+    def remake(layer: Any) -> Any:
+        if id(layer) in folding.gone:
+            return []
+        return [copy_of(layer, use_bias=True)] if id(layer) in folding.into else None
+
+    rebuilt = Rebuilt(model, remake)
+    for layer, weights in folding.into.values():
+        weights.assign_to(*rebuilt[layer])
+    return rebuilt.model, report
+
+
+class _Folding:
+    """Which norms of a graph go into which layers.
+
+    Attributes:
+        gone: The ids of the norms that are folded.
+        into: By id, the layers that take norms in, and their weights.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.gone: dict[int, str] = {}
+        self.into: dict[int, tuple[keras.Layer, Folded]] = {}
+        self._graph = graph
+        self._refusals: dict[int, list[str]] = {}
+        norms = [layer for layer in graph.layers() if isinstance(layer, L.BatchNormalization)]
+        for norm in norms:
+            self._try(norm, self._backward)
+        # from the end: a norm may be read by one that has just gone
+        for norm in reversed([norm for norm in norms if id(norm) not in self.gone]):
+            self._try(norm, self._forward)
+
+    def report(self) -> FoldReport:
+        """What became of each norm, in the order of the graph."""
+        report = FoldReport()
+        for layer in self._graph.layers():
+            name = self._graph.of(layer)[0].name
+            if id(layer) in self.gone:
+                report.folded[name] = self.gone[id(layer)]
+            elif id(layer) in self._refusals:
+                report.kept[name] = "; ".join(dict.fromkeys(self._refusals[id(layer)]))
+            for inner in hidden_layers(layer):
                 if isinstance(inner, L.BatchNormalization):
-                    report.kept[inner.name] = f"it is inside {layer.name} ({type(layer).__name__})"
-    return _rebuild(functional, arrays, report.folded, graph), report
+                    kind = type(layer).__name__
+                    report.kept[f"{name}/{inner.name}"] = f"it is inside {layer.name}, a {kind} that shows no graph"
+        return report
 
+    def _try(self, norm: keras.Layer, way: Any) -> None:
+        try:
+            way(norm)
+        except _Refused as refused:
+            self._refusals.setdefault(id(norm), []).append(str(refused))
 
-def _functional(model: keras.Model) -> keras.Model:
-    if not getattr(model, "built", False):
-        raise ValueError(f"`model` has no weights yet: build it first. Received: {model.name}, not built")
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs, name=model.name)
-    if not hasattr(model, "_nodes_by_depth"):
-        raise ValueError(
-            "`model` must be a functional or Sequential model: a subclassed model does not tell which layer feeds "
-            f"which. Received: {type(model).__name__}"
-        )
-    return model
+    def _backward(self, norm: keras.Layer) -> None:
+        scale, shift = self._scale_and_shift(norm)
+        sources = [self._source(call.inputs[0], norm.axis, scale) for call in self._graph.of(norm)]
+        targets = self._only_called_here(sources)
+        for target in targets:
+            if target.activation is not keras.activations.linear:
+                raise _Refused(f"{target.name} has an activation of its own before the norm")
+        for target in targets:
+            self._weights(target).then(scale, shift)
+        self._done(norm, targets)
 
+    def _forward(self, norm: keras.Layer) -> None:
+        scale, shift = self._scale_and_shift(norm)
+        readers = [reader for call in self._graph.of(norm) for reader in self._readers(call, norm.axis, scale)]
+        targets = self._only_called_here(readers)
+        for target in targets:
+            if not treats_positions_alike(target):
+                raise _Refused(f"{target.name} behind it pads with zeros, or reaches some positions less often")
+        for target in targets:
+            self._weights(target).after(scale, shift)
+        self._done(norm, targets)
 
-def _target(node: Any, graph: _Graph, report: FoldReport) -> keras.Layer:
-    """The linear layer that can take in this norm, or `_Refused`."""
-    norm = node.operation
-    if graph.calls[id(norm)] > 1:
-        raise _Refused(f"it is called {graph.calls[id(norm)]} times")
-    if node.arguments.kwargs.get("training") is True:
-        raise _Refused("it was called with training=True and uses the statistics of each batch")
-    source = _source(node.arguments.keras_tensors[0], graph, report)
-    layer = source.operation
-    if layer.activation is not keras.activations.linear:
-        raise _Refused(f"{layer.name} has an activation of its own before the norm")
-    if graph.calls[id(layer)] > 1:
-        raise _Refused(f"{layer.name} is called {graph.calls[id(layer)]} times")
-    if getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None):
-        raise _Refused(f"the kernel of {layer.name} is quantised or has a LoRA part")
-    rank = len(source.outputs[0].shape)
-    channels = 1 if getattr(layer, "data_format", None) == "channels_first" else rank - 1
-    if norm.axis % rank != channels:
-        raise _Refused(f"it normalizes axis {norm.axis}, which is not the channel axis of {layer.name}")
-    return layer
+    def _scale_and_shift(self, norm: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
+        if norm.trainable and any(call.training is True for call in self._graph.of(norm)):
+            raise _Refused("it is called with training=True and uses the statistics of each batch")
+        try:
+            return scale_and_shift(norm)
+        except ValueError as error:
+            raise _Refused(str(error)) from error
 
+    def _source(self, edge: Edge, axis: int, scale: np.ndarray) -> Call:
+        """The call of a linear layer that made a tensor; nobody else may read on the way."""
+        axis %= len(edge.shape)
+        while True:
+            call = edge.producer
+            if call is None:
+                raise _Refused("it normalizes an input of the model")
+            if not is_linear(call.layer):
+                self._check_between(call, axis, edge.shape, scale, "it normalizes the output of")
+            if edge.is_output:
+                raise _Refused(f"the output of {call.name} is also an output of the model")
+            if len(edge.readers) > 1:
+                raise _Refused(f"the output of {call.name} is also read by another layer")
+            if is_linear(call.layer):
+                self._check_linear(call, axis, edge.shape)
+                return call
+            edge, axis = call.inputs[0], self._axis_beyond(call, axis, call.inputs[0].shape)
 
-def _source(tensor: Any, graph: _Graph, report: FoldReport) -> Any:
-    """The linear node that made a tensor, past what does nothing at inference; nobody else may read on the way."""
-    while True:
-        source = graph.producer[id(tensor)]
-        layer, name = source.operation, source.operation.name
+    def _readers(self, call: Call, axis: int, scale: np.ndarray) -> Iterator[Call]:
+        """The calls of linear layers that read what a call gives, all of them and nothing else."""
+        edge = call.outputs[0]
+        axis %= len(edge.shape)
+        if edge.is_output:
+            raise _Refused(f"the output of {call.name} is an output of the model")
+        for reader in edge.readers:
+            if is_linear(reader.layer):
+                self._check_linear(reader, axis, edge.shape)
+                yield reader
+            else:
+                self._check_between(reader, axis, edge.shape, scale, "behind it stands")
+                yield from self._readers(reader, self._axis_beyond(reader, axis, reader.outputs[0].shape), scale)
+
+    def _check_between(self, call: Call, axis: int, shape: tuple, scale: np.ndarray, place: str) -> None:
+        layer = call.layer
+        if self._changes_nothing(call):
+            return
+        pools = isinstance(layer, _MEANS + _MAXIMA) and channels_of(layer, shape) == axis
+        if not pools:
+            raise _Refused(f"{place} {call.name} ({type(layer).__name__}), which is not one plain linear layer")
+        if isinstance(layer, _MAXIMA) and (scale < 0).any():
+            raise _Refused(f"a scale is negative, and {call.name} takes the maximum between the two")
+
+    def _changes_nothing(self, call: Call) -> bool:
+        layer = call.layer
+        if isinstance(layer, _RANDOM) and call.training is True:
+            return False
         linear = isinstance(layer, L.Activation) and layer.activation is keras.activations.linear
-        passes = linear or isinstance(layer, _TRANSPARENT) or name in report.folded
-        if not passes and type(layer) not in _LINEAR:
-            raise _Refused(f"it normalizes the output of {name} ({type(layer).__name__}), not of one linear layer")
-        if id(tensor) in graph.outputs:
-            raise _Refused(f"the output of {name} is also an output of the model")
-        if graph.readers[id(tensor)] > 1:
-            raise _Refused(f"the output of {name} is also read by another layer")
-        if not passes:
-            return source
-        tensor = source.arguments.keras_tensors[0]
+        return linear or isinstance(layer, _SILENT) or id(layer) in self.gone
 
+    def _axis_beyond(self, call: Call, axis: int, shape: tuple) -> int:
+        """The axis of the channels on the other side of what may stand between."""
+        return channels_of(call.layer, shape) if isinstance(call.layer, _MEANS + _MAXIMA) else axis
 
-def _scale_and_shift(norm: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
-    mean, variance = (np.asarray(v, np.float64) for v in (norm.moving_mean, norm.moving_variance))
-    if not (np.isfinite(mean).all() and np.isfinite(variance).all() and (variance >= 0).all()):
-        raise _Refused("its moving statistics are not finite or a variance is negative")
-    scale = 1 / np.sqrt(variance + norm.epsilon)
-    if norm.scale:
-        scale = scale * np.asarray(norm.gamma, np.float64)
-    shift = -mean * scale
-    if norm.center:
-        shift = shift + np.asarray(norm.beta, np.float64)
-    return scale, shift
+    def _check_linear(self, call: Call, axis: int, shape: tuple) -> None:
+        if channels_of(call.layer, shape) != axis:
+            raise _Refused(f"it normalizes axis {axis}, which is not the channel axis of {call.name}")
+        if not has_own_kernel(call.layer):
+            raise _Refused(f"the kernel of {call.name} is quantised or has a LoRA part")
 
+    def _only_called_here(self, calls: list[Call]) -> list[keras.Layer]:
+        """The layers of the calls, if these are all the calls that they have."""
+        layers = list({id(call.layer): call.layer for call in calls}.values())
+        for layer in layers:
+            everywhere = self._graph.of(layer)
+            if len(everywhere) > len(set(map(id, calls)) & set(map(id, everywhere))):
+                raise _Refused(f"{layer.name} is called {len(everywhere)} times, not only next to this norm")
+        return layers
 
-def _absorb(layer: keras.Layer, scale: np.ndarray, shift: np.ndarray, arrays: dict[int, dict[str, np.ndarray]]) -> None:
-    """Multiplies the norm into the kernel and bias that are kept for this layer, in float64."""
-    name, multiply = _LINEAR[type(layer)]
-    mine = arrays.setdefault(id(layer), {name: np.asarray(getattr(layer, name), np.float64)})
-    if "bias" not in mine:
-        mine["bias"] = np.asarray(layer.bias, np.float64) if layer.use_bias else np.zeros(len(scale))
-    mine[name] = multiply(scale, mine[name])
-    mine["bias"] = mine["bias"] * scale + shift
+    def _weights(self, layer: keras.Layer) -> Folded:
+        return self.into.setdefault(id(layer), (layer, Folded(layer)))[1]
 
-
-def _rebuild(
-    model: keras.Model, arrays: dict[int, dict[str, np.ndarray]], folded: dict[str, str], graph: _Graph
-) -> keras.Model:
-    clones: dict[int, Any] = {}
-    norms = {id(n.operation): n for n in graph.nodes if n.operation.name in folded}
-    originals: dict[int, int] = {}
-
-    def clone(layer: Any) -> Any:
-        if id(layer) not in clones:
-            config = layer.get_config()
-            if id(layer) in arrays:
-                config["use_bias"] = True
-            clones[id(layer)] = type(layer).from_config(config)
-            originals[id(clones[id(layer)])] = id(layer)
-        return clones[id(layer)]
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        node = norms.get(originals.get(id(layer), 0))
-        if node is None:
-            return layer(*args, **kwargs)
-        # the name of an output is that of its layer
-        return L.Identity(name=layer.name)(args[0]) if id(node.outputs[0]) in graph.outputs else args[0]
-
-    compiled, model.compiled = model.compiled, False  # a folded model is for inference
-    try:
-        result = keras.models.clone_model(model, clone_function=clone, call_function=call)
-    finally:
-        model.compiled = compiled
-    for layer in model.layers:
-        if id(layer) in arrays:
-            for name, value in arrays[id(layer)].items():
-                getattr(clones[id(layer)], name).assign(value)
-            _copy_rest(layer, clones[id(layer)], set(arrays[id(layer)]))
-        elif id(layer) in clones and layer.variables and layer.name not in folded:
-            clones[id(layer)].set_weights(layer.get_weights())
-    return result
-
-
-def _copy_rest(layer: keras.Layer, clone: keras.Layer, done: set[str]) -> None:
-    for variable in layer.variables:
-        name = variable.path.rsplit("/", 1)[-1]
-        if name not in done:
-            getattr(clone, name).assign(variable)
+    def _done(self, norm: keras.Layer, targets: list[keras.Layer]) -> None:
+        self.gone[id(norm)] = ", ".join(target.name for target in targets)
+        self._refusals.pop(id(norm), None)

@@ -1,0 +1,134 @@
+"""A copy of a model in which some layers are others, or are left out."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from bnzoo.layers import Recompute
+from bnzoo.tools.graph import functional, inner_model, run
+
+# Function of a layer: the layers that take its place one after another, none to leave it out, `None` for a copy of it.
+Remake = Callable[[Any], Sequence[keras.Layer] | None]
+
+
+class Rebuilt:
+    """A copy of a functional or Sequential model: layers and structure, nested models included, names, weights.
+
+    Shared layers stay shared. The model that is copied stays as it is; the copy is not compiled.
+
+    Args:
+        model: The model.
+        remake: Function of a layer that gives the layers to take its place one after another. For an empty sequence the
+            layer is left out, and what it read goes on in its place; for `None` there is a copy with the same weights.
+
+    Attributes:
+        model: The copy.
+    """
+
+    def __init__(self, model: keras.Model, remake: Remake) -> None:
+        self._remake = remake
+        self._made: dict[int, tuple[Any, ...]] = {}
+        self._placeholders: dict[int, keras.layers.Identity] = {}
+        self._copied: list[tuple[Any, Any]] = []
+        self.model: keras.Model = self._model(model)
+        for old, new in self._copied:
+            for source, target in zip(old.variables, new.variables, strict=True):
+                target.assign(source)
+
+    def __getitem__(self, layer: Any) -> tuple[Any, ...]:
+        """What stands in the place of a layer."""
+        return self._made[id(layer)]
+
+    def _model(self, model: keras.Model) -> keras.Model:
+        return self._sequential(model) if type(model) is keras.Sequential else self._functional(model)
+
+    def _sequential(self, model: keras.Sequential) -> keras.Sequential:
+        layers = [made for layer in model.layers for made in self._layers(layer)]
+        if not self._layers(model.layers[-1]):  # the name of an output is that of its layer
+            layers.append(self._placeholder(model.layers[-1]))
+        start = _input_layer(functional(model).inputs[0])
+        return keras.Sequential([start, *layers], name=model.name, trainable=model.trainable)
+
+    def _functional(self, model: keras.Model) -> keras.Model:
+        ends = {id(tensor) for tensor in model.outputs}
+
+        def call(node: Any, args: tuple, kwargs: dict) -> Any:
+            layers = self._layers(node.operation)
+            if len(layers) == 1 and type(layers[0]) is type(node.operation):
+                return layers[0](*args, **kwargs)
+            x, *_ = (*args, *kwargs.values())
+            options = _options(node.operation, args, kwargs)
+            for layer in layers:
+                x = layer(x, **{name: value for name, value in options.items() if _takes(layer, name)})
+            if not layers and (id(node.outputs[0]) in ends or x.dtype != node.outputs[0].dtype):
+                x = self._placeholder(node.operation)(x)
+            return x
+
+        inputs = [_input_layer(tensor).output for tensor in model.inputs]
+        outputs = run(model, inputs, call)
+        return keras.Model(
+            keras.tree.pack_sequence_as(model.input, inputs),
+            keras.tree.pack_sequence_as(model.output, outputs),
+            name=model.name,
+            trainable=model.trainable,
+        )
+
+    def _layers(self, layer: Any) -> tuple[Any, ...]:
+        if id(layer) not in self._made:
+            self._made[id(layer)] = self._make(layer)
+        return self._made[id(layer)]
+
+    def _make(self, layer: Any) -> tuple[Any, ...]:
+        inner = inner_model(layer)
+        if inner is None:
+            made = self._remake(layer)
+            return (self._copy(layer),) if made is None else tuple(made)
+        if isinstance(layer, Recompute):
+            return (Recompute(*self._layers(inner), name=layer.name, trainable=layer.trainable),)
+        return (self._model(inner),)
+
+    def _copy(self, layer: Any) -> Any:
+        copy = copy_of(layer)
+        if isinstance(layer, keras.Layer):  # an operation has no weights
+            self._copied.append((layer, copy))
+        return copy
+
+    def _placeholder(self, layer: keras.Layer) -> keras.Layer:
+        """Keeps the name and the dtype of an output whose layer is left out."""
+        if id(layer) not in self._placeholders:
+            self._placeholders[id(layer)] = keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
+        return self._placeholders[id(layer)]
+
+
+def copy_of(layer: Any, **changes: Any) -> Any:
+    """A new layer with the same arguments but for some.
+
+    Raises:
+        ValueError: If the layer does not tell its arguments.
+    """
+    try:
+        config = {**layer.get_config(), **changes}
+        # the layer is here already: nothing foreign is loaded
+        unsafe = {"safe_mode": False} if isinstance(layer, keras.layers.Lambda) else {}
+        return type(layer).from_config(config, **unsafe)
+    except (NotImplementedError, TypeError) as error:
+        raise ValueError(
+            f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) does not make a layer like "
+            f"itself from its `get_config()` ({error}). Give the class a `get_config`"
+        ) from error
+
+
+def _input_layer(tensor: Any) -> keras.layers.InputLayer:
+    return keras.layers.InputLayer.from_config(tensor._keras_history.operation.get_config())
+
+
+def _options(layer: Any, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """What a layer was called with beside its first argument, by name."""
+    bound = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
+    return dict(list(bound.items())[1:])
+
+
+def _takes(layer: keras.Layer, name: str) -> bool:
+    return name in inspect.signature(layer.call).parameters

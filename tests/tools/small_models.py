@@ -1,0 +1,58 @@
+"""Small models, and whether two of them are one function."""
+
+import keras
+import numpy as np
+
+L = keras.layers
+
+
+def chain(shape, *layers, name=None):
+    x = inputs = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def fresh(layer):
+    """A layer like this one that no other test has built."""
+    return type(layer).from_config(layer.get_config())
+
+
+def batch_norms(model):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, L.BatchNormalization)]
+
+
+def examples_of(model, count=3, seed=5):
+    """Random inputs in the structure that the model takes."""
+    random = np.random.default_rng(seed)
+
+    def draw(tensor):
+        shape = [count, *(5 if side is None else side for side in tensor.shape[1:])]
+        return random.normal(size=shape).astype(tensor.dtype)
+
+    return keras.tree.map_structure(draw, model.inputs[0] if isinstance(model, keras.Sequential) else model.input)
+
+
+def outputs_of(model, x=None):
+    outputs = _function(model)(examples_of(model) if x is None else x)
+    return [np.asarray(output, np.float64) for output in keras.tree.flatten(outputs)]
+
+
+def _function(model):
+    def inference(x):
+        return model(x, training=False)
+
+    first = any(getattr(layer, "data_format", None) == "channels_first" for layer in model._flatten_layers())
+    if not first or keras.backend.backend() != "tensorflow":
+        return inference
+    import tensorflow as tf
+
+    # TensorFlow has no such convolutions on a CPU, but its compiler has
+    return tf.function(inference, jit_compile=True)
+
+
+def assert_same_function(model, other, rtol=1e-4, atol=0.0):
+    """The same outputs, up to `rtol` of the largest value of each."""
+    x = examples_of(model)
+    for expected, got in zip(outputs_of(model, x), outputs_of(other, x), strict=True):
+        np.testing.assert_allclose(got, expected, atol=rtol * np.abs(expected).max() + atol, rtol=0)
