@@ -11,7 +11,7 @@ X = np.random.default_rng(0).normal(3, 2, size=(50, 6)).astype("float32")
 
 
 def network(**options):
-    inputs = keras.Input((6,))
+    inputs = keras.Input((6,), name="features")
     x = L.BatchNormalization(name="first", **options)(inputs)
     x = L.Dropout(0.5)(L.Dense(4, "relu", name="dense")(x))
     return keras.Model(inputs, L.BatchNormalization(name="second")(x))
@@ -31,12 +31,29 @@ class Batches(keras.utils.PyDataset):
         return X[8 * i : 8 * i + 8], np.zeros(8)
 
 
+class Endless(keras.utils.PyDataset):
+    @property
+    def num_batches(self):
+        return None
+
+    def __getitem__(self, i):
+        return X[:8]
+
+
 SOURCES = {
     "array": lambda: X,
+    "tensor": lambda: tf.constant(X),
+    "float64": lambda: X.astype(np.float64),
+    "x and y": lambda: (X, np.zeros(50)),
+    "x, y and weights": lambda: (X, np.zeros(50), np.ones(50)),
+    "dict by input name": lambda: {"features": X},
+    "dict and y": lambda: ({"features": X}, np.zeros(50)),
     "tf.data": lambda: tf.data.Dataset.from_tensor_slices((X, X)).batch(8),
     "PyDataset": Batches,
     "generator of x, y, w": lambda: ((X[i : i + 8], 0, 0) for i in range(0, 50, 8)),
     "list of x": lambda: [X[:50:2], X[1:50:2]],
+    "batches of dicts": lambda: [{"features": X[:30]}, {"features": X[30:]}],
+    "tf.data of dicts": lambda: tf.data.Dataset.from_tensor_slices(({"features": X}, X)).batch(8),
 }
 
 
@@ -75,24 +92,185 @@ def test_twice_the_same_data_gives_the_same_statistics_and_fewer_batches_count()
 
 def test_nothing_else_changes():
     model = network(momentum=0.7)
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(X, X[:, :4], verbose=0)
     model.get_layer("second").trainable = False
-    others = {v.path: np.asarray(v) for v in model.variables if "first/moving" not in v.path}
-    recalibrate_batch_norm(model, X)
-    for variable in model.variables:
-        if variable.path in others:
-            np.testing.assert_array_equal(np.asarray(variable), others[variable.path], err_msg=variable.path)
+    others = {v.path: np.asarray(v) for v in state_of(model) if "first/moving" not in v.path}
+    for dropout in (False, True):
+        recalibrate_batch_norm(model, X, dropout=dropout)
+        for variable in state_of(model):
+            if variable.path in others:
+                np.testing.assert_array_equal(np.asarray(variable), others[variable.path], err_msg=variable.path)
     assert model.get_layer("first").momentum == 0.7
     assert any("seed" in path for path in others), "the state of the dropout is among what was checked"
-    assert next(layer for layer in model.layers if isinstance(layer, L.Dropout)).rate == 0.5
+    assert any("adam" in path for path in others)
+    assert any("mean_metric" in path or "total" in path for path in others), "metrics are among what was checked"
+    assert "call" not in vars(model.get_layer("first"))
 
 
-@pytest.mark.parametrize("data", [[], [X[:8], X[:8, :3]]], ids=["empty", "broken in the middle"])
-def test_an_error_restores_the_statistics(data):
+def state_of(model):
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    return [*model.variables, *model.optimizer.variables, *metrics]
+
+
+class BrokenError(Exception):
+    pass
+
+
+def broken_in_the_middle():
+    yield X[:8]
+    raise BrokenError
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ([], ValueError),
+        (X[:0], ValueError),
+        ([X[:8], X[:8, :3]], (ValueError, tf.errors.InvalidArgumentError)),
+        (broken_in_the_middle(), BrokenError),
+    ],
+    ids=["no batch", "no example", "another shape", "a generator that raises"],
+)
+def test_an_error_restores_the_statistics(data, error):
     model = network()
     model.get_layer("first").moving_mean.assign(np.arange(6))
-    with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+    with pytest.raises(error):
         recalibrate_batch_norm(model, data)
     np.testing.assert_array_equal(statistics(model)["first"][0], np.arange(6))
+    assert "call" not in vars(model.get_layer("first"))
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        (X, {"batches": 0}, "`batches` must be a positive integer. Received: batches=0"),
+        (X, {"batch_size": 2.5}, "`batch_size` must be a positive integer. Received: batch_size=2.5"),
+        (tf.data.Dataset.from_tensors(X).repeat(), {}, "`data` has no end: say how much of it to use with `batches`"),
+        (Endless(), {}, "`data` has no end"),
+        ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
+        (X[:0], {}, "`data` is empty"),
+    ],
+)
+def test_mistakes(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        recalibrate_batch_norm(network(), data, **options)
+
+
+@pytest.mark.parametrize("data", [tf.data.Dataset.from_tensors(X[:16]).repeat(), Endless(), [X[:16], X[:16]]])
+def test_some_batches_are_enough(data):
+    """Of endless data, and where there are fewer than asked for."""
+    model = network()
+    recalibrate_batch_norm(model, data, batches=3)
+    part = X[:8] if isinstance(data, Endless) else X[:16]
+    np.testing.assert_allclose(statistics(model)["first"][0], part.mean(0), rtol=1e-5)
+
+
+def test_dropout_off_or_on():
+    """On, it spreads what the second norm sees: by 1/(1 - rate) around zero."""
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, L.BatchNormalization(name="norm")(L.Dropout(0.5)(inputs)))
+    x = np.random.default_rng(0).normal(size=(20_000, 6)).astype("float32")
+    recalibrate_batch_norm(model, x)
+    np.testing.assert_allclose(model.get_layer("norm").moving_variance, x.var(0), rtol=1e-5)
+    recalibrate_batch_norm(model, x, dropout=True)
+    np.testing.assert_allclose(model.get_layer("norm").moving_variance, np.full(6, 2.0), rtol=0.05)
+
+
+def test_a_norm_that_is_called_twice_sees_both_inputs():
+    a, b = keras.Input((6,), name="a"), keras.Input((6,), name="b")
+    norm = L.BatchNormalization(name="norm")
+    model = keras.Model([a, b], [norm(a), norm(b)])
+    recalibrate_batch_norm(model, {"a": X, "b": 5 * X}, batch_size=7)
+    both = np.concatenate([X, 5 * X]).astype(np.float64)
+    np.testing.assert_allclose(norm.moving_mean, both.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, both.var(0), rtol=1e-5)
+
+
+def test_masked_positions_have_no_part():
+    lengths = np.random.default_rng(1).integers(1, 8, 30)
+    x = np.random.default_rng(2).normal(2, 3, (30, 8, 4)).astype("float32")
+    x[np.arange(8) >= lengths[:, None]] = 0
+    inputs = keras.Input((8, 4))
+    model = keras.Model(inputs, L.BatchNormalization(name="norm")(L.Masking()(inputs)))
+    recalibrate_batch_norm(model, x, batch_size=7)
+    seen = x[np.arange(8) < lengths[:, None]].astype(np.float64)
+    np.testing.assert_allclose(model.get_layer("norm").moving_mean, seen.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.get_layer("norm").moving_variance, seen.var(0), rtol=1e-5)
+
+
+def test_images_of_several_sizes_count_by_their_pixels():
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, L.BatchNormalization(name="norm")(inputs))
+    random = np.random.default_rng(3)
+    images = [random.normal(i, 2, (2, 4 + 3 * i, 5, 3)).astype("float32") for i in range(4)]
+    recalibrate_batch_norm(model, images)
+    pixels = np.concatenate([image.reshape(-1, 3) for image in images]).astype(np.float64)
+    np.testing.assert_allclose(model.get_layer("norm").moving_mean, pixels.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.get_layer("norm").moving_variance, pixels.var(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_against_numpy_on_the_layers_inputs(offset):
+    """Each norm of a small convolutional network, on one batch that is the whole data: what NumPy finds there."""
+    inputs = keras.Input((6, 6, 2))
+    x = L.Conv2D(4, 3, name="conv")(inputs)
+    x = L.BatchNormalization(axis=-1, scale=False, name="one")(x)
+    x = L.BatchNormalization(center=False, name="two")(L.DepthwiseConv2D(2, activation="relu")(x))
+    model = keras.Model(inputs, x)
+    data = np.random.default_rng(4).normal(offset, 1, (64, 6, 6, 2)).astype("float32")
+    recalibrate_batch_norm(model, data, batch_size=64)
+    for name in ("one", "two"):
+        norm = model.get_layer(name)
+        seen = np.asarray(keras.Model(inputs, norm.input)(data, training=False), np.float64)
+        np.testing.assert_allclose(norm.moving_mean, seen.mean((0, 1, 2)), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(norm.moving_variance, seen.var((0, 1, 2)), rtol=1e-5 if not offset else 1e-3)
+
+
+def test_norms_that_are_not_used_stay():
+    inputs = keras.Input((6,))
+    used, extra = L.BatchNormalization(name="used"), L.BatchNormalization(name="extra")
+    model = keras.Model(inputs, used(inputs))
+    model.extra = extra
+    extra.build((None, 6))
+    recalibrate_batch_norm(model, X)
+    assert extra in model._flatten_layers()
+    np.testing.assert_array_equal(extra.moving_mean, np.zeros(6))
+    np.testing.assert_allclose(used.moving_mean, X.mean(0), rtol=1e-5)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.norm = L.BatchNormalization()
+
+    def call(self, x, training=None):
+        return self.norm(x, training=training)
+
+
+def test_subclassed_models_too():
+    model = Subclassed()
+    model(X[:2])
+    recalibrate_batch_norm(model, X, batch_size=9)
+    np.testing.assert_allclose(model.norm.moving_mean, X.mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_norms_inside_a_layer_that_is_computed_again(dropout):
+    inner = keras.Sequential([keras.Input((6,)), L.BatchNormalization()])
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, bnzoo.layers.Recompute(inner)(inputs))
+    recalibrate_batch_norm(model, X, batch_size=9, dropout=dropout)
+    np.testing.assert_allclose(inner.layers[0].moving_variance, X.var(0), rtol=1e-5)
+
+
+def test_norms_of_one_name_in_two_nested_models():
+    models = [keras.Sequential([keras.Input((6,)), L.BatchNormalization(name="norm")], name=name) for name in "ab"]
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, models[1](models[0](inputs) * 2.0))
+    recalibrate_batch_norm(model, X, batch_size=50)
+    np.testing.assert_allclose(models[0].layers[0].moving_mean, X.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(models[1].layers[0].moving_variance, np.full(6, 4), rtol=1e-2)
 
 
 def test_nested_models_are_reached():

@@ -1,0 +1,89 @@
+"""The data that tools take, as batches."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from bnzoo.errors import positive_integer
+
+
+class Batch(NamedTuple):
+    """One batch.
+
+    Attributes:
+        x: What the model takes.
+        y: Targets, or `None`.
+        sample_weight: Weights of the examples, or `None`.
+    """
+
+    x: Any
+    y: Any = None
+    sample_weight: Any = None
+
+
+def batches_of(data: Any, batches: int | None, batch_size: int) -> Iterator[Batch]:
+    """The data in batches, at most so many.
+
+    Args:
+        data: An array of inputs or a dict of arrays by input name; a tuple `(x, y)` or `(x, y, sample_weight)` of such;
+            a `tf.data.Dataset`, a `keras.utils.PyDataset` or any iterable of batches, each of them `x`, `(x, y)` or
+            `(x, y, sample_weight)`.
+        batches: Integer, the most batches to give; `None` for all.
+        batch_size: Integer, for arrays.
+
+    Raises:
+        ValueError: If a number is not a positive integer, the arrays differ in length, there is no batch at all, or
+            the data has no end and `batches` does not say where to stop.
+    """
+    positive_integer("batch_size", batch_size)
+    if batches is not None:
+        positive_integer("batches", batches)
+    given = iter(_all(data, batches is None, batch_size))
+    first = list(itertools.islice(given, 1))
+    if not first:
+        raise ValueError("`data` is empty: statistics need at least one batch")
+    return map(_batch, itertools.islice(itertools.chain(first, given), batches))
+
+
+def size_of(x: Any) -> int:
+    """The number of examples in what a model takes."""
+    return int(keras.ops.shape(keras.tree.flatten(x)[0])[0])
+
+
+def _all(data: Any, whole: bool, batch_size: int) -> Iterable:
+    if isinstance(data, keras.utils.PyDataset):
+        length = data.num_batches
+        _refuse_endless(whole and length is None)
+        return (data[i] for i in (itertools.count() if length is None else range(length)))
+    if hasattr(data, "cardinality"):  # tf.data
+        _refuse_endless(whole and int(data.cardinality()) == -1)
+        return data
+    if isinstance(data, tuple | dict) or hasattr(data, "shape"):
+        return _sliced(data, batch_size)
+    return data
+
+
+def _sliced(data: Any, batch_size: int) -> Iterator:
+    arrays = data if isinstance(data, tuple) else (data,)
+    lengths = {len(array) for array in keras.tree.flatten(arrays) if array is not None}
+    if len(lengths) != 1:
+        raise ValueError(f"`data` must hold arrays of the same length. Received: lengths {sorted(lengths)}")
+    for start in range(0, lengths.pop(), batch_size):
+        yield tuple(
+            keras.tree.map_structure(lambda array: np.asarray(array[start : start + batch_size]), part)  # noqa: B023
+            if part is not None
+            else None
+            for part in arrays
+        )
+
+
+def _refuse_endless(endless: bool) -> None:
+    if endless:
+        raise ValueError("`data` has no end: say how much of it to use with `batches`. Received: batches=None")
+
+
+def _batch(batch: Any) -> Batch:
+    return Batch(*batch[:3]) if isinstance(batch, tuple) else Batch(batch)
