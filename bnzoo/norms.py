@@ -189,6 +189,11 @@ class Norm:
             and bool(self.options.get("scale", True))
         )
 
+    @property
+    def arguments(self) -> set[str]:
+        """The arguments of its layer, those of `keras.layers.Layer` excepted."""
+        return set() if self.name is None else _CATALOGUE[self.name].arguments()
+
     def layer(self, shape: tuple, name: str | None = None, **overrides: Any) -> keras.Layer:
         """A new Keras layer of this norm.
 
@@ -237,6 +242,24 @@ def get(norm: "str | Mapping[str, Any] | Norm | None") -> Norm:
         "`norm` must be a name, a dict with a `name`, a `bnzoo.Norm` or None. "
         f"Known norms: {', '.join(str(n) for n in list_norms())}. Received: norm={norm!r}"
     )
+
+
+def name_of(layer: keras.Layer) -> str | None:
+    """The name of the norm that a layer is, Keras' own layers included; `None` if it is none of the catalogue.
+
+    Args:
+        layer: A built layer.
+    """
+    if isinstance(layer, keras.layers.GroupNormalization):
+        return "instance" if layer.groups in (-1, layer._inbound_nodes[0].outputs[0].shape[layer.axis]) else "group"
+    for name, entry in _CATALOGUE.items():
+        if type(layer) is entry.layer and name != "batch":
+            return name
+    if isinstance(layer, keras.layers.RMSNormalization):
+        return "rms"
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return "batch_renorm" if layer.renorm else "sync_batch" if layer.synchronized else "batch"
+    return None
 
 
 def list_norms() -> list[str | None]:

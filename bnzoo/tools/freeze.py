@@ -1,0 +1,62 @@
+"""Batch norm in inference mode, whatever the rest of the model does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+
+def freeze_batch_norm(model: keras.Model) -> list[str]:
+    """Puts every batch norm in inference mode: fixed statistics, fixed gamma and beta.
+
+    For fine-tuning with small batches, or on few examples: statistics that move towards those of a small batch spoil
+    what the weights behind them have learned. In Keras `trainable=False` on a batch norm means both, even where the
+    model is called with `training=True`. It takes effect at the next `fit` of this model; a model around it must be
+    compiled again.
+
+    Args:
+        model: Any built `keras.Model`, changed in place.
+
+    Returns:
+        The names of the norms that were not frozen before.
+
+    Examples:
+    >>> bnzoo.tools.freeze_batch_norm(model)
+    >>> model.fit(x, y, batch_size=2)
+    """
+    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    return _set_trainable(model, [norm for norm in norms if norm.trainable], False)
+
+
+def unfreeze_batch_norm(model: keras.Model) -> list[str]:
+    """Undoes `freeze_batch_norm`: statistics move again, gamma and beta are trained.
+
+    Norms inside a layer or model that is frozen as a whole stay frozen: their statistics would move without anything
+    else being trained. An optimizer that was built while the norms were frozen does not know their weights: compile the
+    model again with a new one, as Keras' error will say.
+
+    Args:
+        model: Any built `keras.Model`, changed in place.
+
+    Returns:
+        The names of the norms that are no longer frozen.
+    """
+    return _set_trainable(model, [norm for norm in _within_trainable(model) if not norm.trainable], True)
+
+
+def _within_trainable(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """The batch norms that no frozen layer holds."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        yield layer
+    elif layer.trainable:
+        for inner in layer._flatten_layers(recursive=False, include_self=False):
+            yield from _within_trainable(inner)
+
+
+def _set_trainable(model: Any, norms: list[keras.Layer], trainable: bool) -> list[str]:
+    for norm in norms:
+        norm.trainable = trainable
+    if norms:
+        # what is compiled has read `trainable` already
+        model.train_function = model.test_function = model.predict_function = None
+    return [norm.name for norm in norms]
