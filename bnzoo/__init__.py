@@ -66,7 +66,7 @@ if TYPE_CHECKING:
         model_card,
     )
     from bnzoo.norms import Norm
-    from bnzoo.tools import no_decay_variables
+    from bnzoo.tools import load_model, no_decay_variables
 
 __version__ = "0.1.0"
 
@@ -131,6 +131,7 @@ __all__ = [
     "export",
     "layers",
     "list_models",
+    "load_model",
     "model_card",
     "models",
     "no_decay_variables",
@@ -146,7 +147,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'bnzoo' has no attribute {name!r}")
-    elsewhere = {"Norm": "norms", "no_decay_variables": "tools"}
+    elsewhere = {"Norm": "norms", "load_model": "tools", "no_decay_variables": "tools"}
     if name in elsewhere:
         return getattr(importlib.import_module(f"bnzoo.{elsewhere[name]}"), name)
     models = importlib.import_module("bnzoo.models")
