@@ -9,10 +9,10 @@ import keras
 def freeze_batch_norm(model: keras.Model) -> list[str]:
     """Puts every batch norm in inference mode: fixed statistics, fixed gamma and beta.
 
-    For fine-tuning with small batches, or on few examples: statistics that move towards those of a small batch spoil
-    what the weights behind them have learned. In Keras `trainable=False` on a batch norm means both, even where the
-    model is called with `training=True`. It takes effect at the next `fit` of this model; a model around it must be
-    compiled again.
+    The usual advice for fine-tuning with small batches or on few examples, where moving statistics may spoil what the
+    weights behind them have learned; it does not always pay (`python -m recipes.finetune` compares it with what else
+    there is). In Keras `trainable=False` on a batch norm means both, even where the model is called with
+    `training=True`. It takes effect at the next `fit` of this model; a model around it must be compiled again.
 
     Args:
         model: Any built `keras.Model`, changed in place.
