@@ -108,7 +108,7 @@ def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, 
         (["recalibrate", *IN_OUT, *DIGITS, "--image-size", "9"], "`image_size` is for a folder of images"),
         (
             ["recalibrate", "mlp.keras", "OUT.keras", "--data", "wine"],
-            "mlp.keras has no batch norm, or only frozen ones",
+            "mlp.keras has no batch norm: nothing to recalibrate",
         ),
         (
             ["recalibrate", *IN_OUT, "--data", "data.npz"],

@@ -57,9 +57,7 @@ def recalibrate(
     with mistakes(ValueError, OSError):
         recalibration = bnzoo.tools.Recalibration(model)
         if not recalibration.norms:
-            raise UserError(
-                f"{source} has no batch norm, or only frozen ones (trainable=False): nothing to recalibrate"
-            )
+            raise UserError(f"{source} has no batch norm: nothing to recalibrate")
         examples = _examples(model, data, image_size)
         with Console(stderr=True).status("recalibrating"):
             before = _accuracy(model, examples, batch_size)

@@ -50,6 +50,8 @@ def count(x: Any, mask: Any, axes: Sequence[int]) -> Any:
 
 def mean(x: Any, mask: Any, axes: Sequence[int]) -> Any:
     """The mean over some axes, which stay with size 1; 0 where everything is masked."""
+    if mask is None:
+        return ops.mean(x, axes, keepdims=True)
     return total(x, mask, axes) / ops.maximum(count(x, mask, axes), 1)
 
 

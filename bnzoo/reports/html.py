@@ -1,16 +1,13 @@
 """One self-contained HTML file."""
 
-import io
 import json
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-import matplotlib as mpl
-
 from bnzoo.files import whole_file, write_text
 from bnzoo.reports import figures
+from bnzoo.reports.page import draw, render
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
@@ -53,18 +50,15 @@ def write_report(results: "Results", verdict: "Verdict", path: str | Path) -> No
         raise ValueError("There is nothing to report: no trial has run yet")
     path = Path(path)
     pictures = []
-    for name, (draw, title, caption) in _FIGURES.items():
-        # text as text would look different on every machine; ids must not change from run to run
-        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-            figure = draw(results)
-            with whole_file(path.parent / f"{name}.png") as draft:
-                figure.savefig(draft, dpi=150)
-            pictures.append({"title": title, "caption": caption, "svg": _svg(figure)})
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(resources.files("bnzoo.reports").joinpath("report.html.j2").read_text("utf-8"))
+    for name, (picture, title, caption) in _FIGURES.items():
+        figure, svg = draw(name, picture, results)
+        with whole_file(path.parent / f"{name}.png") as draft:
+            figure.savefig(draft, dpi=150)
+        pictures.append({"title": title, "caption": caption, "svg": svg})
     write_text(
         path,
-        template.render(
+        render(
+            "report.html.j2",
             study=results.definition,
             definition=json.dumps(results.definition, indent=1),
             verdict=verdict,
@@ -80,9 +74,3 @@ def write_report(results: "Results", verdict: "Verdict", path: str | Path) -> No
 
 def _rows(table: Any) -> list[dict[str, Any]]:
     return [{key: None if value != value else value for key, value in row.items()} for row in table.to_dict("records")]
-
-
-def _svg(figure: Any) -> str:
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -14,14 +14,19 @@ class Recalibration:
     Args:
         model: A built `keras.Model` of any kind.
         dropout: Boolean, whether dropout and all else that is random in training is on.
+
+    Raises:
+        ValueError: If all batch norms of the model are frozen.
     """
 
     def __init__(self, model: keras.Model, dropout: bool = False) -> None:
-        self.norms = [
-            layer
-            for layer in model._flatten_layers()
-            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        ]
+        every = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+        self.norms = [norm for norm in every if norm.trainable]
+        if every and not self.norms:
+            raise ValueError(
+                "`model` has frozen batch norms only, whose statistics stay: recalibrate before you freeze them, or "
+                f"call `bnzoo.tools.unfreeze_batch_norm(model)`. Received: {model.name}"
+            )
         self._observer = Observer(model, self.norms, dropout)
 
     def __call__(self, data: Any, batches: int | None = None, batch_size: int = 256) -> None:
@@ -59,8 +64,8 @@ def recalibrate_batch_norm(
             default, as at inference.
 
     Raises:
-        ValueError: If the data is empty, or has no end and `batches` is not given. Whatever is raised, the statistics
-            are as before.
+        ValueError: If the data is empty, or has no end and `batches` is not given, or all batch norms are frozen.
+            Whatever is raised, the statistics are as before.
 
     Examples:
     >>> bnzoo.tools.recalibrate_batch_norm(model, x_train)

@@ -166,6 +166,14 @@ def test_some_batches_are_enough(data):
     np.testing.assert_allclose(statistics(model)["first"][0], part.mean(0), rtol=1e-5)
 
 
+def test_to_recalibrate_what_is_frozen_is_a_mistake():
+    model = network()
+    bnzoo.tools.freeze_batch_norm(model)
+    with pytest.raises(ValueError, match=r"frozen batch norms only.*recalibrate before you freeze them"):
+        recalibrate_batch_norm(model, X)
+    recalibrate_batch_norm(bnzoo.MLP(depth=1, width=2, input_shape=(6,), classes=2, norm="layer"), X)
+
+
 def test_dropout_off_or_on():
     """On, it spreads what the second norm sees: by 1/(1 - rate) around zero."""
     inputs = keras.Input((6,))

@@ -1,0 +1,211 @@
+"""The rules: what is measured, what is too much, and what to do about it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnzoo.tools.health.thresholds import (
+    DEAD_SHARE,
+    EXPLODING,
+    EXPLODING_GRADIENT,
+    LEFT_ENOUGH,
+    LEFT_TOO_MUCH,
+    OFF_DEVIATION,
+    OFF_MEAN,
+    OFF_SHARE,
+    SATURATED,
+    SATURATED_BOUNDED,
+    UNFIT_DEVIATION,
+    UNFIT_MEAN,
+    VANISHING,
+)
+
+if TYPE_CHECKING:
+    from bnzoo.tools.health.report import NormHealth
+
+TITLES = {
+    "batch_of_one": "Batches that give a norm one value a channel",
+    "never_moved": "Moving statistics that never moved",
+    "frozen": "Frozen statistics that do not fit the data",
+    "momentum": "Moving statistics that still hold their initial values",
+    "drift": "Moving statistics that do not fit the data",
+    "dropout": "Dropout in front of a norm",
+    "exploding": "Exploding channels",
+    "dead": "Dead channels",
+    "saturation": "Saturated activations",
+    "gradient_not_finite": "Gradients that are not finite",
+    "exploding_gradient": "Exploding gradients",
+    "vanishing_gradient": "Vanishing gradients",
+}
+
+
+_RECALIBRATE = "`bnzoo.tools.recalibrate_batch_norm(model, data)`"
+_GENTLER = "a lower learning rate, or `clipnorm` of the optimizer"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a layer.
+
+    Attributes:
+        kind: String, a key of the kinds of findings: `drift`, `dead`, ...
+        layer: String, the name of the layer.
+        sentence: String: the layer, what was measured, and what to do.
+    """
+
+    kind: str
+    layer: str
+    sentence: str
+
+
+def find(
+    norms: Mapping[str, "NormHealth"], gradients: Mapping[str, float] | None, steps: int | None, at_start: bool
+) -> list[Finding]:
+    """Judges what was measured.
+
+    Args:
+        norms: By name, what was measured of each norm.
+        gradients: By name, the gradient scale of each linear layer, or `None`.
+        steps: The steps of training, or `None` if they are not known.
+        at_start: Boolean, whether branches may be closed yet (a gamma of zeros) and statistics initial.
+    """
+    found = [
+        Finding(kind, name, f"{name}: {sentence}")
+        for name, norm in norms.items()
+        for kind, sentence in _of_norm(norm, steps, at_start)
+    ]
+    # behind a norm that sees single values the statistics of the data mean nothing
+    if any(finding.kind == "batch_of_one" for finding in found):
+        found = [finding for finding in found if finding.kind not in ("never_moved", "frozen", "momentum", "drift")]
+    found += [
+        Finding(kind, name, f"{name}: {sentence}") for name, kind, sentence in _of_gradients(gradients or {}, at_start)
+    ]
+    order = list(TITLES)
+    return sorted(found, key=lambda finding: order.index(finding.kind))
+
+
+def _of_norm(norm: "NormHealth", steps: int | None, at_start: bool) -> Iterator[tuple[str, str]]:
+    for kind, sentence in (
+        ("batch_of_one", _batch_of_one(norm)),
+        _statistics(norm, steps),
+        ("dropout", _dropout(norm)),
+        ("exploding", _exploding(norm)),
+        ("dead", _dead(norm, at_start)),
+        ("saturation", _saturation(norm)),
+    ):
+        if sentence:
+            yield kind, sentence
+
+
+def _batch_of_one(norm: "NormHealth") -> str:
+    if not norm.one_value:
+        return ""
+    return (
+        "each batch of the data gives a channel a single value, whose variance is 0, so that in training the norm "
+        "gives beta whatever its input. Use larger batches, or a norm of the sample: "
+        '`bnzoo.tools.replace_norm(model, "group")`; for fine-tuning `bnzoo.tools.freeze_batch_norm(model)`'
+    )
+
+
+def _statistics(norm: "NormHealth", steps: int | None) -> tuple[str, str]:
+    """Which fault it is that the moving statistics do not fit the data, if they do not."""
+    if norm.drift is None or norm.deviation is None or norm.momentum is None:
+        return "drift", ""
+    kind, fault, remedy = "drift", "its moving statistics are not those of the data", f"Call {_RECALIBRATE}"
+    wrong, unfit = _off(norm.drift, norm.deviation), _unfit(norm.drift, norm.deviation)
+    if norm.frozen:
+        kind, fault = "frozen", "it is frozen with statistics that are not those of the data"
+        remedy = f"Set its `trainable` to True, call {_RECALIBRATE}, then `bnzoo.tools.freeze_batch_norm(model)` again"
+    elif norm.initial:
+        kind, fault = "never_moved", "its moving statistics are those that it was made with: no step has moved them"
+        wrong = (wrong or unfit) and steps != 0
+    elif steps and (left := norm.momentum**steps) > LEFT_TOO_MUCH:
+        kind = "momentum"
+        fault = f"{left:.0%} of the initial statistics is left after {steps} steps with momentum {norm.momentum:g}"
+        remedy += f", or train with momentum={LEFT_ENOUGH ** (1 / steps):.2g}, which leaves {LEFT_ENOUGH:.0%}"
+        wrong = wrong or unfit
+    measured = (
+        f"the mean is {_median(norm.drift)} (at most {norm.drift.max():.2g}) standard deviations from the data's, the "
+        f"standard deviation {_median(norm.deviation)} times the data's (medians over the channels)"
+    )
+    return kind, f"{fault}: {measured}. {remedy}" if wrong else ""
+
+
+def _off(drift: np.ndarray, deviation: np.ndarray) -> bool:
+    """Whether more than single channels are off; what is not a number is."""
+    fits = (drift <= OFF_MEAN) & (deviation <= OFF_DEVIATION) & (deviation >= 1 / OFF_DEVIATION)
+    return bool((~fits).mean() > OFF_SHARE)
+
+
+def _unfit(drift: np.ndarray, deviation: np.ndarray) -> bool:
+    middle = np.median(deviation)
+    return bool(np.median(drift) > UNFIT_MEAN or not 1 / UNFIT_DEVIATION <= middle <= UNFIT_DEVIATION)
+
+
+def _dropout(norm: "NormHealth") -> str:
+    if norm.dropout is None or norm.frozen or norm.momentum is None:
+        return ""
+    layer, rate = norm.dropout
+    return (
+        f"the dropout {layer} (rate {rate:g}) stands in front of it. In training it multiplies the mean square of what "
+        f"the norm sees by 1/(1-p) = {1 / (1 - rate):.3g}, at inference it does not, and the moving variance is that "
+        f"of training. Put {layer} behind the norm, behind the last norm best of all"
+    )
+
+
+def _exploding(norm: "NormHealth") -> str:
+    share = norm.exploding.mean()
+    if not share:  # an explosion spreads: behind it every output of a linear layer reads every channel
+        return ""
+    fault = f"the output of {share:.0%} of the channels is not finite or has a root mean square above {EXPLODING:g}"
+    if norm.drift is not None and norm.deviation is not None and _off(norm.drift, norm.deviation):
+        return f"{fault}, with statistics that do not fit. Call {_RECALIBRATE}"
+    return f"{fault}. Train again with {_GENTLER}"
+
+
+def _dead(norm: "NormHealth", at_start: bool) -> str:
+    share = norm.dead.mean()
+    closed = norm.gamma is not None and not norm.gamma.any()
+    if share <= DEAD_SHARE or (closed and at_start):
+        return ""
+    remedy = (
+        "Train again with a lower learning rate, and without weight decay on gamma (`bnzoo.no_decay_variables(model)`)"
+    )
+    if norm.kind in ("group", "evonorm_s0"):
+        remedy += "; with fewer groups where there are no positions, for two values alone are normalized to -1 and 1"
+    place = f"the norm or {norm.activation} behind it" if norm.activation else "the norm"
+    return f"{share:.0%} of the channels hardly vary over the data behind {place}. {remedy}"
+
+
+def _saturation(norm: "NormHealth") -> str:
+    limit = SATURATED_BOUNDED if norm.bounded else SATURATED
+    if norm.saturation is None or norm.saturation <= limit:
+        return ""
+    return (
+        f"at {norm.saturation:.1%} of the values {norm.activation} behind it is flat and lets no gradient through "
+        f"(too much for it: {limit:.0%}). Train again with a lower learning rate; if gamma (median "
+        f"{_median(norm.gamma)}) or beta have grown, with a smaller one for them or weight decay on them"
+    )
+
+
+def _of_gradients(gradients: Mapping[str, float], at_start: bool) -> Iterator[tuple[str, str, str]]:
+    scales = list(gradients.values())
+    for place, (name, scale) in enumerate(gradients.items()):
+        behind = max(filter(math.isfinite, scales[place:]), default=0.0)
+        measured = f"the gradient is {scale:.2g} times as large as the kernel"
+        if not math.isfinite(scale):
+            remedy = f"Look for NaN in the data and the weights; train again with {_GENTLER}"
+            yield name, "gradient_not_finite", f"the gradient is not finite. {remedy}"
+        elif scale > EXPLODING_GRADIENT:
+            remedy = f"Train with {_GENTLER}; in a deep network put in residual connections"
+            yield name, "exploding_gradient", f"{measured}. {remedy}"
+        elif scale < VANISHING * behind and not (at_start and scale == 0):
+            remedy = "Put norms or residual connections behind it, or take an activation that is not flat on both sides"
+            yield name, "vanishing_gradient", f"{measured}, that of a layer behind it {behind:.2g} times. {remedy}"
+
+
+def _median(values: np.ndarray | None) -> str:
+    return "none" if values is None else f"{np.median(values):.2g}"

@@ -1,0 +1,93 @@
+"""How large the gradient of each linear layer is beside its kernel."""
+
+from typing import Any
+
+import keras
+
+from bnzoo.tools.batches import Batch
+from bnzoo.tools.graph import Graph, functional
+from bnzoo.tools.linear import is_linear
+from bnzoo.tools.passes import Passes
+
+_SOFTMAX = keras.activations.softmax
+
+
+class GradientObserver(Passes):
+    """Passes data through a model in training mode and measures the gradients of the loss by its kernels.
+
+    Args:
+        model: A built functional or Sequential `keras.Model`.
+        graph: Its graph.
+        loss: What `keras.Model.compile` takes as `loss`.
+        loss_weights: What `keras.Model.compile` takes as `loss_weights`.
+        untraced: Integer, how many passes are made before they are compiled.
+    """
+
+    collect_losses = True
+
+    def __init__(
+        self, model: keras.Model, graph: Graph, loss: Any, loss_weights: Any = None, untraced: int = 0
+    ) -> None:
+        super().__init__(model, untraced)
+        self.kernels = _kernels(graph)
+        # the same layers with a loss and metrics of its own: those of the model stay as they are
+        plain = functional(model)
+        self._trained = keras.Model(plain.input, plain.output, name=model.name)
+        self._trained.compile(loss=loss, loss_weights=loss_weights)
+
+    def scales(self, batch: Batch) -> dict[str, float]:
+        """By the name of each layer, the norm of its gradient over that of its kernel.
+
+        A kernel of zeros, or one on which the loss does not depend, has none.
+        """
+        found = self(tuple(part for part in batch if part is not None))
+        norms = {name: [float(norm) for norm in pair] for name, pair in found.items()}
+        return {name: gradient / kernel for name, (gradient, kernel) in norms.items() if kernel}
+
+    def look(self, x: Any) -> dict[str, Any]:
+        """By the name of each layer, the norm of its gradient and that of its kernel."""
+        import tensorflow as tf
+
+        inputs, y, *weight = x
+        with tf.GradientTape() as tape:
+            predicted = self._trained(inputs, training=True)
+            loss = self._trained.compute_loss(inputs, y, predicted, *weight, training=True)
+        kernels = [kernel.value for kernels in self.kernels.values() for kernel in kernels]
+        pairs = iter(zip(tape.gradient(loss, kernels), kernels, strict=True))
+        return {name: _norms([next(pairs) for _ in kernels]) for name, kernels in self.kernels.items()}
+
+
+def _norms(pairs: list[tuple]) -> list:
+    """The norm of the gradients and that of their kernels."""
+    import tensorflow as tf
+
+    reached = [pair for pair in pairs if pair[0] is not None] or [(tf.zeros(()), tf.zeros(()))]
+    sides = zip(*reached, strict=True)
+    return [tf.linalg.global_norm([tf.cast(value, tf.float32) for value in side]) for side in sides]
+
+
+def _kernels(graph: Graph) -> dict[str, list]:
+    found = {}
+    for layer in graph.layers():
+        variables = getattr(layer, "trainable_variables", [])
+        kernels = [variable for variable in variables if variable.name.endswith("kernel")]
+        if kernels:
+            found[graph.of(layer)[0].name] = kernels
+    return found
+
+
+def guess_loss(graph: Graph, y: Any) -> Any:
+    """The loss of a classifier whose labels are integers, `None` where anything else could be meant."""
+    ends = [edge for call in graph.calls for edge in call.outputs if edge.is_output]
+    labels = None if isinstance(y, dict | list | tuple) else keras.ops.convert_to_numpy(y)
+    if len(ends) != 1 or labels is None or labels.dtype.kind not in "iu":
+        return None
+    units, layer = ends[0].shape[-1], ends[0].producer.layer  # type: ignore[union-attr]
+    single = labels.ndim == 1 or labels.shape[1:] == (1,)
+    if len(ends[0].shape) != 2 or not single or units < 2 or labels.min() < 0 or labels.max() >= units:
+        return None
+    activation = getattr(layer, "activation", None)
+    if activation is _SOFTMAX or isinstance(layer, keras.layers.Softmax):
+        return keras.losses.SparseCategoricalCrossentropy()
+    plain = is_linear(layer) and activation in (None, keras.activations.linear)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if plain or layer.name == "logits" else None

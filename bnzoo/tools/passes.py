@@ -1,0 +1,92 @@
+"""Passes of data through a model that leave nothing behind in it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class Passes:
+    """The base of what passes batches through a model to look at what happens inside.
+
+    Nothing in the model changes: no weight, statistic, random state or metric. Yet every pass draws other random
+    numbers, and the same ones again after `restart`. On TensorFlow a pass is compiled once for all sizes of batches.
+
+    Args:
+        model: A built `keras.Model`.
+        untraced: Integer, how many passes are made before it is compiled: tracing takes as long as some passes.
+    """
+
+    # whether the losses that layers add are collected in the scope of a pass
+    collect_losses = False
+
+    def __init__(self, model: keras.Model, untraced: int = 0) -> None:
+        self.model = model
+        self._untraced: float = untraced if keras.backend.backend() == "tensorflow" else float("inf")
+        self._compiled: dict[Any, Callable] = {}
+        self._seeds = [
+            generator.state for layer in model._flatten_layers() for generator in getattr(layer, "_seed_generators", [])
+        ]
+        self.restart()
+
+    def look(self, x: Any) -> Any:
+        """What a pass gives: tensors in any structure.
+
+        Args:
+            x: The batch.
+        """
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Takes the model's random state as it is now."""
+        self._states: Any = [np.asarray(seed) for seed in self._seeds]
+
+    def __call__(self, x: Any) -> Any:
+        """One pass."""
+        if self._untraced > 0:
+            self._untraced -= 1
+            seen, self._states = self._stateless(x, self._states)
+        else:
+            seen, self._states = self._compiled_for(x)(keras.tree.flatten(x), self._states)
+        return seen
+
+    def _stateless(self, x: Any, states: list) -> tuple[Any, list]:
+        states = [keras.ops.convert_to_tensor(state) for state in states]
+        # what a layer assigns in this scope is forgotten behind it
+        scope = keras.StatelessScope(list(zip(self._seeds, states, strict=True)), collect_losses=self.collect_losses)
+        with scope:
+            seen = self.look(x)
+        return seen, [scope.get_current_value(seed) for seed in self._seeds]
+
+    def _compiled_for(self, x: Any) -> Callable:
+        import tensorflow as tf
+
+        flat = [tf.convert_to_tensor(tensor) for tensor in keras.tree.flatten(x)]
+        structure = keras.tree.map_structure(lambda _: 0, x)
+        key = str(structure), *((tensor.dtype, tuple(tensor.shape[1:])) for tensor in flat)
+        if key not in self._compiled:
+
+            def stateless(tensors: list, states: list) -> tuple[Any, list]:
+                return self._stateless(keras.tree.pack_sequence_as(structure, tensors), states)
+
+            sizes = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in flat]
+            seeds = [tf.TensorSpec(seed.shape, seed.dtype) for seed in self._seeds]
+            self._compiled[key] = tf.function(stateless, input_signature=[sizes, seeds])
+        return self._compiled[key]
+
+
+@contextmanager
+def called_instead(layer: keras.Layer, call: Callable) -> Iterator[None]:
+    """Lets another function be the `call` of a layer, which it is given as its first argument."""
+    usual = layer.call
+
+    def instead(*args: Any, **kwargs: Any) -> Any:
+        return call(usual, *args, **kwargs)
+
+    object.__setattr__(layer, "call", instead)
+    try:
+        yield
+    finally:
+        object.__delattr__(layer, "call")
