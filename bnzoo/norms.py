@@ -14,6 +14,8 @@ from bnzoo.layers.axes import channel_axis, position_axes
 from bnzoo.layers.batch_statistics import OTHER_NORMS
 from bnzoo.layers.groups import largest_divisor
 
+# how many values a group has at least where it can: two alone become -1 and 1, whatever they were
+_LEAST_VALUES = 8
 # what the position of a norm decides, not the user
 _PLACE = {"axis", "groups", "apply_activation"}
 _RULES: dict[str, Callable[[str, Any], Any]] = {
@@ -60,12 +62,12 @@ class _Entry:
 
 
 def _group(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
-    """The largest number of groups that divides the channels; without positions no group of a single channel."""
-    channels = shape[options["axis"]]
-    groups = min(options["groups"], channels if _has_positions(shape, options["axis"]) else channels // 2)
-    if not groups:
+    """The largest number of groups that divides the channels; without positions none of a few channels alone."""
+    channels, positions = shape[options["axis"]], _has_positions(shape, options["axis"])
+    if channels == 1 and not positions:
         raise _nothing_to_normalize(shape)
-    return {**options, "groups": largest_divisor(channels, groups)}
+    most = channels if positions else max(channels // _LEAST_VALUES, 1)
+    return {**options, "groups": largest_divisor(channels, min(options["groups"], most))}
 
 
 def _instance(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +135,7 @@ class Norm:
         name: String or `None`, a name of `bnzoo.norms.list_norms()`.
         **options: Arguments of the layer (`momentum`, `epsilon`, ...); `batch`, the examples of a ghost batch, for
             `ghost_batch`; `groups` for `group` and `evonorm_s0`, where the largest divisor of the channels that is not
-            above it is taken.
+            above it is taken, and without positions one that leaves a group 8 channels.
 
     Raises:
         ValueError: If the name or an option is unknown, or an option is out of range.

@@ -64,6 +64,23 @@ def forward(layer, x, mask=None):
     return np.asarray(outputs)
 
 
+def at_inference(model):
+    """The model as a function of its inputs at inference, on any machine.
+
+    Without oneDNN TensorFlow has no channels-first convolutions on a CPU; its compiler has.
+    """
+
+    def function(x):
+        return model(x, training=False)
+
+    first = any(getattr(layer, "data_format", None) == "channels_first" for layer in model._flatten_layers())
+    if not first or BACKEND != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)
+
+
 def traced(layer, shape):
     """A built layer in training mode as one traced function of the inputs; the first size of the shape may vary."""
     if BACKEND == "tensorflow":

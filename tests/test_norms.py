@@ -182,7 +182,8 @@ def test_refuses_groups_of_one_value(norm, shape):
 
 @pytest.mark.parametrize("norm", ["group", "evonorm_s0", {"name": "group", "groups": 8}])
 @pytest.mark.parametrize(
-    ("shape", "groups"), [((None, 8), 4), ((None, 1, 1, 8), 4), ((None, 7), 1), ((None, 1, 2, 8), 8)]
+    ("shape", "groups"),
+    [((None, 8), 1), ((None, 1, 1, 16), 2), ((None, 64), 8), ((None, 7), 1), ((None, 2), 1), ((None, 1, 2, 8), 8)],
 )
 def test_without_positions_a_group_has_several_channels(norm, shape, groups):
     assert norms.get(norm).layer(shape).groups == groups

@@ -5,7 +5,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from backend import gradients
+from backend import at_inference, gradients
 from zoo import FAMILIES, build, examples, shaken, state, trainable
 
 import bnzoo
@@ -171,7 +171,7 @@ def test_channels_first_is_the_same_function(name):
     try:
         first = build(name, **{**options, "input_shape": (2, 16, 16)})
         first.set_weights(model.get_weights())
-        outputs = np.asarray(first(x.transpose(0, 3, 1, 2)))
+        outputs = np.asarray(at_inference(first)(x.transpose(0, 3, 1, 2)))
     finally:
         keras.config.set_image_data_format("channels_last")
     np.testing.assert_allclose(outputs, np.asarray(model(x)), rtol=1e-4, atol=1e-5)

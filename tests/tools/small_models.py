@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from backend import at_inference
 
 L = keras.layers
 
@@ -34,21 +35,8 @@ def examples_of(model, count=3, seed=5):
 
 
 def outputs_of(model, x=None):
-    outputs = _function(model)(examples_of(model) if x is None else x)
+    outputs = at_inference(model)(examples_of(model) if x is None else x)
     return [np.asarray(output, np.float64) for output in keras.tree.flatten(outputs)]
-
-
-def _function(model):
-    def inference(x):
-        return model(x, training=False)
-
-    first = any(getattr(layer, "data_format", None) == "channels_first" for layer in model._flatten_layers())
-    if not first or keras.backend.backend() != "tensorflow":
-        return inference
-    import tensorflow as tf
-
-    # TensorFlow has no such convolutions on a CPU, but its compiler has
-    return tf.function(inference, jit_compile=True)
 
 
 def assert_same_function(model, other, rtol=1e-4, atol=0.0):

@@ -154,8 +154,8 @@ GROUP = {"name": "group", "groups": 4}
         *(
             ("resnet", "batch", "post"),
             ("resnet", "batch", "pre"),
-            ("resnet", GROUP, "pre"),
-            ("resnet", "layer", "post"),
+            pytest.param("resnet", GROUP, "pre", marks=pytest.mark.slow),
+            pytest.param("resnet", "layer", "post", marks=pytest.mark.slow),
         ),
         *(("mlp", "batch", "post"), ("mlp", "batch", "pre"), ("mlp", GROUP, "post"), ("mlp", "layer", "pre")),
     ],
