@@ -48,11 +48,6 @@ def batches_of(data: Any, batches: int | None, batch_size: int) -> Iterator[Batc
     return map(_batch, itertools.islice(itertools.chain(first, given), batches))
 
 
-def size_of(x: Any) -> int:
-    """The number of examples in what a model takes."""
-    return int(keras.ops.shape(keras.tree.flatten(x)[0])[0])
-
-
 def _all(data: Any, whole: bool, batch_size: int) -> Iterable:
     if isinstance(data, keras.utils.PyDataset):
         length = data.num_batches

@@ -76,7 +76,8 @@ class Graph:
             effective = training if own is None else own
             inner = inner_model(layer)
             if inner is not None:
-                return self._follow(inner, inputs_in_order(inner, args[0]), (*path, layer.name), effective)
+                given = inputs_in_order(inner, first_argument(args, kwargs))
+                return self._follow(inner, given, (*path, layer.name), effective)
             edges = [edge for edge in keras.tree.flatten((args, kwargs)) if isinstance(edge, Edge)]
             made = Call(layer, "/".join((*path, layer.name)), edges, [], effective)
             made.outputs = [Edge(tensor.shape, made) for tensor in node.outputs]
@@ -143,6 +144,11 @@ def run(model: keras.Model, inputs: Sequence, call: Callable[[Any, tuple, dict],
                 outputs = keras.tree.flatten(call(node, args, kwargs))
                 values.update((id(tensor), value) for tensor, value in zip(node.outputs, outputs, strict=True))
     return [values[id(tensor)] for tensor in model.outputs]
+
+
+def first_argument(args: tuple, kwargs: dict) -> Any:
+    """What a layer was called on, by position or by name."""
+    return next(iter((*args, *kwargs.values())))
 
 
 def inputs_in_order(model: keras.Model, given: Any) -> list:

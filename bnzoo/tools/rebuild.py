@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from bnzoo.layers import Recompute
-from bnzoo.tools.graph import functional, inner_model, run
+from bnzoo.tools.graph import first_argument, functional, inner_model, run
 
 # Function of a layer: the layers that take its place one after another, none to leave it out, `None` for a copy of it.
 Remake = Callable[[Any], Sequence[keras.Layer] | None]
@@ -34,8 +34,7 @@ class Rebuilt:
         self._copied: list[tuple[Any, Any]] = []
         self.model: keras.Model = self._model(model)
         for old, new in self._copied:
-            for source, target in zip(old.variables, new.variables, strict=True):
-                target.assign(source)
+            _copy_state(old, new)
 
     def __getitem__(self, layer: Any) -> tuple[Any, ...]:
         """What stands in the place of a layer."""
@@ -58,7 +57,7 @@ class Rebuilt:
             layers = self._layers(node.operation)
             if len(layers) == 1 and type(layers[0]) is type(node.operation):
                 return layers[0](*args, **kwargs)
-            x, *_ = (*args, *kwargs.values())
+            x = first_argument(args, kwargs)
             options = _options(node.operation, args, kwargs)
             for layer in layers:
                 x = layer(x, **{name: value for name, value in options.items() if _takes(layer, name)})
@@ -118,6 +117,17 @@ def copy_of(layer: Any, **changes: Any) -> Any:
             f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) does not make a layer like "
             f"itself from its `get_config()` ({error}). Give the class a `get_config`"
         ) from error
+
+
+def _copy_state(old: keras.Layer, new: keras.Layer) -> None:
+    """As saving and loading do: some layers, as `Normalization`, compute with what they make of their weights."""
+    for source, target in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
+        store: dict[str, Any] = {}
+        source.save_own_variables(store)
+        target.load_own_variables(store)
+        seeds = (getattr(layer, "_seed_generators", []) for layer in (source, target))
+        for old_seed, new_seed in zip(*seeds, strict=True):
+            new_seed.state.assign(old_seed.state)
 
 
 def _input_layer(tensor: Any) -> keras.layers.InputLayer:

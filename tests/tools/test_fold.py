@@ -221,6 +221,25 @@ def operators():
     return keras.Model(a, keras.ops.split(x, 2, axis=-1)[1] + 0.5)
 
 
+def called_by_name():
+    a = keras.Input((5,))
+    inner = chain((5,), L.Dense(4), L.BatchNormalization(name="norm"), L.ReLU(), name="inner")
+    return keras.Model(a, inner(inputs=L.ReLU()(inputs=a)))
+
+
+def adapted():
+    """A layer that computes with what `adapt` has made of its weights."""
+    scale = L.Normalization()
+    scale.adapt(np.random.default_rng(0).normal(3, 9, (40, 5)))
+    return chain((5,), scale, L.Dense(4), L.BatchNormalization(name="norm"), L.ReLU())
+
+
+def with_a_vocabulary():
+    a, words = keras.Input((5,)), keras.Input((), dtype="int64")
+    looked_up = L.Embedding(4, 4)(L.IntegerLookup(vocabulary=[12, 36, 54])(words))
+    return keras.Model([a, words], L.Add()([L.BatchNormalization(name="norm")(L.Dense(4)(a)), looked_up]))
+
+
 def masked():
     a = keras.Input((6, 5))
     return keras.Model(a, L.LSTM(3)(L.BatchNormalization(name="norm")(L.Dense(4)(L.Masking(0.0)(a)))))
@@ -241,6 +260,9 @@ FOLDED = {
     "frozen, training=True in the call": frozen_with_training_true,
     "operators": operators,
     "masks": masked,
+    "called by name": called_by_name,
+    "adapted": adapted,
+    "vocabulary": with_a_vocabulary,
     "lambda beside it": lambda: chain(
         (5,), L.Lambda(lambda x: 2 * x), L.Dense(4), L.BatchNormalization(name="norm"), L.ReLU()
     ),
