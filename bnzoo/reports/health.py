@@ -13,7 +13,7 @@ from bnzoo.files import write_text
 from bnzoo.reports.page import draw, render
 
 if TYPE_CHECKING:
-    from bnzoo.tools.health import HealthReport
+    from bnzoo.tools.health_check import HealthReport
 
 _LABELS = 60  # more would overlap
 _FLOOR = 1e-4  # what is smaller is drawn there

@@ -8,12 +8,12 @@ import keras
 from bnzoo.layers import SkipInit
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.tools.graph import Graph, require_functional
-from bnzoo.tools.health.findings import find
-from bnzoo.tools.health.gradients import GradientObserver, guess_loss
-from bnzoo.tools.health.measure import Seen, measured
-from bnzoo.tools.health.outputs import OutputObserver
-from bnzoo.tools.health.places import hidden_norms, places
-from bnzoo.tools.health.report import HealthReport
+from bnzoo.tools.health_check.findings import find
+from bnzoo.tools.health_check.gradients import GradientObserver, guess_loss
+from bnzoo.tools.health_check.measure import Seen, measured
+from bnzoo.tools.health_check.outputs import OutputObserver
+from bnzoo.tools.health_check.places import hidden_norms, places
+from bnzoo.tools.health_check.report import HealthReport
 from bnzoo.tools.population import Observer
 
 # Most looks are short: tracing a pass takes as long as running it that often without.

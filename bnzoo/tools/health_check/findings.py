@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnzoo.tools.health.thresholds import (
+from bnzoo.tools.health_check.thresholds import (
     DEAD_SHARE,
     EXPLODING,
     EXPLODING_GRADIENT,
@@ -24,7 +24,7 @@ from bnzoo.tools.health.thresholds import (
 )
 
 if TYPE_CHECKING:
-    from bnzoo.tools.health.report import NormHealth
+    from bnzoo.tools.health_check.report import NormHealth
 
 TITLES = {
     "batch_of_one": "Batches that give a norm one value a channel",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bnzoo.tools.health.findings import TITLES, Finding
-from bnzoo.tools.health.thresholds import NEAR_ZERO
+from bnzoo.tools.health_check.findings import TITLES, Finding
+from bnzoo.tools.health_check.thresholds import NEAR_ZERO
 
 # how many layers with the same finding are named before the rest is counted
 _NAMED = 6

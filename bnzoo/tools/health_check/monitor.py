@@ -9,8 +9,8 @@ import keras
 
 from bnzoo.errors import positive_integer
 from bnzoo.tools.batches import batches_of
-from bnzoo.tools.health.checkup import Checkup
-from bnzoo.tools.health.report import HealthReport
+from bnzoo.tools.health_check.checkup import Checkup
+from bnzoo.tools.health_check.report import HealthReport
 
 # what is wrong at whatever time it is seen; moving statistics that lag behind are natural until training ends
 _AT_ANY_TIME = (

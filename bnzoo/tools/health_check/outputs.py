@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from bnzoo.layers.moments import at_least_float32
-from bnzoo.tools.health.activations import flat
-from bnzoo.tools.health.places import Place
+from bnzoo.tools.health_check.activations import flat
+from bnzoo.tools.health_check.places import Place
 from bnzoo.tools.passes import Passes, called_instead
 from bnzoo.tools.population import Moments, Population, per_channel_moments
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from bnzoo import norms
-from bnzoo.tools.health.activations import is_bounded, name_of
-from bnzoo.tools.health.places import Place
-from bnzoo.tools.health.report import NormHealth
-from bnzoo.tools.health.thresholds import DEAD, EXPLODING
+from bnzoo.tools.health_check.activations import is_bounded, name_of
+from bnzoo.tools.health_check.places import Place
+from bnzoo.tools.health_check.report import NormHealth
+from bnzoo.tools.health_check.thresholds import DEAD, EXPLODING
 from bnzoo.tools.population import Moments, Population
 
 
