@@ -92,8 +92,7 @@ def health(
     examples = _examples(model, data, image_size)
     with mistakes(ValueError, OSError, ImportError):
         with Console(stderr=True).status("looking"):
-            given = tuple(examples.train)
-            found = bnzoo.tools.health(model, given, batches=batches, batch_size=batch_size, steps=steps)
+            found = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)
         typer.echo(found)
         if report is not None:
             found.report(report)

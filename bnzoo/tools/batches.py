@@ -35,8 +35,8 @@ def batches_of(data: Any, batches: int | None, batch_size: int) -> Iterator[Batc
         batch_size: Integer, for arrays.
 
     Raises:
-        ValueError: If a number is not a positive integer, the arrays differ in length, there is no batch at all, or
-            the data has no end and `batches` does not say where to stop.
+        ValueError: If a number is not a positive integer, the data is nothing of this, its arrays differ in length,
+            there is no batch at all, or it has no end and `batches` does not say where to stop.
     """
     positive_integer("batch_size", batch_size)
     if batches is not None:
@@ -58,6 +58,11 @@ def _all(data: Any, whole: bool, batch_size: int) -> Iterable:
         return data
     if isinstance(data, tuple | dict) or hasattr(data, "shape"):
         return _sliced(data, batch_size)
+    if isinstance(data, str) or not isinstance(data, Iterable):
+        raise ValueError(
+            "`data` must be an array, a dict of arrays, a tuple `(x, y)`, a tf.data.Dataset, a keras.utils.PyDataset "
+            f"or an iterable of batches. Received: {type(data).__name__}"
+        )
     return data
 
 

@@ -150,6 +150,8 @@ def test_an_error_restores_the_statistics(data, error):
         (Endless(), {}, "`data` has no end"),
         ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
         (X[:0], {}, "`data` is empty"),
+        ("digits", {}, "`data` must be an array.*Received: str"),
+        (bnzoo, {}, "or an iterable of batches. Received: module"),
     ],
 )
 def test_mistakes(data, options, message):
