@@ -14,7 +14,7 @@ from bnzoo.layers.axes import channel_axis, position_axes
 from bnzoo.layers.batch_statistics import OTHER_NORMS
 from bnzoo.layers.groups import largest_divisor
 
-# how many values a group has at least where it can: two alone become -1 and 1, whatever they were
+# how many channels a group of vectors has unless asked for otherwise: two alone become -1 and 1, whatever they were
 _LEAST_VALUES = 8
 # what the position of a norm decides, not the user
 _PLACE = {"axis", "groups", "apply_activation"}
@@ -62,12 +62,13 @@ class _Entry:
 
 
 def _group(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
-    """The largest number of groups that divides the channels; without positions none of a few channels alone."""
+    """The largest number of groups that divides the channels; without positions no group of a single channel."""
     channels, positions = shape[options["axis"]], _has_positions(shape, options["axis"])
     if channels == 1 and not positions:
         raise _nothing_to_normalize(shape)
-    most = channels if positions else max(channels // _LEAST_VALUES, 1)
-    return {**options, "groups": largest_divisor(channels, min(options["groups"], most))}
+    values = 1 if positions else 2 if options["groups"] else _LEAST_VALUES
+    groups = min(options["groups"] or 32, max(channels // values, 1))
+    return {**options, "groups": largest_divisor(channels, groups)}
 
 
 def _instance(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +78,9 @@ def _instance(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evonorm_s0(shape: tuple, options: dict[str, Any]) -> dict[str, Any]:
-    return _group(shape, options) if options.get("apply_activation", True) else options
+    if options.get("apply_activation", True):
+        return _group(shape, options)
+    return {**options, "groups": options["groups"] or 32}  # which has no statistics
 
 
 def _has_positions(shape: tuple, axis: int) -> bool:
@@ -98,12 +101,12 @@ _CATALOGUE: dict[str, _Entry] = {
     "sync_batch": _Entry(layers.SyncBatchNormalization, without=OTHER_NORMS),
     "ghost_batch": _Entry(layers.GhostBatchNormalization, without=OTHER_NORMS),
     "batch_renorm": _Entry(layers.BatchRenormalization, extra=("renorm_momentum",), without=OTHER_NORMS),
-    "group": _Entry(keras.layers.GroupNormalization, {"groups": 32, "epsilon": 1e-5}, ("groups",), fit=_group),
+    "group": _Entry(keras.layers.GroupNormalization, {"groups": None, "epsilon": 1e-5}, ("groups",), fit=_group),
     "instance": _Entry(keras.layers.GroupNormalization, {"epsilon": 1e-5}, fit=_instance),
     "layer": _Entry(keras.layers.LayerNormalization, {"epsilon": 1e-6}),
     "rms": _Entry(layers.RMSNormalization),
     "filter_response": _Entry(layers.FilterResponseNormalization),
-    "evonorm_s0": _Entry(layers.EvoNormS0, {"groups": 32}, ("groups",), fit=_evonorm_s0),
+    "evonorm_s0": _Entry(layers.EvoNormS0, {"groups": None}, ("groups",), fit=_evonorm_s0),
     "dynamic_tanh": _Entry(layers.DynamicTanh),
     "affine": _Entry(layers.Affine),
 }
@@ -135,7 +138,7 @@ class Norm:
         name: String or `None`, a name of `bnzoo.norms.list_norms()`.
         **options: Arguments of the layer (`momentum`, `epsilon`, ...); `batch`, the examples of a ghost batch, for
             `ghost_batch`; `groups` for `group` and `evonorm_s0`, where the largest divisor of the channels that is not
-            above it is taken, and without positions one that leaves a group 8 channels.
+            above it is taken (by default 32, and for vectors what leaves a group 8 channels).
 
     Raises:
         ValueError: If the name or an option is unknown, or an option is out of range.

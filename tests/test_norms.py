@@ -180,13 +180,21 @@ def test_refuses_groups_of_one_value(norm, shape):
         norms.get(norm).layer(shape)
 
 
-@pytest.mark.parametrize("norm", ["group", "evonorm_s0", {"name": "group", "groups": 8}])
 @pytest.mark.parametrize(
-    ("shape", "groups"),
-    [((None, 8), 1), ((None, 1, 1, 16), 2), ((None, 64), 8), ((None, 7), 1), ((None, 2), 1), ((None, 1, 2, 8), 8)],
+    ("shape", "groups"), [((None, 8), 4), ((None, 1, 1, 8), 4), ((None, 7), 1), ((None, 2), 1), ((None, 1, 2, 8), 8)]
 )
-def test_without_positions_a_group_has_several_channels(norm, shape, groups):
-    assert norms.get(norm).layer(shape).groups == groups
+@pytest.mark.parametrize("name", ["group", "evonorm_s0"])
+def test_without_positions_a_group_has_several_channels(name, shape, groups):
+    assert norms.get({"name": name, "groups": 8}).layer(shape).groups == groups
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((None, 8), 1), ((None, 1, 1, 16), 2), ((None, 64), 8), ((None, 7), 1), ((None, 1, 2, 8), 8)]
+)
+@pytest.mark.parametrize("name", ["group", "evonorm_s0"])
+def test_by_default_without_positions_a_group_has_eight_channels(name, shape, groups):
+    """Of two that are normalized alone one is -1 and the other 1: a network learns nothing behind them."""
+    assert norms.get(name).layer(shape).groups == groups
 
 
 def test_instance_norm_needs_positions():
