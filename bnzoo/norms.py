@@ -97,7 +97,7 @@ def _nothing_to_normalize(shape: tuple) -> ValueError:
 
 _BATCH = {"momentum": 0.9, "epsilon": 1e-5}
 _CATALOGUE: dict[str, _Entry] = {
-    "batch": _Entry(keras.layers.BatchNormalization, _BATCH, without=OTHER_NORMS),
+    "batch": _Entry(layers.BatchNormalization, _BATCH, without=OTHER_NORMS),
     "sync_batch": _Entry(layers.SyncBatchNormalization, without=OTHER_NORMS),
     "ghost_batch": _Entry(layers.GhostBatchNormalization, without=OTHER_NORMS),
     "batch_renorm": _Entry(layers.BatchRenormalization, extra=("renorm_momentum",), without=OTHER_NORMS),

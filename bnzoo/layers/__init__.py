@@ -1,6 +1,7 @@
 """Public Keras layers, one a file."""
 
 from bnzoo.layers.affine import Affine
+from bnzoo.layers.batch_normalization import BatchNormalization
 from bnzoo.layers.batch_renormalization import BatchRenormalization
 from bnzoo.layers.class_token import ClassToken
 from bnzoo.layers.dynamic_tanh import DynamicTanh
@@ -19,6 +20,7 @@ from bnzoo.layers.zero_padded_shortcut import ZeroPaddedShortcut
 
 __all__ = [
     "Affine",
+    "BatchNormalization",
     "BatchRenormalization",
     "ClassToken",
     "DynamicTanh",

@@ -7,12 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.layers import BatchNormalization
 from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
 from bnzoo.tools.batches import Batch
 from bnzoo.tools.passes import Passes, called_instead
 
 # how many values a channel has, their mean, their variance
 Moments = tuple[Any, Any, Any]
+# that normalize in training by the moments of the batch, and do nothing else
+_PLAIN = (keras.layers.BatchNormalization, BatchNormalization)
 
 
 class Population:
@@ -80,7 +83,7 @@ def _in_training(norm: keras.Layer, index: int, seen: dict[int, list[Moments]]) 
     def call(usual: Callable, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         part = per_channel_moments(inputs, norm.axis, mask)
         seen.setdefault(index, []).append(part)
-        if type(norm) is not keras.layers.BatchNormalization or norm.renorm or norm.synchronized:
+        if type(norm) not in _PLAIN or norm.renorm or norm.synchronized:
             return usual(inputs, training=True, mask=mask)
         # the same without computing the moments again
         norm.moving_mean.assign(part[1])

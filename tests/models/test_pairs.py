@@ -10,7 +10,7 @@ import bnzoo
 from bnzoo import layers
 
 NORM_LAYERS = {
-    "batch": keras.layers.BatchNormalization,
+    "batch": layers.BatchNormalization,
     "sync_batch": layers.SyncBatchNormalization,
     "ghost_batch": layers.GhostBatchNormalization,
     "batch_renorm": layers.BatchRenormalization,

@@ -1,0 +1,92 @@
+"""Where is TensorFlow's fused batch norm faster than Keras' operations?
+
+python -m recipes.benchmarks.batch_norm
+
+Both as a compiled function, in turns: the forward and backward pass in training, the forward pass at inference. What
+`bnzoo.layers.BatchNormalization` uses on a CPU is read off here (`bnzoo/layers/fused_batch_norm.py`).
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import keras
+import tensorflow as tf
+
+from bnzoo.layers import fused_batch_norm
+
+REPEATS = 40
+# shape, axis of the channels, dtype
+CASES = [
+    ((128, 32, 32, 16), -1, "float32"),
+    ((128, 8, 8, 64), -1, "float32"),
+    ((16, 24, 24, 256), -1, "float32"),
+    ((16, 3, 3, 2048), -1, "float32"),
+    ((32, 64, 192), -1, "float32"),
+    ((8, 4, 12, 12, 64), -1, "float32"),
+    ((64, 64), -1, "float32"),
+    ((64, 512), -1, "float32"),
+    ((1024, 1024), -1, "float32"),
+    ((16, 24, 24, 256), -1, "bfloat16"),
+    ((16, 24, 24, 256), -1, "float16"),
+    ((16, 256, 24, 24), 1, "float32"),
+    ((16, 256, 24, 24), 1, "bfloat16"),
+]
+
+
+class Fused(keras.layers.BatchNormalization):
+    """The kernel, wherever it can be called."""
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalizes."""
+        statistics = self.moving_mean, self.moving_variance
+        outputs, *seen = fused_batch_norm.normalize(
+            inputs, (self.gamma, self.beta), statistics, self.axis, self.epsilon, training
+        )
+        for average, value in zip(statistics, seen if training else (), strict=training):
+            average.assign(average * self.momentum + value * (1 - self.momentum))
+        return outputs
+
+
+def passes(layer: keras.Layer) -> dict[str, Callable]:
+    """The functions that are timed."""
+
+    def training(x: tf.Tensor) -> list:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x, training=True))
+        return tape.gradient(total, [x, *(weight.value for weight in layer.trainable_weights)])
+
+    return {"training": tf.function(training), "inference": tf.function(lambda x: [layer(x, training=False)])}
+
+
+def main() -> None:
+    """Prints a line for each case."""
+    for shape, axis, dtype in CASES:
+        x = tf.cast(tf.random.normal(shape), dtype)
+        policy = "float32" if dtype == "float32" else f"mixed_{dtype}"
+        layers = [cls(axis=axis, dtype=policy) for cls in (keras.layers.BatchNormalization, Fused)]
+        for layer in layers:
+            layer.build(shape)
+        line = f"{shape!s:20} axis {axis:2} {dtype:9}"
+        stock, fused = map(passes, layers)
+        for name in stock:
+            times = [(timed(stock[name], x), timed(fused[name], x)) for _ in range(REPEATS + 1)][1:]
+            usual, ours = (1e3 * statistics.median(column) for column in zip(*times, strict=True))
+            ratio = statistics.median(b / a for a, b in times)
+            line += f"   {name} {usual:6.2f} ms, fused {ours:6.2f} ms ({ratio:.2f})"
+        print(line, flush=True)
+
+
+def timed(function: Callable, x: tf.Tensor) -> float:
+    """Seconds of one call."""
+    start = time.perf_counter()
+    function(x)[0].numpy()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The command line."""
+
+import itertools
+import os
+import re
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from bnzoo.files import whole_file
+from recipes.benchmarks.training.contestants import NETWORKS
+from recipes.benchmarks.training.race import kinds_here, race
+from recipes.benchmarks.training.results import chart, norm_taxes, table
+
+NetworkName = StrEnum("NetworkName", {re.sub(r"\W", "_", name).upper(): name for name in NETWORKS})
+Precision = StrEnum("Precision", {name.upper(): name for name in ("float32", "bfloat16")})
+
+
+Networks = Annotated[list[NetworkName] | None, typer.Option("--network")]
+Precisions = Annotated[list[Precision] | None, typer.Option("--precision")]
+
+
+def main(
+    folder: Annotated[Path, typer.Argument()] = Path("runs/training"),
+    network: Networks = None,
+    precision: Precisions = None,
+    quick: bool = False,
+) -> None:
+    """Times training steps of bnzoo and its peers, in turns.
+
+    Args:
+        folder: Where `training.csv` (every time), `summary.csv` and `training.png` are written.
+        network: Networks to time, instead of all.
+        precision: Precisions to time, instead of both.
+        quick: By default the CIFAR ResNet-20 in float32 alone, and once: to see it run, not to believe it.
+    """
+    start = time.perf_counter()
+    networks = network or ([NetworkName.CIFAR_RESNET_20] if quick else list(NetworkName))
+    precisions = precision or list(Precision)[: 1 if quick else 2]
+    plan = {"rounds": 1, "pairs": 8, "seconds": 20.0} if quick else {"rounds": 2, "pairs": 15, "seconds": 45.0}
+    times: list[dict] = []
+    if "PyTorch" not in kinds_here("ResNet-50"):
+        print('PyTorch is not installed and is left out: pip install -e ".[peers]"')
+    for name, dtype in itertools.product(networks, precisions):
+        times.extend(race(name, dtype, **plan))
+        print(f"{name}, {dtype}: measured after {time.perf_counter() - start:.0f} s", flush=True)
+    found = pd.DataFrame(times)
+    summary = table(found)
+    print(f"{os.cpu_count()} processors, TensorFlow with oneDNN; a step is a batch trained, loss and metrics fetched")
+    print(summary.to_string(float_format="{:.2f}".format))
+    print("norm tax, the step over that of the same network without norms:")
+    print(norm_taxes(found).unstack().to_string(float_format="{:.2f}".format))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in (("training.csv", found), ("summary.csv", summary.reset_index())):
+        with whole_file(folder / name) as draft:
+            frame.to_csv(draft, index=False)
+    with whole_file(folder / "training.png") as draft:
+        chart(summary).savefig(draft, dpi=100)
+    print(f"{folder}: training.csv, summary.csv, training.png; {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,178 @@
+"""What is compared: some networks, and for each the kinds that train it, as objects with a `step`."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+CLASSES = 10
+LEARNING_RATE, MOMENTUM = 1e-3, 0.9
+KINDS = ("bnzoo", "without norms", "Keras", "PyTorch")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network by the names that it has, and what a step of it sees.
+
+    Attributes:
+        size: Integer, the height and width of the images.
+        batch: Integer, the images of a step.
+        bnzoo: String, its builder in bnzoo.
+        keras: String, that of keras.applications; `None` for a network that it has not.
+        torchvision: Tuple, the constructor in `torchvision.models` and its arguments; `None` likewise.
+    """
+
+    size: int
+    batch: int
+    bnzoo: str
+    keras: str | None = None
+    torchvision: tuple[str, dict[str, Any]] | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds that there are. Keras' own batch norm can stand in any network that has one."""
+        missing = {"PyTorch"} if self.torchvision is None else set()
+        if self.bnzoo.startswith("ViT"):
+            missing.add("Keras")  # its norm is Keras' own layer
+        return [kind for kind in KINDS if kind not in missing]
+
+
+_VIT_TI = {"patch_size": 16, "num_layers": 12, "num_heads": 3, "hidden_dim": 192, "mlp_dim": 768, "image_size": 224}
+NETWORKS = {
+    "ResNet-50": Network(96, 16, "ResNet50", "ResNet50", ("resnet50", {})),
+    "DenseNet-121": Network(96, 16, "DenseNet121", "DenseNet121", ("densenet121", {})),
+    "CIFAR ResNet-20": Network(32, 128, "ResNet20Cifar"),
+    "ViT-Ti/16": Network(224, 8, "ViTTi16", None, ("VisionTransformer", _VIT_TI)),
+}
+
+
+class Contestant(Protocol):
+    """What a worker drives."""
+
+    def step(self) -> None:
+        """Trains on one batch, to the end: the loss is on the host."""
+
+    def matrix_rate(self, side: int) -> None:
+        """Multiplies two square matrices in the precision of the network."""
+
+
+def contestant(network: Network, kind: str, precision: str) -> Contestant:
+    """Builds a kind of a network."""
+    return TorchContestant(network, precision) if kind == "PyTorch" else KerasContestant(network, kind, precision)
+
+
+def batch(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Random images, channels last, and labels."""
+    random = np.random.default_rng(0)
+    images = random.normal(size=(network.batch, network.size, network.size, 3)).astype(np.float32)
+    return images, random.integers(0, CLASSES, network.batch)
+
+
+class KerasContestant:
+    """A compiled Keras model, bnzoo's or keras.applications'."""
+
+    def __init__(self, network: Network, kind: str, precision: str) -> None:
+        import keras
+
+        keras.mixed_precision.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
+        self.precision = precision
+        self.batch = batch(network)
+        self.model = keras_model(network, kind)
+        self.model.compile(keras.optimizers.SGD(LEARNING_RATE, MOMENTUM), "sparse_categorical_crossentropy")
+
+    def step(self) -> None:
+        """One `train_on_batch`."""
+        self.model.train_on_batch(*self.batch)
+
+    def build_optimizer(self) -> None:
+        """Makes the optimizer's variables before the first step, which would make them while it is traced."""
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def matrix_rate(self, side: int) -> None:
+        """One product of matrices."""
+        from keras import ops
+
+        x = ops.ones((side, side), self.precision)
+        np.asarray(ops.matmul(x, x)[0, 0])
+
+    def macs(self) -> int:
+        """Multiply-accumulates of the forward pass for one image."""
+        import bnzoo
+
+        return sum(bnzoo.models.count_macs(self.model))
+
+
+def keras_model(network: Network, kind: str) -> Any:
+    """The model of a kind, with a softmax in float32."""
+    import keras
+
+    import bnzoo
+
+    options = {"input_shape": (network.size, network.size, 3), "classes": CLASSES, "weights": None}
+    if kind == "Keras" and network.keras:
+        return getattr(keras.applications, network.keras)(**options)
+    norm = {"norm": None} if kind == "without norms" else {}
+    model = getattr(bnzoo, network.bnzoo)(**options, **norm)
+    return with_keras_norm(model) if kind == "Keras" else model
+
+
+def with_keras_norm(model: Any) -> Any:
+    """The same network and weights with Keras' own batch norm."""
+    import keras
+
+    import bnzoo
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        ours = type(layer) is bnzoo.layers.BatchNormalization
+        return (keras.layers.BatchNormalization if ours else type(layer)).from_config(layer.get_config())
+
+    cloned = keras.models.clone_model(model, clone_function=copy)
+    cloned.set_weights(model.get_weights())
+    return cloned
+
+
+class TorchContestant:
+    """torchvision's network, channels last and compiled, as PyTorch's own guide to speed has it."""
+
+    def __init__(self, network: Network, precision: str) -> None:
+        torch, models = import_torch()
+        name, options = network.torchvision or ("", {})
+        self.torch, self.dtype = torch, getattr(torch, precision)
+        self.autocast = precision != "float32"
+        module = getattr(models, name)(num_classes=CLASSES, **options).to(memory_format=torch.channels_last).train()
+        self.network = torch.compile(module)
+        self.optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, MOMENTUM)
+        images, labels = batch(network)
+        images = torch.from_numpy(images.transpose(0, 3, 1, 2))
+        self.batch = images.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
+
+    def step(self) -> None:
+        """Forward, backward and update."""
+        images, labels = self.batch
+        self.optimizer.zero_grad()
+        with self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.autocast):
+            loss = self.torch.nn.functional.cross_entropy(self.network(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        loss.item()
+
+    def matrix_rate(self, side: int) -> None:
+        """One product of matrices."""
+        x = self.torch.ones((side, side), dtype=self.dtype)
+        (x @ x)[0, 0].item()
+
+
+def import_torch() -> tuple[Any, Any]:
+    """PyTorch, and torchvision's networks."""
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        # one that was built for another PyTorch lacks these operators, which no network here uses
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.bnzoo_keeps = library
+        import torchvision
+    return torch, torchvision.models

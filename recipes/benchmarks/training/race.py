@@ -1,0 +1,104 @@
+"""Lets the kinds of a network take turns, each in a process of its own, and notes every time."""
+
+import importlib.util
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from recipes.benchmarks.training.contestants import NETWORKS
+
+WARM_UP = 1  # steps after the first that count for nothing
+# a processor of AMD's gets TensorFlow's fast convolutions only when it is asked for them
+ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+
+
+class Worker:
+    """A contestant in its process."""
+
+    def __init__(self, network: str, kind: str, precision: str) -> None:
+        self.kind = kind
+        self.command = [sys.executable, "-m", "recipes.benchmarks.training.worker", network, kind, precision]
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | ENVIRONMENT,
+        )
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, question: str) -> Any:
+        """Sends a command, a method of the worker, and waits for its answer."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        try:
+            stdin.write(f"{question}\n")
+            stdin.flush()
+            return json.loads(stdout.readline())
+        except (BrokenPipeError, ValueError):
+            command = shlex.join(self.command)
+            raise RuntimeError(f"{self.kind} ended at {question!r}. To see why: echo {question} | {command}") from None
+
+
+def race(network: str, precision: str, rounds: int, pairs: int, seconds: float) -> Iterator[dict]:
+    """Every time of a network in a precision.
+
+    Args:
+        network: Of `NETWORKS`.
+        precision: `float32` or `bfloat16`.
+        rounds: Integer, how often all start anew.
+        pairs: Integer, the steps of each in a round, in turns.
+        seconds: Float, after which a round has no more of them than 3.
+
+    Yields:
+        Dicts of `network`, `precision`, `kind`, `round`, `what` (`build`, `first_step`, `optimizer_first`, `step`,
+        `matrix_rate`, `macs`), `pair`, `value` in seconds (operations a second, multiplications).
+    """
+    for number in range(rounds):
+        for found in _round(network, precision, pairs, seconds, reverse=number % 2 == 1):
+            yield {"network": network, "precision": precision, "round": number, **found}
+
+
+def kinds_here(network: str) -> list[str]:
+    """The kinds of a network that this machine can run."""
+    installed = all(importlib.util.find_spec(name) for name in ("torch", "torchvision"))
+    return [kind for kind in NETWORKS[network].kinds if installed or kind != "PyTorch"]
+
+
+def _round(network: str, precision: str, pairs: int, limit: float, reverse: bool) -> Iterator[dict]:
+    def ask(worker: Worker, what: str, pair: int = 0, name: str | None = None) -> dict:
+        return {"kind": worker.kind, "what": name or what, "pair": pair, "value": worker.ask(what)}
+
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(network, kind, precision)) for kind in kinds_here(network)]
+        ours = workers[0]
+        for worker in workers[:: -1 if reverse else 1]:
+            yield ask(worker, "build")
+            yield ask(worker, "step", name="first_step")
+        yield ask(ours, "macs")
+        for worker in workers * WARM_UP:
+            worker.ask("step")
+        begin = time.perf_counter()
+        for pair in range(pairs):
+            for worker in workers[:: -1 if (pair % 2) != reverse else 1]:
+                yield ask(worker, "step", pair)
+            yield ask(ours, "matrix_rate", pair)
+            if pair >= 2 and time.perf_counter() - begin > limit:
+                break
+        for worker in workers:
+            if worker.kind in ("bnzoo", "Keras"):
+                yield ask(worker, "optimizer_first")

@@ -1,0 +1,84 @@
+"""What the times say: a table of medians and ratios in pairs, and a bar chart."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from recipes.benchmarks.training.contestants import KINDS, NETWORKS
+
+COLOURS = dict(zip(KINDS, ("C0", "0.75", "C1", "C2"), strict=True))
+
+
+def table(times: pd.DataFrame) -> pd.DataFrame:
+    """A row for each network, precision and kind.
+
+    Args:
+        times: What `race` yields.
+
+    Returns:
+        A data frame with the columns `step_ms`, `quartiles`, `bnzoo_ratio` (bnzoo's step over this kind's, the median
+        of pairs), `first_step_s`, `bnzoo_first_ratio`, `optimizer_first_s` (the first step where the optimizer was
+        built before it), `build_s` and `matrix_share` (the multiplications of the step over what the machine's matrix
+        rate would do in its time).
+    """
+    order = [
+        (network, precision, kind)
+        for network in NETWORKS
+        for precision in times["precision"].unique()
+        for kind in KINDS
+        if ((times["network"] == network) & (times["precision"] == precision) & (times["kind"] == kind)).any()
+    ]
+    rows = [_row(times[(times["network"] == n) & (times["precision"] == p)], n, k) for n, p, k in order]
+    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(order, names=["network", "precision", "kind"]))
+
+
+def _row(times: pd.DataFrame, network: str, kind: str) -> dict:
+    def series(what: str, of: str | None = None) -> pd.Series:
+        chosen = times[(times["what"] == what) & ((times["kind"] == of) if of else True)]
+        return chosen.set_index(["round", "pair"])["value"]
+
+    step, first = series("step", kind), series("first_step", kind)
+    # forward, and backward for inputs and weights, of two operations each
+    operations = 6 * series("macs").median() * NETWORKS[network].batch
+    return {
+        "step_ms": 1e3 * step.median(),
+        "quartiles": "{:.0f} to {:.0f}".format(*1e3 * step.quantile([0.25, 0.75])),
+        "bnzoo_ratio": (series("step", "bnzoo") / step).median(),
+        "first_step_s": first.median(),
+        "bnzoo_first_ratio": (series("first_step", "bnzoo") / first).median(),
+        "optimizer_first_s": series("optimizer_first", kind).median(),
+        "build_s": series("build", kind).median(),
+        "matrix_share": operations / step.median() / series("matrix_rate").median(),
+    }
+
+
+def norm_taxes(times: pd.DataFrame) -> pd.Series:
+    """By network, precision and kind: its step over that of bnzoo's network without norms, the median of pairs."""
+    steps = times[times["what"] == "step"].set_index(["network", "precision", "kind", "round", "pair"])["value"]
+    keys = ["network", "precision", "round", "pair"]
+    bare = steps.xs("without norms", level="kind")
+    joined = steps.reset_index().merge(bare.rename("bare").reset_index(), on=keys)
+    joined = joined[joined["kind"].isin(("bnzoo", "Keras"))]
+    ratios = (joined["value"] / joined["bare"]).groupby([joined[k] for k in ("network", "precision", "kind")])
+    return ratios.median()
+
+
+def chart(summary: pd.DataFrame) -> Figure:
+    """A group of bars for each network and precision: the time of each kind's step, bnzoo's being 1."""
+    groups = list(dict.fromkeys((network, precision) for network, precision, _ in summary.index))
+    figure = Figure(figsize=(9, 1.2 + 0.75 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    for place, group in enumerate(groups):
+        rows = summary.loc[group]
+        for offset, (kind, row) in enumerate(rows.iterrows()):
+            height = 0.8 / len(rows)
+            y = place - 0.4 + (offset + 0.5) * height
+            axes.barh(y, 1 / row["bnzoo_ratio"], height, color=COLOURS[str(kind)])
+            label = f"{kind}, {row['step_ms']:.0f} ms"
+            axes.text(1 / row["bnzoo_ratio"] + 0.01, y, label, va="center", fontsize=8)
+    axes.set_yticks(range(len(groups)), [f"{network}\n{precision}" for network, precision in groups])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.25 * (1 / summary["bnzoo_ratio"]).max())
+    axes.set_xlabel("time of a training step, bnzoo's being 1 (medians of pairs)")
+    axes.axvline(1, color="0.4", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

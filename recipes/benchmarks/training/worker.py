@@ -1,0 +1,68 @@
+"""A contestant in a process of its own, which works only while it is asked to.
+
+Reads one command a line, answers each with one line of JSON.
+"""
+
+import functools
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from recipes.benchmarks.training.contestants import NETWORKS, Network, contestant
+
+MATRIX = 2048
+
+
+def main(name: str, kind: str, precision: str) -> None:
+    """Serves commands until the input ends.
+
+    Args:
+        name: Of `NETWORKS`.
+        kind: Of `contestants.KINDS`.
+        precision: `float32` or `bfloat16`.
+    """
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    _Worker(NETWORKS[name], kind, precision).serve(answers)
+
+
+class _Worker:
+    def __init__(self, network: Network, kind: str, precision: str) -> None:
+        importlib.import_module("torch" if kind == "PyTorch" else "bnzoo")
+        self.make = functools.partial(contestant, network, kind, precision)
+
+    def serve(self, answers: TextIO) -> None:
+        for line in sys.stdin:
+            answer = getattr(self, line.strip())()
+            print(json.dumps(answer), file=answers, flush=True)
+
+    def build(self) -> float:
+        start = time.perf_counter()
+        self.runner = self.make()
+        return time.perf_counter() - start
+
+    def macs(self) -> int:
+        return self.runner.macs()
+
+    def step(self) -> float:
+        return seconds(self.runner.step)
+
+    def optimizer_first(self) -> float:
+        other = self.make()
+        return seconds(lambda: (other.build_optimizer(), other.step()))
+
+    def matrix_rate(self) -> float:
+        return 2 * MATRIX**3 / seconds(lambda: self.runner.matrix_rate(MATRIX))
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long it takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
