@@ -158,7 +158,7 @@ def __dir__() -> list[str]:
     return [*globals(), *__all__]
 
 
-# Importing the package registers its layers, so that Keras loads saved models. The command line must answer `--help`
-# without waiting for TensorFlow, and keep its chatter off stderr: there, what a command needs is imported by it.
+# Importing the package registers its layers, so that Keras loads saved models; all else waits until it is asked for.
+# The command line must answer `--help` without TensorFlow and its chatter on stderr: what a command needs it imports.
 if Path(sys.argv[0] if sys.argv else "").name != "bnzoo":
-    importlib.import_module("bnzoo.models")
+    importlib.import_module("bnzoo.layers")

@@ -9,9 +9,9 @@ from keras import ops
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, faster: on TensorFlow one kernel in the place of a dozen operations.
 
-    Arguments, weights, results and files are those of Keras' layer, the biased moving variance too. A `.weights.h5` file
-    of one is a file of the other. A `.keras` file is read as this layer where bnzoo is imported and as Keras' where it is
-    not, and `bnzoo.tools.replace_norm(model, "batch")` brings this layer into any model, weights kept.
+    Arguments, weights, results and files are those of Keras' layer, the biased moving variance too. A `.weights.h5`
+    file of one is a file of the other. A `.keras` file of this layer is read as Keras' where bnzoo is not imported.
+    `bnzoo.tools.replace_norm(model, "batch")` puts this layer into any model, weights kept.
 
     The kernel takes float32, float16 and bfloat16 as they are, and its statistics are float32. It is used in training,
     and for 16 bits also at inference; on a CPU for inputs of 3 to 5 axes with the channels last, on a GPU also for

@@ -2,7 +2,7 @@
 
 python -m recipes.benchmarks.accuracy [SEEDS]
 
-A ResNet-20 learns the digits from the same weights and the same batches with Keras' own batch norm, with bnzoo's, and with
+A ResNet-20 learns the digits from the same weights and batches with Keras' own batch norm, with bnzoo's, and with
 bnzoo's in bfloat16. The loss is compared with that of Keras' layer after 0, 1, 2 and 10 updates. Where one input of a
 ReLU is rounded to the other side of 0 the gradients part, whatever the layer: how soon that is shows Keras' own layer
 with each batch in reverse order, which is the same but for rounding.
