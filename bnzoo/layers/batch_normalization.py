@@ -13,10 +13,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
     file of one is a file of the other. A `.keras` file of this layer is read as Keras' where bnzoo is not imported.
     `bnzoo.tools.replace_norm(model, "batch")` puts this layer into any model, weights kept.
 
-    The kernel takes float32, float16 and bfloat16 as they are, and its statistics are float32. On a CPU it is used for
-    inputs of 3 to 5 axes with the channels last, in training and, for 16 bits, at inference; on a GPU for all of up to
-    5 axes, with the channels first too. Elsewhere it does not apply or was measured to be slower or less exact, and
-    Keras' own operations run: with a mask, `renorm` or `synchronized`, another axis, float64, under XLA, on JAX.
+    The kernel is used in training: on a CPU for inputs of 3 to 5 axes with the channels last, on a GPU also for vectors
+    and with the channels first. It takes float32, float16 and bfloat16 as they are, and its statistics are float32.
+    Elsewhere it does not apply or was measured to be slower or less exact, and Keras' own operations run: at inference,
+    with a mask, `renorm` or `synchronized`, another axis, float64, under XLA, on JAX.
 
     Args:
         **kwargs: The arguments of `keras.layers.BatchNormalization`, with its defaults. The zoo's own are
@@ -49,21 +49,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalizes: in training by the batch, else by the moving statistics."""
-        training = bool(training and self.trainable)
-        if mask is not None or self.renorm or self.synchronized or keras.backend.backend() != "tensorflow":
+        if not (training and self.trainable and mask is None and self._has_kernel(inputs)):
             return super().call(inputs, training=training, mask=mask)
         from bnzoo.layers import fused_batch_norm
 
-        if inputs.dtype != self.compute_dtype or not fused_batch_norm.applies(inputs, self.axis, training):
-            return super().call(inputs, training=training)
-        statistics = self.moving_mean, self.moving_variance
-        outputs, *seen = fused_batch_norm.normalize(
-            inputs, (self.gamma, self.beta), statistics, self.axis, self.epsilon, training
+        outputs, mean, variance = fused_batch_norm.normalize(
+            inputs, self.gamma, self.beta, self.axis, self.epsilon, self.moving_mean.shape[0]
         )
-        if training:
-            for average, value in zip(statistics, seen, strict=True):
-                average.assign(ops.cast(average, value.dtype) * self.momentum + value * (1 - self.momentum))
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(ops.cast(average, value.dtype) * self.momentum + value * (1 - self.momentum))
         return outputs
+
+    def _has_kernel(self, inputs: Any) -> bool:
+        if self.renorm or self.synchronized or keras.backend.backend() != "tensorflow":
+            return False
+        from bnzoo.layers import fused_batch_norm
+
+        return inputs.dtype == self.compute_dtype and fused_batch_norm.applies(inputs, self.axis)
 
 
 # so that who reads it with bnzoo finds this one; the files of Keras' own layer give no name to look for here

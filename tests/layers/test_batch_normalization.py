@@ -241,11 +241,10 @@ WHERE = {
     "renorm": (IMAGES, {"renorm": True}, {"training": True}, False, False),
     "synchronized": (IMAGES, {"synchronized": True}, {"training": True}, False, False),
     "float64": (IMAGES, {"dtype": "float64"}, {"training": True}, False, False),
-    "inference": (IMAGES, {}, {}, False, True),
-    "inference in bfloat16": (IMAGES, {"dtype": "mixed_bfloat16"}, {}, True, True),
-    "inference on vectors in bfloat16": ((6, 3), {"dtype": "mixed_bfloat16"}, {}, False, True),
+    "inference": (IMAGES, {}, {}, False, False),
+    "inference in bfloat16": (IMAGES, {"dtype": "mixed_bfloat16"}, {}, False, False),
     "under XLA": (IMAGES, {}, {"training": True, "compiled": True}, False, False),
-    "frozen": (IMAGES, {"trainable": False}, {"training": True}, False, True),
+    "frozen": (IMAGES, {"trainable": False}, {"training": True}, False, False),
 }
 
 
@@ -266,16 +265,15 @@ def test_where_the_kernel_runs(monkeypatch, case):
         layer.build((None, *shape[1:]))
         kernels = [op for op in operations(layer, shape, **options) if op.type == "FusedBatchNormV3"]
         found.append(bool(kernels))
-        assert all(op.get_attr("is_training") == layer.trainable * options.get("training", False) for op in kernels)
+        assert all(op.get_attr("is_training") for op in kernels)
     assert found == expected
 
 
 @backend.tensorflow_only
-@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_inputs_of_16_bits_are_not_copied_to_float32(cpu, dtype, training):
+def test_inputs_of_16_bits_are_not_copied_to_float32(cpu, dtype):
     casts = [
-        sum(op.type == "Cast" and op.inputs[0].shape.rank == 4 for op in operations(layer, IMAGES, training=training))
+        sum(op.type == "Cast" and op.inputs[0].shape.rank == 4 for op in operations(layer, IMAGES, training=True))
         for layer in pair(IMAGES, dtype=DTYPES[dtype][0])
     ]
     assert casts == [0, 2]  # Keras casts up, and down again
@@ -499,6 +497,7 @@ def test_a_network_learns_as_with_the_one_of_keras(digits, cpu):
     for model, cls in ((ours, BatchNormalization), (stock, Stock)):
         assert {type(layer) for layer in model.layers if isinstance(layer, Stock)} == {cls}
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", jit_compile=False)
+        model.optimizer.build(model.trainable_variables)  # a step that makes variables is traced twice
         batches = [slice(start, start + 32) for start in range(0, 30 * 32, 32)]
         losses.append([model.train_on_batch(x[batch], y[batch]) for batch in batches])
         accuracies.append((np.asarray(model(x[-200:])).argmax(-1) == y[-200:]).mean())
