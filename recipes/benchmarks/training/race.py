@@ -14,8 +14,12 @@ from typing import Any
 from recipes.benchmarks.training.contestants import NETWORKS
 
 WARM_UP = 1  # steps after the first that count for nothing
-# a processor of AMD's gets TensorFlow's fast convolutions only when it is asked for them
-ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+ENVIRONMENT = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # on a processor of AMD's the fast convolutions have to be asked for
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # or only the first of all runs would compile
+}
 
 
 class Worker:

@@ -64,18 +64,17 @@ def norm_taxes(times: pd.DataFrame) -> pd.Series:
 
 def chart(summary: pd.DataFrame) -> Figure:
     """A group of bars for each network and precision: the time of each kind's step, bnzoo's being 1."""
-    groups = list(dict.fromkeys((network, precision) for network, precision, _ in summary.index))
+    groups = list(summary.groupby(level=["network", "precision"], sort=False))
     figure = Figure(figsize=(9, 1.2 + 0.75 * len(groups)), layout="constrained")
     axes = figure.subplots()
-    for place, group in enumerate(groups):
-        rows = summary.loc[group]
-        for offset, (kind, row) in enumerate(rows.iterrows()):
+    for place, (_, rows) in enumerate(groups):
+        for offset, ((*_, kind), row) in enumerate(rows.iterrows()):
             height = 0.8 / len(rows)
             y = place - 0.4 + (offset + 0.5) * height
             axes.barh(y, 1 / row["bnzoo_ratio"], height, color=COLOURS[str(kind)])
             label = f"{kind}, {row['step_ms']:.0f} ms"
             axes.text(1 / row["bnzoo_ratio"] + 0.01, y, label, va="center", fontsize=8)
-    axes.set_yticks(range(len(groups)), [f"{network}\n{precision}" for network, precision in groups])
+    axes.set_yticks(range(len(groups)), ["\n".join(names) for names, _ in groups])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.25 * (1 / summary["bnzoo_ratio"]).max())
     axes.set_xlabel("time of a training step, bnzoo's being 1 (medians of pairs)")
