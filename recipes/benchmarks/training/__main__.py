@@ -50,7 +50,7 @@ def main(
         print(f"{name}, {dtype}: measured after {time.perf_counter() - start:.0f} s", flush=True)
     found = pd.DataFrame(times)
     summary = table(found)
-    print(f"{os.cpu_count()} processors, TensorFlow with oneDNN; a step is a batch trained, loss and metrics fetched")
+    print(f"{os.cpu_count()} processors; a step is a batch trained, loss and metrics fetched")
     print(summary.to_string(float_format="{:.2f}".format))
     print("norm tax, the step over that of the same network without norms:")
     print(norm_taxes(found).unstack().to_string(float_format="{:.2f}".format))

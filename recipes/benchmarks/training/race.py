@@ -17,7 +17,8 @@ WARM_UP = 1  # steps after the first that count for nothing
 ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "1",  # on a processor of AMD's the fast convolutions have to be asked for
+    # on a processor of AMD's the fast convolutions have to be asked for
+    "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
     "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # or only the first of all runs would compile
 }
 
