@@ -1,0 +1,105 @@
+import itertools
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+memory = SimpleNamespace(**runpy.run_path(str(ROOT / "recipes" / "benchmarks" / "memory.py")))
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def planted(kind, peaks, milliseconds, network="N") -> list[dict]:
+    """Steps of a process that had 1000 MB before the first of them."""
+    return [
+        {
+            "network": network,
+            "kind": kind,
+            "step": step,
+            "before": 1000.0,
+            "peak": peak,
+            "seconds": time / 1000,
+            "cpu_seconds": time / 500,
+        }
+        for step, (peak, time) in enumerate(zip(peaks, milliseconds, strict=True))
+    ]
+
+
+def test_the_table_has_peaks_medians_and_ratios_to_plain():
+    steps = pd.DataFrame(
+        [
+            *planted("plain", [1200, 1700, 1800, 1750], [9999, 10, 20, 40]),
+            *planted("efficient", [1300, 1400, 1380, 1390], [9999, 11, 30, 44]),
+            *planted("plain", [1100, 1500], [9999, 7], network="M"),
+            *planted("lighter", [2000, 1250], [9999, 14], network="M"),
+        ]
+    )
+    table = memory.table(steps)
+    assert list(table.index) == [("N", "plain"), ("N", "efficient"), ("M", "plain"), ("M", "lighter")]
+    assert table["process MB"].tolist() == [1800, 1400, 1500, 2000]
+    assert table["graph MB"].tolist() == [200, 300, 100, 1000]
+    assert table["step MB"].tolist() == [800, 400, 500, 250]
+    assert table["step of plain"].tolist() == [1.0, 0.5, 1.0, 0.5]
+    assert table["ms"].tolist() == [20, 30, 7, 14]
+    # 1.1, 1.5 and 1.1 in pairs, though of the medians it would be 1.5
+    assert table["ms of plain"].tolist() == [1.0, 1.1, 1.0, 2.0]
+    assert table["CPU ms"].tolist() == [40, 60, 14, 28]
+    assert table["CPU ms of plain"].tolist() == [1.0, 1.1, 1.0, 2.0]
+
+
+@ON_LINUX
+def test_the_peak_of_a_call_is_measured_though_it_is_over():
+    before = memory.resident("VmRSS")
+    found = memory.measured(lambda: np.ones(25_000_000).sum())
+    assert found["peak"] - before == pytest.approx(200, rel=0.2)
+    assert found["seconds"] > 0
+    assert found["cpu_seconds"] > 0
+
+
+@ON_LINUX
+def test_the_peak_before_a_call_is_not_its_own():
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("the mark cannot be set back here")
+    before = memory.resident("VmRSS")
+    np.ones(25_000_000)
+    assert memory.measured(lambda: None)["peak"] - before < 40
+
+
+def tiny(build, input_shape):
+    """A network whose backward pass reads four exponentials, all that is large in it."""
+    assert build.__name__ == "ResNet50"
+    x = inputs = keras.Input(input_shape)
+    x = keras.layers.Dense(3)(x)
+    for _ in range(4):
+        x = keras.layers.Activation("exponential")(x)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+@ON_LINUX
+def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
+    network = memory.Network("ResNet50", (tiny,), edge=512, batch=32)
+    traced, *steps = itertools.islice(memory.training(network, tiny), 4)
+    tensor = 32 * 512 * 512 * 3 * 4 / 1e6
+    peak = max(step["peak"] for step in steps) - traced["peak"]
+    # the images, the four, and two of the gradient
+    assert peak == pytest.approx(7 * tensor, rel=0.2)
+    assert all(step["before"] == traced["before"] for step in steps)
+
+
+@pytest.mark.slow
+@ON_LINUX
+def test_the_quick_run(tmp_path):
+    command = [sys.executable, "-m", "recipes.benchmarks.memory", str(tmp_path / "new" / "memory"), "--quick"]
+    out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    steps = pd.read_csv(tmp_path / "new" / "memory" / "memory.csv")
+    assert list(tmp_path.glob("new/memory/*")) == [tmp_path / "new" / "memory" / "memory.csv"]
+    assert steps.groupby("kind")["step"].apply(list).to_dict() == {"plain": [0, 1, 2], "memory_efficient": [0, 1, 2]}
+    assert (steps["peak"] > steps["before"]).all()
+    assert "DenseNet121 memory_efficient" in out
