@@ -12,7 +12,7 @@ the step are above what it had before the first step. Peaks of 8 steps, median t
     ResNet50    plain                 2725    397   1663           3637             6999
                 remat_activations     3326    412   2262    1.36   3780    1.01     7276    1.02
 
-- The graph's memory is taken once, whatever the batch. Beyond it the step of DenseNet-121 takes 0.27 of plain; at a
+- The graph's memory is taken once, whatever the batch. Beyond it the step of DenseNet-121 takes 0.24 of plain; at a
   batch of 32 the ratio with the graph is 0.61, for the graph is larger where layers are computed again.
 - `keras.RematScope` wraps each layer by itself, so what is between layers stays. In a graph of TensorFlow (Keras 3.15)
   every mode but `"activations"` fails at the first layer that is called with a keyword, `training` as a rule
@@ -27,9 +27,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -40,40 +39,9 @@ from pandas.core.groupby import SeriesGroupBy
 import bnzoo
 from bnzoo.files import whole_file
 
-STEPS = 8  # and one before them, which traces
-
-
-def plain(build: Callable[..., keras.Model], **options: object) -> keras.Model:
-    """Keeps what the backward pass reads."""
-    return build(**options)
-
-
-def memory_efficient(build: Callable[..., keras.Model], **options: object) -> keras.Model:
-    """Computes the layers of the dense blocks again."""
-    return build(memory_efficient=True, **options)
-
-
-def remat_activations(build: Callable[..., keras.Model], **options: object) -> keras.Model:
-    """Computes the activation functions again: the one mode of Keras' scope that TensorFlow runs."""
-    with keras.RematScope(mode="activations"):
-        return build(**options)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network of the zoo, trained in every kind on images of `edge` by `edge` pixels, `batch` at a time."""
-
-    name: str
-    kinds: tuple[Callable[..., keras.Model], ...]
-    edge: int = 96
-    batch: int = 64
-
-
-NETWORKS = (
-    Network("DenseNet121", (plain, memory_efficient)),
-    Network("ResNet50", (plain, remat_activations)),
-)
-QUICK = (Network("DenseNet121", (plain, memory_efficient), edge=64, batch=16),)
+KINDS = {"DenseNet121": ("plain", "memory_efficient"), "ResNet50": ("plain", "remat_activations")}
+EDGE, BATCH = 96, 64  # of the images, and of these
+STEPS = 8  # after the first, which traces
 
 
 def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick: bool = False) -> None:
@@ -84,8 +52,8 @@ def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick:
         quick: DenseNet-121 only, on few small images, for two steps: to see it run, not to believe it.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read by the processes that it starts
-    networks, count = (QUICK, 2) if quick else (NETWORKS, STEPS)
-    steps = pd.DataFrame(step for network in networks for step in in_turns(network, count))
+    networks, edge, batch, count = (("DenseNet121",), 64, 16, 2) if quick else (KINDS, EDGE, BATCH, STEPS)
+    steps = pd.DataFrame(step for network in networks for step in in_turns(network, edge, batch, count))
     print(table(steps).to_string(float_format="{:g}".format))
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / "memory.csv") as draft:
@@ -93,42 +61,45 @@ def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick:
     print(f"{folder}: memory.csv, {len(steps)} steps")
 
 
-def in_turns(network: Network, count: int) -> Iterator[dict]:
-    """The steps of every kind in a process of its own: 0 traces, all at once, and in those after it they take turns."""
-    spawn = multiprocessing.get_context("spawn")
+def in_turns(network: str, edge: int, batch: int, count: int) -> Iterator[dict]:
+    """Steps of every kind in a process of its own: all make the first at once, and after it they take turns."""
+    kinds, spawn = KINDS[network], multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
-        workers = {kind: stack.enter_context(ProcessPoolExecutor(1, spawn)) for kind in network.kinds}
+        workers = {kind: stack.enter_context(ProcessPoolExecutor(1, spawn)) for kind in kinds}
 
-        def submit(kind: Callable[..., keras.Model]) -> Future:
-            return workers[kind].submit(next_step, network, kind)
+        def start(kind: str) -> Future:
+            return workers[kind].submit(next_step, network, kind, edge, batch)
 
-        def row(kind: Callable[..., keras.Model], step: int, future: Future) -> dict:
-            return {"network": network.name, "kind": kind.__name__, "step": step, **future.result()}
-
-        traced = {kind: submit(kind) for kind in network.kinds}
-        yield from (row(kind, 0, future) for kind, future in traced.items())
+        for kind, tracing in [(kind, start(kind)) for kind in kinds]:
+            yield {"network": network, "kind": kind, "step": 0, **tracing.result()}
         for step in range(1, count + 1):
-            yield from (row(kind, step, submit(kind)) for kind in network.kinds[:: 1 if step % 2 else -1])
+            for kind in kinds[:: 1 if step % 2 else -1]:
+                yield {"network": network, "kind": kind, "step": step, **start(kind).result()}
 
 
-def next_step(network: Network, kind: Callable[..., keras.Model]) -> dict[str, float]:
-    """Makes the process' next step."""
-    return next(training(network, kind))
+def next_step(*case: Any) -> dict[str, float]:
+    """Makes the next step of the process, which serves one case."""
+    return next(_training_of(*case))
 
 
 @functools.cache
-def training(network: Network, kind: Callable[..., keras.Model]) -> Iterator[dict[str, float]]:
+def _training_of(network: str, kind: str, edge: int, batch: int) -> Iterator[dict[str, float]]:
+    options = {"memory_efficient": True} if kind == "memory_efficient" else {}
+    scope = keras.RematScope(mode="activations") if kind == "remat_activations" else contextlib.nullcontext()
+    with scope:
+        return training(getattr(bnzoo, network)(input_shape=(edge, edge, 3), **options), batch)
+
+
+def training(model: keras.Model, batch: int) -> Iterator[dict[str, float]]:
     """Endless steps on one batch, each with the memory that the process had `before` the first, in MB.
 
     The first sees one example, and then two: from two sizes TensorFlow traces a graph for all.
     """
-    shape = (network.edge, network.edge, 3)
-    model = kind(getattr(bnzoo, network.name), input_shape=shape)
     sgd = keras.optimizers.SGD(0.01, momentum=0.9)
     model.compile(sgd, "sparse_categorical_crossentropy", jit_compile=False)
     sgd.build(model.trainable_variables)
-    x = np.random.default_rng(0).random((network.batch, *shape), np.float32)
-    y = np.arange(network.batch) % model.output_shape[-1]
+    x = np.random.default_rng(0).random((batch, *model.input_shape[1:]), np.float32)
+    y = np.arange(batch) % model.output_shape[-1]
     before = resident("VmRSS")
     yield {"before": before, **measured(lambda: [model.train_on_batch(x[:n], y[:n]) for n in (1, 2)])}
     while True:
