@@ -91,6 +91,8 @@ def _round(network: str, precision: str, pairs: int, limit: float, reverse: bool
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(network, kind, precision)) for kind in kinds_here(network)]
         ours = workers[0]
+        for worker in workers:  # which import all at once
+            worker.ask("ready")
         for worker in workers[:: -1 if reverse else 1]:
             yield ask(worker, "build")
             yield ask(worker, "step", name="first_step")

@@ -38,6 +38,9 @@ class _Worker:
             answer = getattr(self, line.strip())()
             print(json.dumps(answer), file=answers, flush=True)
 
+    def ready(self) -> bool:
+        return True
+
     def build(self) -> float:
         start = time.perf_counter()
         self.runner = self.make()
