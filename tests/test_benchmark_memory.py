@@ -100,4 +100,5 @@ def test_the_quick_run(tmp_path):
     assert list(tmp_path.glob("new/memory/*")) == [tmp_path / "new" / "memory" / "memory.csv"]
     assert steps.groupby("kind")["step"].apply(list).to_dict() == {"plain": [0, 1, 2], "memory_efficient": [0, 1, 2]}
     assert (steps["peak"] > steps["before"]).all()
-    assert "DenseNet121 memory_efficient" in out
+    assert "\nDenseNet121 plain " in out
+    assert "\n            memory_efficient " in out
