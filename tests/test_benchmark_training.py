@@ -7,13 +7,11 @@ import pandas as pd
 import pytest
 
 import bnzoo
+from recipes.benchmarks import accuracy
+from recipes.benchmarks.training import race, results
+from recipes.benchmarks.training.contestants import NETWORKS, batch, keras_model, with_keras_norm
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from recipes.benchmarks import accuracy  # noqa: E402
-from recipes.benchmarks.training import race, results  # noqa: E402
-from recipes.benchmarks.training.contestants import NETWORKS, batch, keras_model  # noqa: E402
 
 # seconds of each kind's steps in three pairs; the second pair was measured while the machine was busy
 STEPS = {
@@ -78,7 +76,7 @@ def test_keras_norm_makes_the_same_function():
     network = NETWORKS["CIFAR ResNet-20"]
     keras.utils.set_random_seed(1)
     ours = keras_model(network, "bnzoo")
-    theirs = accuracy.with_keras_norm(ours)
+    theirs = with_keras_norm(ours)
     kinds = [type(layer) for layer in theirs.layers]
     assert bnzoo.layers.BatchNormalization not in kinds
     assert kinds.count(keras.layers.BatchNormalization) == 19

@@ -5,6 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+if keras.backend.backend() == "tensorflow":
+    from bnzoo.layers import fused_batch_norm
+
 
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, faster: on TensorFlow one kernel in the place of a dozen operations.
@@ -51,8 +54,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Normalizes: in training by the batch, else by the moving statistics."""
         if not (training and self.trainable and mask is None and self._has_kernel(inputs)):
             return super().call(inputs, training=training, mask=mask)
-        from bnzoo.layers import fused_batch_norm
-
         outputs, mean, variance = fused_batch_norm.normalize(
             inputs, self.gamma, self.beta, self.axis, self.epsilon, self.moving_mean.shape[0]
         )
@@ -63,8 +64,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _has_kernel(self, inputs: Any) -> bool:
         if self.renorm or self.synchronized or keras.backend.backend() != "tensorflow":
             return False
-        from bnzoo.layers import fused_batch_norm
-
         return inputs.dtype == self.compute_dtype and fused_batch_norm.applies(inputs, self.axis)
 
 

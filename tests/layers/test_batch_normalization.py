@@ -19,6 +19,7 @@ from norm_cases import SHAPES, inputs, shake, weights
 import bnzoo
 from bnzoo.layers import BatchNormalization
 from bnzoo.tools import recalibrate_batch_norm, replace_norm
+from recipes.benchmarks.training.contestants import with_keras_norm
 
 L = keras.layers
 Stock = L.BatchNormalization
@@ -486,13 +487,7 @@ def test_without_a_gpu_models_are_compiled_where_that_is_asked_for(cpu, asked, e
 def test_a_network_learns_as_with_the_one_of_keras(digits, cpu):
     x, y = digits.train.x, digits.train.y
     ours = bnzoo.ResNetCifar(8, input_shape=x.shape[1:])
-
-    def stock_norm(layer):
-        cls = Stock if type(layer) is BatchNormalization else type(layer)
-        return cls.from_config(layer.get_config())
-
-    stock = keras.models.clone_model(ours, clone_function=stock_norm)
-    stock.set_weights(ours.get_weights())
+    stock = with_keras_norm(ours)
     losses, accuracies = [], []
     for model, cls in ((ours, BatchNormalization), (stock, Stock)):
         assert {type(layer) for layer in model.layers if isinstance(layer, Stock)} == {cls}

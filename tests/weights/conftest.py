@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-_KEPT = []
+from recipes.benchmarks.training.contestants import import_torch
 
 
 def random_tensor(random, name, shape):
@@ -69,15 +69,7 @@ def torch():
     pytest.importorskip("PIL")
     if importlib.util.find_spec("torchvision") is None:
         pytest.skip("torchvision is not installed")
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        # Its compiled operators do not load beside a PyTorch that was built otherwise. Networks that classify need
-        # none of them, but their names are looked up.
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _KEPT.append(library)
+    import_torch()  # torchvision with it
     return torch
 
 

@@ -53,7 +53,7 @@ def main(
     print(f"{os.cpu_count()} processors; a step is a batch trained, loss and metrics fetched")
     print(summary.to_string(float_format="{:.2f}".format))
     print("norm tax, the step over that of the same network without norms:")
-    print(norm_taxes(found).unstack().to_string(float_format="{:.2f}".format))
+    print(norm_taxes(found).to_string(float_format="{:.2f}".format))
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in (("training.csv", found), ("summary.csv", summary.reset_index())):

@@ -1,12 +1,13 @@
 """What is compared: some networks, and for each the kinds that train it, as objects with a `step`."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 CLASSES = 10
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
+_KEPT: list = []  # what PyTorch forgets once nobody holds it
 KINDS = ("bnzoo", "without norms", "Keras", "PyTorch")
 
 
@@ -46,18 +47,8 @@ NETWORKS = {
 }
 
 
-class Contestant(Protocol):
-    """What a worker drives."""
-
-    def step(self) -> None:
-        """Trains on one batch, to the end: the loss is on the host."""
-
-    def matrix_rate(self, side: int) -> None:
-        """Multiplies two square matrices in the precision of the network."""
-
-
-def contestant(network: Network, kind: str, precision: str) -> Contestant:
-    """Builds a kind of a network."""
+def contestant(network: Network, kind: str, precision: str) -> "KerasContestant | TorchContestant":
+    """Builds a kind of a network, which trains on one batch at each `step`, to the end: the loss is on the host."""
     return TorchContestant(network, precision) if kind == "PyTorch" else KerasContestant(network, kind, precision)
 
 
@@ -137,7 +128,7 @@ class TorchContestant:
     def __init__(self, network: Network, precision: str) -> None:
         torch, models = import_torch()
         name, options = network.torchvision or ("", {})
-        self.torch, self.dtype = torch, getattr(torch, precision)
+        self.torch = torch
         self.autocast = precision != "float32"
         module = getattr(models, name)(num_classes=CLASSES, **options).to(memory_format=torch.channels_last).train()
         self.network = torch.compile(module)
@@ -156,11 +147,6 @@ class TorchContestant:
         self.optimizer.step()
         loss.item()
 
-    def matrix_rate(self, side: int) -> None:
-        """One product of matrices."""
-        x = self.torch.ones((side, side), dtype=self.dtype)
-        (x @ x)[0, 0].item()
-
 
 def import_torch() -> tuple[Any, Any]:
     """PyTorch, and torchvision's networks."""
@@ -173,6 +159,6 @@ def import_torch() -> tuple[Any, Any]:
         library = torch.library.Library("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torch.bnzoo_keeps = library
+        _KEPT.append(library)
         import torchvision
     return torch, torchvision.models

@@ -85,8 +85,8 @@ def kinds_here(network: str) -> list[str]:
 
 
 def _round(network: str, precision: str, pairs: int, limit: float, reverse: bool) -> Iterator[dict]:
-    def ask(worker: Worker, what: str, pair: int = 0, name: str | None = None) -> dict:
-        return {"kind": worker.kind, "what": name or what, "pair": pair, "value": worker.ask(what)}
+    def ask(worker: Worker, what: str, pair: int = 0) -> dict:
+        return {"kind": worker.kind, "what": what, "pair": pair, "value": worker.ask(what)}
 
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(network, kind, precision)) for kind in kinds_here(network)]
@@ -95,7 +95,7 @@ def _round(network: str, precision: str, pairs: int, limit: float, reverse: bool
             worker.ask("ready")
         for worker in workers[:: -1 if reverse else 1]:
             yield ask(worker, "build")
-            yield ask(worker, "step", name="first_step")
+            yield ask(worker, "first_step")
         yield ask(ours, "macs")
         for worker in workers * WARM_UP:
             worker.ask("step")

@@ -20,15 +20,13 @@ def table(times: pd.DataFrame) -> pd.DataFrame:
         built before it), `build_s` and `matrix_share` (the multiplications of the step over what the machine's matrix
         rate would do in its time).
     """
-    order = [
-        (network, precision, kind)
-        for network in NETWORKS
-        for precision in times["precision"].unique()
+    rows = {
+        (network, precision, kind): _row(part, network, kind)
+        for (network, precision), part in times.groupby(["network", "precision"], sort=False)
         for kind in KINDS
-        if ((times["network"] == network) & (times["precision"] == precision) & (times["kind"] == kind)).any()
-    ]
-    rows = [_row(times[(times["network"] == n) & (times["precision"] == p)], n, k) for n, p, k in order]
-    return pd.DataFrame(rows, index=pd.MultiIndex.from_tuples(order, names=["network", "precision", "kind"]))
+        if kind in part["kind"].values
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["network", "precision", "kind"])
 
 
 def _row(times: pd.DataFrame, network: str, kind: str) -> dict:
@@ -51,15 +49,12 @@ def _row(times: pd.DataFrame, network: str, kind: str) -> dict:
     }
 
 
-def norm_taxes(times: pd.DataFrame) -> pd.Series:
-    """By network, precision and kind: its step over that of bnzoo's network without norms, the median of pairs."""
-    steps = times[times["what"] == "step"].set_index(["network", "precision", "kind", "round", "pair"])["value"]
-    keys = ["network", "precision", "round", "pair"]
-    bare = steps.xs("without norms", level="kind")
-    joined = steps.reset_index().merge(bare.rename("bare").reset_index(), on=keys)
-    joined = joined[joined["kind"].isin(("bnzoo", "Keras"))]
-    ratios = (joined["value"] / joined["bare"]).groupby([joined[k] for k in ("network", "precision", "kind")])
-    return ratios.median()
+def norm_taxes(times: pd.DataFrame) -> pd.DataFrame:
+    """By network and precision: a kind's step over that of bnzoo's network without norms, the median of pairs."""
+    steps = times[times["what"] == "step"]
+    steps = steps.pivot(index=["network", "precision", "round", "pair"], columns="kind", values="value")
+    ratios = steps.reindex(columns=["bnzoo", "Keras"]).div(steps["without norms"], axis=0)
+    return ratios.groupby(level=["network", "precision"], sort=False).median()
 
 
 def chart(summary: pd.DataFrame) -> Figure:

@@ -52,6 +52,8 @@ class _Worker:
     def step(self) -> float:
         return seconds(self.runner.step)
 
+    first_step = step
+
     def optimizer_first(self) -> float:
         other = self.make()
         return seconds(lambda: (other.build_optimizer(), other.step()))
