@@ -27,7 +27,8 @@ class Space(keras_tuner.HyperModel, ABC):
     A space is a `keras_tuner.HyperModel`: `keras_tuner.RandomSearch(space, objective="val_accuracy")` samples it,
     with the learning rate on a continuous log scale. A `bnzoo.tuning.Study` walks its grid.
 
-    Models end in logits, are trained with SGD and momentum, and scale their input themselves.
+    Models end in logits, are trained with SGD and momentum, and scale their input themselves. The learning rate falls
+    from its value to 0 over the epochs, on half a cosine (Loshchilov & Hutter 2017, eq. 5, without restarts).
 
     Args:
         depths: Sequence of integers.
@@ -169,6 +170,24 @@ class Space(keras_tuner.HyperModel, ABC):
         )
         return model
 
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        *args: Any,
+        epochs: int = 1,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains a model, as `keras_tuner.HyperModel` asks for it. Other arguments are those of `keras.Model.fit`."""
+        highest = hp.get("learning_rate")
+
+        def half_cosine(epoch: int, _: float) -> float:
+            return highest * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+        schedule = keras.callbacks.LearningRateScheduler(half_cosine)
+        return model.fit(*args, epochs=epochs, callbacks=[*(callbacks or ()), schedule], **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         """All that decides what is searched, as JSON."""
         return {
@@ -180,6 +199,7 @@ class Space(keras_tuner.HyperModel, ABC):
             "activation": self.activation,
             "momentum": self.momentum,
             "weight_decay": self.weight_decay,
+            "schedule": "half_cosine",  # so that a study begun without it is not gone on with
             **self.options,
         }
 

@@ -59,6 +59,14 @@ def test_hyperparameters_reach_the_model():
     assert (float(np.asarray(model.optimizer.learning_rate)), model.optimizer.momentum) == (0.25, 0.5)
 
 
+def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(depth=1, norm="none", learning_rate=0.4)
+    space = tuning.MLPSpace(depths=(1,), width=4).for_data(few_digits)
+    history = space.fit(hp, space.build(hp), *few_digits.train, epochs=4, verbose=0).history
+    np.testing.assert_allclose(history["learning_rate"], [0.4, 0.2 + 0.02**0.5, 0.2, 0.2 - 0.02**0.5], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
