@@ -4,7 +4,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _DRAFT = ".draft-"
@@ -26,27 +27,76 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         draft.replace(path)
 
 
+@dataclass
+class Version:
+    """A version that is being written.
+
+    Attributes:
+        draft: The folder to write in.
+        path: The folder that it becomes; known when the block has ended, as the last part may be the next free integer.
+    """
+
+    draft: Path
+    path: Path
+
+
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """A folder to write in; it is renamed to `path` when the block ends without an error, else removed.
+def whole_version(path: str | Path) -> Iterator[Version]:
+    """A version of something, a folder whose name is an integer: there when the block ends without an error, or never.
 
     Args:
-        path: The folder to make.
+        path: The folder to make, `<folder>/<integer>`; or the folder of the versions, in which it gets the integer
+            after the highest that is there.
 
     Raises:
-        FileExistsError: If `path` exists, before or after the block.
+        FileExistsError: If the version that was given exists, before or after the block. Nothing is overwritten.
+        NotADirectoryError: If the folder of the versions is a file.
     """
     path = Path(path)
-    if path.exists():
+    given = path.name.isdecimal()
+    versions = path.parent if given else path
+    if given and os.path.lexists(path):
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another path, or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=path.parent))
+    with _folder(versions):
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=versions))
+        version = Version(draft, path)
+        try:
+            yield version
+            draft.chmod(0o755)
+            version.path = _rename(draft, path) if given else _rename_to_next(draft, versions)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    """Makes a folder and those above it; those that it made are removed if the block ends with an error."""
+    made = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file, and a folder is needed there: choose another path")
     try:
-        yield draft
-        draft.chmod(0o755)
-        draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        path.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # someone else has put something there
+                folder.rmdir()
+        raise
+
+
+def _rename(draft: Path, path: Path) -> Path:
+    try:
+        path.mkdir()  # a folder may be renamed to an empty one, so that the name is ours from here on
+    except FileExistsError as error:
+        raise FileExistsError(f"{path} was made by someone else meanwhile and is not overwritten") from error
+    return draft.rename(path)
+
+
+def _rename_to_next(draft: Path, versions: Path) -> Path:
+    while True:
+        taken = [int(entry.name) for entry in versions.iterdir() if entry.name.isdecimal()]
+        with suppress(FileExistsError):  # made by someone else meanwhile: the one after it
+            return _rename(draft, versions / str(max(taken, default=0) + 1))
 
 
 def write_text(path: str | Path, text: str) -> None:

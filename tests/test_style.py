@@ -48,7 +48,7 @@ ARROWS = {
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "files"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports"},
-    "export": {"export", "tools", "files"},
+    "export": {"export", "tools", "files", "errors"},
     "data": {"data", "errors"},
     "reports": {"reports", "files"},
     "tuning": {"tuning", "models", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"},

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bnzoo
-from bnzoo.cli import models, repair, tune
+from bnzoo.cli import deploy, models, repair, tune
 from bnzoo.cli.console import UserError, say
 
 app = typer.Typer(
@@ -51,6 +51,8 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     repair.fold: "best.keras folded.keras",
     repair.recalibrate: "best.keras recalibrated.keras --data digits",
     repair.health: "best.keras --data digits --report health.html",
+    deploy.export: "best.keras serving --data digits --formats saved_model,onnx,onnx-int8",
+    deploy.verify: "serving",
 }
 for _command, _example in _EXAMPLES.items():
     app.command(epilog=f"Example: bnzoo {_command.__name__} {_example}")(_command)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly
+from bnzoo.cli.inputs import Data, ImageSize, Source, check_folder, load, load_examples
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -17,26 +18,17 @@ if TYPE_CHECKING:
 
     from bnzoo.data import Dataset
 
-Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, as Keras saved it.")]
 Target = Annotated[
     Path, typer.Argument(metavar="OUT.keras", help="The file to write, which must not exist. It holds no optimizer.")
 ]
-Data = Annotated[
-    str,
-    typer.Option(
-        help="digits, wine, breast_cancer, an .npz file with x and y, or a folder of image folders; scaled as the "
-        "model takes it."
-    ),
-]
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples in a batch.")]
 Batches = Annotated[int | None, typer.Option(min=1, help="Batches to use at most. By default all.")]
-ImageSize = Annotated[int | None, typer.Option(min=1, help="Resize the images of a folder to this side.")]
 
 
 def fold(source: Source, target: Target) -> None:
     """Fold batch norm into the linear layers before it. The function stays the same."""
     _check_target(source, target)
-    model = _load(source)
+    model = load(source)
     with mistakes(ValueError, OSError):
         folded, report = bnzoo.tools.fold_batch_norm(model)
         _save(folded, target)
@@ -53,12 +45,12 @@ def recalibrate(
 ) -> None:
     """Replace the statistics of batch norm by those of your training data (PreciseBN)."""
     _check_target(source, target)
-    model = _load(source)
+    model = load(source)
     with mistakes(ValueError, OSError):
         recalibration = bnzoo.tools.Recalibration(model)
         if not recalibration.norms:
             raise UserError(f"{source} has no batch norm: nothing to recalibrate")
-        examples = _examples(model, data, image_size)
+        examples = load_examples(model, data, image_size)
         with Console(stderr=True).status("recalibrating"):
             before = _accuracy(model, examples, batch_size)
             recalibration(examples.train.x, batches, batch_size)
@@ -87,9 +79,9 @@ def health(
     """Look for what is wrong in a trained model. The exit status is 0 if nothing is, 1 if something is."""
     if report is not None:
         _check_suffix("--report", report, ".html")
-        _check_folder(report)
+        check_folder(report)
     model = _load_compiled(source)
-    examples = _examples(model, data, image_size)
+    examples = load_examples(model, data, image_size)
     with mistakes(ValueError, OSError, ImportError):
         with Console(stderr=True).status("looking"):
             found = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)
@@ -103,7 +95,7 @@ def health(
 def _check_target(source: Path, target: Path) -> None:
     """Refuses a file that must not be written, before anything is loaded."""
     _check_suffix("OUT.keras", target, ".keras")
-    _check_folder(target)
+    check_folder(target)
     with mistakes(OSError):
         if target.exists() and source.exists() and target.samefile(source):
             raise UserError(f"OUT.keras is the same file as IN.keras; choose another name. Received: {target}")
@@ -115,46 +107,16 @@ def _check_suffix(argument: str, path: Path, suffix: str) -> None:
         raise UserError(f"{argument} must be the name of a file that ends in {suffix}. Received: {path}")
 
 
-def _check_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise UserError(f"There is no folder {path.parent}; make it first, or choose another")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UserError(f"Nothing may be written in the folder {path.parent}; choose another")
-
-
 def _check_free(target: Path) -> None:
     if os.path.lexists(target):  # a link to nowhere is in the way too
         raise UserError(f"{target} exists already and is not overwritten: choose another name, or remove it")
-
-
-def _load(path: Path) -> "keras.Model":
-    with quietly(), mistakes(ValueError, OSError):
-        return bnzoo.load_model(path, compile=False)
 
 
 def _load_compiled(path: Path) -> "keras.Model":
     """With its loss and the steps of its optimizer, unless these need code that is not here."""
     with quietly(), suppress(ValueError, OSError):
         return bnzoo.load_model(path)
-    return _load(path)
-
-
-def _examples(model: "keras.Model", name: str, image_size: int | None) -> "Dataset":
-    """The data, if the model takes it."""
-    with mistakes(ValueError, OSError, ImportError):
-        examples = bnzoo.data.load(name, image_size=None if image_size is None else (image_size, image_size))
-    taken = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or ()]
-    if taken and not (len(taken) == 1 and _fits(examples.input_shape, taken[0])):
-        hint = "; --image-size resizes images" if Path(name).is_dir() else ""
-        raise UserError(
-            f"The model takes an input of shape {' and one of shape '.join(map(str, taken))}, the examples of {name} "
-            f"have the shape {examples.input_shape}{hint}"
-        )
-    return examples
-
-
-def _fits(shape: tuple[int, ...], taken: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(taken) and all(b in (None, a) for a, b in zip(shape, taken, strict=True))
+    return load(path)
 
 
 def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> float | None:

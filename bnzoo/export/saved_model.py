@@ -1,10 +1,7 @@
 """A trained Keras model as a SavedModel: folded, verified, whole or not at all."""
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,82 +9,110 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.files import whole_folder
-from bnzoo.tools import FoldReport, fold_batch_norm
-
-# relative to the largest absolute output; folding and another graph reorder float32 sums
-TOLERANCE = 1e-4
-_SAMPLES = 32
-_LOADER = Path(__file__).with_name("loader.py")
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What was exported and how it was verified.
-
-    Attributes:
-        path: The SavedModel's folder.
-        fold: The `FoldReport`.
-        difference: Float, the largest difference between an output of the model and of the artefact, relative to the
-            largest output.
-        tolerance: Float, what it may be at most.
-        outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
-    """
-
-    path: Path
-    fold: FoldReport
-    difference: float
-    tolerance: float
-    outputs: dict[str, np.ndarray] = field(repr=False)
+from bnzoo.export import image as images
+from bnzoo.export import parity, warmups
+from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
+from bnzoo.export.sample import samples
+from bnzoo.export.signatures import SERVE, signatures
 
 
 def saved_model(
     model: keras.Model,
     path: str | Path,
     *,
-    labels: Sequence[str] | None = None,
-    sample: Any = None,
     fold: bool = True,
+    image: images.Image | str | None = None,
+    labels: Sequence[str] | None = None,
+    warmup: Sequence[int] | None = None,
+    sample: Any = None,
 ) -> ExportReport:
     """Exports a model as a SavedModel that needs TensorFlow alone, and verifies it before it appears.
 
-    The signatures `serving_default` and `serve` take the model's own input names. A classifier that ends in the layer
-    `logits` has the outputs `logits` and `probabilities`, one that ends in a softmax has `probabilities`, any other
-    model its own output names. Each weight is stored once. The artefact is loaded by a process that can import neither
-    Keras nor bnzoo, and compared with the model that was passed; only then is it renamed to `path`.
+    The signatures `serving_default` and `serve` take the model's own input names; an input without a name is `image` if
+    it has the rank of images, else `input`. A classifier that ends in the layer `logits` has the outputs `logits` and
+    `probabilities`, one that ends in a softmax has `probabilities`, any other model its own output names. With `image`
+    there are also
+
+    - `serve_uint8`: `image`, uint8 of any height and width;
+    - `serve_image_bytes`: `image_bytes`, the contents of JPEG or PNG files. One that cannot be decoded has its message
+      in the output `error`, zeros and empty strings elsewhere; the others of the batch are not touched by it.
+
+    Both resize as Pillow does, normalise as the model was trained, and give the five best classes of a classifier:
+    `label` (its number if there are no `labels`) and `score`, both `(batch, 5)`.
+
+    Each weight is stored once. The artefact is loaded by a process that can import neither Keras nor bnzoo, and
+    compared with the model that was passed; only then does it appear. Beside it are `MANIFEST.json` (checksums,
+    versions, signatures, what was folded, how it was verified) and some examples, with which `verify` asks it again.
 
     Args:
-        model: A built functional or Sequential `keras.Model` in float32.
-        path: The folder to make, `<name>/<integer version>` for a model server.
+        model: A built functional or Sequential `keras.Model`. One that computes in 16 bits is exported in float32.
+        path: The folder to make, `<name>/<integer version>` for a model server; or `<name>`, in which the next version
+            is made. No version is overwritten.
+        fold: Boolean, whether batch norms are folded into the linear layers next to them.
+        image: `Image`, or one of `"raw"` (levels of 0 to 255), `"unit"` (0 to 1), `"tf"`, `"torch"`, `"caffe"` (as in
+            `keras.applications`): how images become what the model was trained on.
         labels: Sequence of strings, the names of the classes, stored as the asset `labels.txt`.
+        warmup: Sequence of integers, batch sizes for which TensorFlow Serving is to call every signature before it
+            answers the first request. Needs the extra `warmup`.
         sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
             distribution by default.
-        fold: Boolean, whether batch norms are folded into the linear layers before them.
 
     Returns:
         An `ExportReport`.
 
     Raises:
-        ValueError: If the model cannot be exported, or `labels` and classes differ in number.
-        FileExistsError: If `path` exists.
+        ValueError: If the model cannot be exported, or an argument does not fit it.
+        ImportError: If a package is missing that an argument needs.
+        FileExistsError: If the version exists.
         OSError: If it cannot be written.
         RuntimeError: If the artefact cannot be loaded, or differs from the model beyond the tolerance. Nothing is left.
 
     Examples:
-    >>> report = bnzoo.export.saved_model(model, "serving/digits/1", labels=["cat", "dog"])
-    >>> tf.saved_model.load("serving/digits/1").signatures["serve"](image=images)["probabilities"]
+    >>> report = bnzoo.export.saved_model(model, "serving/digits", labels=["cat", "dog"], image="torch")
+    >>> serve = tf.saved_model.load(report.path).signatures["serve_image_bytes"]
+    >>> serve(image_bytes=tf.constant([open("cat.jpeg", "rb").read()]))["label"]
     """
-    _check(model, labels)
-    inputs = _sample(model, sample)
-    folded, report = fold_batch_norm(model) if fold else (model, FoldReport())
-    with whole_folder(path) as draft, tempfile.TemporaryDirectory() as scratch:
-        _write(folded, draft, labels, Path(scratch))
-        difference, outputs = compare(model, draft, inputs)
-    return ExportReport(Path(path), report, difference, TOLERANCE, outputs)
+    plan = Plan(Request(model, fold=fold, labels=labels, sample=sample, image=images.get(image)))
+    log = warmups.log(plan.inputs, warmup) if warmup is not None else None
+
+    def write_all(plan: Plan, folder: Path) -> None:
+        write(plan, folder)
+        if log is not None:
+            warmups.write(folder, log)
+
+    packages = PACKAGES if log is None else (*PACKAGES, warmups.PACKAGE)
+    notes = {"warmup": None if warmup is None else list(warmup)}
+    return make(plan, path, "saved_model", write_all, packages=packages, notes=notes)
+
+
+def write(plan: Plan, folder: Path) -> None:
+    """A module of our own holds each variable once; Keras's exporter stores the weights twice."""
+    request = plan.request
+    module = tf.Module()
+    module.weights = [variable.value for variable in plan.served.variables]
+    module.functions = {
+        name: tf.function(signature.call, autograph=False).get_concrete_function(**signature.inputs)
+        for name, signature in signatures(plan.served, request.image, request.labels).items()
+    }
+    with tempfile.TemporaryDirectory() as scratch:
+        if request.labels is not None:
+            file = Path(scratch, "labels.txt")
+            write_labels(file, request.labels)
+            module.labels = tf.saved_model.Asset(str(file))
+        offered = {"serving_default": module.functions[SERVE], **module.functions}
+        try:
+            tf.saved_model.save(module, str(folder), signatures=offered)
+        except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses
+            raise OSError(f"The SavedModel could not be written: {error.message}") from error
+
+
+def write_labels(path: Path, labels: Sequence[str]) -> None:
+    """A line for each class."""
+    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
 
 
 def compare(model: keras.Model, path: str | Path, sample: Any) -> tuple[float, dict[str, np.ndarray]]:
-    """What an artefact gives in a process that has TensorFlow alone, and how far that is from the model.
+    """What a SavedModel gives in a process that has TensorFlow alone, and how far that is from the model.
 
     Args:
         model: The `keras.Model` that was exported.
@@ -100,112 +125,9 @@ def compare(model: keras.Model, path: str | Path, sample: Any) -> tuple[float, d
     Raises:
         RuntimeError: If the artefact cannot be loaded and called there, or differs beyond the tolerance.
     """
-    inputs = _sample(model, sample)
-    with tempfile.TemporaryDirectory() as scratch:
-        outputs = _outputs_in_a_fresh_process(Path(path), inputs, Path(scratch))
-    difference = _difference(model, inputs, outputs)
-    if not difference <= TOLERANCE:
-        raise RuntimeError(
-            f"The exported model differs from the one in memory by {difference:.2g} of its largest output, more than "
-            f"{TOLERANCE:.0e}: it must not be used"
-        )
-    return difference, outputs
-
-
-def _check(model: keras.Model, labels: Sequence[str] | None) -> None:
-    if not isinstance(model, keras.Model) or not model.built or not getattr(model, "inputs", None):
-        raise ValueError(
-            f"`model` must be a built functional or Sequential keras.Model. Received: {type(model).__name__}"
-        )
-    for layer in model._flatten_layers():
-        if layer.compute_dtype not in ("float32", None):
-            raise ValueError(
-                "`model` must compute in float32; build it under that dtype policy and load its weights. "
-                f"Received: layer {layer.name} in {layer.compute_dtype}"
-            )
-    if labels is not None:
-        if isinstance(labels, str) or any("\n" in str(label) for label in labels):
-            raise ValueError(f"`labels` must be a sequence of strings without line breaks. Received: {labels!r}")
-        classes = model.outputs[0].shape[-1]
-        if len(model.outputs) != 1 or classes != len(labels):
-            raise ValueError(
-                "`labels` must name the classes of the model's one output. "
-                f"Received: {len(labels)} labels, {len(model.outputs)} outputs, {classes} classes"
-            )
-
-
-def _sample(model: keras.Model, sample: Any) -> dict[str, np.ndarray]:
-    """Arrays by input name."""
-    names = [tensor.name for tensor in model.inputs]
-    if sample is None:
-        random = np.random.default_rng(0)
-        for tensor in model.inputs:
-            if None in tensor.shape[1:]:
-                raise ValueError(
-                    f"`sample` is needed: the input {tensor.name!r} has the shape {tensor.shape}, from which none can "
-                    "be drawn"
-                )
-        sample = {t.name: random.normal(size=(_SAMPLES, *t.shape[1:])).astype(t.dtype) for t in model.inputs}
-    if not isinstance(sample, dict):
-        sample = {names[0]: sample} if len(names) == 1 else {}
-    if set(sample) != set(names):
-        raise ValueError(f"`sample` must be an array for each input: {', '.join(names)}. Received: {sorted(sample)}")
-    return {tensor.name: np.asarray(sample[tensor.name], tensor.dtype) for tensor in model.inputs}
-
-
-def _named_outputs(model: keras.Model) -> Any:
-    """A function of the inputs by name that gives the outputs by name."""
-    names = list(model.output_names)
-    last = model.layers[-1]
-
-    def call(**inputs: Any) -> dict[str, Any]:
-        ordered = [inputs[tensor.name] for tensor in model.inputs]
-        structure = keras.tree.pack_sequence_as(model.input, ordered) if len(ordered) > 1 else ordered[0]
-        outputs = keras.tree.flatten(model(structure, training=False))
-        if names == ["logits"]:
-            return {"logits": outputs[0], "probabilities": keras.ops.softmax(outputs[0])}
-        if len(outputs) == 1 and getattr(last, "activation", None) is keras.activations.softmax:
-            return {"probabilities": outputs[0]}
-        return dict(zip(names, outputs, strict=True))
-
-    return call
-
-
-def _write(model: keras.Model, folder: Path, labels: Sequence[str] | None, scratch: Path) -> None:
-    """A module of our own holds each variable once; Keras's exporter stores the weights twice."""
-    module = tf.Module()
-    module.weights = [variable.value for variable in model.variables]
-    signature = {t.name: tf.TensorSpec((None, *t.shape[1:]), t.dtype, name=t.name) for t in model.inputs}
-    if labels is not None:
-        file = scratch / "labels.txt"
-        file.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
-        module.labels = tf.saved_model.Asset(str(file))
-    serve = tf.function(_named_outputs(model)).get_concrete_function(**signature)
-    module.serve = serve
-    try:
-        tf.saved_model.save(module, str(folder), signatures={"serving_default": serve, "serve": serve})
-    except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses
-        raise OSError(f"The SavedModel could not be written: {error.message}") from error
-
-
-def _outputs_in_a_fresh_process(folder: Path, inputs: dict[str, np.ndarray], scratch: Path) -> dict[str, np.ndarray]:
-    """What the artefact gives to someone who has TensorFlow and nothing else."""
-    np.savez(scratch / "inputs.npz", **inputs)  # type: ignore[arg-type]  # numpy takes any name
-    command = [sys.executable, "-P", str(_LOADER), str(folder), str(scratch / "inputs.npz"), str(scratch / "out.npz")]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode:
-        last = process.stderr.strip().rpartition("\n")[2]
-        raise RuntimeError(f"The exported model does not work in a process with TensorFlow only: {last}")
-    with np.load(scratch / "out.npz") as file:
-        return dict(file)
-
-
-def _difference(model: keras.Model, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> float:
-    expected = _named_outputs(model)(**{name: keras.ops.convert_to_tensor(x) for name, x in inputs.items()})
-    worst = 0.0
-    for name, tensor in expected.items():
-        values = np.asarray(tensor, np.float64)
-        scale = max(float(np.abs(values).max(initial=0)), np.finfo(np.float32).tiny)
-        # NaN anywhere must fail the comparison, and `max` would drop it
-        worst = float(np.maximum(worst, np.abs(values - outputs[name]).max(initial=0) / scale))
-    return worst
+    offered = signatures(model)
+    inputs = samples(model, offered, sample)
+    outputs = parity.apply("saved_model", Path(path), inputs)
+    difference = parity.difference(parity.answers(offered, inputs), outputs)
+    parity.require(difference, parity.TOLERANCE)
+    return difference, outputs[SERVE]

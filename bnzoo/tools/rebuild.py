@@ -22,13 +22,16 @@ class Rebuilt:
         model: The model.
         remake: Function of a layer that gives the layers to take its place one after another. For an empty sequence the
             layer is left out, and what it read goes on in its place; for `None` there is a copy with the same weights.
+        copy: Function of a layer that gives the copy, into which the weights are then put. By default with the same
+            arguments.
 
     Attributes:
         model: The copy.
     """
 
-    def __init__(self, model: keras.Model, remake: Remake) -> None:
+    def __init__(self, model: keras.Model, remake: Remake, copy: Callable[[Any], Any] | None = None) -> None:
         self._remake = remake
+        self._copy_of = copy or copy_of
         self._made: dict[int, tuple[Any, ...]] = {}
         self._placeholders: dict[int, keras.layers.Identity] = {}
         self._copied: list[tuple[Any, Any]] = []
@@ -89,7 +92,7 @@ class Rebuilt:
         return (self._model(inner),)
 
     def _copy(self, layer: Any) -> Any:
-        copy = copy_of(layer)
+        copy = self._copy_of(layer)
         if isinstance(layer, keras.Layer):  # an operation has no weights
             self._copied.append((layer, copy))
         return copy

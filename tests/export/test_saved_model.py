@@ -84,7 +84,7 @@ def test_the_artefact_is_refused_where_it_differs(tmp_path, network, monkeypatch
         kernel.assign(kernel * 1.01)
         return folded, report
 
-    monkeypatch.setattr(sys.modules["bnzoo.export.saved_model"], "fold_batch_norm", spoiled)
+    monkeypatch.setattr(sys.modules["bnzoo.export.prepare"], "fold_batch_norm", spoiled)
     with pytest.raises(RuntimeError, match="differs from the one in memory"):
         export.saved_model(network, tmp_path / "1")
     assert list(tmp_path.iterdir()) == []
@@ -99,11 +99,11 @@ def test_nan_outputs_are_refused(tmp_path, network):
 
 def test_the_loader_cannot_import_keras_or_bnzoo(tmp_path):
     """Otherwise its finding that the artefact needs neither would be worth nothing."""
-    from bnzoo.export.saved_model import _LOADER
+    from bnzoo.export.runtimes import __file__ as loader
 
     script = f"""
 import runpy
-runpy.run_path({str(_LOADER)!r}, run_name="loader")
+runpy.run_path({loader!r}, run_name="loader")
 for name in ("keras", "bnzoo"):
     try:
         __import__(name)

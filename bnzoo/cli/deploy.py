@@ -1,0 +1,186 @@
+"""`bnzoo export`, `bnzoo verify`: a trained model in, artefacts that a server can load out."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+import bnzoo
+from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.cli.inputs import ImageSize, Source, load, load_examples
+from bnzoo.errors import unknown
+
+if TYPE_CHECKING:
+    import keras
+
+    from bnzoo.data import Dataset
+    from bnzoo.export import ExportReport
+
+_INT8 = "-int8"
+FORMATS = ("saved_model", "onnx", "litert", "openvino", f"onnx{_INT8}", f"litert{_INT8}")
+_BATCHES = (1, 8)
+_SECONDS = 10.0  # of measuring, for each batch size
+
+
+def export(
+    source: Source,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Gets a folder a format, in it the next version.")],
+    formats: Annotated[
+        str, typer.Option(help=f"Some of {', '.join(FORMATS)}, separated by commas. int8 needs --data.")
+    ] = "saved_model",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="What the artefacts are compared on and int8 is calibrated with: digits, wine, breast_cancer, an .npz "
+            "file with x and y, or a folder of image folders; scaled as the model takes it. By default random numbers."
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="A text file, a line for each class. By default the classes of the data.")
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            help="How images were scaled for training: raw (0 to 255), unit (0 to 1), tf, torch, caffe. The SavedModel "
+            "then takes JPEG and PNG files too."
+        ),
+    ] = None,
+    warmup: Annotated[
+        str | None, typer.Option(help="Batch sizes, as 1,8, that TensorFlow Serving is to try when it loads.")
+    ] = None,
+    fold: Annotated[bool, typer.Option(help="Fold batch norms into the layers next to them.")] = True,
+    image_size: ImageSize = None,
+) -> None:
+    """Export a model for production: verified, with checksums, whole or not at all; then compare the formats."""
+    asked = _formats(formats, data)
+    options = {"image": image, "warmup": _warmup(warmup)}
+    for name, value in options.items():
+        if value is not None and "saved_model" not in asked:
+            raise UserError(f"--{name} needs saved_model among --formats. Received: --formats {formats}")
+    model = load(source)
+    examples = None if data is None else load_examples(model, data, image_size)
+    names = _labels(labels, examples)
+    with quietly(), mistakes(ImportError):
+        from bnzoo.export import converters
+
+        for name in asked:
+            converters.require(name.removesuffix(_INT8))
+    job = _Job(model, folder, fold, names, examples, {k: v for k, v in options.items() if v is not None})
+    reports = {}
+    for name in asked:
+        with mistakes(ValueError, OSError, ImportError), Console(stderr=True).status(f"{name}: writing and verifying"):
+            try:
+                reports[name] = job.run(name)
+            except RuntimeError as error:
+                say(f"{name}: {error}")
+                raise typer.Exit(1) from error
+    typer.echo(str(next(iter(reports.values())).fold))
+    with Console(stderr=True).status("measuring"):
+        latencies = _latencies(reports)
+    typer.echo(_table(reports, latencies, examples))
+
+
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An artefact, or a folder with artefacts in it.")],
+) -> None:
+    """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was."""
+    with mistakes(ValueError, OSError, ImportError), quietly():
+        found = bnzoo.export.verify(folder)
+    for verification in found:
+        typer.echo(verification)
+    raise typer.Exit(1 if any(verification.problems for verification in found) else 0)
+
+
+@dataclass(frozen=True)
+class _Job:
+    model: "keras.Model"
+    folder: Path
+    fold: bool
+    labels: list[str] | None
+    examples: "Dataset | None"
+    saved_model: dict[str, Any]
+
+    def run(self, name: str) -> "ExportReport":
+        options: dict[str, Any] = {"fold": self.fold, "labels": self.labels}
+        if name.endswith(_INT8):
+            options |= {"quantize": "int8", "calibration": self.examples}
+        else:
+            options |= {"sample": None if self.examples is None else self.examples.test.x}
+        if name == "saved_model":
+            options |= self.saved_model
+        with quietly():
+            return getattr(bnzoo.export, name.removesuffix(_INT8))(self.model, self.folder / name, **options)
+
+
+def _formats(text: str, data: str | None) -> list[str]:
+    asked = list(dict.fromkeys(text.split(",")))
+    for name in asked:
+        if name not in FORMATS:
+            raise UserError(unknown("format in --formats", name, FORMATS))
+        if name.endswith(_INT8) and data is None:
+            raise UserError(f"{name} needs --data: examples from which the ranges of the activations are taken")
+    return asked
+
+
+def _warmup(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"--warmup must be batch sizes separated by commas, as 1,8. Received: {text!r}") from error
+
+
+def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
+    if path is None:
+        return None if examples is None else list(examples.labels)
+    with mistakes(OSError):
+        try:
+            return path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f"--labels must be a text file in UTF-8. Received: {path}") from error
+
+
+def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float]]":
+    """Median seconds of a call, by batch size and name, the artefacts taking turns."""
+    import numpy as np
+
+    from bnzoo.export.latency import latencies
+    from bnzoo.export.parity import kept
+    from bnzoo.export.runtimes import open_artefact
+
+    artefacts = {name: open_artefact(report.format, report.path) for name, report in reports.items()}
+    examples = {name: kept(report.path)[0]["serve"] for name, report in reports.items()}
+    medians = {}
+    for size in _BATCHES:
+        calls = {}
+        for name, artefact in artefacts.items():
+            batch = {key: np.take(x, np.arange(size) % len(x), axis=0) for key, x in examples[name].items()}
+            calls[name] = partial(artefact, batch)
+        medians[size] = {name: float(np.median(found)) for name, found in latencies(calls, seconds=_SECONDS).items()}
+    return medians
+
+
+def _table(
+    reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
+) -> str:
+    """In Markdown, to paste."""
+    head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]
+    rows = []
+    for name, report in reports.items():
+        times = [f"{latencies[size][name] * 1e3:.2f}" for size in latencies]
+        rows.append([name, f"{report.size / 1e6:.2f}", f"{report.difference:.1e}", *times])
+    if examples is not None:
+        head.append("accuracy")
+        for row, report in zip(rows, reports.values(), strict=True):
+            row.append(f"{_accuracy(report, examples):.2%}")
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _accuracy(report: "ExportReport", examples: "Dataset") -> float:
+    values = next(iter(report.outputs.values()))
+    return float((values.argmax(-1) == examples.test.y).mean())

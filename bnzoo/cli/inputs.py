@@ -1,0 +1,57 @@
+"""What several commands are given: a model, data."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import bnzoo
+from bnzoo.cli.console import UserError, mistakes, quietly
+
+if TYPE_CHECKING:
+    import keras
+
+    from bnzoo.data import Dataset
+
+Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, as Keras saved it.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits, wine, breast_cancer, an .npz file with x and y, or a folder of image folders; scaled as the "
+        "model takes it."
+    ),
+]
+ImageSize = Annotated[int | None, typer.Option(min=1, help="Resize the images of a folder to this side.")]
+
+
+def load(path: Path) -> "keras.Model":
+    """A model that Keras has saved, not compiled."""
+    with quietly(), mistakes(ValueError, OSError):
+        return bnzoo.load_model(path, compile=False)
+
+
+def load_examples(model: "keras.Model", name: str, image_size: int | None) -> "Dataset":
+    """The data, if the model takes it."""
+    with mistakes(ValueError, OSError, ImportError):
+        examples = bnzoo.data.load(name, image_size=None if image_size is None else (image_size, image_size))
+    taken = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or ()]
+    if taken and not (len(taken) == 1 and _fits(examples.input_shape, taken[0])):
+        hint = "; --image-size resizes images" if Path(name).is_dir() else ""
+        raise UserError(
+            f"The model takes an input of shape {' and one of shape '.join(map(str, taken))}, the examples of {name} "
+            f"have the shape {examples.input_shape}{hint}"
+        )
+    return examples
+
+
+def _fits(shape: tuple[int, ...], taken: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(taken) and all(b in (None, a) for a, b in zip(shape, taken, strict=True))
+
+
+def check_folder(path: Path) -> None:
+    """Refuses a file that cannot be made where it is to be."""
+    if not path.parent.is_dir():
+        raise UserError(f"There is no folder {path.parent}; make it first, or choose another")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UserError(f"Nothing may be written in the folder {path.parent}; choose another")

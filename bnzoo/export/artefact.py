@@ -1,0 +1,184 @@
+"""From a model to an artefact that is there whole, and gives what the model gives, or is not there at all."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from bnzoo.export import manifest, parity
+from bnzoo.export.image import Image
+from bnzoo.export.prepare import check, check_rounding, folded, in_float32
+from bnzoo.export.sample import Sample, samples
+from bnzoo.export.signatures import SERVE, Signature, signatures
+from bnzoo.files import whole_version
+from bnzoo.tools import FoldReport
+
+PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported and how it was verified.
+
+    Attributes:
+        path: The folder of the artefact.
+        format: String, `saved_model`, `onnx`, `litert` or `openvino`.
+        fold: The `FoldReport`.
+        difference: Float, the largest difference between an output of the model and of the artefact, relative to the
+            largest output.
+        tolerance: Float, what it may be at most.
+        outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
+        size: Integer, the bytes of all its files.
+        accuracy: Dict, the accuracies of the model (`before`) and of the artefact (`after`), and on how many
+            `examples`; `None` where no labels of examples are known.
+    """
+
+    path: Path
+    format: str
+    fold: FoldReport
+    difference: float
+    tolerance: float
+    outputs: dict[str, np.ndarray] = field(repr=False)
+    size: int
+    accuracy: dict[str, float] | None = None
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.path}: {self.format}, {self.size / 1e6:.2f} MB, differs from the model by {self.difference:.1e}",
+            str(self.fold),
+        ]
+        if self.accuracy is not None:
+            before, after, examples = (self.accuracy[key] for key in ("before", "after", "examples"))
+            lines.append(f"accuracy {before:.2%} before, {after:.2%} after, on {examples} examples")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for, whatever the format.
+
+    Attributes:
+        model: The model.
+        fold: Boolean, whether batch norms are folded.
+        labels: Sequence of strings, the names of the classes, or `None`.
+        sample: What artefact and model are compared on, or `None`.
+        truth: Array of integers, the classes of the sample's examples, or `None`.
+        image: An `Image`, or `None`.
+    """
+
+    model: keras.Model
+    fold: bool = True
+    labels: Sequence[str] | None = None
+    sample: Any = None
+    truth: np.ndarray | None = None
+    image: Image | None = None
+
+
+class Plan:
+    """What an artefact is to be: the model to write, and what it must answer.
+
+    Args:
+        request: The `Request`.
+
+    Attributes:
+        served: The model to write, in float32 and folded.
+        fold: The `FoldReport`.
+        signatures: The functions of the model that was passed, by name.
+        inputs: The examples of each.
+        outputs: What the model that was passed gives for them.
+
+    Raises:
+        ValueError: If the model cannot be exported so.
+    """
+
+    def __init__(self, request: Request) -> None:
+        check(request.model, request.labels)
+        if request.image is not None:
+            request.image.check(request.model.inputs)
+        reference = in_float32(request.model)
+        self.request = request
+        self.signatures = signatures(reference, request.image, request.labels)
+        self.inputs = samples(reference, self.signatures, request.sample)
+        self.outputs = parity.answers(self.signatures, self.inputs)
+        if reference is not request.model:
+            check_rounding(parity.answers(signatures(request.model), self.inputs)[SERVE], self.outputs[SERVE])
+        self.served, self.fold = folded(reference, request.fold)
+
+    def accuracy(self, outputs: dict[str, np.ndarray]) -> dict[str, float] | None:
+        """That of the model and that of what gave these outputs."""
+        truth = self.request.truth
+        if truth is None:
+            return None
+        name = next(iter(outputs))  # logits and probabilities have their largest value at the same class
+        before, after = (float((o[name].argmax(-1) == truth).mean()) for o in (self.outputs[SERVE], outputs))
+        return {"before": before, "after": after, "examples": len(truth)}
+
+    def describe(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        request = self.request
+        return {
+            "model": {"name": request.model.name, "parameters": self.served.count_params()},
+            "signatures": {name: _described(s, self.outputs[name]) for name, s in self.signatures.items()},
+            "labels": None if request.labels is None else [str(label) for label in request.labels],
+            "image": None if request.image is None else request.image.get_config(),
+            "fold": {"folded": self.fold.folded, "kept": self.fold.kept},
+        }
+
+
+def make(
+    plan: Plan,
+    path: str | Path,
+    format: str,
+    write: Callable[[Plan, Path], None],
+    *,
+    packages: Sequence[str] = PACKAGES,
+    tolerance: float = parity.TOLERANCE,
+    notes: dict[str, Any] | None = None,
+) -> ExportReport:
+    """Writes an artefact, asks it in a process of its own, and lets it appear if it answers as the model does.
+
+    Args:
+        plan: The `Plan`.
+        path: As `bnzoo.files.whole_version` takes it.
+        format: String, one of `runtimes.FORMATS`.
+        write: Function of the plan and the folder to write in.
+        packages: The distributions that make it, for the manifest.
+        tolerance: Float, the difference that it may have.
+        notes: Dict, what else to say in the manifest.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        RuntimeError: If the artefact cannot be loaded, or differs from the model beyond the tolerance. Nothing is left.
+    """
+    labels = plan.request.labels
+    with whole_version(path) as version:
+        folder = version.draft
+        write(plan, folder)
+        found = parity.apply(format, folder, plan.inputs)
+        difference = parity.difference(plan.outputs, found, labels)
+        parity.require(difference, tolerance)
+        parity.keep(folder, plan.inputs, plan.outputs)
+        accuracy = plan.accuracy(found[SERVE])
+        verified = {"difference": difference, "tolerance": tolerance, "examples": _count(plan.inputs)}
+        content = {"format": format, **plan.describe(), **(notes or {}), "parity": verified, "accuracy": accuracy}
+        files = manifest.write(folder, content, packages)
+    size = sum(file["bytes"] for file in files.values())
+    return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy)
+
+
+def _count(inputs: Sample) -> int:
+    return len(next(iter(inputs[SERVE].values())))
+
+
+def _described(signature: Signature, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    inputs = {name: {"dtype": spec.dtype.name, "shape": list(spec.shape)} for name, spec in signature.inputs.items()}
+    described = {
+        name: {"dtype": "string" if o.dtype.kind in "OS" else o.dtype.name, "shape": [None, *o.shape[1:]]}
+        for name, o in outputs.items()
+    }
+    return {"inputs": inputs, "outputs": described}

@@ -1,0 +1,98 @@
+"""How pixels become what a model was trained on: the words, without TensorFlow."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bnzoo.errors import choice, share, unknown
+
+INTERPOLATIONS = ("bicubic", "bilinear")
+# the modes of `keras.applications.imagenet_utils.preprocess_input`, and two without a name there
+PRESETS: dict[str, dict[str, Any]] = {
+    "raw": {},
+    "unit": {"std": 255.0},
+    "tf": {"mean": 127.5, "std": 127.5},
+    "torch": {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
+    "caffe": {"mean": (103.939, 116.779, 123.68), "bgr": True},
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """How an image becomes what a model was trained on: `(resized - mean) / std`, in levels of 0 to 255.
+
+    Args:
+        mean: Float, or one for each channel, in the order that the model takes them in.
+        std: Likewise.
+        bgr: Boolean, whether the model takes blue first.
+        interpolation: String, `"bicubic"` (what Pillow's `resize` does unless told) or `"bilinear"`, both antialiased.
+        crop: Float, the share of the shorter side that the model sees: the image is resized so that this share is the
+            model's size, and cut around its centre. `None` resizes the whole image, whatever its proportions.
+
+    Raises:
+        ValueError: If an argument is not possible.
+
+    Examples:
+    >>> bnzoo.export.Image(mean=127.5, std=127.5, interpolation="bilinear", crop=0.875)
+    """
+
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 1.0
+    bgr: bool = False
+    interpolation: str = "bicubic"
+    crop: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _levels(name, getattr(self, name)))
+        choice("interpolation", self.interpolation, INTERPOLATIONS)
+        if self.crop is not None:
+            share("crop", self.crop)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as JSON."""
+        return asdict(self)
+
+    def check(self, inputs: Sequence[Any]) -> None:
+        """Raises `ValueError` unless a model with these inputs takes images that this can make.
+
+        Args:
+            inputs: The inputs of the model, which have a `shape`.
+        """
+        shape = tuple(inputs[0].shape)
+        if len(inputs) != 1 or len(shape) != 4 or shape[-1] not in (1, 3) or None in shape[1:]:
+            raise ValueError(
+                "`image` needs a model with one input (batch, height, width, channels), fixed but for the batch, of 1 "
+                "or 3 channels; leave it out, or build the model so. "
+                f"Received: {len(inputs)} inputs, the first of the shape {shape}"
+            )
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if isinstance(values, tuple) and len(values) != shape[-1]:
+                raise ValueError(f"`{name}` must be one number or {shape[-1]}. Received: {name}={values}")
+        if self.bgr and shape[-1] != 3:
+            raise ValueError("`bgr` needs a model of 3 channels. Received: bgr=True, 1 channel")
+
+
+def get(image: Any) -> Image | None:
+    """An `Image` from one, from the name of a preset, or from its config; `None` stays."""
+    if image is None or isinstance(image, Image):
+        return image
+    if isinstance(image, dict):
+        try:
+            return Image(**image)
+        except TypeError as error:
+            raise ValueError(f"`image` has an argument that `bnzoo.export.Image` does not know: {error}") from error
+    if not isinstance(image, str) or image not in PRESETS:
+        raise ValueError(f"{unknown('`image`', image, PRESETS)}, or a `bnzoo.export.Image`")
+    return Image(**PRESETS[image])
+
+
+def _levels(name: str, value: Any) -> float | tuple[float, ...]:
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    if not numbers or not len(values) or (name == "std" and min(values) <= 0):
+        kind = "positive numbers" if name == "std" else "finite numbers"
+        raise ValueError(f"`{name}` must be one number or one for each channel, {kind}. Received: {name}={value!r}")
+    return float(value) if values == [value] else tuple(float(v) for v in values)

@@ -1,0 +1,84 @@
+"""A model that may be exported, in float32 and folded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from bnzoo.tools import FoldReport, fold_batch_norm
+from bnzoo.tools.graph import functional
+from bnzoo.tools.rebuild import Rebuilt, copy_of
+
+# of 16 bits, through many layers, relative to the largest output
+_ROUNDING = 0.1
+
+
+def check(model: Any, labels: Sequence[str] | None) -> None:
+    """Raises `ValueError` if a model cannot be exported, or if the labels are not those of its classes."""
+    if not isinstance(model, keras.Model) or functional(model) is None:
+        raise ValueError(
+            "`model` must be a built functional or Sequential keras.Model; a subclassed one becomes one by "
+            "`keras.Model(x, model(x))` with `x = keras.Input(...)`, an unbuilt Sequential by `model.build(shape)`. "
+            f"Received: {type(model).__name__}"
+        )
+    if labels is not None:
+        if isinstance(labels, str) or any("\n" in str(label) for label in labels):
+            raise ValueError(f"`labels` must be a sequence of strings without line breaks. Received: {labels!r}")
+        classes = model.outputs[0].shape[-1]
+        if len(model.outputs) != 1 or classes != len(labels):
+            raise ValueError(
+                "`labels` must name the classes of the model's one output. "
+                f"Received: {len(labels)} labels, {len(model.outputs)} outputs, {classes} classes"
+            )
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """The model itself if it computes in float32, else a copy that does.
+
+    Servers on CPUs emulate 16 bits, and the converters to other formats have no operations for them.
+    """
+    if all(
+        layer.compute_dtype in ("float32", None) and layer.variable_dtype in ("float32", None)
+        for layer in model._flatten_layers()
+    ):
+        return model
+    return Rebuilt(model, lambda layer: None, copy=_copy_in_float32).model
+
+
+def check_rounding(original: dict[str, np.ndarray], copy: dict[str, np.ndarray]) -> None:
+    """Raises `RuntimeError` if the outputs of a model and of its copy in float32 differ by more than roundings."""
+    for name, values in original.items():
+        wide = values.astype(np.float64)
+        difference = np.abs(wide - copy[name]).max(initial=0)
+        if not difference <= _ROUNDING * np.abs(wide).max(initial=0):
+            raise RuntimeError(
+                f"The model in float32 differs from the one that was passed by {difference:.2g} in {name!r}, more than "
+                "roundings explain: build it in float32 yourself and load its weights"
+            )
+
+
+def folded(model: keras.Model, fold: bool) -> tuple[keras.Model, FoldReport]:
+    """The model with its batch norms folded, if it is asked for."""
+    return fold_batch_norm(model) if fold else (model, FoldReport())
+
+
+def _copy_in_float32(layer: Any) -> Any:
+    if not isinstance(layer, keras.Layer):  # an operation computes in what it is given
+        return copy_of(layer)
+    return copy_of(layer, **{name: _float32(name, value) for name, value in layer.get_config().items()})
+
+
+def _float32(name: Any, value: Any) -> Any:
+    """A config in which every policy is float32, those of layers inside it too."""
+    if isinstance(value, dict):
+        if str(value.get("class_name", "")).endswith("DTypePolicy"):
+            return "float32"
+        return {key: _float32(key, entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_float32(None, entry) for entry in value)
+    return "float32" if name == "dtype" and _is_float(value) else value
+
+
+def _is_float(policy: Any) -> bool:
+    return isinstance(policy, str) and "float" in policy

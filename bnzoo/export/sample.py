@@ -1,0 +1,97 @@
+"""What an artefact is compared on: an example or more for each of its signatures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bnzoo.export.signatures import SERVE, SERVE_IMAGE_BYTES, SERVE_UINT8, Signature, input_names
+
+_DRAWN = 32
+_IMAGES = 3
+
+# arrays by name, by signature
+Sample = dict[str, dict[str, np.ndarray]]
+
+
+def samples(model: keras.Model, signatures: dict[str, Signature], sample: Any) -> Sample:
+    """The inputs of each signature.
+
+    Args:
+        model: The model.
+        signatures: What its artefact offers.
+        sample: Array, or dict of arrays by input name, for the model's own inputs; `None` draws from a normal
+            distribution. Images are always drawn.
+
+    Raises:
+        ValueError: If `sample` is not what the model takes, or none can be drawn.
+    """
+    found = {SERVE: by_input(model, _drawn(model) if sample is None else sample, "sample")}
+    if SERVE_UINT8 in signatures:
+        levels = _levels(model.inputs[0].shape)
+        found[SERVE_UINT8] = {"image": levels}
+        found[SERVE_IMAGE_BYTES] = {"image_bytes": _files(levels)}
+    return found
+
+
+def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.ndarray]:
+    """Examples of a model's own inputs, by name.
+
+    Args:
+        model: The model.
+        arrays: Array, or dict of arrays by input name.
+        argument: String, what the arrays were passed as.
+
+    Raises:
+        ValueError: If they are not what the model takes.
+    """
+    names = input_names(model)
+    if not isinstance(arrays, dict):
+        arrays = {names[0]: arrays} if len(names) == 1 else {}
+    if set(arrays) != set(names):
+        received = sorted(map(str, arrays))
+        raise ValueError(f"`{argument}` must be an array for each input: {', '.join(names)}. Received: {received}")
+    found = {}
+    for name, tensor in zip(names, model.inputs, strict=True):
+        found[name] = array = np.asarray(arrays[name], tensor.dtype)
+        if array.ndim != len(tensor.shape) or not len(array) or not _fits(array.shape, tensor.shape):
+            raise ValueError(
+                f"`{argument}` must hold at least one example for the input {name!r}, which takes {tensor.shape}. "
+                f"Received: {array.shape}"
+            )
+    if len({len(array) for array in found.values()}) > 1:
+        sizes = {name: len(array) for name, array in found.items()}
+        raise ValueError(f"`{argument}` must hold as many examples for each input. Received: {sizes}")
+    return found
+
+
+def _fits(given: Sequence[int], taken: Sequence[int | None]) -> bool:
+    return all(size in (None, own) for own, size in zip(given[1:], taken[1:], strict=True))
+
+
+def _drawn(model: keras.Model) -> dict[str, np.ndarray]:
+    names = input_names(model)
+    random = np.random.default_rng(0)
+    for name, tensor in zip(names, model.inputs, strict=True):
+        if None in tensor.shape[1:] or "float" not in tensor.dtype:
+            raise ValueError(
+                f"`sample` is needed: the input {name!r} takes {tensor.dtype} of the shape {tensor.shape}, from which "
+                "none can be drawn. Pass an array of examples"
+            )
+    return {name: random.normal(size=(_DRAWN, *t.shape[1:])) for name, t in zip(names, model.inputs, strict=True)}
+
+
+def _levels(shape: Sequence[int]) -> np.ndarray:
+    """Smooth images, of another size than the model's."""
+    _, rows, columns, channels = shape
+    noise = np.random.default_rng(0).uniform(0, 255, (_IMAGES, 5, 7, channels))
+    smooth = tf.image.resize(noise, (rows + rows // 2, columns + 3), "bicubic")
+    return np.clip(smooth, 0, 255).astype(np.uint8)
+
+
+def _files(levels: np.ndarray) -> np.ndarray:
+    """The same as PNG and JPEG, and what is neither: it must fail without the others."""
+    png, jpeg, *_ = levels
+    return np.array([tf.io.encode_png(png).numpy(), b"no image", tf.io.encode_jpeg(jpeg).numpy()], object)
