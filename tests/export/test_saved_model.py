@@ -1,5 +1,3 @@
-import os
-import subprocess
 import sys
 
 import keras
@@ -97,26 +95,133 @@ def test_nan_outputs_are_refused(tmp_path, network):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_loader_cannot_import_keras_or_bnzoo(tmp_path):
-    """Otherwise its finding that the artefact needs neither would be worth nothing."""
-    from bnzoo.export.runtimes import __file__ as loader
-
-    script = f"""
-import runpy
-runpy.run_path({loader!r}, run_name="loader")
-for name in ("keras", "bnzoo"):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        print("no", name)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
-    assert done.stdout.split("\n")[:2] == ["no keras", "no bnzoo"]
+def test_an_artefact_that_does_not_load_is_told(tmp_path):
     broken = tmp_path / "1"
     broken.mkdir()
     model = bnzoo.MLP(input_shape=(4,), classes=2)
-    with pytest.raises(RuntimeError, match="does not work in a process with TensorFlow only"):
+    with pytest.raises(RuntimeError, match="saved_model artefact does not work in a process of its own"):
         export.compare(model, broken, np.ones((2, 4)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float64"])
+def test_other_precisions_are_exported_in_float32(tmp_path, random_statistics, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = random_statistics(bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    report = export.saved_model(model, tmp_path / "1")
+    assert report.outputs["probabilities"].dtype == np.float32
+    assert len(report.fold.folded) == 7
+    stored = [v.dtype for v in tf.saved_model.load(tmp_path / "1").weights]
+    assert set(stored) == {tf.float32}
+    x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(report.outputs["probabilities"], np.float32(model(x)), atol=0.05)
+    assert model.layers[1].compute_dtype == keras.DTypePolicy(policy).compute_dtype, "the model stays as it is"
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = L.Dense(2)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+class Scale(L.Layer):
+    """A layer that is not of this package."""
+
+    def __init__(self, factor, **options):
+        super().__init__(**options)
+        self.factor = factor
+        self.shift = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, x):
+        return self.factor * x + self.shift
+
+
+class Described(Scale):
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+def two_inputs():
+    a, b = keras.Input((8, 8, 3), name="left"), keras.Input((8, 8, 3), name="right")
+    return keras.Model([a, b], L.Dense(2)(L.Flatten()(L.Add()([a, b]))))
+
+
+def indices():
+    x = keras.Input((3,), dtype="int32", name="index")
+    return keras.Model(x, L.Flatten()(L.Embedding(5, 2)(x)))
+
+
+def without_config():
+    x = keras.Input((3,), name="x")
+    return keras.Model(x, Scale(2.0)(x))
+
+
+def test_a_subclassed_model_is_exported_as_told(tmp_path):
+    x = keras.Input((3,), name="x")
+    report = export.saved_model(keras.Model(x, Subclassed()(x)), tmp_path / "1")
+    assert report.difference <= report.tolerance
+
+
+def test_layers_that_are_not_of_this_package(tmp_path):
+    x = keras.Input((3,), name="x")
+    model = keras.Model(x, L.BatchNormalization()(L.Dense(2)(Described(2.0)(x))))
+    report = export.saved_model(model, tmp_path / "1")
+    assert len(report.fold.folded) == 1
+    plain = export.saved_model(without_config(), tmp_path / "2", fold=False, sample=np.float32([[1, 2, 3]]))
+    np.testing.assert_array_equal(next(iter(plain.outputs.values())), [[3, 5, 7]])
+
+
+def test_any_height_and_width(tmp_path):
+    model = bnzoo.ResNetCifar(8, input_shape=(None, None, 1), classes=3)
+    export.saved_model(model, tmp_path / "1", sample=np.ones((2, 16, 12, 1)))
+    serve = tf.saved_model.load(tmp_path / "1").signatures["serve"]
+    x = np.random.default_rng(0).normal(size=(3, 10, 20, 1)).astype("float32")
+    np.testing.assert_allclose(serve(image=tf.constant(x))["probabilities"], model.predict(x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "names"), [([(8, 8, 3)], ["image"]), ([(4,)], ["input"]), ([(4,), (3,)], ["input_1", "input_2"])]
+)
+def test_inputs_without_a_name_get_one_that_stays(tmp_path, shapes, names):
+    for version in ("1", "2"):  # the names of Keras count up
+        inputs = [keras.Input(shape) for shape in shapes]
+        outputs = L.Concatenate()([L.Flatten()(x) for x in [*inputs, *inputs]])
+        export.saved_model(keras.Model(inputs, outputs), tmp_path / version)
+        taken = tf.saved_model.load(tmp_path / version).signatures["serve"].structured_input_signature[1]
+        assert sorted(taken) == names
+
+
+def test_warmup_requests_are_those_of_tensorflow_serving(tmp_path):
+    pytest.importorskip("tensorflow_serving")
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
+    model = bnzoo.ResNetCifar(8, input_shape=(8, 8, 3), classes=3)
+    export.saved_model(model, tmp_path / "1", warmup=(1, 5), sample=x, image="unit")
+    serving = tf.saved_model.load(tmp_path / "1").signatures
+    found = []
+    for record in tf.data.TFRecordDataset(str(tmp_path / "1/assets.extra/tf_serving_warmup_requests")):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
+        signature = request.model_spec.signature_name
+        outputs = serving[signature](**inputs)
+        found.append((signature, len(outputs["probabilities"])))
+        if signature == "serve":
+            size = len(outputs["probabilities"])
+            np.testing.assert_array_equal(inputs["image"], x[np.arange(size) % 3])
+    assert found == [(name, size) for name in ("serve", "serve_uint8", "serve_image_bytes") for size in (1, 5)]
+
+
+def test_warmup_tells_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.raises(ImportError, match=r"pip install 'bnzoo\[warmup\]'"):
+        export.saved_model(bnzoo.MLP(input_shape=(4,), classes=2), tmp_path / "1", warmup=(1,))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_overwritten(tmp_path, network):
@@ -128,12 +233,22 @@ def test_nothing_is_overwritten(tmp_path, network):
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda: keras.Sequential([L.Dense(2)]), {}, "must be a built"),
+        (lambda: keras.Sequential([L.Dense(2)]), {}, "must be a built functional or Sequential"),
+        (Subclassed, {}, r"a subclassed one becomes one by `keras.Model\(x, model\(x\)\)`"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"labels": ["a"]}, "1 labels, 1 outputs, 2 classes"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"labels": ["a\nb", "c"]}, "without line breaks"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": {"x": 1}}, "an array for each input: features"),
         (lambda: bnzoo.ResNet18(input_shape=(None, None, 3)), {}, "`sample` is needed"),
-        (lambda: keras.Sequential([keras.Input((2,)), L.Dense(2, dtype="mixed_bfloat16")]), {}, "compute in float32"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": np.ones((2, 5))}, r"takes \(None, 4\).*\(2, 5\)"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": np.ones((0, 4))}, "at least one example"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": (0,)}, "`warmup` must be a positive integer"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": range(1, 1002)}, "more than 1000 requests"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"image": "raw"}, r"`image` needs .*the first of the shape"),
+        (lambda: bnzoo.ResNet18(input_shape=(None, None, 3)), {"image": "raw"}, "fixed but for the batch"),
+        (two_inputs, {"image": "raw"}, "Received: 2 inputs"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"image": "troch"}, "Unknown `image`: 'troch'. Did you mean"),
+        (indices, {}, "`sample` is needed: the input 'index' takes int32"),
+        (without_config, {}, "Give the class a `get_config`"),
     ],
 )
 def test_what_cannot_be_exported_is_told(tmp_path, make, options, message):

@@ -1,0 +1,156 @@
+"""The other formats keep the promises of the SavedModel; what each converter does is in `test_converters.py`."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import bnzoo
+from bnzoo import export
+
+FORMATS = ("onnx", "litert", "openvino")
+FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}
+LABELS = ["a", "b", "c"]
+
+
+@pytest.fixture(autouse=True)
+def _extras(request):
+    format = request.node.callspec.params.get("format") if hasattr(request.node, "callspec") else None
+    for package in export.converters.PACKAGES.get(format, ()):
+        pytest.importorskip(package.replace("-", "_"))
+
+
+@pytest.fixture
+def network(random_statistics):
+    return random_statistics(bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3, classifier_activation=None))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_promises(tmp_path, network, format):
+    x = np.random.default_rng(0).normal(size=(20, 8, 8, 1)).astype("float32")
+    report = getattr(export, format)(network, tmp_path / "model", labels=LABELS, sample=x)
+    assert report.path == tmp_path / "model" / "1"
+    assert len(report.fold.folded) == 7
+    assert 0 < report.difference <= report.tolerance == 1e-4
+    expected = network.predict(x, verbose=0)
+    np.testing.assert_allclose(report.outputs["logits"], expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(report.outputs["probabilities"].sum(-1), 1, rtol=1e-5)
+    assert {path.name for path in report.path.iterdir()} >= {FILES[format], "MANIFEST.json", "assets", "assets.extra"}
+    assert (report.path / "assets" / "labels.txt").read_text() == "a\nb\nc\n"
+    assert report.size == sum(p.stat().st_size for p in report.path.rglob("*") if p.is_file() and p.suffix != ".json")
+    manifest = json.loads((report.path / "MANIFEST.json").read_text())
+    assert set(export.converters.PACKAGES[format]) < set(manifest["versions"])
+    assert set(manifest["signatures"]) == {"serve"}
+    [found] = export.verify(tmp_path)
+    assert not found.problems
+    (report.path / FILES[format]).write_bytes(b"x" + (report.path / FILES[format]).read_bytes()[1:])
+    [found] = export.verify(tmp_path)
+    assert FILES[format] in found.problems[0]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_file_that_differs_does_not_appear(tmp_path, network, format, monkeypatch):
+    def spoiled(model):
+        folded, report = bnzoo.tools.fold_batch_norm(model)
+        kernel = folded.get_layer("logits").kernel
+        kernel.assign(kernel * 1.01)
+        return folded, report
+
+    monkeypatch.setattr(sys.modules["bnzoo.export.prepare"], "fold_batch_norm", spoiled)
+    with pytest.raises(RuntimeError, match="differs from the one in memory"):
+        getattr(export, format)(network, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        x = keras.Input(few_digits.input_shape, name="image")
+        scaled = keras.layers.Normalization(mean=few_digits.scale[0], variance=few_digits.scale[1])(x)
+        model = bnzoo.ResNetCifar(8, input_tensor=scaled, classes=10)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    report = getattr(export, format)(model, tmp_path / "1", sample=few_digits.test.x)
+    assert report.outputs["probabilities"].dtype == np.float32
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_int8_tells_the_accuracy_before_and_after(tmp_path, format, digits):
+    model = trained(digits)
+    report = getattr(export, format)(model, tmp_path / "int8", quantize="int8", calibration=digits)
+    before = (model.predict(digits.test.x, verbose=0).argmax(-1) == digits.test.y).mean()
+    after = (report.outputs["logits"].argmax(-1) == digits.test.y).mean()
+    assert report.accuracy == {"before": before, "after": after, "examples": len(digits.test.y)}
+    assert before > 0.9
+    assert after > before - 0.02
+    assert 1e-4 < report.difference < report.tolerance == 0.25
+    assert f"accuracy {before:.2%} before, {after:.2%} after, on {len(digits.test.y)} examples" in str(report)
+    float32 = getattr(export, format)(model, tmp_path / "float32")
+    weights = tmp_path / "int8/1" / FILES[format], float32.path / FILES[format]
+    assert weights[0].stat().st_size < 0.45 * weights[1].stat().st_size, "small: scales weigh more than in a large one"
+    assert not export.verify(report.path)[0].problems
+
+
+def trained(digits):
+    keras.utils.set_random_seed(0)
+    model = bnzoo.ResNetCifar(
+        8, input_shape=digits.input_shape, classes=10, placement="post", classifier_activation=None
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+    model.fit(digits.train.x / 16, digits.train.y, batch_size=64, epochs=6, verbose=0)
+    first = model.get_layer("conv1_conv")  # what divides the levels goes into the first convolution
+    first.kernel.assign(first.kernel / 16)
+    bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)
+    return model
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format):
+    model = bnzoo.ResNetCifar(8, input_shape=few_digits.input_shape, classes=10)
+    make = getattr(export, format)
+    with_classes = make(model, tmp_path / "a", quantize="int8", calibration=tuple(few_digits.train))
+    assert with_classes.accuracy["examples"] == len(few_digits.train.y) == len(with_classes.outputs["probabilities"])
+    without = make(model, tmp_path / "b", quantize="int8", calibration=few_digits.train.x)
+    assert without.accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantize": "int4", "calibration": np.ones((2, 8, 8, 1))}, "Unknown `quantize`: 'int4'"),
+        ({"quantize": "int8"}, "`quantize` needs `calibration`"),
+        ({"calibration": np.ones((2, 8, 8, 1))}, "Unknown `quantize`: None"),
+        ({"quantize": "int8", "calibration": np.ones((2, 9, 8, 1))}, r"`calibration` must hold .*\(2, 9, 8, 1\)"),
+        ({"quantize": "int8", "calibration": (np.ones((2, 8, 8, 1)),)}, "must be examples and their classes"),
+        (
+            {"quantize": "int8", "calibration": (np.ones((2, 8, 8, 1)), [0, 1]), "sample": np.ones((2, 8, 8, 1))},
+            "`sample` cannot be given where `calibration` has classes",
+        ),
+    ],
+)
+def test_what_cannot_be_quantized_is_told(tmp_path, network, options, message):
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ValueError, match=message):
+        export.onnx(network, tmp_path / "1", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
+    monkeypatch.setitem(sys.modules, export.converters._MODULES[format][0], None)
+    with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
+        getattr(export, format)(None, tmp_path / "1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "vit_ti16"])
+def test_the_zoo_in_every_format(tmp_path, format, name, random_statistics):
+    size = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}
+    model = random_statistics(bnzoo.create_model(name, **size))
+    report = getattr(export, format)(model, tmp_path / "1")
+    assert report.difference <= report.tolerance

@@ -1,0 +1,138 @@
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_cli
+
+from bnzoo import ResNetCifar, export
+
+bnzoo = test_cli.bnzoo
+
+DIGITS = ["--data", "digits"]
+LABELS = "abcdefghij"
+
+
+@pytest.fixture
+def model(tmp_path, random_statistics):
+    """A network for the digits; it is in IN.keras."""
+    model = random_statistics(ResNetCifar(8, filters=4, input_shape=(8, 8, 1), classes=10))
+    model.save(tmp_path / "IN.keras")
+    (tmp_path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+    return model
+
+
+def table(out):
+    lines = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("|")]
+    head, rule, *rows = lines
+    assert rule == ["---", *["---:"] * (len(head) - 1)], "Markdown"
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def test_export_and_verify(bnzoo, model, tmp_path, digits, monkeypatch):
+    monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.2)
+    options = ["--image", "unit", "--labels", "labels.txt", *DIGITS]
+    status, out, err = bnzoo("export", "IN.keras", "serving", *options)
+    assert (status, err) == (0, "")
+    assert out.startswith("7 of 7 batch norms folded\n")
+    [row] = table(out)
+    assert row["format"] == "saved_model"
+    assert float(row["difference"]) < 1e-4
+    assert float(row["ms, batch 1"]) > 0
+    assert float(row["ms, batch 8"]) > 0
+    accuracy = (model.predict(digits.test.x, verbose=0).argmax(-1) == digits.test.y).mean()
+    assert row["accuracy"] == f"{accuracy:.2%}"
+    assert Path("serving/saved_model/1/assets/labels.txt").read_text().split() == list(LABELS)
+    manifest = json.loads(Path("serving/saved_model/1/MANIFEST.json").read_text())
+    assert manifest["image"]["std"] == 255
+
+    status, out, err = bnzoo("verify", "serving")
+    assert (status, err) == (0, "")
+    assert re.fullmatch(r"serving/saved_model/1: saved_model, \d files as exported, differs .*\n", out)
+    Path("serving/saved_model/1/assets/labels.txt").write_text("a\nb\n")
+    status, out, err = bnzoo("verify", "serving")
+    assert (status, err) == (1, "")
+    assert "serving/saved_model/1/assets/labels.txt is not what was exported: 4 bytes, not 20" in out
+
+    assert bnzoo("export", "IN.keras", "serving", "--no-fold")[0] == 0
+    assert sorted(p.name for p in Path("serving/saved_model").iterdir()) == ["1", "2"], "nothing is overwritten"
+    assert not json.loads(Path("serving/saved_model/2/MANIFEST.json").read_text())["fold"]["folded"]
+
+
+@pytest.mark.slow
+def test_every_format(bnzoo, model, tmp_path, monkeypatch):
+    for package in ("onnxruntime", "tf2onnx", "ai_edge_litert", "openvino", "tensorflow_serving"):
+        pytest.importorskip(package)
+    monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.5)
+    formats = "saved_model,onnx,litert,openvino,onnx-int8,litert-int8"
+    status, out, err = bnzoo("export", "IN.keras", "all", "--formats", formats, "--warmup", "1,8", *DIGITS)
+    assert (status, err) == (0, "")
+    rows = table(out)
+    assert [row["format"] for row in rows] == formats.split(",")
+    assert all(float(row["difference"]) < (0.25 if "int8" in row["format"] else 1e-4) for row in rows)
+    assert out.count("before, ") == 2, "the accuracies of both that are quantized"
+    status, out, err = bnzoo("verify", "all")
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["IN.keras"], "Missing argument 'DIR'"),
+        (["nowhere.keras", "out"], "There is no file nowhere.keras"),
+        (["IN.keras", "out", "--formats", "onxx"], "Unknown format in --formats: 'onxx'. Did you mean 'onnx'?"),
+        (["IN.keras", "out", "--formats", "onnx-int8"], "onnx-int8 needs --data"),
+        (["IN.keras", "out", "--formats", "onnx", "--image", "tf"], "--image needs saved_model among --formats"),
+        (["IN.keras", "out", "--image", "troch"], "Unknown `image`: 'troch'. Did you mean 'torch'?"),
+        (["IN.keras", "out", "--image", "torch"], "`mean` must be one number or 1"),
+        (["IN.keras", "out", "--warmup", "1;8"], "--warmup must be batch sizes separated by commas, as 1,8"),
+        (["IN.keras", "out", "--warmup", "0"], "`warmup` must be a positive integer"),
+        (["IN.keras", "out", "--labels", "nowhere.txt"], "No such file or directory: nowhere.txt"),
+        (["IN.keras", "out", "--labels", "IN.keras"], "--labels must be a text file in UTF-8"),
+        (["IN.keras", "out", "--labels", "two.txt"], "`labels` must name the classes of the model's one output"),
+        (["IN.keras", "out", "--data", "wine"], "the examples of wine have the shape (13,)"),
+        (["IN.keras", "labels.txt"], "labels.txt is a file, and a folder is needed there"),
+        (["IN.keras", "labels.txt/out"], "labels.txt is a file, and a folder is needed there"),
+        (["labels.txt", "out"], "labels.txt"),
+    ],
+)
+def test_mistakes_are_one_line(bnzoo, model, tmp_path, arguments, message):
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    before = sorted(tmp_path.rglob("*"))
+    status, out, err = bnzoo("export", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("bnzoo: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_a_missing_extra_is_one_line(bnzoo, model, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    status, _, err = bnzoo("export", "IN.keras", "out", "--formats", "saved_model,openvino")
+    assert status == 2
+    assert "pip install 'bnzoo[openvino]'" in err
+    assert not (tmp_path / "out").exists(), "seen before the first format was written"
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [("nowhere", "has no artefact in it"), ("IN.keras", "has no artefact in it"), ("bad", "MANIFEST.json is damaged")],
+)
+def test_nothing_to_verify_is_one_line(bnzoo, model, tmp_path, folder, message):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "MANIFEST.json").write_text("{")
+    status, out, err = bnzoo("verify", folder)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(export.parity, "difference", lambda *_: np.inf)
+    status, _, err = bnzoo("export", "IN.keras", "out")
+    assert status == 1
+    assert err.startswith("bnzoo: saved_model: The exported model differs from the one in memory by inf")
+    assert not (tmp_path / "out").exists()

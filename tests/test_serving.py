@@ -1,0 +1,167 @@
+import json
+import os
+import socket
+import time
+
+import numpy as np
+import pytest
+import requests
+
+from recipes import serve
+
+pytest.importorskip("mlflow", reason='MLflow is not installed: pip install -e ".[serve]" in an environment of its own')
+pytestmark = pytest.mark.slow
+
+JSON = {"Content-Type": "application/json"}
+BLANK = np.zeros((2, 8, 8, 1)).tolist()
+INCOMPLETE = [BLANK[0], BLANK[1][:5]]
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    return serve.trained(digits)
+
+
+@pytest.fixture(scope="module")
+def served(model, digits, tmp_path_factory):
+    return serve.export(model, tmp_path_factory.mktemp("serving") / "digits", digits)
+
+
+@pytest.fixture(scope="module")
+def expected(model, served, digits):
+    return {served.output: model.predict(digits.test.x, verbose=0)}
+
+
+@pytest.fixture(scope="module")
+def server(served):
+    with serve.Server(served.folder) as running:
+        yield running
+    assert has_ended(running)
+
+
+@pytest.fixture
+def post(server):
+    """Sends a body, and sees to it that the server answers others afterwards."""
+
+    def send(body, headers=JSON):
+        response = requests.post(f"{server.url}/invocations", data=body, headers=headers, timeout=60)
+        assert serve.predict(server.url, {"image": np.zeros((1, 8, 8, 1))})["probabilities"].shape == (1, 10)
+        return response
+
+    return send
+
+
+def image(value) -> str:
+    return json.dumps({"inputs": {"image": value}})
+
+
+def has_ended(server: serve.Server, seconds: float = 10) -> bool:
+    """Whether no process of the group is left, and no one listens; the system may need a moment to collect them."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.killpg(server.process.pid, 0)
+        except ProcessLookupError:
+            with socket.socket() as client:
+                return client.connect_ex(("127.0.0.1", server.port)) != 0
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 300])
+def test_answers_are_those_of_the_model(server, served, expected, digits, size):
+    outputs = serve.predict(server.url, {served.input: digits.test.x[:size]})
+    assert outputs[served.output].shape == (size, 10)
+    assert serve.difference(outputs, {served.output: expected[served.output][:size]}) < 1e-5
+
+
+def test_the_accuracy_is_there_over_http(server, served, digits):
+    answers = serve.predict(server.url, {served.input: digits.test.x})[served.output]
+    assert (answers.argmax(-1) == digits.test.y).mean() > 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 8, 1), (1, 8, 8, 3), (8, 8, 1), (0,), (1, 2, 3, 4, 5)])
+def test_a_wrong_shape_is_named(post, shape):
+    response = post(image(np.zeros(shape).tolist()))
+    assert response.status_code == 400
+    assert f"Shape of input {shape} does not match expected shape (-1, 8, 8, 1)" in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("{not json", "valid JSON"),
+        (b"\xff\xfe\x00", "valid JSON"),
+        ("", "valid JSON"),
+        (" " * 20_000_000, "valid JSON"),
+        ("[1, 2]", "Received a list"),
+        (json.dumps({"image": BLANK}), "exactly one of the input fields"),
+        (json.dumps({"inputs": None}), "Shape of input"),
+        (json.dumps({"inputs": {"picture": BLANK}}), "missing inputs ['image']"),
+        (image([[[["a"]] * 8] * 8]), "could not convert string to float"),
+        (image({"a": 1}), "must be a string or a real number"),
+        (image(INCOMPLETE), "inhomogeneous shape"),
+        (image([[[[10**400]] * 8] * 8]), "too large"),
+        (image(np.zeros((1, 400, 400, 1)).tolist()), "(1, 400, 400, 1) does not match"),
+    ],
+    ids=lambda value: None if len(value) < 40 else f"{value[:20]} ({len(value)} bytes)",
+)
+def test_garbage_is_a_bad_request(post, body, reason):
+    response = post(body)
+    assert response.status_code == 400
+    assert reason in response.json()["message"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "image/jpeg", "application/json; charset=latin-1"])
+def test_another_content_type_is_refused(post, content_type):
+    response = post(image(BLANK).encode(), {"Content-Type": content_type})
+    assert response.status_code == 415
+    assert "support" in response.text
+
+
+@pytest.mark.parametrize("unknown", [np.nan, None])
+def test_mlflow_lets_nan_through_to_the_model(post, unknown):
+    """Not a 4xx: a tensor signature knows shape and type only."""
+    response = post(image([[[[unknown]] * 8] * 8]))
+    assert response.status_code == 200
+    assert np.isnan(response.json()["predictions"]["probabilities"]).all()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [(image(BLANK).encode(), {}), ('{"inputs":' + "[" * 100_000 + "]" * 100_000 + "}", JSON)],
+    ids=["no content type", "nested too deep"],
+)
+def test_mlflow_calls_these_its_own_fault(post, body, headers):
+    """A 500 from MLflow's code, before it looks at the model: nothing in the model's folder can change it."""
+    assert post(body, headers).status_code == 500
+
+
+def test_half_a_minute_of_load_without_an_error(server, served, expected, digits):
+    calls = serve.load(server.url, {served.input: digits.test.x}, expected, seconds=30, clients=8, sizes=(1, 3, 16))
+    assert {call.images for call in calls} == {1, 3, 16}
+    assert len(calls) > 100
+    assert max(call.difference for call in calls) < 1e-5
+    assert server.answers()
+
+
+def test_an_interrupt_ends_the_server_and_all_that_it_started(served):
+    server = serve.Server(served.folder)
+    with pytest.raises(KeyboardInterrupt), server:
+        assert server.answers()
+        raise KeyboardInterrupt
+    assert has_ended(server)
+
+
+def test_a_server_that_cannot_start_shows_its_log(tmp_path):
+    server = serve.Server(tmp_path)
+    with pytest.raises(RuntimeError, match=r"ended with status [\s\S]*MLmodel"), server:
+        pass
+    assert has_ended(server)
+
+
+def test_a_server_that_takes_too_long_is_ended(served):
+    server = serve.Server(served.folder, patience=0.5)
+    with pytest.raises(TimeoutError, match="no answer in"), server:
+        pass
+    assert has_ended(server)
