@@ -166,14 +166,20 @@ def main(format: str, folder: str, source: str, target: str) -> None:
     _block(format)
     with np.load(source) as file:
         asked = nested(unpack(dict(file)))
+    found = answers(format, folder, asked)
+    flat = {f"{signature}/{name}": values for signature, outputs in found.items() for name, values in outputs.items()}
+    np.savez(target, **pack(flat))  # type: ignore[arg-type]  # numpy takes any name
+
+
+def answers(format: str, folder: str | Path, asked: dict[str, Arrays]) -> dict[str, Arrays]:
+    """What an artefact gives for inputs by signature, in batches."""
     artefact = open_artefact(format, folder)
-    outputs = {}
+    found = {}
     for signature, inputs in asked.items():
         # only a SavedModel has several
         apply = functools.partial(artefact, signature=signature) if format == "saved_model" else artefact
-        answers = _in_batches(apply, inputs)
-        outputs.update({f"{signature}/{name}": values for name, values in answers.items()})
-    np.savez(target, **pack(outputs))  # type: ignore[arg-type]  # numpy takes any name
+        found[signature] = _in_batches(apply, inputs)
+    return found
 
 
 def _in_batches(apply: Artefact, inputs: Arrays) -> Arrays:

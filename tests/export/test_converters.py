@@ -206,7 +206,7 @@ _INFINITE = pytest.mark.xfail(strict=True, reason="SymmetricMaxPooling2D pads wi
 @pytest.mark.parametrize("format", ["onnx", pytest.param("litert", marks=_INFINITE)])
 def test_int8_of_the_stem_with_pooling_and_of_a_dead_channel(tmp_path, format):
     model = bnzoo.ResNet((1,), input_shape=(16, 16, 3), classes=3, classifier_activation=None)
-    model.get_layer("conv1_bn").gamma.assign([0.0] + [1.0] * 63)
+    model.get_layer("conv1_norm").gamma.assign([0.0] + [1.0] * 63)
     folded, _ = bnzoo.tools.fold_batch_norm(model)
     inputs = draw(model, 40)
     converter(format).quantize(save_model(tmp_path / "saved", folded), tmp_path, inputs)

@@ -27,6 +27,7 @@ def network(random_statistics):
     return random_statistics(bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3, classifier_activation=None))
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_promises(tmp_path, network, format):
     x = np.random.default_rng(0).normal(size=(20, 8, 8, 1)).astype("float32")

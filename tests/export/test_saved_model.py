@@ -17,6 +17,7 @@ def network(random_statistics):
     return random_statistics(model)
 
 
+@pytest.mark.own_process
 def test_an_artefact_is_what_a_server_needs(tmp_path, network):
     path = tmp_path / "digits" / "1"
     x = np.random.default_rng(0).normal(size=(5, 8, 8, 1)).astype("float32")
@@ -95,6 +96,7 @@ def test_nan_outputs_are_refused(tmp_path, network):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.own_process
 def test_an_artefact_that_does_not_load_is_told(tmp_path):
     broken = tmp_path / "1"
     broken.mkdir()

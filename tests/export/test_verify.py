@@ -54,6 +54,7 @@ def test_the_manifest_tells_what_it_is(original):
     assert signatures["serve_image_bytes"]["outputs"]["label"] == {"dtype": "string", "shape": [None, 3]}
 
 
+@pytest.mark.own_process
 def test_an_artefact_as_it_was_exported(original):
     [found] = export.verify(original.parent)
     assert (found.path, found.problems) == (original, [])

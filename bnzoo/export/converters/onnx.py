@@ -1,9 +1,6 @@
 """ONNX of a SavedModel, in float32 or int8."""
 
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +30,7 @@ def convert(saved_model: Path, folder: Path) -> None:
     require("onnx")
     import onnx
 
-    with _quiet("tf2onnx"):
-        model = _converted(saved_model)
+    model = _converted(saved_model)
     _name_batch(model)
     _check(model)
     onnx.save(model, str(folder / _FILE))
@@ -57,25 +53,13 @@ def quantize(saved_model: Path, folder: Path, calibration: dict[str, np.ndarray]
     from onnxruntime.quantization import quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as scratch, _quiet("root"):
+    with tempfile.TemporaryDirectory() as scratch:
         convert(saved_model, Path(scratch))
         prepared = str(Path(scratch) / "prepared.onnx")
         # the shapes are plain, and symbolic ones would need sympy
         quant_pre_process(str(Path(scratch) / _FILE), prepared, skip_symbolic_shape=True)
         quantize_static(prepared, str(folder / _FILE), _reader(calibration), **_INT8)
     _check(onnx.load(str(folder / _FILE)))
-
-
-@contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """A converter's progress and advice, which its caller can do nothing about, is not shown."""
-    log = logging.getLogger(logger)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _converted(saved_model: Path) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from bnzoo.files import whole_file
+from recipes.benchmarks.report import save
 from recipes.benchmarks.training.contestants import NETWORKS
 from recipes.benchmarks.training.race import kinds_here, race
 from recipes.benchmarks.training.results import chart, norm_taxes, table
@@ -55,13 +55,9 @@ def main(
     print("norm tax, the step over that of the same network without norms:")
     print(norm_taxes(found).to_string(float_format="{:.2f}".format))
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, frame in (("training.csv", found), ("summary.csv", summary.reset_index())):
-        with whole_file(folder / name) as draft:
-            frame.to_csv(draft, index=False)
-    with whole_file(folder / "training.png") as draft:
-        chart(summary).savefig(draft, dpi=100)
-    print(f"{folder}: training.csv, summary.csv, training.png; {time.perf_counter() - start:.0f} s")
+    frames = {"training.csv": found, "summary.csv": summary.reset_index()}
+    save(folder, frames, {"training.png": chart(summary)})
+    print(f"{time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,62 +1,25 @@
 """Lets the kinds of a network take turns, each in a process of its own, and notes every time."""
 
 import importlib.util
-import json
 import os
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
+from recipes.benchmarks import turns
 from recipes.benchmarks.training.contestants import NETWORKS
 
 WARM_UP = 1  # steps after the first that count for nothing
-ENVIRONMENT = {
-    "KERAS_BACKEND": "tensorflow",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-    # on a processor of AMD's the fast convolutions have to be asked for
-    "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
-    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # or only the first of all runs would compile
-}
+# on a processor of AMD's the fast convolutions have to be asked for
+ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")}
 
 
-class Worker:
+class Worker(turns.Worker):
     """A contestant in its process."""
 
     def __init__(self, network: str, kind: str, precision: str) -> None:
-        self.kind = kind
-        self.command = [sys.executable, "-m", "recipes.benchmarks.training.worker", network, kind, precision]
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=os.environ | ENVIRONMENT,
-        )
-
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def ask(self, question: str) -> Any:
-        """Sends a command, a method of the worker, and waits for its answer."""
-        stdin, stdout = self.process.stdin, self.process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        try:
-            stdin.write(f"{question}\n")
-            stdin.flush()
-            return json.loads(stdout.readline())
-        except (BrokenPipeError, ValueError):
-            command = shlex.join(self.command)
-            raise RuntimeError(f"{self.kind} ended at {question!r}. To see why: echo {question} | {command}") from None
+        module = "recipes.benchmarks.training.worker"
+        super().__init__(kind, module, network, kind, precision, environment=ENVIRONMENT)
 
 
 def race(network: str, precision: str, rounds: int, pairs: int, seconds: float) -> Iterator[dict]:

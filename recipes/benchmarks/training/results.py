@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from recipes.benchmarks.report import bars
 from recipes.benchmarks.training.contestants import KINDS, NETWORKS
 
 COLOURS = dict(zip(KINDS, ("C0", "0.75", "C1", "C2"), strict=True))
@@ -59,20 +60,11 @@ def norm_taxes(times: pd.DataFrame) -> pd.DataFrame:
 
 def chart(summary: pd.DataFrame) -> Figure:
     """A group of bars for each network and precision: the time of each kind's step, bnzoo's being 1."""
-    groups = list(summary.groupby(level=["network", "precision"], sort=False))
-    figure = Figure(figsize=(9, 1.2 + 0.75 * len(groups)), layout="constrained")
-    axes = figure.subplots()
-    for place, (_, rows) in enumerate(groups):
-        for offset, ((*_, kind), row) in enumerate(rows.iterrows()):
-            height = 0.8 / len(rows)
-            y = place - 0.4 + (offset + 0.5) * height
-            axes.barh(y, 1 / row["bnzoo_ratio"], height, color=COLOURS[str(kind)])
-            label = f"{kind}, {row['step_ms']:.0f} ms"
-            axes.text(1 / row["bnzoo_ratio"] + 0.01, y, label, va="center", fontsize=8)
-    axes.set_yticks(range(len(groups)), ["\n".join(names) for names, _ in groups])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.25 * (1 / summary["bnzoo_ratio"]).max())
-    axes.set_xlabel("time of a training step, bnzoo's being 1 (medians of pairs)")
-    axes.axvline(1, color="0.4", linewidth=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    groups = {
+        "\n".join(names): [
+            (f"{kind}, {row['step_ms']:.0f} ms", 1 / row["bnzoo_ratio"], COLOURS[str(kind)])
+            for (*_, kind), row in rows.iterrows()
+        ]
+        for names, rows in summary.groupby(level=["network", "precision"], sort=False)
+    }
+    return bars(groups, "time of a training step, bnzoo's being 1 (medians of pairs)")

@@ -1,17 +1,12 @@
-"""A contestant in a process of its own, which works only while it is asked to.
-
-Reads one command a line, answers each with one line of JSON.
-"""
+"""A contestant in a process of its own."""
 
 import functools
 import importlib
-import json
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, TextIO
 
 from recipes.benchmarks.training.contestants import NETWORKS, Network, contestant
+from recipes.benchmarks.turns import seconds, serve
 
 MATRIX = 2048
 
@@ -24,19 +19,13 @@ def main(name: str, kind: str, precision: str) -> None:
         kind: Of `contestants.KINDS`.
         precision: `float32` or `bfloat16`.
     """
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
-    _Worker(NETWORKS[name], kind, precision).serve(answers)
+    serve(lambda: _Worker(NETWORKS[name], kind, precision))
 
 
 class _Worker:
     def __init__(self, network: Network, kind: str, precision: str) -> None:
         importlib.import_module("torch" if kind == "PyTorch" else "bnzoo")
         self.make = functools.partial(contestant, network, kind, precision)
-
-    def serve(self, answers: TextIO) -> None:
-        for line in sys.stdin:
-            answer = getattr(self, line.strip())()
-            print(json.dumps(answer), file=answers, flush=True)
 
     def ready(self) -> bool:
         return True
@@ -60,13 +49,6 @@ class _Worker:
 
     def matrix_rate(self) -> float:
         return 2 * MATRIX**3 / seconds(lambda: self.runner.matrix_rate(MATRIX))
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """How long it takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

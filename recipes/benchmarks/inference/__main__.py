@@ -1,0 +1,58 @@
+"""The command line."""
+
+import os
+import re
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from recipes.benchmarks.inference.artefacts import SIZES
+from recipes.benchmarks.inference.race import PYTORCH, race
+from recipes.benchmarks.inference.results import chart, table
+from recipes.benchmarks.report import save
+from recipes.benchmarks.training.race import kinds_here
+
+NetworkName = StrEnum("NetworkName", {re.sub(r"\W", "_", name).upper(): name for name in SIZES})
+
+
+def main(
+    network: Annotated[list[NetworkName] | None, typer.Option("--network")] = None,
+    batch: Annotated[list[int] | None, typer.Option("--batch", min=1)] = None,
+    quick: bool = False,
+    output: Path = Path("runs/inference"),
+) -> None:
+    """Times answers and loads of exported networks, in turns.
+
+    Args:
+        network: Networks to time, instead of all.
+        batch: How many images are answered at once, instead of 1 and 8.
+        quick: By default the CIFAR ResNet-20 with a batch of 1 alone, and briefly: to see it run, not to believe it.
+        output: Where `inference.csv` (every time), `summary.csv` and `inference.png` are written.
+    """
+    start = time.perf_counter()
+    networks = network or ([NetworkName.CIFAR_RESNET_20] if quick else list(NetworkName))
+    batches = batch or ([1] if quick else [1, 8])
+    plan = {"loads": 2, "seconds": 5.0} if quick else {"loads": 7, "seconds": 60.0}
+    if PYTORCH not in kinds_here("ResNet-50"):
+        print('PyTorch is left out, for it is not installed: pip install -e ".[peers]"')
+    times: list[dict] = []
+    for name in networks:
+        times.extend(race(name, batches, **plan))
+        print(f"{name}: measured after {time.perf_counter() - start:.0f} s", flush=True)
+    found = pd.DataFrame(times)
+    summary = table(found)
+    onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set")
+    print(f"{os.cpu_count()} processors, TF_ENABLE_ONEDNN_OPTS {onednn}; ratios are to Keras' own export, in pairs")
+    formats = {"difference": "{:.0e}".format, "size_mb": "{:.1f}".format}
+    print(summary.to_string(float_format="{:.3g}".format, formatters=formats))
+    frames = {"inference.csv": found, "summary.csv": summary.reset_index()}
+    save(output, frames, {"inference.png": chart(summary)})
+    print(f"{time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    typer.run(main)
