@@ -72,8 +72,9 @@ def whole_version(path: str | Path) -> Iterator[Version]:
 def _folder(path: Path) -> Iterator[None]:
     """Makes a folder and those above it; those that it made are removed if the block ends with an error."""
     made = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
-    if path.exists() and not path.is_dir():
-        raise NotADirectoryError(f"{path} is a file, and a folder is needed there: choose another path")
+    nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{nearest} is a file, and a folder is needed there: choose another path")
     try:
         path.mkdir(parents=True, exist_ok=True)
         yield

