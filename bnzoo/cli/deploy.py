@@ -78,7 +78,10 @@ def export(
                 say(f"{name}: {error}")
                 raise typer.Exit(1) from error
     typer.echo(str(next(iter(reports.values())).fold))
-    with Console(stderr=True).status("measuring"):
+    for name, report in reports.items():
+        if report.accuracy is not None:
+            typer.echo(f"{name}: {report.accuracy}")
+    with Console(stderr=True).status("measuring"), quietly():
         latencies = _latencies(reports)
     typer.echo(_table(reports, latencies, examples))
 

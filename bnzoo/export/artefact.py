@@ -1,7 +1,7 @@
 """From a model to an artefact that is there whole, and gives what the model gives, or is not there at all."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,24 @@ PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """What an artefact has right.
+
+    Attributes:
+        before: Float, the accuracy of the model.
+        after: Float, that of the artefact.
+        examples: Integer, on how many examples.
+    """
+
+    before: float
+    after: float
+    examples: int
+
+    def __str__(self) -> str:
+        return f"accuracy {self.before:.2%} before, {self.after:.2%} after, on {self.examples} examples"
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """What was exported and how it was verified.
 
@@ -32,8 +50,7 @@ class ExportReport:
         tolerance: Float, what it may be at most.
         outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
         size: Integer, the bytes of all its files.
-        accuracy: Dict, the accuracies of the model (`before`) and of the artefact (`after`), and on how many
-            `examples`; `None` where no labels of examples are known.
+        accuracy: An `Accuracy`, or `None` where the classes of the examples are not known.
     """
 
     path: Path
@@ -43,7 +60,7 @@ class ExportReport:
     tolerance: float
     outputs: dict[str, np.ndarray] = field(repr=False)
     size: int
-    accuracy: dict[str, float] | None = None
+    accuracy: Accuracy | None = None
 
     def __str__(self) -> str:
         lines = [
@@ -51,8 +68,7 @@ class ExportReport:
             str(self.fold),
         ]
         if self.accuracy is not None:
-            before, after, examples = (self.accuracy[key] for key in ("before", "after", "examples"))
-            lines.append(f"accuracy {before:.2%} before, {after:.2%} after, on {examples} examples")
+            lines.append(str(self.accuracy))
         return "\n".join(lines)
 
 
@@ -107,14 +123,14 @@ class Plan:
             check_rounding(parity.answers(signatures(request.model), self.inputs)[SERVE], self.outputs[SERVE])
         self.served, self.fold = folded(reference, request.fold)
 
-    def accuracy(self, outputs: dict[str, np.ndarray]) -> dict[str, float] | None:
+    def accuracy(self, outputs: dict[str, np.ndarray]) -> Accuracy | None:
         """That of the model and that of what gave these outputs."""
         truth = self.request.truth
         if truth is None:
             return None
         name = next(iter(outputs))  # logits and probabilities have their largest value at the same class
         before, after = (float((o[name].argmax(-1) == truth).mean()) for o in (self.outputs[SERVE], outputs))
-        return {"before": before, "after": after, "examples": len(truth)}
+        return Accuracy(before, after, len(truth))
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of it."""
@@ -165,7 +181,8 @@ def make(
         parity.keep(folder, plan.inputs, plan.outputs)
         accuracy = plan.accuracy(found[SERVE])
         verified = {"difference": difference, "tolerance": tolerance, "examples": _count(plan.inputs)}
-        content = {"format": format, **plan.describe(), **(notes or {}), "parity": verified, "accuracy": accuracy}
+        measured = {"parity": verified, "accuracy": None if accuracy is None else asdict(accuracy)}
+        content = {"format": format, **plan.describe(), **(notes or {}), **measured}
         files = manifest.write(folder, content, packages)
     size = sum(file["bytes"] for file in files.values())
     return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy)

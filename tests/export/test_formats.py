@@ -84,7 +84,7 @@ def test_int8_tells_the_accuracy_before_and_after(tmp_path, format, digits):
     report = getattr(export, format)(model, tmp_path / "int8", quantize="int8", calibration=digits)
     before = (model.predict(digits.test.x, verbose=0).argmax(-1) == digits.test.y).mean()
     after = (report.outputs["logits"].argmax(-1) == digits.test.y).mean()
-    assert report.accuracy == {"before": before, "after": after, "examples": len(digits.test.y)}
+    assert report.accuracy == export.Accuracy(before, after, len(digits.test.y))
     assert before > 0.9
     assert after > before - 0.02
     assert 1e-4 < report.difference < report.tolerance == 0.25
@@ -114,7 +114,7 @@ def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format)
     model = bnzoo.ResNetCifar(8, input_shape=few_digits.input_shape, classes=10)
     make = getattr(export, format)
     with_classes = make(model, tmp_path / "a", quantize="int8", calibration=tuple(few_digits.train))
-    assert with_classes.accuracy["examples"] == len(few_digits.train.y) == len(with_classes.outputs["probabilities"])
+    assert with_classes.accuracy.examples == len(few_digits.train.y) == len(with_classes.outputs["probabilities"])
     without = make(model, tmp_path / "b", quantize="int8", calibration=few_digits.train.x)
     assert without.accuracy is None
 

@@ -84,9 +84,11 @@ def _bind_constants(model: Any, function: Any) -> None:
 
     pairs = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
     constants = {inner.name: outer.numpy() for inner, outer in pairs if outer.dtype != "resource"}
+    used = {name for node in model.graph.node for name in node.input}
     for value in [value for value in model.graph.input if value.name in constants]:
         model.graph.input.remove(value)
-        model.graph.initializer.append(numpy_helper.from_array(constants[value.name], value.name))
+        if value.name in used:
+            model.graph.initializer.append(numpy_helper.from_array(constants[value.name], value.name))
 
 
 def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
