@@ -44,6 +44,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{folder} has no {NAME}: it is no artefact of bnzoo, or was damaged")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        document["format"], document["labels"], document["parity"]["tolerance"]
         for entry in document["files"].values():
             entry["sha256"], entry["bytes"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

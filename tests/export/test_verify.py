@@ -1,7 +1,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import resource
 import shutil
@@ -109,7 +108,7 @@ def test_an_artefact_that_answers_otherwise_is_told(artefact):
     assert "differs from the one in memory" in found.problems[0]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 3}', '{"files": {"a": {}}}', "\0\0"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": {}}', "\0\0"])
 def test_a_manifest_that_cannot_be_read_is_named(artefact, text):
     (artefact / "MANIFEST.json").write_text(text)
     with pytest.raises(ValueError, match=f"{artefact / 'MANIFEST.json'} is damaged"):
@@ -152,22 +151,27 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("format", "error"),
+    [("saved_model", "OSError"), ("onnx", "OSError"), ("litert", "OSError"), ("openvino", "Error")],
+)
+def test_a_full_disk_leaves_nothing(tmp_path, format, error):
     """The largest file that the process may write stands in for the disk."""
+    for package in export.converters.PACKAGES[format]:
+        pytest.importorskip(package.replace("-", "_"))
 
     def small_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model" / "1")]
+    command = [sys.executable, "-c", SCRIPT.replace("saved_model", format), str(tmp_path / "model" / "1")]
     done = subprocess.run(command, preexec_fn=small_files, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "OSError" in done.stderr.strip().splitlines()[-1]
-    assert list(tmp_path.iterdir()) == []
+    assert error in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_must_not_be_written_in(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(PermissionError):
-        export.saved_model(bnzoo.MLP(input_shape=(4,), classes=3), tmp_path / "model")
+def test_a_folder_that_cannot_be_written_in(tmp_path):
+    """Root may write anywhere but here."""
+    with pytest.raises(OSError, match="proc"):
+        export.saved_model(bnzoo.MLP(input_shape=(4,), classes=3), "/proc/model")
