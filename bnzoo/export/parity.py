@@ -16,8 +16,8 @@ from bnzoo.export.signatures import Signature
 # relative to the largest absolute output; folding and another graph reorder float32 sums
 TOLERANCE = 1e-4
 _BATCH = 256
-# so many examples stay with an artefact, for `verify`
-_KEPT = 8
+# so many examples stay with an artefact, for `verify`, and of large ones so many bytes
+_KEPT, _BYTES = 8, 1_500_000
 _FILE = Path("assets.extra", "parity.npz")
 
 
@@ -117,8 +117,10 @@ def keep(folder: Path, inputs: Sample, outputs: Sample) -> None:
     """Leaves some examples with an artefact, and what its model gives for them."""
     (folder / _FILE).parent.mkdir(exist_ok=True)
     parts = {"inputs": inputs, "outputs": outputs}
+    one = max(sum(values[:1].nbytes for values in arrays.values()) for arrays in inputs.values())
+    count = max(1, min(_KEPT, _BYTES // max(one, 1)))
     some = {
-        f"{part}/{signature}": {name: values[:_KEPT] for name, values in arrays.items()}
+        f"{part}/{signature}": {name: values[:count] for name, values in arrays.items()}
         for part, sample in parts.items()
         for signature, arrays in sample.items()
     }

@@ -48,7 +48,7 @@ def main(
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set")
     print(f"{os.cpu_count()} processors, TF_ENABLE_ONEDNN_OPTS {onednn}; ratios are to Keras' own export, in pairs")
     formats = {"difference": "{:.0e}".format, "size_mb": "{:.1f}".format}
-    print(summary.to_string(float_format="{:.3g}".format, formatters=formats))
+    print(summary.to_string(float_format="{:.4g}".format, formatters=formats))
     frames = {"inference.csv": found, "summary.csv": summary.reset_index()}
     save(output, frames, {"inference.png": chart(summary)})
     print(f"{time.perf_counter() - start:.0f} s")

@@ -38,7 +38,7 @@ def _row(times: pd.DataFrame, batch: int, kind: str) -> dict:
     call, load = series("call", batch=batch), series("load")
     return {
         "ms": 1e3 * call.median(),
-        "quartiles": "{:.3g} to {:.3g}".format(*1e3 * call.quantile([0.25, 0.75])),
+        "quartiles": "{:.4g} to {:.4g}".format(*1e3 * call.quantile([0.25, 0.75])),
         "ratio": (call / series("call", STOCK, batch)).median(),
         "size_mb": series("size").median() / 1e6,
         "load_s": load.median(),
@@ -52,7 +52,7 @@ def chart(summary: pd.DataFrame) -> Figure:
     """A group of bars for each network and batch: the time of each kind's answer, that of Keras' own export being 1."""
     groups = {
         f"{network}\nbatch {batch}": [
-            (f"{kind}, {row['ms']:.3g} ms", row["ratio"], COLOURS[str(kind)]) for (*_, kind), row in rows.iterrows()
+            (f"{kind}, {row['ms']:.4g} ms", row["ratio"], COLOURS[str(kind)]) for (*_, kind), row in rows.iterrows()
         ]
         for (network, batch), rows in summary.groupby(level=["network", "batch"], sort=False)
     }
