@@ -62,6 +62,7 @@ def test_the_chart_has_a_bar_for_each(tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"a.csv", "a.png"}
 
 
+@pytest.mark.slow
 def test_both_models_compute_the_same():
     small = Network(32, 1, "DenseNet121", "DenseNet121")
     stock, ours = artefacts.models(small, 32, 3)
@@ -87,6 +88,7 @@ def tiny(monkeypatch):
     return "tiny"
 
 
+@pytest.mark.slow
 def test_what_is_not_installed_is_told_and_left_out(tmp_path, tiny, monkeypatch, capsys):
     def missing(*arguments, **options):
         raise ImportError("no onnx here")

@@ -10,6 +10,7 @@ import test_cli
 from bnzoo import ResNetCifar, export
 
 bnzoo = test_cli.bnzoo
+pytestmark = pytest.mark.usefixtures("verified_here")
 
 DIGITS = ["--data", "digits"]
 LABELS = "abcdefghij"
