@@ -51,8 +51,8 @@ def test_the_promises(tmp_path, network, format):
     assert FILES[format] in found.problems[0]
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_file_that_differs_does_not_appear(tmp_path, network, format, monkeypatch):
+@pytest.mark.parametrize("format", ["saved_model", *FORMATS])
+def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
     def spoiled(model):
         folded, report = bnzoo.tools.fold_batch_norm(model)
         kernel = folded.get_layer("logits").kernel
