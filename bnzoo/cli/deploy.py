@@ -154,15 +154,13 @@ def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float
     from bnzoo.export.latency import latencies
     from bnzoo.export.parity import kept
     from bnzoo.export.runtimes import open_artefact
+    from bnzoo.export.sample import repeated
 
     artefacts = {name: open_artefact(report.format, report.path) for name, report in reports.items()}
     examples = {name: kept(report.path)[0]["serve"] for name, report in reports.items()}
     medians = {}
     for size in _BATCHES:
-        calls = {}
-        for name, artefact in artefacts.items():
-            batch = {key: np.take(x, np.arange(size) % len(x), axis=0) for key, x in examples[name].items()}
-            calls[name] = partial(artefact, batch)
+        calls = {name: partial(artefact, repeated(examples[name], size)) for name, artefact in artefacts.items()}
         medians[size] = {name: float(np.median(found)) for name, found in latencies(calls, seconds=_SECONDS).items()}
     return medians
 
@@ -171,6 +169,8 @@ def _table(
     reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
 ) -> str:
     """In Markdown, to paste."""
+    from bnzoo.export.artefact import accuracy_of
+
     head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]
     rows = []
     for name, report in reports.items():
@@ -179,11 +179,6 @@ def _table(
     if examples is not None:
         head.append("accuracy")
         for row, report in zip(rows, reports.values(), strict=True):
-            row.append(f"{_accuracy(report, examples):.2%}")
+            row.append(f"{accuracy_of(report.outputs, examples.test.y):.2%}")
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _accuracy(report: "ExportReport", examples: "Dataset") -> float:
-    values = next(iter(report.outputs.values()))
-    return float((values.argmax(-1) == examples.test.y).mean())

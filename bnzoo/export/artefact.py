@@ -128,9 +128,7 @@ class Plan:
         truth = self.request.truth
         if truth is None:
             return None
-        name = next(iter(outputs))  # logits and probabilities have their largest value at the same class
-        before, after = (float((o[name].argmax(-1) == truth).mean()) for o in (self.outputs[SERVE], outputs))
-        return Accuracy(before, after, len(truth))
+        return Accuracy(accuracy_of(self.outputs[SERVE], truth), accuracy_of(outputs, truth), len(truth))
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of it."""
@@ -142,6 +140,12 @@ class Plan:
             "image": None if request.image is None else request.image.get_config(),
             "fold": {"folded": self.fold.folded, "kept": self.fold.kept},
         }
+
+
+def accuracy_of(outputs: dict[str, np.ndarray], truth: np.ndarray) -> float:
+    """The share of examples whose class has the largest output."""
+    first = next(iter(outputs.values()))  # of logits and probabilities the largest is at the same class
+    return float((first.argmax(-1) == truth).mean())
 
 
 def make(
@@ -159,7 +163,7 @@ def make(
     Args:
         plan: The `Plan`.
         path: As `bnzoo.files.whole_version` takes it.
-        format: String, one of `runtimes.FORMATS`.
+        format: String, as `runtimes.open_artefact` takes.
         write: Function of the plan and the folder to write in.
         packages: The distributions that make it, for the manifest.
         tolerance: Float, the difference that it may have.

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from bnzoo.export.signatures import Signature
 
 # relative to the largest absolute output; folding and another graph reorder float32 sums
 TOLERANCE = 1e-4
-_BATCH = 256
 # so many examples stay with an artefact, for `verify`, and of large ones so many bytes
 _KEPT, _BYTES = 8, 1_500_000
 _FILE = Path("assets.extra", "parity.npz")
@@ -28,23 +28,19 @@ def answers(signatures: dict[str, Signature], sample: Sample) -> Sample:
         signatures: The functions, by name.
         sample: The inputs, by signature.
     """
-    return {name: _in_batches(signature, sample[name]) for name, signature in signatures.items()}
+    return {name: runtimes.in_batches(partial(_call, s), sample[name]) for name, s in signatures.items()}
 
 
-def _in_batches(signature: Signature, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    size = len(next(iter(inputs.values())))
-    parts = []
-    for start in range(0, size, _BATCH):
-        batch = {name: tf.constant(values[start : start + _BATCH]) for name, values in inputs.items()}
-        parts.append({name: np.asarray(tensor) for name, tensor in signature.call(**batch).items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _call(signature: Signature, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    outputs = signature.call(**{name: tf.constant(values) for name, values in inputs.items()})
+    return {name: np.asarray(tensor) for name, tensor in outputs.items()}
 
 
 def apply(format: str, folder: Path, sample: Sample) -> Sample:
     """What an artefact gives, in its own runtime, to someone who has nothing else.
 
     Args:
-        format: String, one of `runtimes.FORMATS`.
+        format: String, as `runtimes.open_artefact` takes.
         folder: Its folder.
         sample: The inputs, by signature.
 
@@ -53,13 +49,13 @@ def apply(format: str, folder: Path, sample: Sample) -> Sample:
     """
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch, "inputs.npz"), Path(scratch, "outputs.npz")
-        _save(source, sample)
+        runtimes.save(source, sample)
         command = [sys.executable, "-P", runtimes.__file__, format, str(folder), str(source), str(target)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if process.returncode:
             last = process.stderr.strip().rpartition("\n")[2]
             raise RuntimeError(f"The {format} artefact does not work in a process of its own: {last}")
-        return _load(target)
+        return runtimes.load(target)
 
 
 def difference(expected: Sample, found: Sample, labels: Sequence[str] | None = None) -> float:
@@ -124,24 +120,14 @@ def keep(folder: Path, inputs: Sample, outputs: Sample) -> None:
         for part, sample in parts.items()
         for signature, arrays in sample.items()
     }
-    _save(folder / _FILE, some)
+    runtimes.save(folder / _FILE, some)
 
 
 def kept(folder: Path) -> tuple[Sample, Sample]:
     """The examples that `keep` left, and what the model gives for them."""
     inputs: Sample = {}
     outputs: Sample = {}
-    for key, arrays in _load(folder / _FILE).items():
+    for key, arrays in runtimes.load(folder / _FILE).items():
         part, _, signature = key.partition("/")
         {"inputs": inputs, "outputs": outputs}[part][signature] = arrays
     return inputs, outputs
-
-
-def _save(path: Path, sample: Sample) -> None:
-    flat = {f"{signature}/{name}": array for signature, arrays in sample.items() for name, array in arrays.items()}
-    np.savez(path, **runtimes.pack(flat))  # type: ignore[arg-type]  # numpy takes any name
-
-
-def _load(path: Path) -> Sample:
-    with np.load(path) as file:
-        return runtimes.nested(runtimes.unpack(dict(file)))

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-FORMATS = ("saved_model", "onnx", "litert", "openvino")
-
 Arrays = dict[str, np.ndarray]
 Artefact = Callable[..., Arrays]
 
@@ -36,11 +34,9 @@ def open_artefact(format: str, folder: str | Path) -> Artefact:
     Raises:
         ValueError: If the format is unknown.
     """
-    if format == "saved_model":
-        return _saved_model(Path(folder))
-    openers = {"onnx": _onnx, "litert": _litert, "openvino": _openvino}
+    openers = {"saved_model": _saved_model, "onnx": _onnx, "litert": _litert, "openvino": _openvino}
     if format not in openers:
-        raise ValueError(f"`format` must be one of saved_model, {', '.join(openers)}. Received: {format!r}")
+        raise ValueError(f"`format` must be one of {', '.join(openers)}. Received: {format!r}")
     return openers[format](Path(folder))
 
 
@@ -144,31 +140,34 @@ def _block(format: str) -> None:
     sys.modules.update(blocked)
 
 
-def nested(arrays: Arrays) -> dict[str, Arrays]:
-    """Arrays by name, by signature, of arrays by `signature/name`."""
+def save(path: str | Path, arrays: dict[str, Arrays]) -> None:
+    """Writes arrays by name, by signature, strings among them, as one `.npz`."""
+    flat = {f"{signature}/{name}": values for signature, named in arrays.items() for name, values in named.items()}
+    np.savez(path, **pack(flat))  # type: ignore[arg-type]  # numpy takes any name
+
+
+def load(path: str | Path) -> dict[str, Arrays]:
+    """Reads what `save` wrote."""
     found: dict[str, Arrays] = {}
-    for key, values in arrays.items():
-        signature, _, name = key.rpartition("/")
-        found.setdefault(signature, {})[name] = values
+    with np.load(path) as file:
+        for key, values in unpack(dict(file)).items():
+            signature, _, name = key.rpartition("/")
+            found.setdefault(signature, {})[name] = values
     return found
 
 
 def main(format: str, folder: str, source: str, target: str) -> None:
-    """Applies an artefact to the arrays that `pack` gave, in `source`, and writes its outputs to `target`, alike.
+    """Applies an artefact to the arrays in `source`, and writes its outputs to `target`, both as `save` does.
 
     Args:
         format: String, as `open_artefact` takes.
         folder: The artefact's folder.
-        source: An `.npz` file, arrays by `signature/name`.
+        source: An `.npz` file.
         target: An `.npz` file to write.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a comparison is with one device's arithmetic
     _block(format)
-    with np.load(source) as file:
-        asked = nested(unpack(dict(file)))
-    found = answers(format, folder, asked)
-    flat = {f"{signature}/{name}": values for signature, outputs in found.items() for name, values in outputs.items()}
-    np.savez(target, **pack(flat))  # type: ignore[arg-type]  # numpy takes any name
+    save(target, answers(format, folder, load(source)))
 
 
 def answers(format: str, folder: str | Path, asked: dict[str, Arrays]) -> dict[str, Arrays]:
@@ -178,11 +177,12 @@ def answers(format: str, folder: str | Path, asked: dict[str, Arrays]) -> dict[s
     for signature, inputs in asked.items():
         # only a SavedModel has several
         apply = functools.partial(artefact, signature=signature) if format == "saved_model" else artefact
-        found[signature] = _in_batches(apply, inputs)
+        found[signature] = in_batches(apply, inputs)
     return found
 
 
-def _in_batches(apply: Artefact, inputs: Arrays) -> Arrays:
+def in_batches(apply: Artefact, inputs: Arrays) -> Arrays:
+    """What a function of arrays by name gives for many examples, a part of them at a time."""
     size = len(next(iter(inputs.values())))
     parts = [
         apply({name: values[start : start + _BATCH] for name, values in inputs.items()})

@@ -36,6 +36,11 @@ def samples(model: keras.Model, signatures: dict[str, Signature], sample: Any) -
     return found
 
 
+def repeated(arrays: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """A batch of a size, of examples over and over."""
+    return {name: np.take(values, np.arange(size) % len(values), axis=0) for name, values in arrays.items()}
+
+
 def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.ndarray]:
     """Examples of a model's own inputs, by name.
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from bnzoo.errors import positive_integers
-from bnzoo.export.sample import Sample
+from bnzoo.export.sample import Sample, repeated
 
 PACKAGE = "tensorflow-serving-api"
 # where TensorFlow Serving looks, and how many it takes
@@ -39,8 +38,7 @@ def log(inputs: Sample, sizes: Sequence[int]) -> list[bytes]:
             entry = prediction_log_pb2.PredictionLog()
             request = entry.predict_log.request
             request.model_spec.signature_name = signature
-            for name, values in arrays.items():
-                batch = np.take(values, np.arange(size) % len(values), axis=0)
+            for name, batch in repeated(arrays, size).items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(batch))
             encoded.append(entry.SerializeToString())
     return encoded

@@ -8,6 +8,7 @@ import keras
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
+from bnzoo.export.artefact import accuracy_of
 from bnzoo.files import write_text
 
 
@@ -66,7 +67,7 @@ def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
     return Artefact(
         path=str(path),
         trial=trial,
-        test_accuracy=float((outputs["logits"].argmax(-1) == test.y).mean()),
+        test_accuracy=accuracy_of(outputs, test.y),
         test_examples=len(test.y),
         difference=difference,
         norms_folded=len(fold.folded),

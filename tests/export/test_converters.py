@@ -252,12 +252,11 @@ def test_bytes_are_packed_whole():
 
 def run(format, folder, arrays):
     """What the runtime gives in a process of its own."""
-    np.savez(folder / "inputs.npz", **runtimes.pack({f"serve/{name}": array for name, array in arrays.items()}))
+    runtimes.save(folder / "inputs.npz", {"serve": arrays})
     command = [sys.executable, "-P", runtimes.__file__, format, folder, folder / "inputs.npz", folder / "outputs.npz"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with np.load(folder / "outputs.npz") as file:
-        return runtimes.nested(runtimes.unpack(dict(file)))["serve"]
+    return runtimes.load(folder / "outputs.npz")["serve"]
 
 
 def test_bytes_pass_through_a_process_of_its_own(tmp_path):
