@@ -27,12 +27,8 @@ def main(source: str = "digits", folder: str | None = None) -> None:
 
     print(study.results.table().to_string(index=False))
     print(study.verdict)
-    if study.results.best is None:
-        sys.exit(1)
     print("report:", study.report())
-
-    artefact = study.export()
-    print(f"{artefact.path}: test accuracy {artefact.test_accuracy:.2%} on {artefact.test_examples} examples")
+    print(study.export())
 
 
 if __name__ == "__main__":

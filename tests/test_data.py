@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn import datasets
 
 from bnzoo import data
-from bnzoo.data.dataset import stratified
+from bnzoo.data.splits import at_random, stratified
 
 
 def test_digits():
@@ -32,22 +33,52 @@ def test_tables(name, shape, classes):
 @settings(max_examples=40)
 def test_splits_are_stratified_disjoint_and_whole(counts, seed):
     y = np.repeat(np.arange(len(counts)), counts)
-    x = np.arange(len(y), dtype=np.float32)[:, None]
-    names = [str(i) for i in range(len(counts))]
-    split = stratified(x, y, names, "data", 0.15, 0.2, seed)
-    parts = (split.train, split.validation, split.test)
-    assert sorted(np.concatenate([part.x[:, 0] for part in parts])) == list(range(len(y)))
-    for part in parts:
-        assert (y[part.x[:, 0].astype(int)] == part.y).all()
+    names, shares = [str(i) for i in range(len(counts))], {"validation": 0.15, "test": 0.2}
+    parts = stratified(y, names, "data", shares, seed)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(len(y)))
     for label, count in enumerate(counts):
-        assert all((part.y == label).any() for part in parts)
-        assert abs((split.test.y == label).sum() - 0.2 * count) <= 1
-    again = stratified(x, y, names, "data", 0.15, 0.2, seed)
-    assert again.fingerprint == split.fingerprint
+        assert all((y[rows] == label).any() for rows in parts.values())
+        assert abs((y[parts["test"]] == label).sum() - 0.2 * count) <= 1
+    again = stratified(y, names, "data", shares, seed)
+    assert all((again[part] == rows).all() for part, rows in parts.items())
+
+
+@given(count=st.integers(10, 200), seed=st.integers(0, 99))
+@settings(max_examples=40)
+def test_splits_of_a_regression_are_random_disjoint_and_whole(count, seed):
+    y, shares = np.linspace(-1, 1, count), {"validation": 0.15, "test": 0.2}
+    parts = at_random(y, "data", shares, seed)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(count))
+    assert abs(len(parts["test"]) - 0.2 * count) <= 1
+    again, other = at_random(y, "data", shares, seed), at_random(y, "data", shares, seed + 1)
+    assert all((again[part] == rows).all() for part, rows in parts.items())
+    assert any((other[part] != rows).any() for part, rows in parts.items())
 
 
 def test_another_seed_gives_another_split():
     assert data.load("digits", seed=1).fingerprint != data.load("digits").fingerprint
+
+
+def test_diabetes_is_a_regression():
+    diabetes = data.load("diabetes")
+    assert (diabetes.task, diabetes.labels, diabetes.classes, diabetes.input_shape) == ("regression", (), 0, (10,))
+    parts = (diabetes.train, diabetes.validation, diabetes.test)
+    assert [len(part.y) for part in parts] == [288, 66, 88]
+    x, y = datasets.load_diabetes(return_X_y=True, scaled=False)
+    found = np.concatenate([np.column_stack(part) for part in parts])
+    assert sorted(map(tuple, found)) == sorted(map(tuple, np.column_stack([x, y]).astype(np.float32)))
+    assert diabetes.target_scale == (pytest.approx(diabetes.train.y.mean()), pytest.approx(diabetes.train.y.var()))
+    assert diabetes.train.y.dtype == np.float32
+    assert data.load("digits").target_scale is None
+    assert data.load("digits").task == "classification"
+
+
+def test_the_scale_of_many_examples_far_from_zero(tmp_path):
+    x = np.random.default_rng(0).normal(1e4, [1.0, 2.0], (20_000, 2)).astype(np.float32)
+    np.savez(tmp_path / "far.npz", x=x, y=np.arange(20_000) % 2)
+    far = data.load(tmp_path / "far.npz")
+    exact = far.train.x.astype(np.float64)
+    assert far.scale == (pytest.approx(exact.mean(0), rel=1e-12), pytest.approx(exact.var(0), rel=1e-12))
 
 
 def save_images(folder, classes=("cat", "dog"), count=5, size=(6, 5), mode="L"):
@@ -82,6 +113,19 @@ def test_npz(tmp_path):
     assert (scans.input_shape, scans.labels) == ((4, 4, 1), ("-2", "7", "40"))
 
 
+def test_an_npz_with_a_float_y_is_a_regression(tmp_path):
+    y = np.linspace(-3, 5, 40)
+    np.savez(tmp_path / "heights.npz", x=np.ones((40, 3)) * y[:, None], y=y[:, None])
+    heights = data.load(tmp_path / "heights.npz")
+    assert (heights.task, heights.classes) == ("regression", 0)
+    assert (heights.test.x[:, 0] == heights.test.y).all()
+    scaled = data.Dataset(
+        "heights", (), *(data.Split(part.x, part.y * 2) for part in (heights.train, heights.validation, heights.test))
+    )
+    assert scaled.fingerprint != heights.fingerprint
+    assert scaled.target_scale == (2 * heights.target_scale[0], 4 * heights.target_scale[1])
+
+
 def good(n=30):
     return {"x": np.ones((n, 3)), "y": np.arange(n) % 3}
 
@@ -94,14 +138,19 @@ def good(n=30):
         ({**good(), "y": np.arange(29) % 3}, "same length. Received: 30 and 29"),
         ({**good(), "x": np.full((30, 3), np.nan)}, "30 of 30 examples in x hold NaN"),
         ({**good(), "x": np.where(np.arange(90).reshape(30, 3) == 22, np.inf, 1)}, "1 of 30 .* the first at index 7"),
-        ({**good(), "y": np.linspace(0, 1, 30)}, "integer label .* dtype float64"),
-        ({**good(), "y": np.array(["a"] * 30)}, "integer label"),
+        ({**good(), "x": np.full((30, 3), 1e39)}, "infinite values .in float32."),
+        ({**good(), "y": np.full(30, 0.5)}, "the target is 0.5 in every example"),
+        ({**good(), "y": 1e9 + np.arange(30) / 100}, r"the target is 1e\+09 in every example"),
+        ({**good(), "y": np.where(np.arange(30) == 7, np.nan, 1)}, "1 of 30 examples in y hold NaN .* at index 7"),
+        ({"x": np.ones((5, 3)), "y": np.arange(5.0)}, "of the 5 examples, 1 would be for train"),
+        ({**good(), "y": np.eye(30)[0]}, "examples, .* would be for .* two or more that differ"),
+        ({**good(), "y": np.array(["a"] * 30)}, "integer label .* or one float of a regression"),
         ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
         ({**good(), "x": np.array([None] * 30)}, "plain arrays of numbers"),
         ({**good(), "x": np.array(["a"] * 30)}, "x must hold real numbers"),
         ({**good(), "x": np.ones(30)}, "x must have the shape"),
         ({**good(), "y": np.zeros(30, int)}, "one class only"),
-        ({**good(), "y": np.r_[np.zeros(28, int), 1, 1]}, "class '1' has 2 examples; .* three or more"),
+        ({**good(), "y": np.r_[np.zeros(28, int), 1, 1]}, "class '1' has 2 examples; .* 3 or more"),
     ],
 )
 def test_bad_npz(tmp_path, arrays, message):
@@ -127,8 +176,15 @@ def test_other_bad_sources(tmp_path):
     fails(ValueError, r"dog/2\.png: not a readable image", tmp_path)
     (tmp_path / "x.npz").write_bytes(b"PK no zip")
     fails(ValueError, "not a readable .npz", tmp_path / "x.npz")
-    (tmp_path / "x.csv").write_text("1")
-    fails(ValueError, "only .npz files", tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_text("a,b\n")
+    fails(ValueError, "column is to be predicted", tmp_path / "x.csv")
+    (tmp_path / "x.txt").write_text("1")
+    fails(ValueError, "only .npz files", tmp_path / "x.txt")
+    fails(ValueError, "`target` is for a .csv or .parquet table", "digits", target="price")
+    fails(ValueError, "`task` is for a .csv or .parquet table", tmp_path, task="regression")
+    fails(ValueError, "`image_size` is for a folder", tmp_path / "x.csv", image_size=(8, 8), target="a")
+    with pytest.raises(ValueError, match="digits is no CSV or Parquet table"):
+        data.load("digits").encode([])
     fails(ValueError, "`image_size` is for a folder", "digits", image_size=(8, 8))
     fails(ValueError, "shares above 0", "digits", validation=0.5, test=0.5)
 

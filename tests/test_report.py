@@ -1,22 +1,46 @@
+import html
 import html.parser
+import json
 import math
 import re
+import shutil
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+from matplotlib.patches import Ellipse, Rectangle
+from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 sys.path.insert(0, str(Path(__file__).parent / "tuning"))
 from planted import planted
 
 from bnzoo import reports
+from bnzoo.reports import figures, scaling, statistics, timeline
+from bnzoo.reports.layout import Layout
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.verdict import verdict
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 
 
 def scores(depth, norm, rate, seed):
     if norm == "none" and rate == 1.0:
         return "boom" if depth == 8 else math.inf
+    if (depth, norm, rate) == (14, "batch", 1.0):
+        return ("pruned", 1.5)
     return 0.1 + rate + depth / 100 + seed / 50
+
+
+def lagging(depth, norm, rate, seed):
+    """Moving statistics that are worst where the rate is lowest; without a norm there are none."""
+    score = scores(depth, norm, rate, seed)
+    return score if norm == "none" else 3.0 - rate
 
 
 class Page(html.parser.HTMLParser):
@@ -24,7 +48,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.outside, self.rows = [], [], []
+        self.tags, self.outside, self.heads = [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -33,13 +57,21 @@ class Page(html.parser.HTMLParser):
             if name in ("src", "href", "xlink:href") and not value.startswith(("#", "data:")):
                 self.outside.append(value)
 
+    def handle_data(self, data):
+        if self.tags and self.tags[-1] == "h2" and data.strip():
+            self.heads.append(data.strip())
+
+
+def write(results, folder, **options):
+    reports.write_report(results, verdict(results), folder / "report.html", **options)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    results = planted(scores, seeds=2)
-    reports.write_report(results, verdict(results), folder / "report.html")
-    return folder, results, (folder / "report.html").read_text()
+    results = planted(scores, seeds=2, moving=lagging, workers=2, finished=False)
+    return folder, results, write(results, folder, command="bnzoo tune resnet --seeds 2")
 
 
 def test_one_file_that_needs_nothing_else(report):
@@ -48,8 +80,24 @@ def test_one_file_that_needs_nothing_else(report):
     assert page.outside == []
     assert "@import" not in text
     assert not re.search(r"url\((?!#)", text)
-    assert page.tags.count("svg") == 3
-    assert page.tags.count("tr") == 1 + 4 + 1 + len(results)
+    assert page.tags.count("tr") == 1 + 4 + 1 + len(results) + 1 + len(results.not_tried)
+    identifiers = re.findall(r'<clipPath id="([^"]+)"', text)
+    assert len(set(identifiers)) == len(identifiers), "a picture would be cut by another's frame"
+
+
+def test_what_it_shows(report):
+    folder, _, text = report
+    heads = [
+        "Best and largest usable learning rates", "Learning rate and depth", "Score against learning rate",
+        "Learning rates against depth", "Learning curves", "Moving against recalibrated statistics", "Timeline",
+        "All trials", "What was not tried", "To repeat it",
+    ]  # fmt: skip
+    assert [head for head in Page(text).heads if head] == heads
+    assert "bnzoo tune resnet --seeds 2" in text
+    for name in ("heatmap", "learning_rate", "rates", "learning_curves", "statistics", "timeline"):
+        picture = (folder / f"{name}.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 10_000
 
 
 def test_it_says_what_was_found(report):
@@ -57,9 +105,9 @@ def test_it_says_what_was_found(report):
     finding = verdict(results)
     assert finding.sentence in text
     for warning in finding.warnings:
-        assert warning in text
-    assert "2 failed" in text
-    assert "2 diverged" in text
+        assert html.escape(warning) in text
+    for count in ("2 failed", "1 diverged", "2 pruned", "1 not tried"):
+        assert count in text
 
 
 def test_text_from_outside_is_escaped(report):
@@ -67,54 +115,380 @@ def test_text_from_outside_is_escaped(report):
     assert "Boom: <b>" not in report[2]
 
 
-def test_pictures(report):
-    folder, _, _ = report
-    for name in ("heatmap", "learning_rate", "learning_curves"):
-        picture = (folder / f"{name}.png").read_bytes()
-        assert picture.startswith(b"\x89PNG")
-        assert len(picture) > 10_000
+def test_what_was_not_measured_is_not_shown(tmp_path):
+    """One depth, one trial, no clock, no statistics that lag."""
+    text = write(planted(scores, depths=(8,), norms=("batch",), rates=(0.1,)), tmp_path)
+    missing = ("Learning rates against depth", "Timeline", "Moving against recalibrated statistics", "What was not")
+    assert not any(title in text for title in missing)
+    assert Page(text).tags.count("svg") in (3, 4)
+    assert not (tmp_path / "timeline.png").exists()
 
 
 def test_the_heatmap_shows_every_cell():
     """Hatches where a seed was lost, the accuracy elsewhere, a ring a depth and one more for the best of all."""
-    from matplotlib.patches import Ellipse, Rectangle
-
-    from bnzoo.reports.figures import heatmap
-
-    results = planted(scores)
-    panels = heatmap(results).axes[:2]
+    panels = figures.heatmap(planted(scores)).axes[:2]
     hatched = [[p.get_hatch() for p in axes.patches if isinstance(p, Rectangle) and p.get_hatch()] for axes in panels]
-    assert hatched == [[], ["xxxx", "////"]]
-    assert [len(axes.texts) for axes in panels] == [6, 4]
+    assert hatched == [["\\\\\\\\"], ["xxxx", "////"]]
+    assert [len(axes.texts) for axes in panels] == [5, 4]
     assert [sum(isinstance(p, Ellipse) for p in axes.patches) for axes in panels] == [3, 2]
     assert panels[0].texts[0].get_text() == f"{100 * (1 - scores(8, 'batch', 0.01, 0) / 5):.1f}"
 
 
-def test_every_seed_is_a_point_and_the_lost_are_on_the_rail():
-    from bnzoo.reports.figures import score_against_learning_rate
+def test_the_colour_of_the_heatmap_ends_at_guessing():
+    results = planted(lambda depth, norm, rate, seed: 4.0 if rate == 1.0 else 0.2)
+    colours = [patch.get_facecolor() for patch in figures.heatmap(results).axes[0].patches[:3]]
+    assert colours[2] == figures._COLOURS(1.0), "clipped"
+    assert colours[0] == figures._COLOURS(0.0)
+    assert figures._scale(results).vmax == pytest.approx(math.log(10))
 
-    batch, none = score_against_learning_rate(planted(scores, seeds=2)).axes
-    points = {
-        axes: sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "o") for axes in (batch, none)
-    }
-    lost = {
-        axes: sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == "x") for axes in (batch, none)
-    }
-    assert (points[batch], lost[batch]) == (12, 0)
-    assert (points[none], lost[none]) == (8, 4)
+
+def test_without_a_depth_axis_the_rows_are_the_axis_with_the_most_values():
+    def placed(depth, norm, rate, seed, placement):
+        return 0.1 + rate + (placement == "post")
+
+    results = planted(placed, depths=(8,), more={"placement": ("pre", "post", "act_norm")})
+    layout = Layout(results)
+    assert (layout.row, layout.rows) == ("placement", ["pre", "post", "act_norm"])
+    assert [layout.label(series) for series in layout.series] == ["norm batch", "norm none"]
+    batch = figures.heatmap(results).axes[0]
+    assert batch.get_ylabel() == "placement"
+    assert [text.get_text() for text in batch.get_yticklabels()] == ["pre", "post", "act_norm"]
+    assert len(batch.texts) == 9
+    assert scaling.scalings(results) == {"best": [], "largest": []}
+
+
+def test_many_series_and_sampled_rates():
+    """The best dozen of two dozen panels; forty rates share a dozen columns, each with the best that fell in it."""
+    rates = np.geomspace(1e-3, 1.0, 40).tolist()
+
+    def rising(depth, norm, rate, seed, width):
+        return 0.1 + width / 100 + abs(math.log10(rate / 0.3))
+
+    results = planted(rising, depths=(8,), norms=("batch",), rates=rates, more={"width": range(24), "more": (0, 1)})
+    layout = Layout(results)
+    assert layout.row == "width"
+    columns = [layout.column(rate) for rate in rates]
+    assert columns == sorted(columns)
+    assert set(columns) == set(range(12))
+    axes = figures.heatmap(results).axes[0]
+    numbers = [float(text.get_text()) for text in axes.texts[:12]]
+    best = [min(rising(8, "", rate, 0, 0) for rate in rates if layout.column(rate) == column) for column in range(12)]
+    by_place = dict(zip((text.get_position()[0] for text in axes.texts[:12]), numbers, strict=True))
+    assert [by_place[column] for column in range(12)] == pytest.approx([100 * (1 - s / 5) for s in best], abs=0.06)
+
+    results = planted(rising, rates=(0.1,), norms=("batch",), depths=(8, 14), more={"width": range(24)})
+    layout = Layout(results)
+    assert [series["width"] for series in layout.series] == list(range(12))
+    assert layout.left_out == " Shown are the best 12 of 24 combinations of the other axes."
+
+
+def test_every_seed_is_a_point_and_the_lost_are_on_the_rail():
+    batch, none = figures.score_against_learning_rate(planted(scores, seeds=2)).axes
+
+    def count(axes, marker):
+        return sum(len(line.get_xdata()) for line in axes.lines if line.get_marker() == marker)
+
+    assert [count(batch, marker) for marker in "ovx"] == [10, 2, 0]
+    assert [count(none, marker) for marker in "ovx"] == [8, 0, 4]
+
+
+def power(exponent, noise=0.0):
+    """Best at depth^exponent; six times that is usable, and the next rate of the grid, ten times, diverges."""
+
+    def score(depth, norm, rate, seed):
+        best = 2.0 * depth**exponent * math.exp(noise * math.sin(5 * depth))
+        return math.inf if rate > 7 * best else 0.1 + abs(math.log(rate / best))
+
+    return score
+
+
+def grid(exponent, depths, noise=0.0):
+    """Rates among which are the best of each depth, a sixth, six times and ten times that."""
+    best = [2.0 * depth**exponent * math.exp(noise * math.sin(5 * depth)) for depth in depths]
+    return sorted({rate * factor for rate in best for factor in (1 / 6, 1, 6, 10)})
+
+
+@pytest.mark.parametrize("exponent", [-1.5, -0.5, 0.0])
+def test_the_slopes_of_planted_power_laws(exponent):
+    depths = (8, 14, 20, 32)
+    found = scaling.scalings(planted(power(exponent), depths=depths, norms=("batch",), rates=grid(exponent, depths)))
+    (best,) = found["best"]
+    assert best.rates == pytest.approx([2.0 * depth**exponent for depth in depths])
+    assert not best.bounds.any()
+    assert best.fit.slope == pytest.approx(exponent, abs=1e-9)
+    assert best.fit.error == pytest.approx(0.0, abs=1e-6)
+    assert str(best.fit) == f"{exponent:.2f} ± 0.00"
+
+
+def test_the_error_of_a_slope_is_that_of_least_squares():
+    """Against the closed form: s / sqrt(sum of squared distances from the mean)."""
+    depths, noise = (8, 14, 20, 32, 56), 0.3
+    results = planted(power(-1.5, noise), depths=depths, norms=("batch",), rates=grid(-1.5, depths, noise))
+    fit = scaling.scalings(results)["best"][0].fit
+    x = np.log(depths)
+    y = math.log(2) - 1.5 * x + noise * np.sin(5 * np.array(depths))
+    slope = ((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()
+    residuals = y - y.mean() - slope * (x - x.mean())
+    error = math.sqrt((residuals**2).sum() / (len(x) - 2) / ((x - x.mean()) ** 2).sum())
+    assert (fit.slope, fit.error) == (pytest.approx(slope), pytest.approx(error))
+    assert f"best rate, norm batch: {slope:.2f} ± {error:.2f}" in scaling.caption(results)
+
+
+def test_a_rate_at_the_end_of_what_was_tried_is_a_bound_and_not_in_the_fit():
+    """At depth 8 every rate is usable: the largest is not known there, and the best is the highest tried."""
+
+    def score(depth, norm, rate, seed):
+        best = 8.0 / depth
+        return math.inf if rate > 2.5 * best else 0.1 + abs(math.log(rate / best))
+
+    results = planted(score, depths=(8, 16, 32, 64), norms=("batch",), rates=(0.125, 0.25, 0.5, 1.0))
+    (best,), (largest,) = scaling.scalings(results).values()
+    assert best.rates.tolist() == [1.0, 0.5, 0.25, 0.125]
+    assert best.bounds.tolist() == [True, False, False, True]
+    assert best.fit is None, "two depths have no slope with an error"
+    assert largest.rates.tolist() == [1.0, 1.0, 0.5, 0.25]
+    assert largest.bounds.tolist() == [True, True, False, False]
+    hollow = [line for line in scaling.rates_against_depth(results).axes[0].lines if line.get_fillstyle() == "none"]
+    assert [len(line.get_xdata()) for line in hollow] == [2]
+
+
+def test_what_was_pruned_bounds_the_largest_usable_rate():
+    results = planted(lambda d, n, r, s: ("pruned", 1.0) if r == 1.0 else r, norms=("batch",))
+    assert scaling.scalings(results)["largest"][0].bounds.all()
+
+
+def test_the_figure_has_the_fitted_line_and_the_guides():
+    depths = (8, 14, 20, 32)
+    axes = scaling.rates_against_depth(
+        planted(power(-1.5), depths=depths, norms=("batch",), rates=grid(-1.5, depths))
+    ).axes[0]
+    slopes = [
+        np.diff(np.log(line.get_ydata()))[0] / np.diff(np.log(line.get_xdata()))[0]
+        for line in axes.lines
+        if len(line.get_xdata()) == 2
+    ]
+    assert sorted(slopes) == pytest.approx([-1.5, -1.5, -0.5, 0.0])
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["norm batch: -1.50 ± 0.00", "slope 0", "slope -1/2", "slope -3/2"]
+
+
+def test_the_timeline():
+    """Two workers in turns: 3 s to compile once each, 4 s a trial, and a pause of an hour that is cut out."""
+    results = planted(scores, workers=2)
+    found, cuts = timeline.bars(results)
+    assert [bar.start for bar in found] == [0, 0, 7, 7, 11, 11, 15, 15, 19, 19, 23, 23]
+    assert max(bar.end for bar in found) == 27
+    assert cuts == []
+    work, best = timeline.timeline(results).axes
+    assert [text.get_text() for text in work.get_yticklabels()] == ["host:0", "host:1"]
+    lengths = {}
+    for bars in work.collections:
+        colour = tuple(bars.get_facecolor()[0])
+        spans = [path.vertices[:, 0].max() - path.vertices[:, 0].min() for path in bars.get_paths()]
+        lengths[colour] = lengths.get(colour, 0) + sum(spans)
+    counts = results.counts
+    assert sorted(lengths.values()) == pytest.approx(
+        sorted([2 * 3.0, *(4.0 * count for count in counts.values() if count)])
+    )
+    step = next(line for line in best.lines if line.get_drawstyle() == "steps-post")
+    good = [(bar.end, bar.trial.score) for bar in found if bar.trial.outcome == "ok"]
+    assert step.get_ydata()[-1] == min(score for _, score in good)
+    assert "2 workers took 54 s of work in 27 s, 11% of it to compile." in timeline.caption(results)
+
+    later = [replace(trial, started=trial.started + 3600 * (trial.trial >= 6)) for trial in results.trials]
+    again, cuts = timeline.bars(Results(later, results.definition))
+    assert cuts == [15.0]
+    assert [bar.start for bar in again] == [bar.start for bar in found]
+
+
+def test_what_the_moving_statistics_would_have_chosen():
+    """Three usable rates, ranked the other way round by the moving statistics."""
+    results = planted(
+        lambda d, n, r, s: 0.1 + r, norms=("batch", None), depths=(8,),
+        moving=lambda d, n, r, s: 0.1 + r if n == "none" else 3.0 - r,
+    )  # fmt: skip
+    assert list(statistics.measured(results)["norm"]) == ["batch"] * 3
+    said = statistics.caption(results)
+    assert "2 of 3 would rank otherwise (rank correlation -1.00)" in said
+    assert "they would have chosen depth 8, norm batch, learning rate 1, whose loss is 1.1000 and not 0.1100" in said
+    axes = statistics.moving_against_recalibrated(results).axes[0]
+    points = next(line for line in axes.lines if line.get_marker() == "o")
+    assert points.get_xdata().tolist() == pytest.approx([0.11, 0.2, 1.1])
+    assert points.get_ydata().tolist() == pytest.approx([2.99, 2.9, 2.0])
 
 
 @pytest.mark.parametrize(
-    "score", [lambda *a: math.inf, lambda *a: "boom", lambda *a: 1e-9], ids=["inf", "boom", "tiny"]
-)
+    "score", [lambda *a: math.inf, lambda *a: "boom", lambda *a: ("pruned", 1.0), lambda *a: 1e-9],
+    ids=["inf", "boom", "pruned", "tiny"],
+)  # fmt: skip
 def test_extreme_studies_have_a_report_too(tmp_path, score):
-    results = planted(score)
-    reports.write_report(results, verdict(results), tmp_path / "report.html")
+    write(planted(score), tmp_path)
     assert (tmp_path / "report.html").stat().st_size > 20_000
+
+
+def test_a_regression_has_one(tmp_path):
+    text = write(planted(scores, classes=0), tmp_path)
+    assert "R²" in text
+    assert "accuracy" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL).lower()
 
 
 def test_an_empty_study_has_none(tmp_path):
     results = planted(scores, depths=(8,), norms=("batch",), rates=(0.1,), finished=False)
     with pytest.raises(ValueError, match="no trial has run yet"):
-        reports.write_report(results, verdict(results), tmp_path / "report.html")
+        write(results, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def driven(report, tmp_path, script, width=1000):
+    """What a script gives at the end of the page, in a frame of some width, in a browser without a network."""
+    answer = f"document.getElementById('found').textContent = JSON.stringify((() => {{{script}}})())"
+    page = report[2].replace("</body>", f"<pre id=found></pre><script>{answer}</script></body>")
+    copy = "found.textContent = frame.contentDocument.getElementById('found').textContent"
+    outer = tmp_path / "page.html"
+    # a window of Chromium is no narrower than 500 pixels, a frame is
+    frame = f"<iframe id=frame width={width} height=900 style='border: 0' srcdoc=\"{html.escape(page)}\"></iframe>"
+    outer.write_text(
+        f"<!doctype html><meta charset=utf-8>{frame}<pre id=found></pre><script>onload = () => {copy}</script>",
+        encoding="utf-8",
+    )
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    offline = ["--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1100,1000", "--dump-dom"]
+    done = subprocess.run([CHROMIUM, *options, *offline, outer.as_uri()], capture_output=True, text=True, timeout=120)
+    found = re.search(r'.*<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stdout[-500:] + done.stderr[-500:]
+    return json.loads(html.unescape(found[1]))
+
+
+_TYPE = """
+const box = document.querySelector(".filter input[type=search]");
+const type = text => { box.value = text; box.dispatchEvent(new Event("input", {bubbles: true})); };
+const rows = () => [...document.querySelector(".sortable").tBodies[0].rows].filter(row => row.offsetParent !== null);
+const column = place => rows().map(row => row.cells[place].textContent);
+"""
+
+
+@in_browser
+def test_the_table_filters_in_a_browser(report, tmp_path):
+    _, results, _ = report
+    found = driven(report, tmp_path, _TYPE + """
+        const seen = {all: rows().length};
+        const searches = ["none", "batch depth=14", "learning_rate>=0.1 seed=1", "outcome=ok score<0.3", "nothing"];
+        for (const words of searches) {
+            type(words);
+            seen[words] = column(0).map(Number);
+        }
+        seen.said = document.querySelector(".filter output").textContent;
+        type("");
+        document.querySelector(".filter input[value=ok]").click();
+        seen.lost = [...new Set(column(5))].sort();
+        return seen;
+    """)  # fmt: skip
+    trials = results.trials
+    assert found["all"] == len(trials)
+    assert found["none"] == [t.trial for t in trials if t.norm == "none"]
+    assert found["batch depth=14"] == [t.trial for t in trials if t.norm == "batch" and t.depth == 14]
+    at_least = [t.trial for t in trials if t.learning_rate >= 0.1 and t.seed == 1]
+    assert found["learning_rate>=0.1 seed=1"] == at_least
+    assert found["outcome=ok score<0.3"] == [t.trial for t in trials if t.outcome == "ok" and t.score < 0.3]
+    assert found["nothing"] == []
+    assert found["said"] == f"0 of {len(trials)} trials"
+    assert found["lost"] == ["diverged", "failed", "pruned"]
+
+
+@in_browser
+def test_the_table_sorts_in_a_browser(report, tmp_path):
+    """By score up and down; what has no number comes last both ways. The buttons are reached with the keyboard."""
+    _, results, _ = report
+    found = driven(report, tmp_path, _TYPE + """
+        const button = name => [...document.querySelectorAll(".sortable th button")].find(b => b.textContent === name);
+        const seen = {};
+        button("score").click(); seen.up = column(6).map(Number);
+        seen.sort = button("score").parentElement.getAttribute("aria-sort");
+        button("score").click(); seen.down = column(6).map(Number);
+        button("moving loss").click(); seen.moving = column(8);
+        button("moving loss").click(); seen.gnivom = column(8);
+        seen.keyboard = button("score").tabIndex;
+        return seen;
+    """)  # fmt: skip
+    ordered = sorted(float(f"{t.score:.4f}") for t in results.trials)
+    assert found["up"] == ordered
+    assert found["down"] == ordered[::-1]
+    assert found["sort"] == "ascending"
+    for name, back in (("moving", False), ("gnivom", True)):
+        numbers = [float(text) for text in found[name] if text]
+        assert numbers == sorted(numbers, reverse=back)
+        assert found[name][len(numbers) :] == [""] * (len(results) - len(numbers))
+        assert len(numbers) < len(results)
+    assert found["keyboard"] == 0
+
+
+@in_browser
+@pytest.mark.parametrize("width", [390, 1000])
+def test_the_page_is_no_wider_than_the_window(report, tmp_path, width):
+    found = driven(
+        report,
+        tmp_path,
+        """
+        const shown = kind => [...document.querySelectorAll(kind)].filter(part => part.offsetParent !== null).length;
+        const pictures = [...document.querySelectorAll("figure svg")].map(svg => svg.getBoundingClientRect().right);
+        return {window: innerWidth, page: document.documentElement.scrollWidth, picture: Math.max(...pictures),
+                narrow: shown(".narrow"), wide: shown(".wide")};
+        """,
+        width,
+    )
+    assert found["window"] == width
+    assert found["page"] <= width
+    assert found["picture"] <= width
+    assert (found["narrow"] > 0, found["wide"] > 0) == (width == 390, width == 1000)
+
+
+@in_browser
+def test_it_prints(report, tmp_path):
+    """All pages: the last trial and the last line are on paper, as nothing is cut off in a box that scrolls."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    page, paper = report[0] / "report.html", tmp_path / "report.pdf"
+    subprocess.run([CHROMIUM, *options, f"--print-to-pdf={paper}", page.as_uri()], capture_output=True, timeout=120)
+    pages = len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes()))
+    assert 3 <= pages <= 12
+
+
+def test_tensorboard(tmp_path):
+    """The event files, read back with TensorBoard's own reader: hyperparameters, curves, the final figures."""
+    more = {"placement": ("pre", "post"), "weight_decay": (0, 1e-4)}
+    results = planted(scores, workers=2, depths=(8,), rates=(0.01, 1.0), more=more)
+    reports.write_hparams(results, tmp_path)
+    reports.write_hparams(results, tmp_path)  # again: nothing is there twice
+    for trial in results.trials:
+        run = event_accumulator.EventAccumulator(str(tmp_path / f"{trial.trial:05d}"))
+        run.Reload()
+        read = {
+            tag: [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in run.Tensors(tag)]
+            for tag in run.Tags()["tensors"]
+            if tag != "outcome" and not tag.startswith("_hparams_")
+        }
+        written = {name: list(enumerate(curve, 1)) for name, curve in trial.history.items()}
+        last = max(map(len, trial.history.values()), default=0)
+        written["final/score"] = [(last, trial.score)]
+        if not math.isnan(trial.accuracy):
+            written["final/accuracy"] = [(last, trial.accuracy)]
+        assert read.keys() == written.keys()
+        for tag, curve in written.items():
+            assert np.array(read[tag]) == pytest.approx(np.array(curve), nan_ok=True)
+        content = {
+            tag: plugin_data_pb2.HParamsPluginData.FromString(run.SummaryMetadata(tag).plugin_data.content)
+            for tag in run.PluginTagToContent("hparams")
+        }
+        start = content["_hparams_/session_start_info"].session_start_info
+        values = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+        assert values == {**trial.values, "seed": trial.seed}
+        assert start.start_time_secs == trial.started
+        end = content["_hparams_/session_end_info"].session_end_info
+        assert end.end_time_secs == trial.started + trial.compile_seconds + trial.train_seconds
+        assert (end.status == api_pb2.STATUS_FAILURE) == (trial.outcome == "failed")
+    whole = event_accumulator.EventAccumulator(str(tmp_path))
+    whole.Reload()
+    (config,) = whole.PluginTagToContent("hparams").values()
+    experiment = plugin_data_pb2.HParamsPluginData.FromString(config).experiment
+    names = ["depth", "norm", "placement", "weight_decay", "learning_rate", "seed"]
+    assert [info.name for info in experiment.hparam_infos] == names
+    assert [info.name.tag for info in experiment.metric_infos] == ["final/score", "final/accuracy"]

@@ -49,7 +49,7 @@ ARROWS = {
     "weights": {"weights", "models", "norms", "errors", "files"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports"},
     "export": {"export", "tools", "files", "errors"},
-    "data": {"data", "errors"},
+    "data": {"data", "errors", "files"},
     "reports": {"reports", "files"},
     "tuning": {"tuning", "models", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"},
 }

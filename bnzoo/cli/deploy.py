@@ -10,7 +10,7 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
-from bnzoo.cli.inputs import ImageSize, Source, load, load_examples
+from bnzoo.cli.inputs import Column, ImageSize, Source, TaskWord, load, load_examples
 from bnzoo.errors import unknown
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def export(
         str | None, typer.Option(help="Batch sizes, as 1,8, that TensorFlow Serving is to try when it loads.")
     ] = None,
     fold: Annotated[bool, typer.Option(help="Fold batch norms into the layers next to them.")] = True,
+    column: Column = None,
+    task: TaskWord = None,
     image_size: ImageSize = None,
 ) -> None:
     """Export a model for production: verified, with checksums, whole or not at all; then compare the formats."""
@@ -61,7 +63,7 @@ def export(
         if value is not None and "saved_model" not in asked:
             raise UserError(f"--{name} needs saved_model among --formats. Received: --formats {formats}")
     model = load(source)
-    examples = None if data is None else load_examples(model, data, image_size)
+    examples = None if data is None else load_examples(model, data, column, task, image_size)
     names = _labels(labels, examples)
     with quietly(), mistakes(ImportError):
         from bnzoo.export import converters

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from bnzoo.data import Dataset
 
 Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, as Keras saved it.")]
-Data = Annotated[
-    str,
-    typer.Option(
-        help="digits, wine, breast_cancer, an .npz file with x and y, or a folder of image folders; scaled as the "
-        "model takes it."
-    ),
+SOURCES = (
+    "digits, wine, breast_cancer, diabetes; cifar10, cifar100, mnist, fashion_mnist (downloaded); an .npz file with x "
+    "and y; a .csv or .parquet table; a folder of image folders"
+)
+Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as the model takes it.")]
+Column = Annotated[str | None, typer.Option("--target", help="The column of a table that is to be predicted.")]
+TaskWord = Annotated[
+    str | None,
+    typer.Option("--task", help="classification or regression, where a table's target does not tell which is meant."),
 ]
 ImageSize = Annotated[int | None, typer.Option(min=1, help="Resize the images of a folder to this side.")]
 
@@ -31,10 +34,18 @@ def load(path: Path) -> "keras.Model":
         return bnzoo.load_model(path, compile=False)
 
 
-def load_examples(model: "keras.Model", name: str, image_size: int | None) -> "Dataset":
-    """The data, if the model takes it."""
+def load_data(name: str, target: str | None, task: str | None, image_size: int | None) -> "Dataset":
+    """Data by the words of the command line."""
+    size = None if image_size is None else (image_size, image_size)
     with mistakes(ValueError, OSError, ImportError):
-        examples = bnzoo.data.load(name, image_size=None if image_size is None else (image_size, image_size))
+        return bnzoo.data.load(name, target=target, task=task, image_size=size)
+
+
+def load_examples(
+    model: "keras.Model", name: str, target: str | None, task: str | None, image_size: int | None
+) -> "Dataset":
+    """The data, if the model takes it."""
+    examples = load_data(name, target, task, image_size)
     taken = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or ()]
     if taken and not (len(taken) == 1 and _fits(examples.input_shape, taken[0])):
         hint = "; --image-size resizes images" if Path(name).is_dir() else ""

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly
-from bnzoo.cli.inputs import Data, ImageSize, Source, check_folder, load, load_examples
+from bnzoo.cli.inputs import Column, Data, ImageSize, Source, TaskWord, check_folder, load, load_examples
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def recalibrate(
     data: Data,
     batches: Batches = None,
     batch_size: BatchSize = 256,
+    column: Column = None,
+    task: TaskWord = None,
     image_size: ImageSize = None,
 ) -> None:
     """Replace the statistics of batch norm by those of your training data (PreciseBN)."""
@@ -50,7 +52,7 @@ def recalibrate(
         recalibration = bnzoo.tools.Recalibration(model)
         if not recalibration.norms:
             raise UserError(f"{source} has no batch norm: nothing to recalibrate")
-        examples = load_examples(model, data, image_size)
+        examples = load_examples(model, data, column, task, image_size)
         with Console(stderr=True).status("recalibrating"):
             before = _accuracy(model, examples, batch_size)
             recalibration(examples.train.x, batches, batch_size)
@@ -74,6 +76,8 @@ def health(
         typer.Option(min=0, help="Steps of training that the model has made. By default those of its optimizer."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="An HTML file to write.")] = None,
+    column: Column = None,
+    task: TaskWord = None,
     image_size: ImageSize = None,
 ) -> None:
     """Look for what is wrong in a trained model. The exit status is 0 if nothing is, 1 if something is."""
@@ -81,7 +85,7 @@ def health(
         _check_suffix("--report", report, ".html")
         check_folder(report)
     model = _load_compiled(source)
-    examples = load_examples(model, data, image_size)
+    examples = load_examples(model, data, column, task, image_size)
     with mistakes(ValueError, OSError, ImportError):
         with Console(stderr=True).status("looking"):
             found = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)

@@ -1,21 +1,28 @@
-"""Classified examples in three stratified splits."""
+"""Examples with their classes or numbers, in three splits."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bnzoo.data.encoder import TableEncoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CHUNK = 4096
+
 
 class Split(NamedTuple):
-    """Examples and their labels.
+    """Examples and what is to be predicted for each.
 
     Attributes:
         x: float32 array of shape `(examples, *input_shape)`, as they were read: models scale them.
-        y: int32 array of shape `(examples,)`, `0 .. classes - 1`.
+        y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression.
     """
 
     x: np.ndarray
@@ -24,14 +31,15 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Classified examples in three stratified splits.
+    """Examples with their classes, or with the numbers of a regression, in three splits.
 
     Attributes:
         name: String, the name, file or folder that the data came from.
-        labels: Tuple of strings, the name of each class.
+        labels: Tuple of strings, the name of each class; empty for a regression.
         train: `Split` to train on.
         validation: `Split` to choose by.
         test: `Split` to report.
+        encoder: The `TableEncoder` that made the features from the columns of a table; `None` for other data.
     """
 
     name: str
@@ -39,10 +47,16 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
+    encoder: TableEncoder | None = None
+
+    @property
+    def task(self) -> str:
+        """`"classification"` or `"regression"`."""
+        return "classification" if self.labels else "regression"
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """The number of classes; 0 for a regression."""
         return len(self.labels)
 
     @property
@@ -61,9 +75,21 @@ class Dataset:
 
         A feature that is constant gets the variance 1.
         """
-        axes = tuple(range(self.train.x.ndim - 1))
-        variance = self.train.x.var(axes, dtype=np.float64)
-        return self.train.x.mean(axes, dtype=np.float64).tolist(), np.where(variance > 0, variance, 1.0).tolist()
+        x = self.train.x
+        axes = tuple(range(x.ndim - 1))
+        mean = x.mean(axes, dtype=np.float64)
+        # not x.var(), which would make a float64 copy of all examples
+        squares = sum(np.square(part - mean).sum(axes) for part in _chunks(x))
+        variance = squares / (x.size / x.shape[-1])
+        return mean.tolist(), np.where(variance > 0, variance, 1.0).tolist()
+
+    @cached_property
+    def target_scale(self) -> tuple[float, float] | None:
+        """Mean and variance of the training targets of a regression; `None` for a classification."""
+        if self.labels:
+            return None
+        y = self.train.y.astype(np.float64)
+        return float(y.mean()), float(y.var())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,49 +97,25 @@ class Dataset:
         digest = hashlib.sha256(repr((self.labels, self.input_shape)).encode())
         for split in (self.train, self.validation, self.test):
             for array in split:
-                digest.update(np.ascontiguousarray(array).tobytes())
+                digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
+        """The features of further rows of the table: what the model takes, as `TableEncoder.encode` makes it.
 
-def stratified(
-    x: np.ndarray, y: np.ndarray, labels: Sequence[str], name: str, validation: float, test: float, seed: int
-) -> Dataset:
-    """Splits every class in the same proportions, each split getting at least one example of each class.
+        Args:
+            rows: A DataFrame, or a sequence of dicts, with the columns that the table had.
 
-    Args:
-        x: Array of examples.
-        y: Integer array, `0 .. classes - 1`.
-        labels: The names of the classes.
-        name: Where the data came from.
-        validation: Float, the share of the validation data.
-        test: Float, the share of the test data.
-        seed: Integer.
+        Returns:
+            float32 array of shape `(rows, features)`.
 
-    Raises:
-        ValueError: If a share is not possible, there is only one class, or a class has fewer than three examples.
-    """
-    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
-        raise ValueError(
-            "`validation` and `test` must be shares above 0 that leave something to train on. "
-            f"Received: validation={validation}, test={test}"
-        )
-    if len(labels) < 2:
-        raise ValueError(f"{name}: one class only ({', '.join(labels)}); a classifier needs at least two")
-    random = np.random.default_rng(seed)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
-    for label, word in enumerate(labels):
-        members = random.permutation(np.flatnonzero(y == label))
-        tests, validations = (max(1, round(len(members) * share)) for share in (test, validation))
-        if len(members) < 1 + tests + validations:
-            raise ValueError(
-                f"{name}: class {word!r} has {len(members)} example{'s' * (len(members) != 1)}; training, validation "
-                "and test need at least one each, so give every class three or more"
-            )
-        parts["test"].append(members[:tests])
-        parts["validation"].append(members[tests : tests + validations])
-        parts["train"].append(members[tests + validations :])
-    splits = {}
-    for part, chosen in parts.items():
-        order = random.permutation(np.concatenate(chosen))
-        splits[part] = Split(np.ascontiguousarray(x[order], np.float32), y[order].astype(np.int32))
-    return Dataset(name, tuple(labels), **splits)
+        Raises:
+            ValueError: If the data did not come from a CSV or Parquet table, or the rows cannot be encoded.
+        """
+        if self.encoder is None:
+            raise ValueError(f"{self.name} is no CSV or Parquet table: its examples need no encoding")
+        return self.encoder.encode(rows)
+
+
+def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    return (x[start : start + _CHUNK] for start in range(0, len(x), _CHUNK))

@@ -1,4 +1,7 @@
-"""Readers: embedded tables, `.npz` files, folders of images. Each gives examples, labels and the classes' names."""
+"""Readers: embedded tables, `.npz` files, folders of images.
+
+Each gives examples, labels and the classes' names; a regression has float targets and no classes.
+"""
 
 import zipfile
 import zlib
@@ -17,6 +20,9 @@ def embedded(name: str) -> Examples:
         from sklearn import datasets
     except ImportError as error:
         raise ImportError(f"{name!r} comes with scikit-learn: pip install 'bnzoo[tune]'") from error
+    if name == "diabetes":
+        bunch = datasets.load_diabetes(scaled=False)  # the values that were measured
+        return bunch.data.astype(np.float32), bunch.target, []
     bunch = getattr(datasets, f"load_{name}")()
     x = bunch.images[..., None] if name == "digits" else bunch.data
     return x.astype(np.float32), bunch.target, [str(label) for label in bunch.target_names]
@@ -46,8 +52,11 @@ def npz(path: Path) -> Examples:
         raise ValueError(f"{path}: x must hold real numbers. Received: dtype {x.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(f"{path}: y must be one integer label per example. Received: dtype {y.dtype}, shape {y.shape}")
+    if y.ndim != 1 or not (np.issubdtype(y.dtype, np.integer) or np.issubdtype(y.dtype, np.floating)):
+        raise ValueError(
+            f"{path}: y must be one integer label per example, or one float of a regression. Received: dtype "
+            f"{y.dtype}, shape {y.shape}"
+        )
     if len(x) != len(y):
         raise ValueError(f"{path}: x and y must have the same length. Received: {len(x)} and {len(y)}")
     if x.ndim not in (2, 3, 4) or not x.size:
@@ -55,8 +64,11 @@ def npz(path: Path) -> Examples:
             f"{path}: x must have the shape (n, features), (n, height, width) or (n, height, width, channels). "
             f"Received: {x.shape}"
         )
+    x = x[..., None] if x.ndim == 3 else x
+    if np.issubdtype(y.dtype, np.floating):
+        return x, y, []
     values, labels = np.unique(y, return_inverse=True)
-    return (x[..., None] if x.ndim == 3 else x), labels, [str(value) for value in values]
+    return x, labels, [str(value) for value in values]
 
 
 def image_folder(folder: Path, size: tuple[int, int] | None) -> Examples:

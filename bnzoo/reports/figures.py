@@ -1,6 +1,7 @@
-"""The pictures of a study of learning rate, depth and norm."""
+"""The pictures of what a study measured: score over learning rate and depth, and learning curves."""
 
-from typing import TYPE_CHECKING
+import math
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -9,140 +10,173 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 
-if TYPE_CHECKING:
-    from bnzoo.tuning.results import Results
+from bnzoo.reports.layout import SIDE_BY_SIDE, Layout, colours, legend_below, matching, panels
+from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.verdict import value
 
 _COLOURS = mpl.colormaps["viridis_r"]
-_HATCHES = {"diverged": "////", "stalled": "....", "failed": "xxxx"}
-_WORST_FIRST = ("failed", "diverged", "stalled", "ok")
+MOST_CURVES = 6  # more nobody tells apart
+_HATCHES = {"diverged": "////", "stalled": "....", "pruned": "\\\\\\\\", "failed": "xxxx"}
+_WORST_FIRST = ("failed", "diverged", "stalled", "pruned", "ok")
 
 
-def heatmap(results: "Results") -> Figure:
-    """Score over learning rate x depth, a panel a norm.
+def heatmap(results: Results, narrow: bool = False) -> Figure:
+    """Score over learning rate x depth, a panel for each combination of the other axes.
 
-    Colour is the mean score on a log scale, the number the mean accuracy; cells of which a seed was not `ok` are
-    hatched; the best learning rate of each depth is ringed, the best of all twice.
+    Colour is the mean score on a log scale that ends at guessing, the number the mean accuracy; cells of which a seed
+    was not `ok` are hatched; the best learning rate of each depth is ringed, the best of all twice. Where depth does
+    not vary, the rows are the axis with the most values.
     """
-    norms, depths, rates = _axes(results)
-    figure = Figure(figsize=(max(6.0, 0.85 * len(rates) + 1.6), len(norms) * (0.62 * len(depths) + 1.15)))
-    panels = figure.subplots(len(norms), 1, squeeze=False)[:, 0]
-    scores = [trial.score for trial in results.trials]
-    scale = LogNorm(max(min(scores), 1e-4), max(*scores, 2e-4))
-    for axes, norm in zip(panels, norms, strict=True):
-        for row, depth in enumerate(depths):
-            for column, rate in enumerate(rates):
-                _cell(axes, results.of(depth, norm, rate), (column, row), scale)
-        _rings(axes, results, norm, depths, rates)
-        axes.set(xlim=(-0.5, len(rates) - 0.5), ylim=(-0.5, len(depths) - 0.5), ylabel="depth", title=f"norm: {norm}")
-        axes.set_xticks(range(len(rates)), [f"{rate:.3g}" for rate in rates])
-        axes.set_yticks(range(len(depths)), [str(depth) for depth in depths])
-        axes.tick_params(length=0)
-    panels[-1].set_xlabel("learning rate")
+    layout = Layout(results)
+    figure, shown = _heat_panels(layout, narrow)
+    scale = _scale(results)
+    for axes, series in zip(shown, layout.series, strict=True):
+        axes.set(title=layout.title(series), ylabel=layout.row.replace("_", " "))
+        for place, row in enumerate(layout.rows):
+            _row(axes, layout, series, row, place, scale)
     present = [o for o in _HATCHES if results.counts[o]]
     if present:
         keys = [Patch(facecolor="0.92", edgecolor="0.35", hatch=_HATCHES[o], label=f"a seed {o}") for o in present]
-        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
-    figure.colorbar(
-        mpl.cm.ScalarMappable(scale, _COLOURS), ax=list(panels), label="validation loss, recalibrated", pad=0.02
-    )
-    figure.set_layout_engine("constrained")
+        figure.legend(handles=keys, loc="outside lower center", ncols=2 if narrow else 4, frameon=False)
+    if results.counts["ok"]:
+        _colour_bar(figure, shown, scale, narrow)
     return figure
 
 
-def score_against_learning_rate(results: "Results") -> Figure:
-    """A panel a norm, a line a depth through the means, every seed a point; what did not train is on a rail on top."""
-    norms, depths, rates = _axes(results)
-    figure = Figure(figsize=(4.6 * len(norms), 3.8), layout="constrained")
-    panels = figure.subplots(1, len(norms), squeeze=False, sharey=True)[0]
-    rail = results.cap * 1.8
-    for axes, norm in zip(panels, norms, strict=True):
-        for index, depth in enumerate(depths):
-            trials = [t for t in results.trials if t.norm == norm and t.depth == depth]
-            colour = f"C{index}"
-            good = [t for t in trials if t.outcome == "ok"]
-            lost = [t for t in trials if t.outcome != "ok"]
-            means = [(r, np.mean([t.score for t in good if t.learning_rate == r])) for r in rates if _any(good, r)]
-            axes.plot(*zip(*means, strict=True) if means else ([], []), color=colour, label=f"depth {depth}")
-            axes.plot([t.learning_rate for t in good], [t.score for t in good], "o", color=colour, markersize=4)
-            beside = 1.12 ** (index - (len(depths) - 1) / 2)  # or the crosses of the depths would hide each other
-            axes.plot([t.learning_rate * beside for t in lost], [rail] * len(lost), "x", color=colour, markersize=6)
-        axes.axhline(rail, color="0.8", linewidth=6, zorder=0)
+def score_against_learning_rate(results: Results, narrow: bool = False) -> Figure:
+    """A panel for each series, a line a depth through the means, every seed a point; what was lost is on a rail."""
+    layout = Layout(results)
+    figure, shown = panels(len(layout.series), narrow)
+    for axes, series in zip(shown, layout.series, strict=True):
+        for place, (row, colour) in enumerate(zip(layout.rows, colours(len(layout.rows)), strict=True)):
+            beside = 1.12 ** (place - (len(layout.rows) - 1) / 2)  # or the crosses of the rows would hide each other
+            _points(axes, layout.trials(series, row), colour, rail=results.cap * 1.8, beside=beside)
+            axes.plot([], [], color=colour, label=f"{layout.row.replace('_', ' ')} {value(row)}")
+        axes.axhline(results.cap * 1.8, color="0.8", linewidth=6, zorder=0)
         axes.axhline(results.cap / 2, color="0.6", linestyle=":", linewidth=1)
-        axes.set(xscale="log", yscale="log", xlabel="learning rate", title=f"norm: {norm}")
-        axes.grid(alpha=0.25)
-    panels[0].set_ylabel("validation loss, recalibrated\n(x: stalled, diverged or failed; dotted: guessing)")
-    panels[0].legend(frameon=False)
+        axes.set(xscale="log", yscale="log", xlabel="learning rate", title=layout.title(series))
+    shown[0].set_ylabel("validation loss, recalibrated\n(x: lost; triangle: pruned; dotted: guessing)")
+    shown[0].legend(frameon=False, fontsize="small")
     return figure
 
 
-def learning_curves(results: "Results") -> Figure:
-    """A panel a depth: training and validation loss of each norm at its best learning rate, the best seed."""
-    norms, depths, _ = _axes(results)
-    figure = Figure(figsize=(4.6 * len(depths), 3.8), layout="constrained")
-    panels = figure.subplots(1, len(depths), squeeze=False, sharey=True)[0]
-    for axes, depth in zip(panels, depths, strict=True):
-        for index, norm in enumerate(norms):
-            good = [t for t in results.trials if (t.depth, t.norm, t.outcome) == (depth, norm, "ok")]
-            if not good:
-                continue
-            best = min(good, key=lambda trial: trial.score)
-            epochs = range(1, len(best.history["loss"]) + 1)
-            axes.plot(epochs, best.history["loss"], "--", color=f"C{index}", alpha=0.7)
-            axes.plot(epochs, best.history["val_loss"], "-", color=f"C{index}")
-            axes.plot([], [], color=f"C{index}", label=f"{norm}, lr {best.learning_rate:.3g}")
-        axes.set(yscale="log", xlabel="epoch", title=f"depth {depth}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.25)
+def learning_curves(results: Results, narrow: bool = False) -> Figure:
+    """A panel a depth: training and validation loss of each series at its best learning rate, the best seed."""
+    layout = Layout(results, MOST_CURVES)
+    lines = len(layout.series) + 2
+    figure, shown = panels(len(layout.rows), narrow, height=3.4 + 0.2 * lines)
+    for axes, row in zip(shown, layout.rows, strict=True):
+        for series, colour in zip(layout.series, colours(len(layout.series)), strict=True):
+            good = [trial for trial in layout.trials(series, row) if trial.outcome == "ok" and trial.history]
+            if good:
+                _curve(axes, min(good, key=lambda trial: trial.score), layout.label(series), colour)
+        axes.set(yscale="log", xlabel="epoch", title=f"{layout.row.replace('_', ' ')} {value(row)}")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, _ = axes.get_legend_handles_labels()
         styles = [
             Line2D([], [], color="0.4", linestyle="--", label="training"),
             Line2D([], [], color="0.4", linestyle="-", label="validation"),
         ]
-        axes.legend(handles=[*handles, *(styles if axes is panels[0] else [])], frameon=False, fontsize="small")
-    panels[0].set_ylabel("loss (moving statistics)")
+        legend_below(axes, [*handles, *styles])
+    shown[0].set_ylabel("loss (moving statistics)")
     return figure
 
 
-def _axes(results: "Results") -> tuple[list[str], list[int], list[float]]:
-    """Norms in the order of the study, depths and learning rates ascending."""
-    trials = results.trials
-    return (
-        list(dict.fromkeys(trial.norm for trial in trials)),
-        sorted({trial.depth for trial in trials}),
-        sorted({trial.learning_rate for trial in trials}),
-    )
+def _heat_panels(layout: Layout, narrow: bool) -> tuple[Figure, list[Axes]]:
+    """Empty panels, one below the other, or of many some side by side."""
+    rows, columns, count = len(layout.rows), len(layout.columns), len(layout.series)
+    words = max(len(value(row)) for row in layout.rows) * 0.08
+    width = (0.46 if narrow else 0.85) * columns + 0.6 + words
+    beside = 1 if narrow or count <= 3 else max(1, min(SIDE_BY_SIDE, int(12 / width)))
+    below = -(-count // beside)
+    size = max(4.6, width * beside + 1.3 * (not narrow)), below * (0.55 * rows + 0.75) + (1.3 if narrow else 0.9)
+    figure = Figure(figsize=size, layout="constrained")
+    shown = list(figure.subplots(below, beside, squeeze=False).flat)
+    small = {"rotation": 45, "fontsize": 8} if narrow and columns > 5 else {}
+    for place, axes in enumerate(shown):
+        axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
+        axes.set_xticks(range(columns), [f"{math.sqrt(low * high):.2g}" for low, high in layout.columns], **small)
+        axes.set_yticks(range(rows), [value(row) for row in layout.rows])
+        axes.tick_params(length=0)
+        axes.set_xlabel("learning rate" if count - beside <= place < count else "")
+        if place >= count:
+            axes.remove()
+    return figure, shown[:count]
 
 
-def _any(trials: list, rate: float) -> bool:
-    return any(trial.learning_rate == rate for trial in trials)
+def _colour_bar(figure: Figure, shown: list[Axes], scale: LogNorm, narrow: bool) -> None:
+    where: dict[str, Any]
+    width, height = figure.get_size_inches()
+    if narrow:
+        where = {"location": "bottom", "fraction": 0.2 / height, "aspect": 30, "pad": 0.01}
+    else:
+        where = {"fraction": 0.5 / width, "aspect": 5 * height, "pad": 0.02}
+    colours_of = mpl.cm.ScalarMappable(scale, _COLOURS)
+    figure.colorbar(colours_of, ax=shown, label="validation loss, recalibrated", extend="max", **where)
 
 
-def _cell(axes: Axes, trials: list, place: tuple[int, int], scale: LogNorm) -> None:
-    if not trials:
+def _scale(results: Results) -> LogNorm:
+    """From the best score to guessing: what is worse has the last colour."""
+    scores = [trial.score for trial in results.trials if trial.outcome == "ok"]
+    lowest = max(min(scores, default=results.cap / 4), 1e-4)
+    return LogNorm(lowest, max(min(max(scores, default=0.0), results.cap / 2), 2 * lowest))
+
+
+def _row(axes: Axes, layout: Layout, series: dict, row: object, place: int, scale: LogNorm) -> None:
+    """The cells of a row, and the ring round its best. Of configurations that share a cell the best is shown."""
+    cells: dict[int, list[TrialResult]] = {}
+    for trials in sorted(layout.configurations(series, row), key=_goodness):
+        cells.setdefault(layout.column(trials[0].learning_rate), trials)
+    for column, trials in cells.items():
+        _cell(axes, trials, (column, place), scale, layout.results.metric)
+    of_row = matching(layout.results.usable, {**series, layout.row: row})
+    if of_row.empty:
         return
+    column = layout.column(of_row.iloc[0]["learning_rate"])
+    for size in (0.86, 0.74) if of_row.index[0] == 0 else (0.86,):  # the best of all has two
+        axes.add_patch(Ellipse((column, place), size, size, fill=False, edgecolor="crimson", linewidth=1.8))
+
+
+def _goodness(trials: list[TrialResult]) -> tuple[bool, float]:
+    return any(trial.outcome != "ok" for trial in trials), float(np.mean([trial.score for trial in trials]))
+
+
+def _cell(axes: Axes, trials: list[TrialResult], place: tuple[int, int], scale: LogNorm, metric: str) -> None:
     outcome = next(o for o in _WORST_FIRST if any(trial.outcome == o for trial in trials))
     corner = (place[0] - 0.5, place[1] - 0.5)
-    score = float(np.clip(np.mean([trial.score for trial in trials]), scale.vmin, scale.vmax))
     if outcome != "ok":
         axes.add_patch(
             Rectangle(corner, 1, 1, facecolor="0.92", edgecolor="0.35", hatch=_HATCHES[outcome], linewidth=0)
         )
         return
+    score = float(np.clip(np.mean([trial.score for trial in trials]), scale.vmin, scale.vmax))
     colour = _COLOURS(scale(score))
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white"))
     ink = "white" if np.dot(colour[:3], (0.3, 0.59, 0.11)) < 0.55 else "black"
-    accuracy = np.mean([trial.accuracy for trial in trials])
-    axes.text(*place, f"{100 * accuracy:.1f}", ha="center", va="center", color=ink, fontsize=9)
+    figure = np.mean([trial.accuracy for trial in trials])
+    text = f"{100 * figure:.1f}" if metric == "accuracy" else f"{figure:.2f}"
+    axes.text(*place, text, ha="center", va="center", color=ink, fontsize=9)
 
 
-def _rings(axes: Axes, results: "Results", norm: str, depths: list[int], rates: list[float]) -> None:
-    usable = results.usable
-    for row, depth in enumerate(depths):
-        of_depth = usable[(usable["norm"] == norm) & (usable["depth"] == depth)]
-        if of_depth.empty:
-            continue
-        place = (rates.index(of_depth.iloc[0]["learning_rate"]), row)
-        best_of_all = of_depth.index[0] == 0
-        for size in (0.86, 0.74) if best_of_all else (0.86,):
-            axes.add_patch(Ellipse(place, size, size, fill=False, edgecolor="crimson", linewidth=1.8))
+def _points(axes: Axes, trials: list[TrialResult], colour: object, rail: float, beside: float) -> None:
+    groups: dict[str, list[TrialResult]] = {"ok": [], "pruned": [], "lost": []}
+    for trial in trials:
+        groups.get(trial.outcome, groups["lost"]).append(trial)
+    good, pruned, lost = groups.values()
+    rates = sorted({trial.learning_rate for trial in good})
+    means = [float(np.mean([trial.score for trial in good if trial.learning_rate == rate])) for rate in rates]
+    axes.plot(rates, means, color=colour)
+    for found, marker in ((good, "o"), (pruned, "v")):
+        places = [trial.learning_rate for trial in found], [trial.score for trial in found]
+        axes.plot(*places, marker, color=colour, markersize=4, fillstyle="full" if marker == "o" else "none")
+    axes.plot([t.learning_rate * beside for t in lost], [rail] * len(lost), "x", color=colour, markersize=6)
+
+
+def _curve(axes: Axes, trial: TrialResult, label: str, colour: object) -> None:
+    for name, style in (("loss", "--"), ("val_loss", "-")):
+        curve = trial.history.get(name, [])
+        marker = "." if len(curve) < 3 else ""  # a line through one point is not seen
+        axes.plot(range(1, len(curve) + 1), curve, style, color=colour, marker=marker, alpha=0.7 + 0.3 * (style == "-"))
+    axes.plot([], [], color=colour, label=f"{label}, lr {trial.learning_rate:.3g}")

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
@@ -19,11 +20,15 @@ class Artefact:
     Attributes:
         path: The folder of the SavedModel.
         trial: Integer, the trial that it comes from.
-        test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only.
+        test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only: the share of
+            examples that it has right, or R^2 of a regression.
         test_examples: Integer.
         difference: Float, the largest difference from the model's outputs, relative to the largest of them.
         norms_folded: Integer, how many batch norms are folded.
         norms_kept: Dict, the batch norms that are not, with the reason.
+        metric: String, what `test_accuracy` is: `accuracy` or `r2`.
+        encoder: The JSON file with which `bnzoo.data.TableEncoder` makes the SavedModel's input of the columns of a
+            table; `None` where the data is no table with columns.
     """
 
     path: str
@@ -33,6 +38,12 @@ class Artefact:
     difference: float
     norms_folded: int
     norms_kept: dict[str, str]
+    metric: str = "accuracy"
+    encoder: str | None = None
+
+    def __str__(self) -> str:
+        share = f"accuracy {self.test_accuracy:.2%}" if self.metric == "accuracy" else f"R^2 {self.test_accuracy:.4f}"
+        return f"{self.path}: test {share} on {self.test_examples} examples"
 
     def save(self, path: Path) -> None:
         """Writes the figures as JSON."""
@@ -58,18 +69,37 @@ def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
         RuntimeError: If the artefact cannot be used, or differs from the model.
     """
     test = data.test
+    encoder = _keep_encoder(data, path)
     if path.exists():
         difference, outputs = export.compare(model, path, test.x)
         _, fold = tools.fold_batch_norm(model)
     else:
-        report = export.saved_model(model, path, labels=data.labels, sample=test.x)
+        report = export.saved_model(model, path, labels=data.labels or None, sample=test.x)
         difference, outputs, fold = report.difference, report.outputs, report.fold
     return Artefact(
         path=str(path),
         trial=trial,
-        test_accuracy=accuracy_of(outputs, test.y),
+        test_accuracy=accuracy_of(outputs, test.y) if data.classes else r2_of(outputs, test.y),
         test_examples=len(test.y),
         difference=difference,
         norms_folded=len(fold.folded),
         norms_kept=fold.kept,
+        metric="accuracy" if data.classes else "r2",
+        encoder=encoder,
     )
+
+
+def r2_of(outputs: dict[str, np.ndarray], truth: np.ndarray) -> float:
+    """The share of the variance of the truth that the outputs explain: 1 at best, 0 of guessing the mean."""
+    found = next(iter(outputs.values())).reshape(len(truth)).astype(np.float64)
+    return float(1 - np.mean((found - truth) ** 2) / np.var(truth, dtype=np.float64))
+
+
+def _keep_encoder(data: Dataset, path: Path) -> str | None:
+    """Writes how a table becomes the model's input, before the artefact that is of no use without it."""
+    if data.encoder is None:
+        return None
+    file = path.parent / "encoder.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    data.encoder.save(file)
+    return str(file)

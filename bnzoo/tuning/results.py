@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +13,17 @@ import pandas as pd
 
 from bnzoo.files import whole_file, write_text
 
-OUTCOMES = ("ok", "stalled", "diverged", "failed")
+OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
+AXES = ("depth", "norm", "learning_rate")  # those of every study; a study may have more
 
 
 def score_cap(classes: int) -> float:
-    """What a score is at most, in nats: a network that says nothing has half of it."""
-    return 2 * math.log(classes)
+    """What a score is at most: twice that of guessing.
+
+    Args:
+        classes: Integer; 0 for a regression, whose score is the squared error in variances of the target.
+    """
+    return 2 * math.log(classes) if classes else 2.0
 
 
 @dataclass(frozen=True)
@@ -25,29 +31,28 @@ class TrialResult:
     """One trial.
 
     Attributes:
-        trial: Integer, its place in the grid.
-        depth: Integer.
-        norm: String, the label of the norm.
-        learning_rate: Float.
+        trial: Integer, its place in the study.
+        values: Dict, the value of each axis: `depth`, `norm` (its label), `learning_rate` and what else was searched.
         seed: Integer.
-        outcome: `ok`, `stalled`, `diverged`, or `failed` (it raised).
+        outcome: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it raised).
         reason: Why it is not `ok`; of a failed trial the error.
-        score: Validation cross-entropy with recalibrated statistics, capped at `2 ln(classes)`; the lower the better.
+        score: Validation loss with recalibrated statistics, capped at `score_cap`; the lower the better. Cross-entropy,
+            or for a regression the squared error in variances of the target. Of a pruned trial the last that it had.
         loss: The same, not capped.
-        accuracy: Validation accuracy with recalibrated statistics.
-        moving_loss: Validation cross-entropy with the moving statistics.
-        moving_accuracy: Validation accuracy with the moving statistics.
+        accuracy: Validation accuracy with recalibrated statistics; R² for a regression.
+        moving_loss: As `loss`, with the moving statistics.
+        moving_accuracy: As `accuracy`, with the moving statistics.
         compile_seconds: Time to build, trace and compile; 0 where a compiled model was reused.
         train_seconds: Time to train, recalibrate and evaluate.
+        started: When it started, in seconds since 1970; NaN if that is not known.
+        worker: Who ran it, `host:process`.
         history: The learning curve, an entry an epoch.
         traceback: String, of a failed trial.
         versions: The versions of what it ran on.
     """
 
     trial: int
-    depth: int
-    norm: str
-    learning_rate: float
+    values: dict[str, Any]
     seed: int
     outcome: str
     reason: str
@@ -58,22 +63,37 @@ class TrialResult:
     moving_accuracy: float = math.nan
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
+    started: float = math.nan
+    worker: str = ""
     history: dict[str, list[float]] = field(default_factory=dict)
     traceback: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
-    def save(self, path: Path) -> None:
-        """Writes the trial as JSON."""
-        write_text(path, json.dumps(_plain(asdict(self)), indent=1) + "\n")
+    @property
+    def depth(self) -> int:
+        """The depth."""
+        return self.values["depth"]
+
+    @property
+    def norm(self) -> str:
+        """The label of the norm."""
+        return self.values["norm"]
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate."""
+        return self.values["learning_rate"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trial as JSON; NaN and infinity, which JSON lacks, are strings."""
+        return _plain(asdict(self))
 
     @classmethod
-    def load(cls, path: Path) -> "TrialResult":
-        """Reads a trial."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        for name in (f.name for f in fields(cls) if f.type is float):
-            values[name] = float(values[name])
-        values["history"] = {key: [float(v) for v in curve] for key, curve in values["history"].items()}
-        return cls(**values)
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrialResult":
+        """The trial that `to_dict` wrote."""
+        floats = {f.name: float(values[f.name]) for f in fields(cls) if f.type is float}
+        history = {key: [float(value) for value in curve] for key, curve in values["history"].items()}
+        return cls(**{**values, **floats, "history": history})
 
 
 def _plain(value: Any) -> Any:
@@ -90,21 +110,27 @@ class Results:
 
     Args:
         trials: `TrialResult`s.
-        definition: Dict, what the study is: space, data, seeds, epochs, batch size.
+        definition: Dict, what the study is: space, data, seeds, epochs, sampler, pruner.
+        not_tried: Sequence of dicts, the values and the seed of each trial that was asked for and has no result.
     """
 
-    def __init__(self, trials: list[TrialResult], definition: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        trials: Sequence[TrialResult],
+        definition: dict[str, Any],
+        not_tried: Sequence[dict[str, Any]] = (),
+    ) -> None:
         self.trials = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
+        self.not_tried = list(not_tried)
 
     def __len__(self) -> int:
         return len(self.trials)
 
     @property
     def size(self) -> int:
-        """The number of trials of the whole grid."""
-        space = self.definition["space"]
-        return len(space["depths"]) * len(space["norms"]) * len(space["learning_rates"]) * self.definition["seeds"]
+        """The number of trials, with those that were not tried."""
+        return len(self.trials) + len(self.not_tried)
 
     @property
     def cap(self) -> float:
@@ -112,34 +138,56 @@ class Results:
         return score_cap(self.definition["data"]["classes"])
 
     @property
+    def metric(self) -> str:
+        """What is told beside the score: `accuracy`, or `r2` for a regression."""
+        return "accuracy" if self.definition["data"]["classes"] else "r2"
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many trials had each outcome."""
         return {outcome: sum(trial.outcome == outcome for trial in self.trials) for outcome in OUTCOMES}
 
+    @cached_property
+    def axes(self) -> dict[str, list[Any]]:
+        """The values of each axis that were tried: numbers ascending, words in the order of the study."""
+        names = dict.fromkeys(name for trial in self.trials for name in trial.values) or dict.fromkeys(AXES)
+        axes = {name: list(dict.fromkeys(t.values[name] for t in self.trials if name in t.values)) for name in names}
+        for values in axes.values():
+            if all(isinstance(value, int | float) for value in values):
+                values.sort()
+        return axes
+
     def frame(self) -> pd.DataFrame:
         """A row a trial, without learning curves."""
-        columns = [f.name for f in fields(TrialResult) if f.name not in ("history", "traceback", "versions")]
-        return pd.DataFrame([[getattr(t, c) for c in columns] for t in self.trials], columns=columns)
+        skipped = ("trial", "values", "seed", "history", "traceback", "versions")
+        names = [f.name for f in fields(TrialResult) if f.name not in skipped]
+        rows = [
+            [t.trial, *(t.values.get(axis) for axis in self.axes), t.seed, *(getattr(t, name) for name in names)]
+            for t in self.trials
+        ]
+        measured = [name.replace("accuracy", self.metric) for name in names]
+        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *measured])
 
     @cached_property
     def configurations(self) -> pd.DataFrame:
-        """A row for each depth, norm and learning rate that has all its seeds, best first.
+        """A row for each combination of the axes that has all its seeds, best first.
 
-        `score`, `accuracy` and `moving_score` are means over seeds, `spread` is the difference between the highest and
-        the lowest score, `ok` whether every seed was.
+        `score`, `accuracy` (or `r2`) and `moving_score` are means over seeds, `spread` is the difference between the
+        highest and the lowest score, `ok` whether every seed was.
         """
         rows = self.frame().assign(ok=lambda f: f["outcome"] == "ok")
         rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(self.cap).clip(upper=self.cap)
-        groups = rows.groupby(["depth", "norm", "learning_rate"], as_index=False, sort=False)
-        table = groups.agg(
-            score=("score", "mean"),
-            lowest=("score", "min"),
-            highest=("score", "max"),
-            accuracy=("accuracy", "mean"),
-            moving_score=("moving_score", "mean"),
-            ok=("ok", "all"),
-            seeds=("seed", "size"),
-        )
+        groups = rows.groupby(list(self.axes), as_index=False, sort=False, dropna=False)
+        measured: dict[str, Any] = {
+            "score": ("score", "mean"),
+            "lowest": ("score", "min"),
+            "highest": ("score", "max"),
+            self.metric: (self.metric, "mean"),
+            "moving_score": ("moving_score", "mean"),
+            "ok": ("ok", "all"),
+            "seeds": ("seed", "nunique"),
+        }
+        table = groups.agg(**measured)
         table["spread"] = table.pop("highest") - table.pop("lowest")
         return table[table["seeds"] == self.definition["seeds"]].sort_values("score", ignore_index=True, kind="stable")
 
@@ -153,43 +201,51 @@ class Results:
         """The best seed of the configuration with the best mean score; `None` while no configuration is usable."""
         if self.usable.empty:
             return None
-        row = self.usable.iloc[0]
-        return min(self.of(row["depth"], row["norm"], row["learning_rate"]), key=lambda trial: trial.score)
+        return min(self.of(self.usable.iloc[0]), key=lambda trial: trial.score)
 
-    def of(self, depth: int, norm: str, learning_rate: float) -> list[TrialResult]:
-        """The trials of a configuration, a seed each."""
-        key = (depth, norm, learning_rate)
-        return [trial for trial in self.trials if (trial.depth, trial.norm, trial.learning_rate) == key]
+    def of(self, values: Mapping[str, Any] | pd.Series) -> list[TrialResult]:
+        """The trials of a configuration, a seed each.
+
+        Args:
+            values: The value of each axis, as `TrialResult.values` or a row of `configurations`. Trials with any value
+                of an axis that is not in it are given.
+        """
+        asked = {axis: values[axis] for axis in self.axes if axis in values}
+        return [t for t in self.trials if all(t.values.get(axis) == value for axis, value in asked.items())]
 
     def table(self) -> pd.DataFrame:
-        """A row for each depth and norm: the best and the largest usable learning rate, and what the best gives.
+        """A row for each combination of all axes but the learning rate: its best and its largest usable learning rate.
 
-        A learning rate is usable if every seed was `ok` with it. `accuracy` and `loss` are on the validation data, with
-        recalibrated statistics, means over seeds.
+        A learning rate is usable if every seed was `ok` with it. `accuracy` (or `r2`) and `loss` are what the best
+        gives on the validation data, with recalibrated statistics, means over seeds.
         """
         rows = []
-        configurations = self.configurations
-        for (depth, norm), group in configurations.groupby(["depth", "norm"], sort=False):
+        others = [axis for axis in self.axes if axis != "learning_rate"]
+        for key, group in self.configurations.groupby(others, sort=False, dropna=False):
             usable = group[group["ok"]]
             best = usable.iloc[0] if len(usable) else None
             rows.append(
                 {
-                    "depth": depth,
-                    "norm": norm,
+                    **dict(zip(others, key, strict=True)),
                     "best learning rate": None if best is None else best["learning_rate"],
                     "largest usable": usable["learning_rate"].max() if len(usable) else None,
-                    "accuracy": math.nan if best is None else best["accuracy"],
+                    self.metric: math.nan if best is None else best[self.metric],
                     "loss": math.nan if best is None else best["score"],
                     "usable": f"{len(usable)}/{len(group)}",
                 }
             )
-        order = {norm: i for i, norm in enumerate(dict.fromkeys(trial.norm for trial in self.trials))}
-        rows.sort(key=lambda row: (row["depth"], order[row["norm"]]))
-        columns = ["depth", "norm", "best learning rate", "largest usable", "accuracy", "loss", "usable"]
+        places = {axis: {value: place for place, value in enumerate(self.axes[axis])} for axis in others}
+        rows.sort(key=lambda row: [places[axis].get(row[axis], -1) for axis in others])
+        columns = [*others, "best learning rate", "largest usable", self.metric, "loss", "usable"]
         return pd.DataFrame(rows, columns=columns)
 
     def save(self, folder: Path, command: str) -> None:
-        """Writes `results.csv` and `results.json` into a folder."""
+        """Writes `results.csv` and `results.json` into a folder.
+
+        Args:
+            folder: `pathlib.Path`.
+            command: String, what repeats the study.
+        """
         with whole_file(folder / "results.csv") as draft:
             self.frame().to_csv(draft, index=False)
         best = self.best
@@ -198,5 +254,6 @@ class Results:
             "study": self.definition,
             "best": None if best is None else best.trial,
             "trials": [asdict(trial) for trial in self.trials],
+            "not_tried": self.not_tried,
         }
         write_text(folder / "results.json", json.dumps(_plain(document), indent=1) + "\n")

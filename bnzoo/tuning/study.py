@@ -1,34 +1,46 @@
 """A study: a space and data in; records, the best model, a report and an artefact out."""
 
-import itertools
 import json
 import platform
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import filelock
 import keras
+import keras_tuner
 
 from bnzoo.data import Dataset
-from bnzoo.errors import positive_integer
+from bnzoo.errors import choice, positive_integer
 from bnzoo.files import remove_drafts, whole_file, write_text
 from bnzoo.tuning.artefact import Artefact, ship
+from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
+from bnzoo.tuning.oracle import OptunaOracle
+from bnzoo.tuning.plans import Grid, check_sampler, check_start
 from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.shared import PRUNERS, SharedStudy, has_study
 from bnzoo.tuning.spaces import Space
-from bnzoo.tuning.tuner import StudyTuner
+from bnzoo.tuning.tuner import RESULT, StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
+
+# under which name the storage has what the study is
+_DEFINITION = "bnzoo:definition"
+# how many compiled models a process keeps where a sampler may come back to their architectures; a grid does not
+_REUSE = 6
+
+Progress = Callable[["Study", dict[str, Any] | TrialResult], None]
 
 
 class Study:
-    """Every combination of a space, on data, with one or several seeds, kept in a folder.
+    """The configurations of a space, on data, with one or several seeds.
 
     A study that was stopped at any moment goes on where it was when the same study is run again; one that has ended
-    does nothing. What is in the folder is written whole or not at all.
+    does nothing. Run by several processes at once, on one machine or many, it is shared among them: one that is killed
+    has its trial taken over, one that comes late joins. What is in the folder is written whole or not at all.
 
     Args:
         space: A `Space`.
@@ -36,11 +48,20 @@ class Study:
         directory: The folder of the study; made when it runs.
         seeds: Integer, the number of seeds (0, 1, ...) of every configuration, for weights and shuffling.
         epochs: Integer, of every trial.
-        batch_size: Integer, of training.
+        sampler: `"grid"`, every combination; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
+            (Gaussian process), which take learning rates anywhere in their range.
+        pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: what ends trials that others surpass after
+            1, 3, 9, ... epochs.
+        sampler_seed: Integer. One worker with the same seed tries the same configurations.
+        enqueue: Sequence of dicts, values to start with, `{"depth": 8, "learning_rate": 0.1}`. See `OptunaOracle`.
+        storage: An SQLAlchemy URL, as `"postgresql://user:password@host/database"`, through which any number of
+            machines share the study, its checkpoints included. `None`: the file `journal.log` in its folder.
+        name: String, the study in the storage. Default: the name of the folder.
+        checkpoints: Integer, of how many of the best configurations the trained models are kept.
 
     Raises:
-        ValueError: If an argument is not possible, or the folder holds another study (the message says what
-            differs) or anything else.
+        ValueError: If an argument is not possible, or the folder or the storage holds another study (the message says
+            what differs) or the folder anything else.
 
     Examples:
     >>> study = bnzoo.tuning.Study(
@@ -58,7 +79,13 @@ class Study:
         *,
         seeds: int = 1,
         epochs: int = 15,
-        batch_size: int = 64,
+        sampler: str = "grid",
+        pruner: str | None = None,
+        sampler_seed: int = 0,
+        enqueue: Sequence[dict[str, Any]] = (),
+        storage: str | None = None,
+        name: str | None = None,
+        checkpoints: int = 1,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -66,11 +93,19 @@ class Study:
         self.directory = Path(directory)
         self.seeds = positive_integer("seeds", seeds)
         self.epochs = positive_integer("epochs", epochs)
-        self.batch_size = positive_integer("batch_size", batch_size)
-        if self.batch_size < 2:
-            raise ValueError("`batch_size` must be at least 2: one example has no batch statistics. Received: 1")
-        self._refuse_another_study()
-        self._results = Results(self._load_trials(), self.definition)
+        self.sampler = choice("sampler", check_sampler(sampler), ["grid", "random", "tpe", "gp"])
+        self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
+        self.sampler_seed = _seed(sampler_seed)
+        self.enqueue = [dict(values) for values in enqueue]
+        check_start(self.enqueue, self._axes())
+        self.storage, self.name = storage, name or self.directory.resolve().name
+        self.checkpoints = positive_integer("checkpoints", checkpoints)
+        self._refuse_another_folder()
+        self._shared: SharedStudy | None = None
+        self._numbers: dict[int, int] = {}  # of the trials that have a result: which they are in the storage
+        self._results = Results([], self.definition, self._not_tried([]))
+        if has_study(self.storage, self.directory, self.name):
+            self._open()
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -85,7 +120,9 @@ class Study:
             },
             "seeds": self.seeds,
             "epochs": self.epochs,
-            "batch_size": self.batch_size,
+            "sampler": {"name": self.sampler, "seed": self.sampler_seed},
+            "pruner": None if self.pruner is None else {"name": self.pruner},
+            "enqueue": self.enqueue,
         }
 
     @property
@@ -100,40 +137,84 @@ class Study:
 
     @property
     def finished(self) -> bool:
-        """Whether every trial has run."""
-        return not self._pending()
+        """Whether every trial that was asked for has run."""
+        return bool(len(self._results)) and not self._results.not_tried
 
-    def run(self, progress: Callable[["Study", dict[str, Any] | TrialResult], None] | None = None) -> Results:
-        """Runs the trials that have not run, then writes `results.csv`, `results.json` and `best.keras`.
+    def run(
+        self,
+        progress: Progress | None = None,
+        *,
+        workers: int = 1,
+        budget: float | None = None,
+        trials: int | None = None,
+    ) -> Results:
+        """Runs trials that have not run, then writes `results.csv`, `results.json` and `best.keras`.
 
         Args:
             progress: Function of the study and what happened, instead of the progress bar: the values of the trial
-                that starts, or the `TrialResult` of the one that has ended.
+                that starts (with one worker), or the `TrialResult` of the one that has ended.
+            workers: Integer, processes that share the trials and the cores of this machine.
+            budget: Float, seconds in which trials are begun. One that runs then is finished.
+            trials: Integer, how many trials the study has at most, those of earlier runs and other workers included.
 
         Returns:
-            The `Results`.
+            The `Results`. They have what was not tried.
 
         Raises:
-            BlockingIOError: If another process is running this study.
+            ValueError: If an argument is not possible, or there is no end: a sampler needs a budget or a number of
+                trials.
+            RuntimeError: If all workers of this machine died.
         """
+        self.check_bounds(workers, budget, trials)
         if progress is None:
             from bnzoo.tuning.progress import progress_bar
 
             with progress_bar(self) as bar:
-                return self.run(bar)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with self._alone():
-            remove_drafts(self.directory)
-            self._refuse_another_study()
-            self._results = Results(self._load_trials(), self.definition)
-            if not self._file("study.json").exists():
-                write_text(self._file("study.json"), json.dumps(self.definition, indent=1) + "\n")
-            for name in ("trials", "checkpoints"):
-                self._file(name).mkdir(exist_ok=True)
-            if pending := self._pending():
-                self._search(pending, progress)
-            if pending or not self._file("results.json").exists():
-                self._finish()
+                return self.run(bar, workers=workers, budget=budget, trials=trials)
+        self._begin()
+        if not self.finished or self.sampler != "grid":
+            if workers == 1:
+                self._search(progress, budget, trials)
+            else:
+                from bnzoo.tuning.crew import work_together
+
+                work_together(self, progress, workers, budget=budget, trials=trials)
+        self.refresh()
+        self._finish()
+        return self._results
+
+    def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
+        """Raises `ValueError` if `run` could not be called with these arguments."""
+        positive_integer("workers", workers)
+        if trials is not None:
+            positive_integer("trials", trials)
+        if budget is not None and not budget > 0:
+            raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
+        if self.sampler != "grid" and budget is None and trials is None:
+            raise ValueError(f"sampler={self.sampler!r} has no end of its own: give `budget`, `trials` or both")
+
+    def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
+        """Runs trials as one worker of several; writes no results. For what `run` starts."""
+        self._begin()
+        self._search(progress, budget, trials)
+
+    def recipe(self) -> dict[str, Any]:
+        """The arguments that make the same study in another process."""
+        names = ("data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue", "storage")
+        names += ("name", "checkpoints")
+        return {"space": self.space, **{name: getattr(self, name) for name in names}}
+
+    def refresh(self) -> Results:
+        """Reads what is known now, from all workers."""
+        if self._shared is not None:
+            stored = {place: each for place, each in self._shared.trials().items() if each.state.is_finished()}
+            results = [
+                TrialResult.from_dict(each.system_attrs[RESULT])
+                for each in stored.values()
+                if RESULT in each.system_attrs
+            ]
+            self._numbers = {place: each.number for place, each in stored.items()}
+            self._results = Results(results, self.definition, self._not_tried(results))
         return self._results
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -154,18 +235,30 @@ class Study:
     def best_model(self) -> keras.Model:
         """The trained model of the best trial, statistics recalibrated; nothing is trained again.
 
-        Its output are logits.
+        Its output are logits, or the target of a regression.
 
         Raises:
             RuntimeError: If no trial is usable.
         """
-        return keras.saving.load_model(self._checkpoint(self._best()))
+        return self.model(self._best())
+
+    def model(self, trial: TrialResult) -> keras.Model:
+        """The trained model of a trial, statistics recalibrated.
+
+        Args:
+            trial: A `TrialResult` of this study.
+
+        Raises:
+            FileNotFoundError: If it is not kept: the best `checkpoints` configurations are.
+        """
+        return keras.saving.load_model(self._checkpoint(trial))
 
     def export(self) -> Artefact:
-        """Exports the best model as the SavedModel `best/1` in the study's folder. See `bnzoo.export.saved_model`.
+        """Exports the best model as a SavedModel, `best/1` in the study's folder. See `bnzoo.export.saved_model`.
 
         It is compared with the model on the test data before it appears, and the test accuracy is that of the artefact.
-        Where the study has exported it before, that is what is returned.
+        Where the study has exported it before, that is what is returned; where it has gone on since and found a better
+        one, that becomes the next version.
 
         Returns:
             An `Artefact`.
@@ -173,12 +266,123 @@ class Study:
         Raises:
             RuntimeError: If no trial is usable, or the artefact differs from the model.
         """
-        note, path = self._file("export.json"), self._file("best/1")
-        if note.exists() and path.exists():
-            return Artefact.load(note)
-        artefact = ship(self.best_model(), self._best().trial, self.data, path)
+        note, trial, version = self._file("export.json"), self._best().trial, 1
+        if note.exists():
+            artefact = Artefact.load(note)
+            if artefact.trial == trial and Path(artefact.path).exists():
+                return artefact
+            versions = [int(path.name) for path in self._file("best").glob("[0-9]*")]
+            version = max(versions, default=0) + 1  # the study went on, and found a better one
+        artefact = ship(self.best_model(), trial, self.data, self._file(f"best/{version}"))
         artefact.save(note)
         return artefact
+
+    def _axes(self) -> keras_tuner.HyperParameters:
+        """The hyperparameters: of a grid with the values that they have there, else with their ranges."""
+        axes = keras_tuner.HyperParameters()
+        if self.sampler == "grid":
+            for name, values in self.space.axes().items():
+                axes.Choice(name, list(values))
+        else:
+            self.space.declare_hyperparameters(axes)
+        return axes
+
+    def _not_tried(self, results: list[TrialResult]) -> list[dict[str, Any]]:
+        """What was asked for and has no result; what samplers would propose is not known."""
+        done = {result.trial for result in results}
+        if self.sampler == "grid":
+            points = list(enumerate(self._grid))
+        else:
+            stored = self._shared.trials() if self._shared else {}
+            points = [(place, {**each.params, "seed": place % self.seeds}) for place, each in stored.items()]
+        return [values for place, values in points if place not in done]
+
+    @cached_property
+    def _grid(self) -> list[dict[str, Any]]:
+        points = Grid(self._axes(), self.enqueue).points
+        return [{**point, "seed": seed} for point in points for seed in range(self.seeds)]
+
+    def _open(self) -> None:
+        self._shared = SharedStudy(self.storage, self.directory, self.name, pruner=self.pruner)
+        if stored := self._shared.read(_DEFINITION):
+            _refuse_another(stored, self.definition, f"study {self.name!r} of the storage")
+        self.refresh()
+
+    def _begin(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._refuse_another_folder()
+        if not self._file("study.json").exists():
+            write_text(self._file("study.json"), json.dumps(self.definition, indent=1) + "\n")
+        self._file("checkpoints").mkdir(exist_ok=True)
+        self._open()
+        assert self._shared is not None
+        if self._shared.read(_DEFINITION) is None:
+            self._shared.keep(_DEFINITION, self.definition)
+
+    def _search(self, progress: Progress, budget: float | None, trials: int | None) -> None:
+        def keep(result: TrialResult, number: int, model: keras.Model) -> None:
+            self.refresh()
+            if self._may_be_best(result):
+                self._models.save(number, model)
+
+        def record(result: TrialResult) -> None:
+            self.refresh()
+            self._drop_checkpoints()
+            progress(self, result)
+
+        oracle = OptunaOracle(
+            keras_tuner.Objective("score", "min"),
+            trials,
+            sampler=self.sampler,
+            storage=self._shared,
+            seed=self.sampler_seed,
+            enqueue=self.enqueue,
+            budget=budget,
+            seeds=self.seeds,
+            cheap=("learning_rate",),
+            hyperparameters=self._axes(),
+        )
+        oracle.verbose = 0
+        tuner = StudyTuner(
+            oracle,
+            self.space,
+            self.data,
+            self.directory,
+            epochs=self.epochs,
+            reuse=1 if self.sampler == "grid" else _REUSE,
+            begin=lambda values: progress(self, values),
+            keep=keep,
+            record=record,
+            versions=_versions(),
+        )
+        tuner.search()
+
+    def _finish(self) -> None:
+        """Writes what is known now. Of several workers the last one has all."""
+        assert self._shared is not None
+        with filelock.FileLock(self._file(".finish.lock")):
+            if self._written() == len(self._results):
+                return
+            if not self._shared.running():
+                remove_drafts(self.directory)  # of workers that were killed; nobody writes now
+            best = self._results.best
+            if best is not None:
+                with whole_file(self._file("best.keras")) as draft:
+                    shutil.copyfile(self._checkpoint(best), draft)
+            self._results.save(self.directory, _command())
+
+    def _written(self) -> int | None:
+        """How many trials `results.json` has, if it is there."""
+        path = self._file("results.json")
+        return len(json.loads(path.read_text(encoding="utf-8"))["trials"]) if path.exists() else None
+
+    @cached_property
+    def _models(self) -> Checkpoints:
+        assert self._shared is not None
+        return open_checkpoints(self._shared.keeper, self.name, self._file("checkpoints"))
+
+    def _checkpoint(self, trial: TrialResult) -> Path:
+        return self._models.fetch(self._numbers[trial.trial])
 
     def _best(self) -> TrialResult:
         best = self._results.best
@@ -186,97 +390,51 @@ class Study:
             raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
         return best
 
-    def _search(self, pending: list, progress: Callable) -> None:
-        def record(result: TrialResult, model: keras.Model | None) -> None:
-            if model is not None and self._may_be_best(result):
-                with whole_file(self._checkpoint(result)) as draft:
-                    model.save(draft)
-            result.save(self._file(f"trials/{result.trial:05d}.json"))
-            self._results = Results([*self._results.trials, result], self.definition)
-            self._drop_checkpoints(result)
-            progress(self, result)
-
-        tuner = StudyTuner(
-            self.space,
-            self.data,
-            self.directory,
-            pending,
-            seeds=self.seeds,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            begin=lambda values: progress(self, values),
-            record=record,
-            versions=_versions(),
-        )
-        tuner.search()
-
-    def _finish(self) -> None:
-        best = self._results.best
-        if best is not None:
-            with whole_file(self._file("best.keras")) as draft:
-                shutil.copyfile(self._checkpoint(best), draft)
-        self._results.save(self.directory, _command())
-
-    def _pending(self) -> list[tuple[int, dict[str, Any]]]:
-        """The trials still to run, architecture by architecture, the seeds of a configuration one after the other."""
-        grid = [{**values, "seed": seed} for values, seed in itertools.product(self.space.grid(), range(self.seeds))]
-        done = {trial.trial for trial in self._results.trials}
-        return [(index, values) for index, values in enumerate(grid) if index not in done]
-
     def _may_be_best(self, result: TrialResult) -> bool:
         """Whether a configuration could win with this as its best seed: its mean is not below its best seed."""
         usable = self._results.usable
-        return result.outcome == "ok" and (usable.empty or result.score < usable.iloc[0]["score"])
+        return len(usable) < self.checkpoints or result.score < usable.iloc[self.checkpoints - 1]["score"]
 
-    def _drop_checkpoints(self, last: TrialResult) -> None:
-        """Keeps those of the best configuration and of the one whose seeds are running."""
-        keep = {trial.trial for trial in self._results.of(last.depth, last.norm, last.learning_rate)}
-        if self._results.best is not None:
-            best = self._results.best
-            complete = len(keep) == self.seeds
-            keep = {best.trial} if complete else keep | {best.trial}
-        for file in self._file("checkpoints").glob("*.keras"):
-            if int(file.stem) not in keep:
-                file.unlink()
+    def _drop_checkpoints(self) -> None:
+        """Keeps the best seed of each of the best configurations, and all of those that still miss seeds."""
+        results, axes = self._results, list(self._results.axes)
+        kept = [
+            min(results.of(dict(winner)), key=lambda trial: trial.score).trial
+            for winner in results.usable.head(self.checkpoints)[axes].to_dict("records")
+        ]
+        complete = [tuple(row) for row in results.configurations[axes].itertuples(index=False)]
+        kept += [trial.trial for trial in results.trials if tuple(trial.values[axis] for axis in axes) not in complete]
+        self._models.keep_only([self._numbers[place] for place in kept], self._numbers.values())
 
-    def _load_trials(self) -> list[TrialResult]:
-        return [TrialResult.load(path) for path in sorted(self._file("trials").glob("*.json"))]
-
-    def _refuse_another_study(self) -> None:
+    def _refuse_another_folder(self) -> None:
         path = self._file("study.json")
-        if not path.exists():
-            if self.directory.is_dir() and any(not entry.name.startswith(".") for entry in self.directory.iterdir()):
-                raise ValueError(f"{self.directory} is not empty and holds no study: choose another folder")
-            return
-        stored, asked = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(self.definition)
-        stored["data.name"] = asked["data.name"]  # the fingerprint tells whether data are the same, not their path
-        if differences := [
-            f"{key}: {stored.get(key)} there, {asked.get(key)} asked for"
-            for key in sorted(stored.keys() | asked.keys())
-            if stored.get(key) != asked.get(key)
-        ]:
-            raise ValueError(
-                f"{self.directory} holds another study. What differs: {'; '.join(differences)}. Choose another folder, "
-                "or ask for the same study to go on with it"
-            )
-
-    @contextmanager
-    def _alone(self) -> Any:
-        lock = filelock.FileLock(self._file(".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise BlockingIOError(f"{self.directory}: another process is running this study") from error
-        try:
-            yield
-        finally:
-            lock.release()
+        if path.exists():
+            _refuse_another(json.loads(path.read_text(encoding="utf-8")), self.definition, str(self.directory))
+        elif self.directory.is_dir() and any(not entry.name.startswith(".") for entry in self.directory.iterdir()):
+            raise ValueError(f"{self.directory} is not empty and holds no study: choose another folder")
 
     def _file(self, name: str) -> Path:
         return self.directory / name
 
-    def _checkpoint(self, trial: TrialResult) -> Path:
-        return self._file(f"checkpoints/{trial.trial:05d}.keras")
+
+def _refuse_another(stored: dict[str, Any], asked: dict[str, Any], where: str) -> None:
+    there, here = _flat(stored), _flat(asked)
+    there["data.name"] = here["data.name"]  # the fingerprint tells whether data are the same, not their path
+    if differences := [
+        f"{key}: {there.get(key)} there, {here.get(key)} asked for"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]:
+        raise ValueError(
+            f"{where} holds another study. What differs: {'; '.join(differences)}. Choose another folder or name, or "
+            "ask for the same study to go on with it"
+        )
+
+
+def _seed(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"`sampler_seed` must be an integer from 0. Received: sampler_seed={value!r}")
+    return value
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -286,7 +444,7 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("bnzoo", "keras", "keras-tuner", "numpy", "tensorflow")
+    packages = ("bnzoo", "keras", "keras-tuner", "numpy", "optuna", "tensorflow")
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 

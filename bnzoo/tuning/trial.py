@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,9 @@ from bnzoo.tuning.results import score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
-# the training loss of a network that ignores its input is the entropy of the labels; one that has learned is below
+# a score and the epochs that it took; whether the training is given up
+Report = Callable[[float, int], bool]
+# of the loss of guessing: a training that stays above has learned nothing
 STALLED = 0.98
 
 
@@ -26,12 +29,12 @@ class Measurement:
     """What training one configuration gave.
 
     Attributes:
-        outcome: `ok`, `stalled` (the training loss is still that of guessing) or `diverged`.
+        outcome: `ok`, `stalled` (the training loss is still that of guessing), `diverged` or `pruned`.
         reason: Why it is not `ok`, else empty.
         score: Cross-entropy on the validation data with recalibrated statistics, capped at `2 ln(classes)`: finite
-            whatever happens. The lower the better.
+            whatever happens. The lower the better. Of a regression the squared error over the variance, capped at 2.
         loss: The same, not capped; `nan` and `inf` as they come.
-        accuracy: On the validation data, with recalibrated statistics.
+        accuracy: On the validation data, with recalibrated statistics. Of a regression R².
         moving_loss: As `loss`, with the moving statistics that training left.
         moving_accuracy: As `accuracy`, likewise.
         history: The learning curve, an entry an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, the validation
@@ -63,18 +66,16 @@ class CompiledModel:
         space: The `Space`.
         hp: Hyperparameters; all but the learning rate make up the architecture.
         data: The `Dataset`.
-        batch_size: Integer, for training.
         seed: Integer, of the first trial.
     """
 
-    def __init__(
-        self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, seed: int) -> None:
         self.space, self.hp, self.data = space, hp.copy(), data
-        self._batch = min(batch_size, len(data.train.x))
+        self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
-        self._validation = tf.data.Dataset.from_tensor_slices(tuple(data.validation)).batch(EVALUATION_BATCH).cache()
+        validation = tf.data.Dataset.from_tensor_slices((data.validation.x, self._targets(data.validation.y)))
+        self._validation = validation.batch(EVALUATION_BATCH).cache()
         self.recalibrate = Recalibration(self.model)
         self._trace(seed)
 
@@ -94,16 +95,31 @@ class CompiledModel:
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
     def evaluate(self) -> tuple[float, float]:
-        """Loss and accuracy on the validation data."""
+        """Loss and accuracy, or R², on the validation data."""
         values = self.model.evaluate(self._validation, verbose=0, return_dict=True)
-        return values["loss"], values["accuracy"]
+        return values["loss"], values[self.space.metric]
+
+    def recalibrated(self, keep: bool) -> tuple[float, float]:
+        """What `evaluate` gives with the statistics of the training data.
+
+        Args:
+            keep: Boolean, whether the model keeps these statistics. If not, it goes on as if nothing had been.
+        """
+        if not self.recalibrate.norms:
+            return self.evaluate()
+        before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
+        self.recalibrate(self.data.train.x, batch_size=EVALUATION_BATCH)
+        found = self.evaluate()
+        for variable, value in () if keep else before:
+            variable.assign(value)
+        return found
 
     def batches(self, seed: int) -> tf.data.Dataset:
         """The training data without end, in an order that depends on the seed and the epoch alone.
 
         The short last batch of an epoch is left out: one or two examples would give batch norm meaningless statistics.
         """
-        x, y = (tf.constant(array) for array in self.data.train)
+        x, y = tf.constant(self.data.train.x), tf.constant(self._targets(self.data.train.y))
 
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
             order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=(seed, number))
@@ -135,6 +151,10 @@ class CompiledModel:
         model.optimizer.build(model.trainable_variables)
         return model
 
+    def _targets(self, y: np.ndarray) -> np.ndarray:
+        """Labels as they are, the targets of a regression as the column that `R2Score` asks for."""
+        return y if self.data.classes else y[:, None]
+
     @staticmethod
     def _variables(model: keras.Model) -> list[keras.Variable]:
         return [*model.variables, *model.optimizer.variables]
@@ -154,7 +174,30 @@ class _StopWhenNotFinite(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def measure(compiled: CompiledModel, seed: int, learning_rate: float, epochs: int) -> Measurement:
+class _Rungs(keras.callbacks.Callback):
+    """Reports the score after 1, 3, 9, ... epochs, with recalibrated statistics, and ends what is given up.
+
+    Training goes on from exactly the state that it had: the statistics are put back.
+    """
+
+    def __init__(self, compiled: CompiledModel, cap: float, epochs: int, report: Report) -> None:
+        super().__init__()
+        self._compiled, self._cap, self._report = compiled, cap, report
+        self._rungs = {3**i for i in range(epochs.bit_length()) if 3**i < epochs}
+        self.given_up: tuple[int, float, float] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if epoch + 1 not in self._rungs or not math.isfinite((logs or {}).get("loss", math.nan)):
+            return
+        loss, accuracy = self._compiled.recalibrated(keep=False)
+        if self._report(_capped(loss, self._cap), epoch + 1):
+            self.given_up = epoch + 1, loss, accuracy
+            self.model.stop_training = True
+
+
+def measure(
+    compiled: CompiledModel, seed: int, learning_rate: float, epochs: int, report: Report | None = None
+) -> Measurement:
     """Trains one configuration from its initial state and judges it.
 
     The validation data is scored twice: with the moving statistics, and with the statistics of the training data, which
@@ -165,24 +208,29 @@ def measure(compiled: CompiledModel, seed: int, learning_rate: float, epochs: in
         seed: Integer, of weights and shuffling.
         learning_rate: Float.
         epochs: Integer.
+        report: Function of a score and the epochs that it took, called now and then; whether the training is given up.
 
     Returns:
         A `Measurement`, `compile_seconds` left at 0.
     """
     start = time.perf_counter()
-    compiled.restore(seed, learning_rate)
-    history = compiled.fit(seed, epochs, [_StopWhenNotFinite()])
-    moving = history["val_loss"][-1], history["val_accuracy"][-1]
-    loss, accuracy = moving
-    if compiled.recalibrate.norms and math.isfinite(history["loss"][-1]):
-        compiled.recalibrate(compiled.data.train.x, batch_size=EVALUATION_BATCH)
-        loss, accuracy = compiled.evaluate()
     cap = score_cap(compiled.data.classes)
-    outcome, reason = judge(history["loss"], loss, cap, _entropy(compiled.data.train.y))
+    compiled.restore(seed, learning_rate)
+    callbacks: list[keras.callbacks.Callback] = [_StopWhenNotFinite()]
+    rungs = _Rungs(compiled, cap, epochs, report) if report else None
+    history = compiled.fit(seed, epochs, [*callbacks, rungs] if rungs else callbacks)
+    moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
+    if rungs and rungs.given_up:
+        after, loss, accuracy = rungs.given_up
+        outcome, reason = "pruned", f"given up after {after} of {epochs} epochs, the validation loss at {loss:.3g}"
+    else:
+        finite = math.isfinite(history["loss"][-1])
+        loss, accuracy = compiled.recalibrated(keep=True) if finite else moving
+        outcome, reason = judge(history["loss"], loss, cap, _guessing(compiled.data))
     return Measurement(
         outcome,
         reason,
-        score=min(loss, cap) if math.isfinite(loss) else cap,
+        score=_capped(loss, cap),
         loss=loss,
         accuracy=accuracy,
         moving_loss=moving[0],
@@ -192,7 +240,11 @@ def measure(compiled: CompiledModel, seed: int, learning_rate: float, epochs: in
     )
 
 
-def judge(training_losses: list[float], loss: float, cap: float, entropy: float) -> tuple[str, str]:
+def _capped(loss: float, cap: float) -> float:
+    return min(loss, cap) if math.isfinite(loss) else cap
+
+
+def judge(training_losses: list[float], loss: float, cap: float, guessing: float) -> tuple[str, str]:
     """The outcome of a training, and why it is not `ok`.
 
     With batch norm a learning rate that is far too high rarely gives a NaN; the loss is finite and absurd.
@@ -201,18 +253,21 @@ def judge(training_losses: list[float], loss: float, cap: float, entropy: float)
         training_losses: The mean training loss of each epoch.
         loss: The validation loss with recalibrated statistics.
         cap: `score_cap(classes)`.
-        entropy: The entropy of the training labels in nats, which is the loss of guessing.
+        guessing: The loss of a network that ignores its input.
     """
     if not all(math.isfinite(value) for value in training_losses):
         return "diverged", "the training loss became infinite or NaN"
     if not math.isfinite(loss) or loss >= cap:
-        return "diverged", f"the validation loss {loss:.3g} is not below 2 ln(classes) = {cap:.3g}"
-    if training_losses[-1] >= STALLED * entropy:
-        return "stalled", f"the training loss {training_losses[-1]:.3g} is that of guessing ({entropy:.3g})"
+        return "diverged", f"the validation loss {loss:.3g} is not below {cap:.3g}, twice that of guessing"
+    if training_losses[-1] >= STALLED * guessing:
+        return "stalled", f"the training loss {training_losses[-1]:.3g} is that of guessing ({guessing:.3g})"
     return "ok", ""
 
 
-def _entropy(y: np.ndarray) -> float:
-    share = np.bincount(y) / len(y)
+def _guessing(data: Dataset) -> float:
+    """The entropy of the training labels in nats; of a regression the variance, which is the unit of its loss."""
+    if not data.classes:
+        return 1.0
+    share = np.bincount(data.train.y) / len(data.train.y)
     share = share[share > 0]
     return float(-(share * np.log(share)).sum())

@@ -1,7 +1,11 @@
-"""A study's grid, walked by Keras Tuner."""
+"""The tuner of a study: a trial on the compiled model of its architecture."""
 
+import math
+import os
+import socket
 import time
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,100 +16,70 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from bnzoo.data import Dataset
+from bnzoo.tuning.oracle import OptunaOracle
 from bnzoo.tuning.results import TrialResult, score_cap
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.trial import CompiledModel, measure
 
-
-class GridOracle(keras_tuner.Oracle):
-    """Hands out the trials of a grid that are still to be run, in order.
-
-    The study's own records, one whole file a trial, are its memory: nothing is written here, so nothing of it can be
-    half written.
-
-    Args:
-        hyperparameters: `keras_tuner.HyperParameters`, the axes.
-        pending: List of dicts, the values of each trial.
-    """
-
-    def __init__(self, hyperparameters: keras_tuner.HyperParameters, pending: list[dict[str, Any]]) -> None:
-        super().__init__(
-            objective=keras_tuner.Objective("score", "min"),
-            hyperparameters=hyperparameters,
-        )
-        self.verbose = 0
-        self._pending = list(pending)
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The next trial of the grid."""
-        if not self._pending:
-            return {"status": TrialStatus.STOPPED}
-        return {"status": TrialStatus.RUNNING, "values": self._pending.pop(0)}
-
-    def save(self) -> None:
-        """Keeps nothing."""
-
-    def _save_trial(self, trial: Trial) -> None:
-        """Keeps nothing."""
+# under which name the storage has the `TrialResult` of a trial
+RESULT = "bnzoo:result"
 
 
 class StudyTuner(keras_tuner.Tuner):
     """Runs each trial on the compiled model of its architecture.
 
     Args:
+        oracle: The `OptunaOracle`.
         space: The `Space`.
         data: The `Dataset`.
         directory: The study's folder.
-        pending: List of pairs of a trial's index and its values: `depth`, `norm`, `learning_rate`, `seed`.
-        seeds: Integer, how many seeds there are.
         epochs: Integer.
-        batch_size: Integer.
+        reuse: Integer, how many compiled models wait for another trial of their architecture.
         begin: Function of the values of a trial that starts.
-        record: Function of a `TrialResult` and the trained model (`None` if the trial failed), called after each.
+        keep: Function of a `TrialResult`, the number of its trial in the storage and the trained model, called before
+            a trial ends that is `ok`.
+        record: Function of a `TrialResult`, called when the trial has ended.
         versions: Dict, put in every record.
     """
 
     def __init__(
         self,
+        oracle: OptunaOracle,
         space: Space,
         data: Dataset,
         directory: Path,
-        pending: list[tuple[int, dict[str, Any]]],
         *,
-        seeds: int,
         epochs: int,
-        batch_size: int,
+        reuse: int,
         begin: Callable[[dict[str, Any]], None],
-        record: Callable[[TrialResult, keras.Model | None], None],
+        keep: Callable[[TrialResult, int, keras.Model], None],
+        record: Callable[[TrialResult], None],
         versions: dict[str, str],
     ) -> None:
-        self.data, self.epochs, self.batch_size = data, epochs, batch_size
-        self.begin, self.record, self.versions = begin, record, versions
-        self._indices = {tuple(values.items()): index for index, values in pending}
-        self._compiled: tuple[tuple, CompiledModel] | None = None
+        self.data, self.epochs, self._reuse = data, epochs, reuse
+        self._begin, self._keep, self._record, self._versions = begin, keep, record, versions
+        self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
-        axes = keras_tuner.HyperParameters()
-        space.declare_hyperparameters(axes)
-        axes.Choice("seed", list(range(seeds)))
-        oracle = GridOracle(axes, [values for _, values in pending])
+        self._started = 0.0
         super().__init__(oracle, space, directory=str(directory), project_name=".")
 
     def _populate_initial_space(self) -> None:
         """The oracle has the axes already; building a model to find them would cost a second."""
 
     def save(self) -> None:
-        """Keeps nothing: see `GridOracle`."""
+        """Keeps nothing: the oracle's storage has everything."""
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Announces the trial."""
-        self.begin(dict(trial.hyperparameters.values))
+        self._started = time.time()
+        self._begin(dict(trial.hyperparameters.values))
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Trains one configuration; the score is that of recalibrated statistics, and finite whatever happens."""
         try:
-            found, model = self._measure(trial.hyperparameters)
+            found, model = self._measure(trial)
         except Exception as error:  # whatever a trial raises is its outcome, and the study goes on
-            self._compiled = None  # in which state the error left it is not known
+            self._compiled.clear()  # in which state the error left them is not known
             found, model = _failure(error, self.data.classes), None
         self._last = found, model
         return {"score": found["score"]}
@@ -114,27 +88,50 @@ class StudyTuner(keras_tuner.Tuner):
         """Records the trial."""
         found, model = self._last
         values = dict(trial.hyperparameters.values)
-        index = self._indices[tuple(values.items())]
-        self.record(TrialResult(trial=index, **values, **found, versions=self.versions), model)
+        seed = values.pop("seed", 0)
+        result = TrialResult(
+            trial=self.oracle.place(trial.trial_id),
+            values=values,
+            seed=seed,
+            **found,
+            started=round(self._started, 3),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            versions=self._versions,
+        )
+        if result.outcome == "ok":
+            assert model is not None
+            self._keep(result, int(trial.trial_id), model)
+        if result.outcome == "failed":
+            trial.status, trial.message = TrialStatus.FAILED, result.traceback
+        self.oracle.note(trial.trial_id, RESULT, result.to_dict())
+        accuracy = result.accuracy if math.isfinite(result.accuracy) else None
+        self.oracle.show(trial.trial_id, outcome=result.outcome, accuracy=accuracy, reason=result.reason)
         super().on_trial_end(trial)
+        self._record(result)
 
-    def _measure(self, hp: keras_tuner.HyperParameters) -> tuple[dict[str, Any], keras.Model]:
+    def _measure(self, trial: Trial) -> tuple[dict[str, Any], keras.Model]:
+        def report(score: float, epoch: int) -> bool:
+            return self.oracle.report(trial.trial_id, score, epoch)
+
         start = time.perf_counter()
-        compiled = self._architecture(hp)
+        hp = trial.hyperparameters
+        seed = hp.values.get("seed", 0)
+        compiled = self._architecture(hp, seed)
         ready = time.perf_counter()
-        measurement = measure(compiled, hp.get("seed"), hp.get("learning_rate"), self.epochs)
+        measurement = measure(compiled, seed, hp.get("learning_rate"), self.epochs, report)
         measurement.compile_seconds = round(ready - start, 3)
         return asdict(measurement), compiled.model
 
-    def _architecture(self, hp: keras_tuner.HyperParameters) -> CompiledModel:
-        """The compiled model for everything but the learning rate. One is kept: the grid comes in this order."""
-        key = tuple((name, value) for name, value in hp.values.items() if name not in ("learning_rate", "seed"))
-        if self._compiled is None or self._compiled[0] != key:
-            self._compiled = None
+    def _architecture(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
+        """The compiled model for everything but the learning rate; those that were not used for longest are dropped."""
+        key = self.hypermodel.architecture(hp.values)
+        if key not in self._compiled:
+            while len(self._compiled) >= self._reuse:
+                self._compiled.popitem(last=False)
             keras.backend.clear_session()
-            compiled = CompiledModel(self.hypermodel, hp, self.data, self.batch_size, hp.get("seed"))
-            self._compiled = key, compiled
-        return self._compiled[1]
+            self._compiled[key] = CompiledModel(self.hypermodel, hp, self.data, seed)
+        self._compiled.move_to_end(key)
+        return self._compiled[key]
 
 
 def _failure(error: Exception, classes: int) -> dict[str, Any]:

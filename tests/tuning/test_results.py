@@ -1,11 +1,15 @@
+import io
 import json
 import math
+import types
 
 import pandas as pd
 import pytest
+import rich.console
 from planted import planted
 
-from bnzoo.tuning import TrialResult
+from bnzoo.tuning.progress import progress_bar
+from bnzoo.tuning.results import Results, TrialResult, score_cap
 from bnzoo.tuning.verdict import verdict
 
 
@@ -69,7 +73,30 @@ def test_moving_statistics_that_choose_otherwise_are_told():
 def test_failures_and_unfinished_studies_are_told():
     results = planted(lambda *args: "boom" if args[2] == 0.01 else bowl(*args), finished=False)
     assert "4 trials raised an error" in warnings(results)
-    assert "not finished: 11 of 12" in warnings(results)
+    assert "1 of 12 trials were not tried (budget)" in warnings(results)
+    assert results.not_tried == [{"depth": 14, "norm": "none", "learning_rate": 1.0, "seed": 0}]
+    assert (len(results), results.size) == (11, 12)
+
+
+def test_what_was_not_tried_is_told_by_axis():
+    """Depth 20 was never reached, and of depth 14 one rate of three; every norm lost as many."""
+    results = planted(
+        bowl, depths=(8, 14, 20), skip=lambda v: v["depth"] == 20 or (v["depth"] == 14 and v["learning_rate"] > 0.01)
+    )
+    expected = (
+        "10 of 18 trials were not tried (budget); tried: 2 of 6 with depth 14, none of 6 with depth 20, "
+        "2 of 6 with learning rate 0.1, 2 of 6 with learning rate 1"
+    )
+    assert expected in verdict(results).warnings
+    assert results.axes["depth"] == [8, 14], "an axis has the values that were tried"
+
+
+def test_pruned_trials_are_neither_usable_nor_the_best():
+    results = planted(lambda d, n, r, s: ("pruned", 0.01) if r == 1.0 else bowl(d, n, r, s))
+    assert results.counts["pruned"] == 4
+    assert results.best.learning_rate == 0.1
+    assert set(results.table()["largest usable"]) == {0.1}
+    assert "4 pruned: whether they would have caught up is not known" in warnings(results)
 
 
 def test_nothing_usable():
@@ -77,19 +104,112 @@ def test_nothing_usable():
     assert verdict(results).sentence.startswith("No configuration is usable")
     assert results.best is None
     assert results.table()["best learning rate"].isna().all()
-    assert results.counts == {"ok": 0, "stalled": 0, "diverged": 12, "failed": 0}
+    assert results.counts == {"ok": 0, "stalled": 0, "diverged": 12, "pruned": 0, "failed": 0}
+
+
+def wider(depth, norm, rate, seed, placement, batch_size):
+    return bowl(depth, norm, rate, seed) + 0.5 * (placement == "post") + batch_size / 1000
+
+
+def test_any_axes():
+    """Two more axes: best where both of their terms are least."""
+    results = planted(
+        wider,
+        more={"placement": ("pre", "post"), "batch_size": (64, 32)},
+    )
+    assert list(results.axes) == ["depth", "norm", "placement", "batch_size", "learning_rate"]
+    assert results.axes["batch_size"] == [32, 64]
+    assert results.axes["placement"] == ["pre", "post"]
+    best = {"depth": 14, "norm": "batch", "placement": "pre", "batch_size": 32, "learning_rate": 0.1}
+    assert results.best.values == best
+    assert results.of(best) == [results.best]
+    assert len(results.of({"depth": 14, "placement": "pre"})) == 12
+    table = results.table()
+    assert list(table.columns[:4]) == ["depth", "norm", "placement", "batch_size"]
+    assert len(table) == 16
+    assert list(table["placement"]) == ["pre", "pre", "post", "post"] * 4
+    assert list(table["batch_size"]) == [32, 64] * 8
+    assert table["loss"].tolist() == pytest.approx(
+        [wider(row.depth, row.norm, 0.1, 0, row.placement, row.batch_size) for row in table.itertuples()]
+    )
+    sentence = "Best: depth 14, norm batch, placement pre, batch size 32, learning rate 0.1: validation accuracy"
+    assert verdict(results).sentence.startswith(sentence)
+
+
+def test_rates_that_were_sampled():
+    """A configuration is sampled once; the best near the end of the range is told even where one tried was nearer."""
+    rates = (0.001, 0.0123, 0.2, 0.95, 0.99)
+    results = planted(lambda d, n, r, s: 2 - r if r < 0.98 else 2.0, rates=rates)
+    results.definition["space"]["learning_rates"] = [0.001, 0.01, 0.1, 1.0]
+    assert "the best learning rate 0.95 is at the edge of the range (near the highest)" in warnings(results)
+
+
+def test_a_regression():
+    results = planted(lambda *args: bowl(*args), classes=0)
+    assert score_cap(0) == 2.0
+    assert (results.cap, results.metric) == (2.0, "r2")
+    assert "r2" in results.frame()
+    assert "moving_r2" in results.frame()
+    assert "r2" in results.table()
+    assert verdict(results).sentence.endswith("validation R² 0.9800, loss 0.1000.")
+
+
+def test_nothing_has_run_yet():
+    results = Results([], planted(bowl).definition, planted(bowl, finished=False).not_tried)
+    assert (len(results), results.size, results.best) == (0, 1, None)
+    assert list(results.table()) == [
+        "depth", "norm", "best learning rate", "largest usable", "accuracy", "loss", "usable",
+    ]  # fmt: skip
+    assert verdict(results).sentence == "No configuration is usable: none has run with all its seeds."
+
+
+def seen(results, events, **options):
+    """What the progress shows where there is no terminal, and on one."""
+    plain, colourful = (rich.console.Console(file=io.StringIO(), force_terminal=t, width=200) for t in (False, True))
+    for console in (plain, colourful):
+        begun = Results([], results.definition, results.not_tried)
+        study = types.SimpleNamespace(results=begun)
+        with progress_bar(study, console, **options) as show:
+            for event in events:
+                if isinstance(event, TrialResult):
+                    trials = [*study.results.trials, event]
+                    study.results = Results(trials, results.definition, results.not_tried[len(trials) :])
+                show(study, event)
+    return plain.file.getvalue().splitlines(), colourful.file.getvalue()
+
+
+def test_progress():
+    results = planted(wider, depths=(8,), norms=("batch",), more={"placement": ("pre",), "batch_size": (32,)})
+    queued = [{**trial.values, "seed": trial.seed} for trial in results.trials]
+    known = Results(results.trials, results.definition, queued)
+    lines, screen = seen(known, [queued[0], *known.trials])
+    assert len(lines) == 3
+    words = "1/3 depth 8 batch placement pre batch size 32 lr 0.01 seed 0: ok 65.4% | best 65.4% at lr 0.01 depth 8"
+    assert lines[0].startswith(words)
+    assert lines[2].endswith("| 0 s left")
+    assert "3/3" in screen
+    lines, screen = seen(results, results.trials)  # nothing is queued: how many there will be is not known
+    assert lines[1].startswith("2/— ")
+    assert lines[1].endswith("| unknown left")
+    assert "3/—" in screen
+    assert seen(results, results.trials, total=40)[0][1].startswith("2/40 ")
 
 
 def test_files(tmp_path):
-    results = planted(bowl)
+    results = planted(bowl, finished=False)
     results.save(tmp_path, "bnzoo tune")
     table = pd.read_csv(tmp_path / "results.csv")
-    assert len(table) == 12
+    assert len(table) == 11
     assert table["score"].max() == pytest.approx(2 * math.log(10)), "scores are finite whatever happens"
     document = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
     assert document["command"] == "bnzoo tune"
     assert document["trials"][5]["history"]["loss"] == ["nan"]
     assert document["best"] == results.best.trial
-    for trial in results.trials:
-        trial.save(tmp_path / "trial.json")
-        assert repr(TrialResult.load(tmp_path / "trial.json")) == repr(trial)
+    assert document["not_tried"] == results.not_tried
+    assert list(table.columns[:4]) == ["trial", "depth", "norm", "learning_rate"]
+
+
+def test_a_trial_survives_json():
+    for trial in planted(bowl, workers=2).trials:
+        again = TrialResult.from_dict(json.loads(json.dumps(trial.to_dict(), allow_nan=False)))
+        assert repr(again) == repr(trial)

@@ -1,9 +1,11 @@
 import json
+from collections import namedtuple
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bnzoo import data, tuning
 
@@ -82,10 +84,34 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
         (lambda: tuning.ResNetSpace(learning_rates=(0.1, 1, 2.5)), "two positive numbers"),
         (lambda: tuning.ResNetSpace(learning_rates=0.1), "two positive numbers"),
         (lambda: tuning.ResNetSpace(momentum=1), "`momentum` must be"),
+        (lambda: tuning.ResNetSpace(depths=(8,), block="bottleneck"), "In `depths`, `depth` must be 9n\\+2"),
+        (lambda: tuning.DenseNetSpace(depths=(10, 13)), "6n\\+4"),
+        (lambda: tuning.DenseNetSpace(depths=(8,), bottleneck=False), "3n\\+4"),
+        (lambda: tuning.ViTSpace(depths=(0,)), "`depths` must be a positive integer"),
+        (lambda: tuning.ViTSpace(momentum=0.9), "`momentum` is for optimizer='sgd'"),
+        (lambda: tuning.MLPSpace(optimizer="adam"), "Did you mean 'adamw'"),
+        (lambda: tuning.MLPSpace(placement=()), "`placement` must be a sequence of at least one"),
+        (lambda: tuning.MLPSpace(placement=("pre", "peri")), "Unknown placement for mlp: 'peri'"),
+        (lambda: tuning.MLPSpace(activation=("relu", "silo")), "silo"),
+        (lambda: tuning.MLPSpace(activation=("relu", None)), "`activation` must be the name"),
+        (lambda: tuning.MLPSpace(weight_decay=(0.0, -1.0)), "`weight_decay` must be"),
+        (lambda: tuning.MLPSpace(batch_size=(1, 64)), "`batch_size` must be at least 2"),
+        (lambda: tuning.MLPSpace(batch_size=(64, 64)), "`batch_size` must not hold a value twice"),
+        (lambda: tuning.MLPSpace(width=()), "`width` must be a sequence of at least one"),
+        (
+            lambda: tuning.ResNetSpace(norms=("batch", "evonorm_s0"), placement=("pre", "act_norm")),
+            "norm='evonorm_s0', placement='act_norm'",
+        ),
+        (
+            lambda: tuning.ResNetSpace(norms=("evonorm_s0",), activation=("relu", "silu")),
+            "evonorm_s0.*activation='silu'",
+        ),
+        (lambda: tuning.MLPSpace(width=(4, 8), input_shape=(3,), classes=2).batch_size_of({"batch_size": 8}), "64"),
         (lambda: tuning.MLPSpace(depths=(0,)), "positive integers"),
         (lambda: tuning.MLPSpace(depths=(2,), residual=True), "must be odd"),
         (lambda: tuning.ResNetSpace(depths=(8,)).build(keras_tuner.HyperParameters()), "pass `input_shape="),
-        (lambda: tuning.ResNetSpace().for_data(data.load("wine")), r"needs images .* shape \(13,\)"),
+        (lambda: tuning.ResNetSpace().for_data(data.load("wine")), r"ResNetSpace needs images .* shape \(13,\)"),
+        (lambda: tuning.ViTSpace().for_data(data.load("wine")), r"ViTSpace needs images .* shape \(13,\)"),
         (lambda: tuning.ResNetSpace(scale=([0.0], [1.0])).for_data(data.load("digits")), "made for scale="),
         (lambda: tuning.ResNetSpace(classes=3).for_data(data.load("digits")), "made for classes=3"),
     ],
@@ -106,3 +132,234 @@ def test_weight_decay_reaches_kernels_only():
     for variable, value in zip(model.trainable_variables, before, strict=True):
         factor = 0.95 if variable.name == "kernel" else 1
         np.testing.assert_allclose(np.asarray(variable), factor * value, rtol=1e-5, err_msg=variable.path)
+
+
+def hyperparameters(**values):
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(values)
+    return hp
+
+
+EVERY_AXIS = {
+    "depths": (1, 3),
+    "learning_rates": (0.01, 0.1, 2),
+    "norms": ("batch", {"name": "group", "groups": 2}),
+    "placement": ("pre", "post"),
+    "activation": ("relu", "tanh"),
+    "weight_decay": (0, 0.01),
+    "batch_size": (20, 40),
+    "width": (4, 8),
+    "residual": (False, True),
+}
+
+
+def test_whatever_has_several_values_is_an_axis():
+    space = tuning.MLPSpace(**EVERY_AXIS, dropout_rate=[0.1])
+    assert list(space.axes().items()) == [
+        ("depth", (1, 3)),
+        ("norm", ("batch", "group(groups=2)")),
+        ("placement", ("pre", "post")),
+        ("activation", ("relu", "tanh")),
+        ("width", (4, 8)),
+        ("residual", ("False", "True")),
+        ("weight_decay", (0.0, 0.01)),
+        ("batch_size", (20, 40)),
+        ("learning_rate", (0.01, 0.1)),
+    ]
+    grid = list(space.grid())
+    assert len(grid) == len({tuple(values.items()) for values in grid}) == 2**9
+    assert [list(values) for values in grid] == [list(space.axes())] * 2**9
+    # the learning rate fastest: a compiled model serves for as many trials as there are rates
+    assert [space.architecture(values) for values in grid[::2]] == [space.architecture(values) for values in grid[1::2]]
+    assert len({space.architecture(values) for values in grid}) == 2**8
+    assert {space.batch_size_of(values) for values in grid} == {20, 40}
+    assert list(tuning.MLPSpace().axes()) == ["depth", "norm", "learning_rate"]
+    assert tuning.MLPSpace().batch_size_of({"depth": 2}) == 64
+
+
+def test_single_values_are_scalars_in_the_definition():
+    config = tuning.MLPSpace(placement=("pre",), batch_size=(32, 64), width=[8]).get_config()
+    found = [config[name] for name in ("placement", "activation", "batch_size", "weight_decay", "width", "momentum")]
+    assert found == ["pre", "relu", [32, 64], 1e-4, 8, 0.9]
+    assert "momentum" not in tuning.ViTSpace().get_config()
+    several = json.loads(json.dumps(tuning.ResNetSpace(residual_init=(None, "skipinit")).get_config()))
+    assert several["residual_init"] == [None, "skipinit"]
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "name", "layers"),
+    [
+        (tuning.ResNetSpace(depths=(8, 20)), {"depth": 20}, "resnet20_cifar", 19),
+        (tuning.ResNetSpace(depths=(11, 20), block="bottleneck"), {"depth": 20}, "resnet20_cifar", 19),
+        (tuning.DenseNetSpace(depths=(10, 22), growth_rate=(4, 6)), {"depth": 22, "growth_rate": 6}, "densenet", 21),
+        (tuning.DenseNetSpace(depths=(7, 13), bottleneck=False), {"depth": 13}, "densenet13_12", 12),
+        (tuning.ViTSpace(depths=(1, 3), width=(16, 32)), {"depth": 3, "width": 32}, "vit", 7),
+        (tuning.MLPSpace(depths=(2, 5), width=(4, 8)), {"depth": 5, "width": 8}, "mlp", 5),
+    ],
+    ids=["resnet", "bottleneck", "densenet", "densenet-plain", "vit", "mlp"],
+)
+def test_depth_and_options_are_what_the_papers_count(few_digits, space, values, name, layers):
+    space = space.for_data(few_digits)
+    space.check()
+    model = space.build(hyperparameters(norm=space.norms[0].label, learning_rate=0.1, **values))
+    assert model.name.startswith(name)
+    # the convolutions (no shortcut counts) or dense layers before the classifier, of a ViT the patches and two a block
+    kinds = (keras.layers.Conv2D, keras.layers.Dense)
+    found = [layer for layer in model.layers if isinstance(layer, kinds) and layer.name != "logits"]
+    assert len([layer for layer in found if "shortcut" not in layer.name]) == layers
+    if "growth_rate" in values:
+        new = [layer for layer in found if layer.kernel_size == (3, 3) and "block" in layer.name]
+        assert {layer.filters for layer in new} == {6}
+    if "width" in values:
+        assert values["width"] in [weights.shape[-1] for weights in model.trainable_variables]
+
+
+def test_every_axis_reaches_the_model():
+    space = tuning.MLPSpace(**{**EVERY_AXIS, "residual": False}, input_shape=(5,), classes=3)
+    values = {"norm": "group(groups=2)", "placement": "post", "activation": "tanh", "width": 8, "weight_decay": 0.01}
+    model = space.build(hyperparameters(depth=3, batch_size=20, learning_rate=0.05, **values))
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == ["InputLayer", *["Dense", "GroupNormalization", "Activation"] * 3, "Dense"]
+    assert [layer.units for layer in model.layers if hasattr(layer, "units")] == [8, 8, 8, 3]
+    assert {layer.groups for layer in model.layers if hasattr(layer, "groups")} == {2}
+    assert {layer.activation for layer in model.layers[1:-1:3]} == {keras.activations.linear}
+    assert {layer.activation for layer in model.layers[3:-1:3]} == {keras.activations.tanh}
+    assert model.optimizer.weight_decay == 0.01
+    assert model.optimizer.momentum == 0.9
+
+    values.update(placement="pre", weight_decay=0.0)
+    model = space.build(hyperparameters(depth=3, batch_size=20, learning_rate=0.05, **values))
+    assert [type(layer).__name__ for layer in model.layers][1:4] == ["Dense", "GroupNormalization", "Activation"]
+    assert model.optimizer.weight_decay is None
+
+
+class BatchSizes(keras.callbacks.Callback):
+    """How many steps an epoch had."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.steps = self.params["steps"]
+
+
+def test_the_batch_size_is_the_trials_unless_the_caller_says_otherwise():
+    x, y = np.zeros((80, 3), np.float32), np.arange(80) % 2
+    space = tuning.MLPSpace(depths=(1,), norms=(None,), width=2, batch_size=(20, 40), input_shape=(3,), classes=2)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(5)
+    for chosen, arguments, options, steps in (
+        (20, (x, y), {}, 4),
+        (40, (x, y), {}, 2),
+        (40, (), {"x": x, "y": y}, 2),
+        (40, (x, y), {"batch_size": 16}, 5),
+        (40, (x, y, 16), {}, 5),
+        (40, (batches,), {}, 16),
+        (40, (), {"x": batches}, 16),
+    ):
+        hp = hyperparameters(depth=1, norm="none", batch_size=chosen, learning_rate=0.1)
+        counter = BatchSizes()
+        space.fit(hp, space.build(hp), *arguments, verbose=0, callbacks=[counter], **options)
+        assert counter.steps == steps, (chosen, options)
+
+
+def test_a_transformer_is_trained_with_adamw():
+    space = tuning.ViTSpace(input_shape=(8, 8, 1), classes=10, depths=(1,), width=8, heads=2)
+    hp = hyperparameters(depth=1, norm="layer", learning_rate=0.02)
+    model = space.build(hp)
+    assert isinstance(model.optimizer, keras.optimizers.AdamW)
+    assert model.optimizer.weight_decay == 0.05
+    assert (space.learning_rates[0], space.learning_rates[-1]) == (1e-4, 0.1)
+    sgd = tuning.ViTSpace(optimizer="sgd", momentum=0.5)
+    assert sgd.learning_rates[-1] == 3.0
+    assert (sgd.get_config()["momentum"], sgd.get_config()["weight_decay"]) == (0.5, 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("side", "patch"), [((8, 8), 2), ((16, 16), 2), ((28, 28), 4), ((32, 32), 4), ((12, 18), 2), ((64, 64), 8)]
+)
+def test_patches_follow_the_image(side, patch):
+    space = tuning.ViTSpace(input_shape=(*side, 1), classes=2)
+    assert space.get_config()["patch_size"] == patch
+    assert tuning.ViTSpace(input_shape=(*side, 1), classes=2, patch_size=(1, 2)).get_config()["patch_size"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (tuning.ViTSpace(input_shape=(29, 29, 1), classes=2), "pass `patch_size=`"),
+        (tuning.ViTSpace(input_shape=(8, 8, 1), classes=2, width=(16, 18), heads=(2, 4)), "heads=4, width=18"),
+        (tuning.ViTSpace(input_shape=(8, 8, 1), classes=2, patch_size=(2, 3)), "patch_size"),
+        (tuning.MLPSpace(input_shape=(3,), classes=2, norms=("batch", "instance")), "one value per group"),
+        (
+            tuning.MLPSpace(input_shape=(3,), classes=2, depths=(1, 3), residual_init=(None, "skipinit")),
+            "residual=True",
+        ),
+        (tuning.DenseNetSpace(input_shape=(2, 2, 1), classes=2), "too small"),
+        (tuning.DenseNetSpace(input_shape=(8, 8, 1), classes=2, compression=(0.5, 1.5)), "compression=1.5"),
+        (tuning.DenseNetSpace(input_shape=(8, 8, 1), classes=2, growth=3), "Did you mean 'growth_rate'"),
+    ],
+)
+def test_what_cannot_be_on_the_data_is_told_before_anything_runs(space, message):
+    with pytest.raises(ValueError, match=message):
+        space.check()
+
+
+def test_keras_tuner_samples_every_axis(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32), np.arange(40) % 3
+    space = tuning.MLPSpace(**EVERY_AXIS, input_shape=(5,), classes=3)
+    tuner = keras_tuner.RandomSearch(space, objective="val_loss", max_trials=4, directory=tmp_path, seed=7)
+    tuner.search(x, y, epochs=1, validation_data=(x, y), verbose=0)
+    trials = [trial.hyperparameters.values for trial in tuner.oracle.get_best_trials(4)]
+    assert [list(values) for values in trials] == [list(space.axes())] * 4
+    for name, labels in space.axes().items():
+        if name != "learning_rate":
+            assert {values[name] for values in trials} == set(labels), name
+
+
+@pytest.mark.parametrize(
+    ("space", "target"),
+    [
+        (tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1.0),
+        (tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e6),
+        (tuning.ResNetSpace(depths=(8,), norms=("batch",), filters=4), 1e6),
+    ],
+    ids=["mlp", "mlp-millions", "resnet"],
+)
+def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
+    """And its loss is the error as a share of the variance, reckoned again here; after loading too."""
+    shape = (8, 8, 1) if space.needs_images else (3,)
+    x = np.random.default_rng(1).normal(size=(256, *shape)).astype(np.float32)
+    y = (target * (7 + x.reshape(256, -1)[:, :3] @ [1.0, -2.0, 0.5])).astype(np.float32)
+    data = namedtuple("Data", "name input_shape classes scale target_scale")
+    scale = float(y.mean()), float(y.var(dtype=np.float64))
+    space = space.for_data(data("made", shape, 0, ([0.0], [1.0]), scale))
+    space.check()
+    hp = hyperparameters(depth=space.depths[0], norm="batch", learning_rate=0.03)
+    model = space.build(hp)
+    assert space.metric == "r2_score"
+    assert model.output_shape == (None, 1)
+
+    history = space.fit(hp, model, x, y, validation_data=(x, y), epochs=8, verbose=0).history
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    found = loaded.predict(x, verbose=0)[:, 0].astype(np.float64)
+    error = ((found - y) ** 2).mean() / y.var(dtype=np.float64)
+    assert history["val_loss"][-1] == pytest.approx(error, rel=1e-3)
+    assert history["val_r2_score"][-1] == pytest.approx(1 - error, rel=1e-3)
+    assert error < 0.5
+    again = loaded.evaluate(x, y, verbose=0, return_dict=True)
+    assert again["loss"] == pytest.approx(error, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("space", "epochs"),
+    [
+        (tuning.DenseNetSpace(depths=(10,), norms=("batch",), growth_rate=6, batch_size=16), 8),
+        (tuning.ViTSpace(depths=(2,), norms=("layer",), width=32, batch_size=16), 20),
+    ],
+    ids=["densenet", "vit"],
+)
+def test_the_middle_of_the_default_rates_trains(few_digits, space, epochs):
+    space = space.for_data(few_digits)
+    rate = space.learning_rates[len(space.learning_rates) // 2]
+    hp = hyperparameters(depth=space.depths[0], norm=space.norms[0].label, learning_rate=rate)
+    history = space.fit(hp, space.build(hp), *few_digits.train, epochs=epochs, verbose=0).history
+    assert history["loss"][-1] < 0.5 * np.log(10)

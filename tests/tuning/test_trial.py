@@ -18,22 +18,22 @@ def hyperparameters(depth, norm, learning_rate):
 class DropoutMLP(tuning.MLPSpace):
     """With a random state of its own, which must be restored too."""
 
-    def model(self, depth, norm, input_tensor):
-        return super().model(depth, norm, keras.layers.Dropout(0.2, seed=4)(input_tensor))
+    def model(self, depth, norm, input_tensor, **options):
+        return super().model(depth, norm, keras.layers.Dropout(0.2, seed=4)(input_tensor), **options)
 
 
 @pytest.mark.parametrize(
     ("space", "depth", "norm"),
     [
-        (tuning.ResNetSpace(depths=(8,), norms=("batch",)), 8, "batch"),
-        (tuning.ResNetSpace(depths=(8,), norms=(None,), placement="post"), 8, "none"),
-        (DropoutMLP(depths=(2,), norms=("batch",), width=16), 2, "batch"),
+        (tuning.ResNetSpace(depths=(8,), norms=("batch",), batch_size=16), 8, "batch"),
+        (tuning.ResNetSpace(depths=(8,), norms=(None,), placement="post", batch_size=16), 8, "none"),
+        (DropoutMLP(depths=(2,), norms=("batch",), width=16, batch_size=16), 2, "batch"),
     ],
 )
 def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, norm):
     """Against a model that was built, compiled and trained for this trial alone."""
     space = space.for_data(few_digits)
-    reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, batch_size=16, seed=0)
+    reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, seed=0)
     for seed, learning_rate in ((0, 3.0), (1, 0.001)):  # leave traces: a wreck, another seed
         measure(reused, seed, learning_rate, epochs=1)
 
@@ -51,11 +51,52 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
             assert found.history[name] == history[name], name
 
 
+@pytest.mark.parametrize("norm", ["batch", {"name": "ghost_batch", "batch": 8}, "batch_renorm", None])
+def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
+    """Being scored with recalibrated statistics in between leaves no trace: weights, statistics, slots, steps."""
+    space = DropoutMLP(depths=(2,), norms=(norm,), width=16, batch_size=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(2, space.norms[0].label, 0.1), few_digits, seed=0)
+    whole = measure(compiled, 0, 0.1, epochs=5)
+    state = [variable.numpy() for variable in (*compiled.model.variables, *compiled.model.optimizer.variables)]
+    reported = []
+
+    def promote(score, epoch):
+        reported.append((epoch, score))
+        return False
+
+    watched = measure(compiled, 0, 0.1, epochs=5, report=promote)
+    assert [epoch for epoch, _ in reported] == [1, 3]
+    assert watched.history == whole.history
+    assert (watched.loss, watched.moving_loss) == (whole.loss, whole.moving_loss)
+    for a, b in zip(state, (*compiled.model.variables, *compiled.model.optimizer.variables), strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+
+
+def test_what_is_reported_is_the_recalibrated_score_and_ends_the_trial(few_digits):
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0)
+    reported = []
+
+    def give_up_at_three(score, epoch):
+        reported.append(score)
+        return epoch == 3
+
+    found = measure(compiled, 0, 0.1, epochs=9, report=give_up_at_three)
+    assert found.outcome == "pruned"
+    assert found.score == reported[-1] < reported[0]
+    assert "after 3 of 9 epochs" in found.reason
+    assert len(found.history["loss"]) == 3
+    assert found.moving_loss != found.loss
+    again = measure(compiled, 0, 0.1, epochs=9, report=lambda score, epoch: False)
+    assert again.outcome == "ok", "the next trial on the same compiled model runs whole"
+    assert len(again.history["loss"]) == 9
+
+
 def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
     """After 18 steps with momentum .99 moving statistics hide what recalibrated ones find trained."""
     space = tuning.ResNetSpace(depths=(8,), norms=({"name": "batch", "momentum": 0.99},)).for_data(digits)
     hp = hyperparameters(8, space.norms[0].label, 0.05)
-    found = measure(CompiledModel(space, hp, digits, batch_size=64, seed=0), seed=0, learning_rate=0.05, epochs=1)
+    found = measure(CompiledModel(space, hp, digits, seed=0), seed=0, learning_rate=0.05, epochs=1)
     assert found.accuracy > 0.8
     assert found.moving_accuracy < found.accuracy - 0.3
     assert found.score == found.loss < found.moving_loss
@@ -63,8 +104,8 @@ def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
 
 
 def test_the_model_is_left_as_it_was_scored(few_digits):
-    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16).for_data(few_digits)
-    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, 16, 0)
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, 0)
     found = measure(compiled, 0, 0.1, epochs=2)
     logits = compiled.model.predict(few_digits.validation.x, verbose=0).astype(np.float64)
     likelihood = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -74,8 +115,8 @@ def test_the_model_is_left_as_it_was_scored(few_digits):
 
 
 def test_a_hopeless_learning_rate_has_a_finite_score(few_digits):
-    space = tuning.MLPSpace(depths=(4,), norms=(None,)).for_data(few_digits)
-    compiled = CompiledModel(space, hyperparameters(4, "none", 1e4), few_digits, 16, 0)
+    space = tuning.MLPSpace(depths=(4,), norms=(None,), batch_size=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(4, "none", 1e4), few_digits, 0)
     found = measure(compiled, 0, 1e4, epochs=3)
     assert found.outcome == "diverged"
     assert found.score == 2 * math.log(10)
@@ -100,7 +141,7 @@ LN10 = math.log(10)
     ],
 )
 def test_outcomes(training, loss, outcome):
-    found, reason = judge(training, loss, cap=2 * LN10, entropy=LN10)
+    found, reason = judge(training, loss, cap=2 * LN10, guessing=LN10)
     assert found == outcome
     assert bool(reason) == (outcome != "ok")
 
@@ -108,12 +149,12 @@ def test_outcomes(training, loss, outcome):
 def test_guessing_the_classes_shares_is_stalled():
     """Nine of ten examples in one class: ignoring the input already has a loss far below ln 2."""
     entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
-    assert judge([0.5, 0.325], 0.33, cap=2 * math.log(2), entropy=entropy)[0] == "stalled"
+    assert judge([0.5, 0.325], 0.33, cap=2 * math.log(2), guessing=entropy)[0] == "stalled"
 
 
 def test_every_epoch_has_every_example_once_in_an_order_of_its_own(few_digits):
-    space = tuning.MLPSpace(depths=(1,), norms=(None,)).for_data(few_digits)
-    compiled = CompiledModel(space, hyperparameters(1, "none", 0.1), few_digits, 16, 0)
+    space = tuning.MLPSpace(depths=(1,), norms=(None,), batch_size=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(1, "none", 0.1), few_digits, 0)
     steps = len(few_digits.train.x) // 16
 
     def epochs(seed):

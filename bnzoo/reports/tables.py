@@ -1,0 +1,100 @@
+"""The tables of a report, as text."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from bnzoo.tuning.results import OUTCOMES, Results
+from bnzoo.tuning.verdict import value
+
+_METRICS = {"accuracy": "accuracy", "r2": "R²"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its cells, and the outcome of the trial that it is."""
+
+    cells: list[str]
+    outcome: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its head, its rows, and the columns that hold prose."""
+
+    head: list[str]
+    rows: list[Row]
+    prose: list[str] = field(default_factory=list)
+
+
+def rates(results: Results) -> Table:
+    """The best and the largest usable learning rate of everything."""
+    table = results.table()
+    metric = results.metric
+    columns = [axis for axis in results.axes if axis != "learning_rate"]
+    head = [*map(_words, columns), "best learning rate", "largest usable", _METRICS[metric], "loss", "usable rates"]
+    rows = []
+    for row in table.to_dict("records"):
+        figures = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
+        figures += [_measure(row[metric], metric), _number(row["loss"], ".4f"), row["usable"]]
+        rows.append(Row([*(value(row[axis]) for axis in columns), *figures]))
+    return Table(head, rows)
+
+
+def trials(results: Results) -> Table:
+    """All trials."""
+    metric, best = results.metric, results.best
+    first = min((t.started for t in results.trials if math.isfinite(t.started)), default=math.nan)
+    columns: dict[str, Any] = {
+        "trial": lambda t: str(t.trial),
+        **{_words(axis): lambda t, axis=axis: value(t.values.get(axis)) for axis in results.axes},
+        "seed": lambda t: str(t.seed),
+        "outcome": lambda t: t.outcome,
+        "score": lambda t: _number(t.score, ".4f"),
+        _METRICS[metric]: lambda t: _number(t.accuracy, ".4f"),
+        "moving loss": lambda t: _number(t.moving_loss, ".4g"),
+        f"moving {_METRICS[metric]}": lambda t: _number(t.moving_accuracy, ".4f"),
+        "started s": lambda t: _number(t.started - first, ".0f"),
+        "compile s": lambda t: _number(t.compile_seconds, ".1f"),
+        "train s": lambda t: _number(t.train_seconds, ".1f"),
+        "worker": lambda t: t.worker,
+        "reason": lambda t: t.reason,
+    }
+    if math.isnan(first):
+        del columns["started s"]
+    if len({trial.worker for trial in results.trials}) < 2:
+        del columns["worker"]
+    rows = [
+        Row([cell(t) for cell in columns.values()], t.outcome, best is not None and t.trial == best.trial)
+        for t in results.trials
+    ]
+    return Table(list(columns), rows, ["reason"])
+
+
+def not_tried(results: Results) -> Table:
+    """The trials that have no result."""
+    columns = list(dict.fromkeys(axis for values in results.not_tried for axis in values))
+    rows = [Row([value(values.get(axis, "")) for axis in columns]) for values in results.not_tried]
+    return Table([_words(axis) for axis in columns], rows)
+
+
+def outcomes(results: Results) -> dict[str, int]:
+    """How many trials had each of the outcomes that there are."""
+    return {outcome: results.counts[outcome] for outcome in OUTCOMES if results.counts[outcome]}
+
+
+def _words(axis: str) -> str:
+    return axis.replace("_", " ")
+
+
+def _rate(rate: float | None) -> str:
+    return "none" if rate is None or math.isnan(rate) else f"{rate:.3g}"
+
+
+def _measure(figure: float, metric: str) -> str:
+    return _number(figure, ".4f") if metric == "r2" else _number(100 * figure, ".2f", " %")
+
+
+def _number(figure: float, form: str, unit: str = "") -> str:
+    return "" if math.isnan(figure) else f"{figure:{form}}{unit}"

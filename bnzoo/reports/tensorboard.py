@@ -1,0 +1,77 @@
+"""The trials of a study as TensorBoard HParams runs."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hp
+from tensorboard.plugins.hparams import api_pb2, summary
+
+from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.verdict import MANY
+
+_SUFFIX = ".bnzoo"  # how the event files that are written here, and may be replaced, are told from others
+
+
+def write_hparams(results: Results, folder: str | Path) -> None:
+    """Writes each trial as a run of TensorBoard's HParams plugin; what an earlier call wrote there is replaced.
+
+    A run has the hyperparameters and the seed, the learning curve as scalars over the epochs (`loss`, `val_loss`, ...),
+    and `final/score` and `final/accuracy` (`final/r2` of a regression), which the table of the plugin shows. What was
+    never measured, the accuracy of a trial that failed for instance, is left out.
+
+    Args:
+        results: `bnzoo.tuning.Results`.
+        folder: Where `tensorboard --logdir` is to look. A run is a folder in it named by the number of the trial.
+
+    Examples:
+    >>> bnzoo.reports.write_hparams(study.results, "runs/digits/tensorboard")
+    """
+    folder = Path(folder)
+    seeds = sorted({trial.seed for trial in results.trials})
+    hparams = [hp.HParam(axis, _domain(values)) for axis, values in {**results.axes, "seed": seeds}.items()]
+    metrics = [hp.Metric(f"final/{name}", display_name=name) for name in ("score", results.metric)]
+    with _events(folder):
+        hp.hparams_config(hparams=hparams, metrics=metrics)
+    for trial in results.trials:
+        with _events(folder / f"{trial.trial:05d}"):
+            _run(trial, results.metric)
+
+
+def _domain(values: list) -> hp.Discrete | hp.RealInterval:
+    """The values of an axis, or of one that was sampled its range."""
+    if not all(isinstance(value, int | float) for value in values):
+        return hp.Discrete([str(value) for value in values])
+    numbers = [float(value) for value in values] if any(isinstance(value, float) for value in values) else values
+    return hp.Discrete(numbers) if len(numbers) <= MANY else hp.RealInterval(float(min(numbers)), float(max(numbers)))
+
+
+def _run(trial: TrialResult, metric: str) -> None:
+    started = trial.started if math.isfinite(trial.started) else None
+    ended = None if started is None else started + trial.compile_seconds + trial.train_seconds
+    hp.hparams({**trial.values, "seed": trial.seed}, trial_id=f"{trial.trial:05d}", start_time_secs=started)
+    for name, curve in trial.history.items():
+        for epoch, value in enumerate(curve, 1):
+            tf.summary.scalar(name, value, step=epoch)
+    last = max((len(curve) for curve in trial.history.values()), default=0)
+    for name, value in (("score", trial.score), (metric, trial.accuracy)):
+        if not math.isnan(value):
+            tf.summary.scalar(f"final/{name}", value, step=last)
+    tf.summary.text("outcome", f"{trial.outcome} {trial.reason}".strip(), step=last)
+    status = api_pb2.STATUS_FAILURE if trial.outcome == "failed" else api_pb2.STATUS_SUCCESS
+    tf.summary.experimental.write_raw_pb(summary.session_end_pb(status, ended).SerializeToString(), step=last)
+
+
+@contextmanager
+def _events(folder: Path) -> Iterator[None]:
+    """A file of events in a folder, instead of the one that is there."""
+    for old in folder.glob(f"events.out.tfevents.*{_SUFFIX}"):
+        old.unlink()
+    writer = tf.summary.create_file_writer(str(folder), filename_suffix=_SUFFIX)
+    try:
+        with writer.as_default():
+            yield
+    finally:
+        writer.close()

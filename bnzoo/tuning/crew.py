@@ -1,0 +1,82 @@
+"""Several workers of a study on one machine: processes that share its cores and know of each other by its storage."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.study import Progress, Study
+
+# what TensorFlow and the libraries under it read when they start
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+# seconds between two looks at the storage
+_POLL = 0.5
+
+
+def work_together(study: "Study", progress: "Progress", workers: int, **bounds: Any) -> None:
+    """Runs a study's trials in processes, and tells their results as they appear.
+
+    Args:
+        study: The `Study`.
+        progress: As `Study.run`'s.
+        workers: Integer, the number of processes.
+        **bounds: `budget` and `trials`, as `Study.run`'s.
+
+    Raises:
+        RuntimeError: If all of them died.
+    """
+    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    crew = [context.Process(target=_work, args=(study.recipe(), bounds), daemon=True) for _ in range(workers)]
+    with _cores_shared(workers):
+        for process in crew:
+            process.start()
+    try:
+        _tell(study, progress, crew)
+    finally:
+        for process in crew:
+            process.terminate()
+            process.join()
+    if all(process.exitcode for process in crew):
+        codes = ", ".join(str(process.exitcode) for process in crew)
+        raise RuntimeError(f"All {workers} workers died (exit codes {codes}); the same study, run again, goes on")
+
+
+def _work(recipe: dict[str, Any], bounds: dict[str, Any]) -> None:
+    from bnzoo.tuning.study import Study
+
+    try:
+        Study(**recipe).work(**bounds)
+    except KeyboardInterrupt:  # which the whole group of processes gets; the first of them tells the user
+        raise SystemExit(130) from None
+
+
+def _tell(study: "Study", progress: "Progress", crew: list[SpawnProcess]) -> None:
+    told = {result.trial for result in study.refresh().trials}
+    alive = True
+    while alive:
+        alive = any(process.is_alive() for process in crew)
+        for result in study.refresh().trials:
+            if result.trial not in told:
+                told.add(result.trial)
+                progress(study, result)
+        time.sleep(_POLL if alive else 0)
+
+
+@contextmanager
+def _cores_shared(workers: int) -> Iterator[None]:
+    """Gives every process that starts meanwhile its share of the cores."""
+    share = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, share))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,227 @@
+"""Which configuration comes next: the points of a grid in order, or what a sampler of Optuna makes of the past."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras_tuner
+import numpy as np
+import optuna
+from keras_tuner.engine import hyperparameters as kt
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from bnzoo.errors import choice
+from bnzoo.tuning.storage import create_quietly
+
+# Optuna's own grid sampler runs points twice when it has two workers
+SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+}
+# how often a sampler may propose what has been proposed before the space counts as exhausted; Keras Tuner's figure
+COLLISIONS = 20
+
+
+class Plan(ABC):
+    """The configurations of a study, each with its place.
+
+    Attributes:
+        size: How many there are, or `None` if there is no end.
+    """
+
+    size: int | None = None
+
+    @abstractmethod
+    def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """The configuration at a place, as a trial that waits, or `None` if there is none.
+
+        Args:
+            place: Integer.
+            past: A trial for each configuration before this one, in their order, with the mean of its seeds.
+        """
+
+
+class Grid(Plan):
+    """Every combination of the values that each hyperparameter can have; the last varies fastest.
+
+    Args:
+        hyperparameters: `keras_tuner.HyperParameters`. A Float without a step has ten values, as in Keras Tuner.
+        start: Sequence of dicts: the points that have all values of one of them come first.
+
+    Attributes:
+        points: List of dicts, in order.
+    """
+
+    def __init__(self, hyperparameters: keras_tuner.HyperParameters, start: Sequence[dict[str, Any]] = ()) -> None:
+        self._space = hyperparameters.space
+        points = list(_points(hyperparameters.space, {}))
+        first: list[dict[str, Any]] = []
+        for wanted in start:
+            first += [point for point in points if wanted.items() <= point.items() and point not in first]
+        self.points = first + [point for point in points if point not in first]
+        self.size = len(self.points)
+
+    def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """The point at this place; the past does not matter."""
+        if place >= len(self.points):
+            return None
+        point = self.points[place]
+        distributions: dict[str, BaseDistribution] = {
+            hp.name: CategoricalDistribution(list(hp.values))
+            for hp in self._space
+            if hp.name in point and not isinstance(hp, kt.Fixed)
+        }
+        return _waiting({name: point[name] for name in distributions}, distributions)
+
+
+class Sampled(Plan):
+    """What a sampler proposes, seeing all configurations before.
+
+    The sampler is made anew for each proposal, from a seed and the place: what it proposes depends on the past alone,
+    so that a study that was stopped and goes on proposes what it would have proposed.
+
+    Args:
+        hyperparameters: `keras_tuner.HyperParameters`.
+        sampler: One of `SAMPLERS`, or an `optuna.samplers.BaseSampler`.
+        seed: Integer.
+        direction: `minimize` or `maximize`.
+        start: Sequence of dicts, the first configurations; values that one leaves out are sampled.
+    """
+
+    def __init__(
+        self,
+        hyperparameters: keras_tuner.HyperParameters,
+        sampler: str | optuna.samplers.BaseSampler,
+        seed: int,
+        direction: str,
+        start: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self._space, self._sampler, self._seed = hyperparameters.space, sampler, seed
+        self._direction, self._start = direction, start
+
+    def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """The proposal for this place, or `None` if nothing new is found in twenty attempts."""
+        tried = [trial.params for trial in past]
+        for attempt in range(COLLISIONS):
+            sampler = self._sampler
+            if isinstance(sampler, str):
+                seed = np.random.SeedSequence([self._seed, place, attempt]).generate_state(1)[0]
+                sampler = SAMPLERS[sampler](int(seed))
+            with create_quietly():
+                study = optuna.create_study(sampler=sampler, direction=self._direction)
+            study.add_trials(past)
+            if place < len(self._start):
+                study.enqueue_trial(self._start[place])
+            proposed = study.ask()
+            _suggest(proposed, self._space)
+            if proposed.params not in tried:
+                return _waiting(proposed.params, proposed.distributions)
+        return None
+
+
+def make_plan(
+    sampler: str | optuna.samplers.BaseSampler,
+    hyperparameters: keras_tuner.HyperParameters,
+    seed: int,
+    direction: str,
+    start: Sequence[dict[str, Any]],
+) -> Plan:
+    """The plan for the name of a sampler, `"grid"` or one of `SAMPLERS`, or for a sampler of Optuna."""
+    check_start(start, hyperparameters)
+    if sampler == "grid":
+        return Grid(hyperparameters, start)
+    return Sampled(hyperparameters, sampler, seed, direction, start)
+
+
+def check_start(start: Sequence[dict[str, Any]], hyperparameters: keras_tuner.HyperParameters) -> None:
+    """Refuses values to start with that their hyperparameter cannot have."""
+    ranges = {hp.name: hp for hp in hyperparameters.space if not isinstance(hp, kt.Fixed)}
+    for values in start:
+        for name, value in values.items():
+            hp = ranges[choice("enqueue", name, ranges)]
+            if isinstance(hp, kt.Choice | kt.Boolean):
+                possible, known = value in hp.values, f"one of {', '.join(map(str, hp.values))}"
+            else:
+                number = isinstance(value, int | float) and hp.min_value <= value <= hp.max_value
+                possible, known = number, f"between {hp.min_value:g} and {hp.max_value:g}"
+            if not possible:
+                raise ValueError(f"`enqueue`: {name} must be {known}. Received: {name}={value!r}")
+
+
+def check_sampler(sampler: Any) -> Any:
+    """The sampler, if there is one of this name and it can be used here."""
+    if isinstance(sampler, optuna.samplers.BaseSampler):
+        return sampler
+    choice("sampler", sampler, ["grid", *SAMPLERS])
+    if sampler == "gp":
+        try:
+            import scipy  # noqa: F401
+            import torch  # noqa: F401
+        except ImportError as error:
+            raise ImportError(f"sampler='gp' needs the extra `gp` ({error}): pip install 'bnzoo[gp]'") from error
+    return sampler
+
+
+def _waiting(params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> FrozenTrial:
+    return optuna.create_trial(state=TrialState.WAITING, params=params, distributions=distributions)
+
+
+def _points(space: Sequence[kt.HyperParameter], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every combination, conditional hyperparameters where their condition holds."""
+    if not space:
+        yield values
+        return
+    hp, rest = space[0], space[1:]
+    if not _active(hp, values):
+        yield from _points(rest, values)
+    elif isinstance(hp, kt.Fixed):
+        yield from _points(rest, {**values, hp.name: hp.value})
+    else:
+        for value in hp.values:
+            yield from _points(rest, {**values, hp.name: value})
+
+
+def _suggest(trial: optuna.Trial, space: Sequence[kt.HyperParameter]) -> None:
+    values: dict[str, Any] = {}
+    for hp in space:
+        if not _active(hp, values):
+            continue
+        if isinstance(hp, kt.Fixed):
+            values[hp.name] = hp.value
+        else:
+            values[hp.name] = _sample(trial, hp.name, distribution(hp))
+
+
+def _sample(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
+    if isinstance(asked, CategoricalDistribution):
+        return trial.suggest_categorical(name, asked.choices)
+    if isinstance(asked, IntDistribution):
+        return trial.suggest_int(name, asked.low, asked.high, step=asked.step, log=asked.log)
+    assert isinstance(asked, FloatDistribution)
+    return trial.suggest_float(name, asked.low, asked.high, step=asked.step, log=asked.log)
+
+
+def _active(hp: kt.HyperParameter, values: dict[str, Any]) -> bool:
+    return all(condition.is_active(values) for condition in hp.conditions)
+
+
+def distribution(hp: kt.HyperParameter) -> BaseDistribution:
+    """What Optuna samples for a hyperparameter of Keras Tuner.
+
+    Raises:
+        ValueError: If Optuna has nothing of the kind.
+    """
+    if isinstance(hp, kt.Choice | kt.Boolean):
+        return CategoricalDistribution(list(hp.values))
+    if hp.sampling == "reverse_log":
+        raise ValueError(
+            f"Hyperparameter {hp.name!r}: sampling='reverse_log' is not known to Optuna; use linear or log"
+        )
+    log = hp.sampling == "log"
+    if log and (hp.step is not None and not (isinstance(hp, kt.Int) and hp.step == 1)):
+        return CategoricalDistribution(list(hp.values))  # steps are factors in Keras Tuner, and unknown to Optuna
+    if isinstance(hp, kt.Int):
+        return IntDistribution(hp.min_value, hp.max_value, log=log, step=1 if log else hp.step or 1)
+    return FloatDistribution(hp.min_value, hp.max_value, log=log, step=None if log else hp.step)

@@ -1,0 +1,136 @@
+"""An Optuna study as the workers share it: trials are begun, reported, noted and ended, each by one of them."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from bnzoo.errors import choice
+from bnzoo.tuning.storage import JOURNAL, create_quietly, open_storage
+
+# under which names an Optuna trial has what bnzoo keeps with it
+INDEX, ENDED = "bnzoo:index", "bnzoo:ended"
+
+# each looks at 1, 3, 9, ... epochs; successive halving and Hyperband keep about the best third
+PRUNERS = {
+    "successive_halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+    "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, reduction_factor=3),
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=5),
+}
+
+
+def make_pruner(pruner: str | optuna.pruners.BasePruner | None) -> optuna.pruners.BasePruner:
+    """The pruner of a name, one that prunes nothing for `None`."""
+    if isinstance(pruner, optuna.pruners.BasePruner):
+        return pruner
+    return optuna.pruners.NopPruner() if pruner is None else PRUNERS[choice("pruner", pruner, PRUNERS)]()
+
+
+class SharedStudy:
+    """An Optuna study in a storage.
+
+    Args:
+        url: An SQLAlchemy URL, or `None` for the journal in the folder.
+        folder: The folder of the study; the journal needs that it exists.
+        name: String, the study in the storage.
+        direction: `minimize` or `maximize`.
+        pruner: As `OptunaOracle`'s.
+
+    Attributes:
+        optuna: The `optuna.Study`.
+        keeper: `bnzoo.tuning.storage.Keeper`.
+    """
+
+    def __init__(
+        self, url: str | None, folder: Path, name: str, direction: str = "minimize", pruner: Any = None
+    ) -> None:
+        self.keeper = open_storage(url, folder)
+        with create_quietly():
+            self.optuna = optuna.create_study(
+                storage=self.storage,
+                study_name=name,
+                direction=direction,
+                pruner=make_pruner(pruner),
+                load_if_exists=True,
+            )
+        self._id = self.storage.get_study_id_from_name(name)
+
+    @property
+    def storage(self) -> BaseStorage:
+        """The storage."""
+        return self.keeper.storage
+
+    def trials(self) -> dict[int, FrozenTrial]:
+        """The trials that count, by index: the first of each index that was not lost with its worker."""
+        return counted(self.optuna.get_trials(deepcopy=False))
+
+    def running(self) -> bool:
+        """Whether any trial is running."""
+        return bool(self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
+    def read(self, key: str) -> Any:
+        """What is kept with the study under a name, or `None`."""
+        return self.storage.get_study_system_attrs(self._id).get(key)
+
+    def keep(self, key: str, value: Any) -> None:
+        """Keeps something JSON-able with the study."""
+        self.storage.set_study_system_attr(self._id, key, value)
+
+    def note(self, number: int, key: str, value: Any) -> None:
+        """Keeps something JSON-able with a running trial; nothing if it was lost to another worker."""
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_system_attr(self._trial_id(number), key, value)
+
+    def show(self, number: int, **values: Any) -> None:
+        """Puts values beside a running trial where dashboards show them."""
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            for name, value in values.items():
+                self.storage.set_trial_user_attr(self._trial_id(number), name, value)
+
+    def report(self, number: int, value: float, step: int) -> bool:
+        """Reports how far a running trial has come; gives whether it should end here."""
+        trial = optuna.trial.Trial(self.optuna, self._trial_id(number))
+        try:
+            trial.report(value, step)
+            return trial.should_prune()
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return True  # it was lost to another worker: no use in going on
+
+    def end(self, number: int, state: TrialState, value: float | None = None) -> bool:
+        """Ends a running trial; gives whether it was still this worker's to end."""
+        self.note(number, ENDED, True)
+        try:
+            values = None if value is None else [value]
+            return self.storage.set_trial_state_values(self._trial_id(number), state, values)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # lost; or the database went away between doing this and saying so
+            return self.storage.get_trial(self._trial_id(number)).state == state
+        finally:
+            self.keeper.release()
+
+    def _trial_id(self, number: int) -> int:
+        return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
+
+
+def has_study(url: str | None, folder: Path, name: str) -> bool:
+    """Whether there is such a study; nothing is written to find out."""
+    if url is None:
+        return (folder / JOURNAL).exists()
+    return name in optuna.study.get_all_study_names(open_storage(url, folder).storage)
+
+
+def index(trial: FrozenTrial) -> int:
+    """The index of a trial."""
+    return trial.system_attrs[INDEX]
+
+
+def counted(stored: list[FrozenTrial]) -> dict[int, FrozenTrial]:
+    """The trials that count among the stored ones, by index."""
+    trials: dict[int, FrozenTrial] = {}
+    for trial in stored:
+        if trial.state != TrialState.FAIL or ENDED in trial.system_attrs:
+            trials.setdefault(index(trial), trial)
+    return dict(sorted(trials.items()))

@@ -1,0 +1,112 @@
+"""An axis: what a hyperparameter may be, in the user's values and in labels that JSON and Keras Tuner can hold."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras_tuner
+import numpy as np
+
+POINTS = 7
+
+Label = str | int | float
+Check = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A hyperparameter and the values that it may take; one that has a single value is not searched.
+
+    Attributes:
+        name: String.
+        values: Tuple, as the builder takes them.
+        labels: Tuple of numbers of one type or strings, a label each.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    labels: tuple[Label, ...]
+
+    @classmethod
+    def of(cls, name: str, values: Any, check: Check | None = None) -> "Axis":
+        """An axis from one value, or from a list or tuple of values.
+
+        Args:
+            name: String, the argument.
+            values: What was received.
+            check: Function of the name and a value that returns the value or raises `ValueError`.
+
+        Raises:
+            ValueError: If there is no value, or one of them twice or not possible.
+        """
+        several = distinct(name, values if isinstance(values, list | tuple) else (values,))
+        if check is not None:
+            several = tuple(check(name, value) for value in several)
+        return cls(name, several, _labels(several))
+
+    @property
+    def searched(self) -> bool:
+        """Whether there is a choice."""
+        return len(self.values) > 1
+
+    def value(self, label: Label) -> Any:
+        """The value that a label stands for.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if label not in self.labels:
+            known = ", ".join(map(str, self.labels))
+            raise ValueError(f"`{self.name}` must be one of {known}. Received: {self.name}={label!r}")
+        return self.values[self.labels.index(label)]
+
+    def declare(self, hp: keras_tuner.HyperParameters) -> None:
+        """Names the axis to Keras Tuner."""
+        hp.Choice(self.name, list(self.labels))
+
+    def plain(self) -> Any:
+        """The value if it is the only one, else all in a list: as JSON."""
+        return list(self.values) if self.searched else self.values[0]
+
+
+def _labels(values: tuple[Any, ...]) -> tuple[Label, ...]:
+    """Keras Tuner takes numbers of one type, or strings; it would make integers of booleans."""
+    kinds = {type(value) for value in values}
+    if kinds == {int, float}:
+        return tuple(float(value) for value in values)
+    if len(kinds) == 1 and kinds <= {str, int, float}:
+        return values
+    return tuple("none" if value is None else str(value) for value in values)
+
+
+def distinct(name: str, values: Any) -> tuple:
+    """The values as a tuple.
+
+    Raises:
+        ValueError: If they are no sequence, none, or hold one twice.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
+        raise ValueError(f"`{name}` must be a sequence of at least one value. Received: {name}={values!r}")
+    if any(value in values[:i] for i, value in enumerate(values)):
+        raise ValueError(f"`{name}` must not hold a value twice. Received: {name}={values!r}")
+    return tuple(values)
+
+
+def log_grid(learning_rates: Any) -> tuple[float, ...]:
+    """The grid for `(low, high)` or `(low, high, points)`, in four significant digits.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    numbers = isinstance(learning_rates, Sequence) and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in learning_rates
+    )
+    if numbers and len(learning_rates) in (2, 3):
+        low, high, points = (*learning_rates, POINTS)[:3]
+        if 0 < low <= high and points == int(points) and points >= 1 and (low < high) == (points > 1):
+            return tuple(float(f"{rate:.4g}") for rate in np.geomspace(low, high, int(points)))
+    raise ValueError(
+        "`learning_rates` must be two positive numbers, the lower first, and the number of points between and with "
+        f"them if it is not {POINTS}: (0.001, 3.0) or (0.001, 3.0, {POINTS}). Received: {learning_rates!r}"
+    )

@@ -1,0 +1,254 @@
+"""Where a study is kept, a journal in its folder or a database, and whose a running trial is."""
+
+import functools
+import os
+import threading
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+JOURNAL = "journal.log"
+# seconds: how often a worker says that it lives, and after how long a silence its trial is another's to take
+HEARTBEAT, SILENCE = 5, 40
+# seconds that a database may be away in the middle of a study
+PATIENCE = 600
+
+
+@contextmanager
+def create_quietly() -> Iterator[None]:
+    """Keeps Optuna from announcing each study that is created."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+class Keeper(ABC):
+    """An Optuna storage that knows whether the worker of a running trial still lives.
+
+    Attributes:
+        storage: The `optuna.storages.BaseStorage`.
+    """
+
+    storage: BaseStorage
+
+    @abstractmethod
+    def hold(self, trial: FrozenTrial) -> bool:
+        """Makes a trial this worker's, before it runs; false if it is another's."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Lets go of the trial."""
+
+    @abstractmethod
+    def end_abandoned(self, study: optuna.Study) -> None:
+        """Ends the running trials whose workers are dead as `FAIL`."""
+
+
+class Journal(Keeper):
+    """A file in the study's folder. A worker holds a lock on its trial, which the system takes away when it dies.
+
+    Args:
+        folder: The folder of the study, which exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.storage = JournalStorage(_JournalFile(folder / JOURNAL))
+        self._folder = folder / ".running"
+        self._held: filelock.FileLock | None = None
+
+    def hold(self, trial: FrozenTrial) -> bool:
+        """Takes the trial's lock."""
+        self._held = self._lock(trial)
+        return self._held is not None
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        if self._held is not None:
+            self._remove(self._held)
+            self._held = None
+
+    def end_abandoned(self, study: optuna.Study) -> None:
+        """Ends those whose lock is free."""
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            lock = self._lock(trial)
+            if lock is not None:
+                # between the reading and the lock its worker may have ended it
+                with suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self._remove(lock)
+
+    def _lock(self, trial: FrozenTrial) -> filelock.FileLock | None:
+        self._folder.mkdir(exist_ok=True)
+        lock = filelock.FileLock(self._folder / f"{trial.number}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return None
+        return lock
+
+    @staticmethod
+    def _remove(lock: filelock.FileLock) -> None:
+        """Releases a lock and takes its file away: its trial has ended, or waits again and gets a new file."""
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+class Database(Keeper):
+    """Any database that SQLAlchemy knows. A worker says every few seconds that it lives.
+
+    Args:
+        url: An SQLAlchemy URL.
+
+    Attributes:
+        engine: The `sqlalchemy.Engine`.
+
+    Raises:
+        ValueError: If the database cannot be reached, or has no driver here.
+    """
+
+    def __init__(self, url: str) -> None:
+        database = _connect(url)
+        self.engine = database.engine
+        self.storage = optuna.storages.get_storage(database)  # which puts a cache of finished trials before it
+        self._silent = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, trial: FrozenTrial) -> bool:
+        """Begins to say that this trial's worker lives; that it is this one, the storage decides."""
+        self.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+        self._silent = threading.Event()
+        self._thread = threading.Thread(target=self._beat, args=(trial._trial_id, self._silent), daemon=True)
+        self._thread.start()
+        return True
+
+    def release(self) -> None:
+        """Falls silent."""
+        self._silent.set()
+
+    def end_abandoned(self, study: optuna.Study) -> None:
+        """Ends those of which nothing was heard for too long."""
+        optuna.storages.fail_stale_trials(study)
+
+    def _beat(self, trial_id: int, silent: threading.Event) -> None:
+        while not silent.wait(HEARTBEAT):
+            self.storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
+
+
+def open_storage(url: str | None, folder: Path) -> Keeper:
+    """The storage of a study.
+
+    Args:
+        url: An SQLAlchemy URL, or `None` for the journal in the folder.
+        folder: The folder of the study; the journal needs that it exists.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return Journal(folder) if url is None else Database(url)
+
+
+class _JournalFile(JournalFileBackend):
+    """A journal that a killed writer cannot spoil: half a line at its end is cut off before the next is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = filelock.FileLock(path.with_name(".journal.lock"))
+        # Optuna's own locks outlive a killed process by half a minute; this one ends with it
+        super().__init__(str(path), lock_obj=self._writing)  # type: ignore[arg-type]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with self._writing:
+            with self._path.open("rb+") as file:
+                _cut_half_a_line(file)
+            super().append_logs(logs)
+
+
+def _cut_half_a_line(file: Any) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end and (file.seek(end - 1), file.read(1))[1] != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def patient(method: Callable) -> Callable:
+    """The same method, called again while the database is away."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for _ in range(PATIENCE):
+            try:
+                return method(*args, **kwargs)
+            except Exception as error:
+                if not _is_away(error):
+                    raise
+                time.sleep(1)
+        return method(*args, **kwargs)
+
+    return call
+
+
+def _is_away(error: BaseException) -> bool:
+    from sqlalchemy import exc
+
+    return any(isinstance(each, exc.OperationalError | exc.InterfaceError) for each in (error, error.__cause__))
+
+
+class _PatientDatabase(RDBStorage):
+    """Waits for a database that goes away in the middle of a study."""
+
+
+for _name in (*BaseStorage.__abstractmethods__, "record_heartbeat", "_get_stale_trial_ids"):
+    setattr(_PatientDatabase, _name, patient(getattr(RDBStorage, _name)))
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    from sqlalchemy import exc
+    from sqlalchemy.engine import make_url
+
+    shown = url
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+        yield
+    except ImportError as error:
+        hint = "; pip install 'bnzoo[postgresql]'" if url.startswith("postgresql") else ""
+        raise ValueError(f"`storage`: no driver for {shown} is installed ({error}){hint}") from error
+    except exc.ArgumentError as error:
+        raise ValueError(
+            "`storage` must be an SQLAlchemy URL as postgresql://user:password@host/database or sqlite:///study.db. "
+            f"Received: {shown!r}"
+        ) from error
+    except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        raise ValueError(f"`storage`: the database {shown} cannot be used: {reason}") from error
+
+
+def _connect(url: str) -> RDBStorage:
+    if url.startswith("postgresql://"):
+        url = url.replace("://", "+psycopg://", 1)  # SQLAlchemy's own default depends on its version
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith("postgresql"):
+        options["connect_args"] = {"connect_timeout": 10}
+    attempts = 5
+    with _explained(url):
+        for attempt in range(attempts):
+            try:
+                return _PatientDatabase(url, options, heartbeat_interval=HEARTBEAT, grace_period=SILENCE)
+            except Exception as error:
+                # two workers that come first make the same tables: one of them is told that they exist
+                if attempt == attempts - 1 or ("exist" not in str(error) and "duplicate" not in str(error).lower()):
+                    raise
+                time.sleep(0.2)
+    raise AssertionError("not reached")

@@ -1,0 +1,35 @@
+"""Which learning rate, depth and growth rate suit a DenseNet on your images?
+
+python -m recipes.densenet_lr_depth [DATA] [FOLDER]
+"""
+
+import sys
+
+from bnzoo import data, tuning
+
+
+def main(source: str = "digits", folder: str | None = None) -> None:
+    """Searches, prints what it found, ships the winner.
+
+    Args:
+        source: What `bnzoo.data.load` takes: a name, an `.npz` file, a folder of images.
+        folder: Where the study is kept. Stopped and started again, it goes on where it was.
+    """
+    images = data.load(source)
+    space = tuning.DenseNetSpace(
+        depths=(10, 16, 22),  # L = 6n+4: three dense blocks of n layers, each with its bottleneck
+        learning_rates=(1e-2, 1.0, 5),
+        norms=("batch",),
+        growth_rate=(6, 12),  # k: the channels that a layer adds
+    )
+    study = tuning.Study(space, images, folder or f"runs/densenet-{images.stem}", seeds=1, epochs=8)
+    study.run()
+
+    print(study.results.table().to_string(index=False))
+    print(study.verdict)
+    print("report:", study.report())
+    print(study.export())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,51 @@
+"""Every recipe that searches, to its end, on few examples and with few trials."""
+
+import importlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnzoo import data, tuning
+
+RECIPES = ["densenet_lr_depth", "mlp_lr_depth", "norm_placement", "resnet_lr_depth", "vit_lr_depth"]
+
+
+@pytest.fixture
+def hurried(monkeypatch, verified_here):
+    """Two trials of one epoch; what is ready is taken whether it has learned anything or not."""
+    run, init = tuning.Study.run, tuning.Study.__init__
+
+    def one_epoch(study, *arguments, **options):
+        init(study, *arguments, **{**options, "epochs": 1, "seeds": 1})
+
+    monkeypatch.setattr(tuning.Study, "__init__", one_epoch)
+    monkeypatch.setattr(tuning.Study, "run", lambda study: run(study, lambda study, event: None, trials=2))
+    monkeypatch.setattr("bnzoo.tuning.trial.STALLED", 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_goes_to_its_end(hurried, few_digits, tmp_path, capsys, recipe):
+    main = importlib.import_module(f"recipes.{recipe}").main
+    main(few_digits.name, str(tmp_path / "study"))
+    out = capsys.readouterr().out
+    assert "best learning rate" in out
+    assert "Best: depth" in out
+    assert "test accuracy" in out.splitlines()[-1]
+    assert (tmp_path / "study" / "report.html").exists()
+
+
+def test_a_table_with_numbers_to_predict_is_a_regression(hurried, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    rooms, gas = random.integers(1, 9, 200), random.random(200) < 0.5
+    price = 1000.0 * rooms + 500.0 * gas + random.normal(size=200)
+    path = tmp_path / "houses.csv"
+    pd.DataFrame({"rooms": rooms, "heating": np.where(gas, "gas", "oil"), "price": price}).to_csv(path, index=False)
+    importlib.import_module("recipes.mlp_lr_depth").main(str(path), str(tmp_path / "study"), "price")
+    assert "test R^2" in capsys.readouterr().out.splitlines()[-1]
+
+    artefact = tuning.Artefact.load(tmp_path / "study" / "export.json")
+    assert artefact.metric == "r2"
+    encoder = data.TableEncoder.load(artefact.encoder)
+    assert encoder.features == ["rooms", "heating=gas", "heating=oil"]

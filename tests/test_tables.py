@@ -1,0 +1,344 @@
+import json
+import sys
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
+
+from bnzoo import data
+
+ROWS = 200
+
+
+def houses(rows=ROWS):
+    """A table with every kind of column."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "area": random.normal(90, 30, rows).round(1),
+            "rooms": random.integers(1, 9, rows),
+            "garden": random.random(rows) < 0.4,
+            "built": np.where(random.random(rows) < 0.3, np.nan, random.integers(1900, 2020, rows)),
+            "heating": random.choice(["gas", "oil", "heat pump"], rows),
+            "view": np.where(random.random(rows) < 0.3, None, random.choice(["lake", "street"], rows)),
+        }
+    )
+    frame["price"] = (1000 * frame.area + 5000 * frame.garden + random.normal(size=rows)).round(2)
+    frame["kind"] = random.choice(["flat", "house"], rows)
+    return frame
+
+
+def save(frame, path):
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return path
+
+
+@pytest.fixture(params=[".csv", ".parquet"])
+def table(request, tmp_path):
+    if request.param == ".parquet":
+        pytest.importorskip("pyarrow")
+    return lambda frame: save(frame, tmp_path / f"houses{request.param}")
+
+
+def parts(dataset):
+    return dataset.train, dataset.validation, dataset.test
+
+
+def find(frame, split, column="area"):
+    """The rows of the table that a split holds, by a column of different numbers that comes first."""
+    places = {np.float32(value): place for place, value in enumerate(frame[column])}
+    assert len(places) == len(frame)
+    return frame.iloc[[places[value] for value in split.x[:, 0]]]
+
+
+def distinct(rows=ROWS):
+    frame = houses(rows)
+    frame["area"] = np.random.default_rng(1).permutation(rows) + 0.25
+    return frame
+
+
+def test_a_regression_as_scikit_learn_encodes_it(table):
+    frame = distinct()
+    found = data.load(table(frame), target="price")
+    assert (found.task, found.classes, found.labels) == ("regression", 0, ())
+    assert [len(part.y) for part in parts(found)] == [130, 30, 40]
+    train = find(frame, found.train)
+    theirs = make_column_transformer(
+        (SimpleImputer(strategy="median", add_indicator=True), ["area", "rooms", "garden", "built"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["heating", "view", "kind"]),
+        sparse_threshold=0,
+    )
+    theirs.fit(train.assign(garden=train.garden.astype(float)))
+    for part in parts(found):
+        rows = find(frame, part)
+        expected = theirs.transform(rows.assign(garden=rows.garden.astype(float))).astype(np.float32)
+        np.testing.assert_array_equal(part.x, expected)
+        np.testing.assert_array_equal(part.y, rows.price.astype(np.float32))
+    assert found.target_scale == (pytest.approx(train.price.mean()), pytest.approx(train.price.var(ddof=0)))
+    # fmt: off
+    assert found.encoder.features == [
+        "area", "rooms", "garden", "built", "built is missing", "heating=gas", "heating=heat pump", "heating=oil",
+        "view=lake", "view=street", "view is missing", "kind=flat", "kind=house",
+    ]
+    # fmt: on
+
+
+def test_a_classification_as_pandas_encodes_it(table):
+    frame = distinct().drop(columns=["price", "built"])
+    found = data.load(table(frame), target="kind")
+    assert (found.task, found.labels) == ("classification", ("flat", "house"))
+    for part in parts(found):
+        rows = find(frame, part)
+        words = [pd.get_dummies(rows[name].fillna("~")) for name in ("heating", "view")]
+        expected = pd.concat([rows[["area", "rooms", "garden"]], *words], axis=1).to_numpy(np.float32)
+        np.testing.assert_array_equal(part.x, expected)
+        assert [found.labels[label] for label in part.y] == list(rows.kind)
+    share = (frame.kind == "flat").mean()
+    assert all(abs((part.y == 0).mean() - share) < 0.02 for part in parts(found)), "stratified"
+
+
+def test_what_is_learned_comes_from_the_training_rows_alone(tmp_path):
+    frame = distinct()
+    path = save(frame, tmp_path / "houses.csv")
+    found = data.load(path, target="price")
+    rest = frame.index.difference(find(frame, found.train).index)
+    frame.loc[rest, "built"] = 5000.0
+    frame.loc[rest, "heating"] = "nuclear"
+    frame.loc[rest[::2], "heating"] = None
+    frame.loc[rest[::3], "rooms"] = None
+    save(frame, path)
+    again = data.load(path, target="price")
+    assert again.encoder == found.encoder
+    np.testing.assert_array_equal(again.train.x, found.train.x)
+    heating = [place for place, feature in enumerate(again.encoder.features) if feature.startswith("heating=")]
+    assert len(heating) == 3
+    assert not again.test.x[:, heating].any(), "neither unknown words nor new missing values are one of the known"
+    filled = find(frame, again.test).rooms.isna().to_numpy()
+    assert (again.test.x[filled, 1] == find(frame, found.train).rooms.median()).all()
+
+
+def test_the_splits_depend_on_the_seed(tmp_path):
+    path = save(houses(), tmp_path / "houses.csv")
+    first = data.load(path, target="price")
+    assert data.load(path, target="price").fingerprint == first.fingerprint
+    assert data.load(path, target="price", seed=1).fingerprint != first.fingerprint
+    sizes = [len(part.y) for part in parts(data.load(path, target="price", validation=0.3, test=0.1))]
+    assert sizes == [120, 60, 20]
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "labels"),
+    [
+        (np.arange(ROWS) % 3, "classification", ("0", "1", "2")),
+        (np.arange(ROWS) % 20 - 3, "classification", tuple(map(str, range(-3, 17)))),
+        (np.arange(ROWS) % 21, "regression", ()),
+        (np.arange(ROWS) % 2 + 0.0, "regression", ()),
+        (np.arange(ROWS) % 2 == 1, "classification", ("False", "True")),
+        (np.array(["yes", "no"])[np.arange(ROWS) % 2], "classification", ("no", "yes")),
+    ],
+)
+def test_the_task_follows_from_the_target(table, values, task, labels):
+    found = data.load(table(houses().assign(price=values)), target="price")
+    assert (found.task, found.labels) == (task, labels)
+    assert found.train.y.dtype == (np.int32 if labels else np.float32)
+
+
+def test_the_task_can_be_chosen(tmp_path):
+    path = save(houses().assign(price=np.arange(ROWS) % 3 + 0.0, rooms=np.arange(ROWS) % 6), tmp_path / "houses.csv")
+    assert data.load(path, target="price", task="classification").labels == ("0", "1", "2")
+    rooms = data.load(path, target="rooms", task="regression")
+    assert (rooms.classes, set(rooms.train.y)) == (0, set(range(6)))
+    assert data.load(path, target="rooms").classes == 6
+    with pytest.raises(ValueError, match=r"'kind' is text \('(flat|house)' at index 0\), no number to regress on"):
+        data.load(path, target="kind", task="regression")
+    with pytest.raises(ValueError, match=r"Unknown `task`: 'regresion'\. Did you mean 'regression'"):
+        data.load(path, target="rooms", task="regresion")
+
+
+def test_kinds_that_only_parquet_has(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(
+        {
+            "town": np.array(["Ulm", "Bonn"])[np.arange(ROWS) % 2],
+            "count": pd.array([None, *range(1, ROWS)], "Int64"),
+            "sold": pd.array([None, *[True, False] * (ROWS // 2 - 1), True], "boolean"),
+            "cost": [Decimal(i) / 4 for i in range(ROWS)],
+            "size": pd.Categorical(
+                np.array(["small", "large", "huge"])[np.arange(ROWS) % 3], ["small", "large", "huge"], ordered=True
+            ),
+        }
+    ).set_index("town")
+    found = data.load(save(frame, tmp_path / "shop.parquet"), target="size")
+    assert found.labels == ("small", "large", "huge"), "categories keep the order that they have"
+    assert found.encoder.features[:3] == ["town=Bonn", "town=Ulm", "count"], "an index with a name is a column"
+    rows = [
+        {"town": "Ulm", "count": None, "sold": True, "cost": Decimal("0.25")},
+        {"town": "Rome", "count": 7, "sold": None, "cost": 3},
+    ]
+    x = dict(zip(found.encoder.features, found.encode(rows).T.tolist(), strict=True))
+    assert (x["town=Bonn"], x["town=Ulm"]) == ([0, 0], [1, 0])
+    assert x["count"] == [found.encoder.columns[1].median, 7]
+    assert x["cost"] == [0.25, 3]
+    assert x["sold"][0] == 1
+
+
+def test_categories_may_be_numbers():
+    codes = pd.DataFrame({"code": pd.Categorical([10, 20, 10]), "grade": pd.Categorical([1.0, 2.5, None])})
+    encoder = data.TableEncoder.learn(codes)
+    assert encoder.features == ["code=10", "code=20", "grade=1", "grade=2.5", "grade is missing"]
+    assert encoder.encode([{"code": 20.0, "grade": 1}, {"code": "10", "grade": None}]).tolist() == [
+        [0, 1, 1, 0, 0],
+        [1, 0, 0, 0, 1],
+    ]
+
+
+def test_the_encoding_is_repeated_where_the_model_serves(tmp_path):
+    frame = distinct()
+    found = data.load(save(frame, tmp_path / "houses.csv"), target="price")
+    found.encoder.save(tmp_path / "encoder.json")
+    encoder = data.TableEncoder.load(tmp_path / "encoder.json")
+    assert encoder == found.encoder
+    rows = find(frame, found.test)
+    np.testing.assert_array_equal(encoder.encode(rows), found.test.x)
+    np.testing.assert_array_equal(found.encode(rows[rows.columns[::-1]]), found.test.x)
+    asked = json.loads(rows.drop(columns="price").to_json(orient="records"))
+    np.testing.assert_array_equal(encoder.encode(asked), found.test.x)
+    np.testing.assert_array_equal(encoder.encode(asked[:1]), found.test.x[:1])
+    assert encoder.encode([]).shape == (0, len(encoder.features))
+
+    text = (tmp_path / "encoder.json").read_text()
+    for wrong in ("[]", "{", text.replace("numeric", "number"), text.replace('"median"', '"mean"'), "{}"):
+        (tmp_path / "wrong.json").write_text(wrong)
+        with pytest.raises(ValueError, match=r"wrong\.json: not what `TableEncoder\.save` wrote"):
+            data.TableEncoder.load(tmp_path / "wrong.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: {**row, "area": "big"}, r"column 'area' must hold numbers, and holds text \('big'\)"),
+        (lambda row: {**row, "area": np.inf}, "column 'area' holds 1 values that are infinite"),
+        (lambda row: {**row, "area": 1e39}, "column 'area' holds 1 values that are infinite or too large for float32"),
+        (lambda row: {**row, "area": pd.Timestamp("2020-01-01")}, "column 'area' must hold numbers, .*datetime"),
+        (lambda row: {**row, "heating": ["gas"]}, "column 'heating' holds values of no single usable type"),
+        (lambda row: {**row, "heating": pd.Timestamp("2020-01-01")}, "column 'heating' holds times"),
+        (lambda row: {name: row[name] for name in row if name != "rooms"}, "row 1 has no column 'rooms'; .* None"),
+        (lambda row: "area", "`rows` must be a DataFrame or a list of dicts"),
+    ],
+)
+def test_rows_that_cannot_be_encoded(tmp_path, change, message):
+    frame = houses()
+    encoder = data.load(save(frame, tmp_path / "houses.csv"), target="price").encoder
+    row = {"area": 1, "rooms": 2, "garden": True, "built": None, "heating": "oil", "view": None, "kind": "flat"}
+    good = encoder.encode([row])
+    assert good[0, :4].tolist() == [1, 2, 1, encoder.columns[3].median]
+    with pytest.raises(ValueError, match=message):
+        encoder.encode([row, change(row)] if message.startswith("row 1") else [change(row)])
+    with pytest.raises(ValueError, match="no column 'area' among rooms, garden"):
+        encoder.encode(frame.drop(columns="area"))
+    with pytest.raises(ValueError, match="column 'area' is there more than once"):
+        encoder.encode(pd.concat([frame, frame.area], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.assign(view=None), "column 'view' has no value in any of the 130 training rows; drop it"),
+        (lambda f: f.assign(area=f.area.where(f.index != 7, np.inf)), "column 'area' .* infinite .* at index 7;"),
+        (lambda f: f.assign(heating=[f"h{i}" for i in f.index]), "'heating' has 130 different texts .* names the rows"),
+        (lambda f: f.assign(rooms=f.area.astype(str).where(f.index % 50 > 0, "?")), "'rooms' .* '[?]' at index"),
+        (lambda f: f.assign(price=1.5), "the target is 1.5 in every example"),
+        (lambda f: f.assign(price="cheap"), "one class only .cheap."),
+        (lambda f: f.assign(price=[*"ab" * 99, "c", "c"]), "class 'c' has 2 examples"),
+        (lambda f: f.assign(price=f.price.where(f.index != 7)), "target 'price' is missing in 1 of 200 .* at index 7;"),
+        (lambda f: f.assign(price=f.price.where(f.index != 7, -np.inf)), "target 'price' is infinite .* index 7"),
+        (
+            lambda f: f.assign(price=f.price.astype(str).where(f.index != 7, "n.n.")),
+            "in most rows, .* 'n.n.' at index 7",
+        ),
+        (lambda f: f[["price"]], "one column only, 'price'"),
+        (lambda f: f[:0], "no rows"),
+        (lambda f: f[:5], "of the 5 examples, 1 would be for train"),
+        (lambda f: f.rename(columns={"price": "Price"}), "Unknown column in `target`: 'price'. Did you mean 'Price'"),
+    ],
+)
+def test_bad_tables(table, change, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        data.load(table(change(houses())), target="price")
+    assert "houses." in str(raised.value), "the file is named"
+
+
+def test_a_column_of_times_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = houses().assign(sold=pd.Timestamp("2020-01-01"))
+    path = save(frame, tmp_path / "houses.parquet")
+    with pytest.raises(ValueError, match=r"column 'sold' holds times \(datetime64\); turn them into numbers"):
+        data.load(path, target="price")
+    with pytest.raises(ValueError, match="the target 'sold' holds times"):
+        data.load(path, target="sold")
+    frame["sold"] = [[1, 2]] * ROWS
+    with pytest.raises(ValueError, match="column 'sold' holds values of no single usable type"):
+        data.load(save(frame, path), target="price")
+
+
+def test_which_column_is_asked(tmp_path):
+    path = save(houses(), tmp_path / "houses.csv")
+    with pytest.raises(ValueError, match=r"which column .*`--target`.* one of: area, rooms, .*, price, kind$"):
+        data.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "empty; its first line must hold the names"),
+        (b"\n\n", "empty; its first line must hold the names"),
+        (b"area,price\n", "no rows"),
+        (b"area,area,price\n1,2,3\n", "2 columns are named 'area'"),
+        (b",area,price\n0,1,2\n", "column 1 has no name; if it numbers the rows"),
+        (b"1,2,3\n4,5,6\n", "the first line must hold the names of the columns"),
+        (b"area,price\n1,2\n1,2,3\n", "not every line has as many values"),
+        (b"area,price\n1,2,3\n1,2,3\n", "not every line has as many values"),
+        (b"area;price\n1;2\n", "one column only, 'area;price'; .* commas separate"),
+        ("area,price\n1,\xfc\n".encode("latin-1"), "not in UTF-8 .* at byte"),
+        (b"price\n1\n", "one column only, 'price'"),
+    ],
+)
+def test_broken_csv(tmp_path, text, message):
+    (tmp_path / "houses.csv").write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        data.load(tmp_path / "houses.csv", target="price")
+
+
+def test_csv_as_spreadsheets_and_people_write_it(tmp_path):
+    rows = "".join(f"{i}, {'ab'[i % 2]}, {i / 7}\r\n" for i in range(50))
+    (tmp_path / "houses.csv").write_text("\ufeffarea, Straße, price\r\n" + rows, encoding="utf-8")
+    assert data.load(tmp_path / "houses.csv", target="price").encoder.features == ["area", "Straße=a", "Straße=b"]
+
+
+def test_parquet_with_two_columns_of_one_name(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([arrow.array([1, 2]), arrow.array([3, 4])], names=["area", "area"])
+    arrow.parquet.write_table(table, tmp_path / "houses.parquet")
+    with pytest.raises(ValueError, match="2 columns are named 'area'"):
+        data.load(tmp_path / "houses.parquet", target="area")
+
+
+def test_broken_parquet(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = save(houses(), tmp_path / "houses.parquet")
+    whole = path.read_bytes()
+    for broken in (whole[: len(whole) // 2], whole[: len(whole) // 2] + whole[-8:], b"", b"PAR1"):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"houses\.parquet: not a readable Parquet file, perhaps truncated"):
+            data.load(path, target="price")
+
+
+def test_parquet_needs_pyarrow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "houses.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ImportError, match=r"Parquet tables are read with pyarrow: pip install 'bnzoo\[tune\]'"):
+        data.load(tmp_path / "houses.parquet", target="price")

@@ -1,0 +1,355 @@
+"""OptunaOracle by itself, with tuners of Keras Tuner that train nothing, and one that does."""
+
+import itertools
+import json
+import math
+import wsgiref.util
+
+import keras
+import keras_tuner
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from bnzoo.tuning import OptunaOracle, PruningCallback
+from bnzoo.tuning import storage as storages
+
+
+class Bowl(keras_tuner.HyperModel):
+    """Nothing but hyperparameters: the objective is a function of them."""
+
+    def build(self, hp):
+        hp.Choice("depth", [8, 14])
+        hp.Float("learning_rate", 1e-3, 3.0, sampling="log")
+        return
+
+
+class Toy(keras_tuner.Tuner):
+    """Scores by a function of the values."""
+
+    def __init__(self, oracle, score, directory, hypermodel=None):
+        self.score, self.ran = score, []
+        super().__init__(oracle, hypermodel or Bowl(), directory=directory, project_name="toy")
+
+    def run_trial(self, trial, **options):
+        values = dict(trial.hyperparameters.values)
+        self.ran.append(values)
+        return {"loss": self.score(**values)}
+
+    def save_model(self, *arguments):
+        """There is none."""
+
+
+def bowl(depth, learning_rate, **others):
+    return 0.1 + abs(math.log10(learning_rate) + 1) + (depth == 8) / 2
+
+
+def search(directory, score=bowl, hypermodel=None, **options):
+    oracle = OptunaOracle(keras_tuner.Objective("loss", "min"), **options)
+    tuner = Toy(oracle, score, directory, hypermodel)
+    tuner.search(verbose=0)
+    return tuner
+
+
+def states(oracle):
+    return [trial.state.name for trial in oracle.study.trials().values()]
+
+
+class Conditional(keras_tuner.HyperModel):
+    """A hyperparameter that is there under a condition only, and one of every kind."""
+
+    def build(self, hp):
+        hp.Fixed("classes", 10)
+        norm = hp.Boolean("norm")
+        with hp.conditional_scope("norm", [True]):
+            if norm:
+                hp.Choice("placement", ["pre", "post"])
+        hp.Int("width", 8, 24, step=8)
+        hp.Float("rate", 0.0, 0.5, step=0.25)
+
+
+def test_a_grid_has_every_combination_once(tmp_path):
+    ran = search(tmp_path, lambda **values: values["width"], Conditional(), sampler="grid").ran
+    norms = [{"norm": False}, {"norm": True, "placement": "pre"}, {"norm": True, "placement": "post"}]
+    expected = [
+        {"classes": 10, **norm, "width": width, "rate": rate}
+        for norm, width, rate in itertools.product(norms, (8, 16, 24), (0.0, 0.25, 0.5))
+    ]
+    key = json.JSONEncoder(sort_keys=True).encode
+    assert sorted(map(key, ran)) == sorted(map(key, expected))
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+def test_a_sampler_is_the_same_again_and_after_an_interruption(tmp_path, sampler):
+    if sampler == "gp":
+        pytest.importorskip("torch", reason="the extra gp is not installed")
+    whole = search(tmp_path / "a", sampler=sampler, seed=3, max_trials=13).ran
+    search(tmp_path / "b", sampler=sampler, seed=3, max_trials=5)
+    second = search(tmp_path / "b", sampler=sampler, seed=3, max_trials=13)
+    assert len(second.ran) == 8
+    assert second.ran == whole[5:]
+    assert search(tmp_path / "c", sampler=sampler, seed=4, max_trials=3).ran != whole[:3]
+    assert all(1e-3 <= values["learning_rate"] <= 3 for values in whole)
+    best = second.get_best_hyperparameters()[0].values
+    assert bowl(**best) == min(bowl(**values) for values in whole), "of both processes"
+
+
+def test_where_to_start(tmp_path):
+    start = [{"depth": 14, "learning_rate": 0.1}, {"depth": 8}]
+    first, second, _ = search(tmp_path / "s", enqueue=start, max_trials=3).ran
+    assert first == start[0]
+    assert second["depth"] == 8
+    grid = search(tmp_path / "g", sampler="grid", enqueue=[{"depth": 14}]).ran
+    assert [values["depth"] for values in grid] == [14] * 10 + [8] * 10
+    for wrong, message in (
+        ({"depht": 8}, "Unknown `enqueue`: 'depht'. Did you mean 'depth'"),
+        ({"depth": 9}, "depth must be one of 8, 14. Received: depth=9"),
+        ({"learning_rate": 30}, "learning_rate must be between 0.001 and 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            search(tmp_path / "w", enqueue=[wrong], max_trials=1)
+
+
+def test_failures_end_nothing(tmp_path):
+    """Stock Keras Tuner ends a search at the third in a row."""
+
+    def score(depth, learning_rate):
+        if learning_rate > 0.1:
+            raise MemoryError("no room")
+        return math.nan if depth == 8 else learning_rate
+
+    tuner = search(tmp_path, score, sampler="grid")
+    assert len(tuner.ran) == 20
+    assert states(tuner.oracle).count("COMPLETE") == sum(
+        values["depth"] == 14 and values["learning_rate"] <= 0.1 for values in tuner.ran
+    )
+    best, *_ = tuner.oracle.get_best_trials(20)
+    assert best.score == min(values["learning_rate"] for values in tuner.ran)
+    messages = {trial.message for trial in tuner.oracle.trials.values() if trial.status == "FAILED"}
+    assert any("MemoryError: no room" in message for message in messages)
+    assert "The objective is NaN" in messages
+
+
+def test_what_failed_is_avoided(tmp_path):
+    """A sampler that knew nothing of failures would go on proposing what fails."""
+
+    def score(depth, learning_rate):
+        if depth == 8:
+            raise MemoryError
+        return bowl(depth, learning_rate)
+
+    later = search(tmp_path, score, max_trials=40).ran[20:]
+    assert sum(values["depth"] == 14 for values in later) >= 15
+
+
+def test_seeds_are_run_of_every_configuration_and_the_sampler_sees_their_mean(tmp_path):
+    tuner = search(tmp_path, lambda seed, **values: bowl(**values) + seed, seeds=3, max_trials=9)
+    assert [values["seed"] for values in tuner.ran] == [0, 1, 2] * 3
+    assert len({values["learning_rate"] for values in tuner.ran}) == 3
+
+
+def two_oracles(tmp_path, **options):
+    """Two processes' oracles, in one."""
+    found = []
+    for _ in range(2):
+        oracle = OptunaOracle(keras_tuner.Objective("loss", "min"), **options)
+        oracle.verbose = 0
+        Toy(oracle, bowl, tmp_path)
+        found.append(oracle)
+    return found
+
+
+def finish(oracle, trial, score=1.0):
+    oracle.update_trial(trial.trial_id, {"loss": score})
+    trial.status = "COMPLETED"
+    oracle.end_trial(trial)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_workers_share_the_trials(tmp_path, sampler):
+    a, b = two_oracles(tmp_path, sampler=sampler, max_trials=7)
+    ran = []
+    while True:
+        pair = [(oracle, oracle.create_trial("tuner0")) for oracle in (a, b)]
+        for oracle, trial in pair:
+            if trial.status == "RUNNING":
+                ran.append(tuple(trial.hyperparameters.values.items()))
+                finish(oracle, trial)
+        if all(trial.status == "STOPPED" for _, trial in pair):
+            break
+    assert len(set(ran)) == len(ran) == 7
+    assert a.get_best_trials(7)[0].score == 1.0
+    assert len(a.trials) == 7, "the trials of the other, too"
+
+
+def test_the_last_trials_are_waited_for(tmp_path):
+    a, b = two_oracles(tmp_path, max_trials=1)
+    trial = a.create_trial("tuner0")
+    assert b.create_trial("tuner0").status == "IDLE"
+    finish(a, trial)
+    assert b.create_trial("tuner0").status == "STOPPED"
+
+
+def test_a_dead_workers_trial_is_taken_over_and_counts_once(tmp_path):
+    a, b = two_oracles(tmp_path, max_trials=2)
+    lost = a.create_trial("tuner0")
+    a.study.keeper._held.release()  # what the system does when a process dies
+    taken = b.create_trial("tuner0")
+    assert taken.hyperparameters.values == lost.hyperparameters.values
+    assert taken.trial_id != lost.trial_id
+    finish(b, taken, 0.5)
+    finish(a, lost, 0.1)  # it was not dead after all
+    assert lost.status == "FAILED"
+    assert "given to another" in lost.message
+    assert a.report(lost.trial_id, 0.1, 1), "and is told to stop"
+    last = b.create_trial("tuner0")
+    finish(b, last, 0.7)
+    assert b.create_trial("tuner0").status == "STOPPED"
+    assert sorted(trial.value for trial in b.study.trials().values()) == [0.5, 0.7]
+
+
+def test_two_that_add_the_same_trial_run_it_once(tmp_path):
+    a, b = two_oracles(tmp_path, sampler="grid")
+    first = a.create_trial("tuner0")
+    copy = a.study.trials()[1]
+    b.study.optuna.add_trial(
+        optuna.create_trial(
+            state=TrialState.WAITING,
+            params=copy.params,
+            distributions=copy.distributions,
+            system_attrs=dict(copy.system_attrs),
+        )
+    )
+    finish(a, first)
+    ran = [tuple(first.hyperparameters.values.items())]
+    while (trial := b.create_trial("tuner0")).status == "RUNNING":
+        ran.append(tuple(trial.hyperparameters.values.items()))
+        finish(b, trial)
+    assert len(set(ran)) == len(ran) == 20
+    assert "WAITING" not in [trial.state.name for trial in b.study.optuna.trials]
+
+
+def test_half_a_line_of_a_killed_writer_does_no_harm(tmp_path):
+    tuner = search(tmp_path, max_trials=3)
+    journal = tmp_path / "toy" / storages.JOURNAL
+    before = journal.read_bytes()
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":5,"worker_id":"x"')
+    again = search(tmp_path, max_trials=6)
+    assert len(again.ran) == 3
+    assert journal.read_bytes().startswith(before)
+    assert len(again.oracle.study.trials()) == 6
+    assert [trial.value for trial in list(again.oracle.study.trials().values())[:3]] == [
+        bowl(**values) for values in tuner.ran
+    ]
+
+
+def test_trials_go_to_who_has_the_compiled_model(tmp_path):
+    a, b = two_oracles(tmp_path, sampler="grid", cheap=("learning_rate",))
+    depths = {a: [], b: []}
+    for _ in range(10):
+        trials = [(oracle, oracle.create_trial("tuner0")) for oracle in (a, b)]
+        for oracle, trial in trials:
+            depths[oracle].append(trial.hyperparameters.get("depth"))
+            finish(oracle, trial)
+    assert depths == {a: [8] * 10, b: [14] * 10}
+
+
+def test_a_budget_ends_the_search(tmp_path, monkeypatch):
+    clock = itertools.count(100.0, 1.0)
+    monkeypatch.setattr("bnzoo.tuning.oracle.time.monotonic", lambda: next(clock))
+    assert len(search(tmp_path, budget=5.5).ran) == 5
+
+
+def test_the_storage_is_optunas_own(tmp_path):
+    tuner = search(tmp_path, max_trials=4, study_name="mine")
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "toy" / storages.JOURNAL))
+    study = optuna.load_study(study_name="mine", storage=optuna.storages.JournalStorage(backend))
+    assert [trial.value for trial in study.trials] == [bowl(**values) for values in tuner.ran]
+    assert study.best_params == min(tuner.ran, key=lambda values: bowl(**values))
+
+
+def test_optuna_dashboard_opens_it(tmp_path):
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    search(tmp_path, max_trials=4, study_name="mine")
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "toy" / storages.JOURNAL))
+    app = dashboard.wsgi(optuna.storages.JournalStorage(backend))
+
+    def get(path):
+        answer = []
+        environment = {"PATH_INFO": path}
+        wsgiref.util.setup_testing_defaults(environment)
+        body = app(environment, lambda status, headers, error=None: answer.append(status))
+        assert answer == ["200 OK"]
+        return json.loads(b"".join(body))
+
+    (summary,) = get("/api/studies")["study_summaries"]
+    assert summary["study_name"] == "mine"
+    trials = get(f"/api/studies/{summary['study_id']}")["trials"]
+    assert [trial["state"] for trial in trials] == ["Complete"] * 4
+
+
+def test_a_database_that_cannot_be_used_is_told(tmp_path):
+    for url, message in (
+        ("nonsense", "must be an SQLAlchemy URL"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "cannot be used"),
+        ("oracle+nothing://x/y", "no driver|must be an SQLAlchemy URL|cannot be used"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            search(tmp_path, storage=url)
+        assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"sampler": "tp"}, ValueError, "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
+        ({"pruner": "halving"}, ValueError, "Unknown `pruner`"),
+        ({"max_trials": 0}, ValueError, "`max_trials` must be a positive integer"),
+        ({"seeds": 0}, ValueError, "`seeds` must be a positive integer"),
+    ],
+)
+def test_mistakes_are_told(options, error, message):
+    with pytest.raises(error, match=message):
+        OptunaOracle("loss", **options)
+
+
+class ReverseLog(keras_tuner.HyperModel):
+    def build(self, hp):
+        hp.Float("momentum", 0.1, 0.99, sampling="reverse_log")
+
+
+def test_what_optuna_cannot_sample_is_told(tmp_path):
+    with pytest.raises(ValueError, match="'momentum': sampling='reverse_log' is not known to Optuna"):
+        search(tmp_path, lambda **values: 0.0, ReverseLog(), max_trials=1)
+
+
+class Linear(keras_tuner.HyperModel):
+    """A real model for a stock tuner: four of five learning rates diverge."""
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        rate = hp.Choice("learning_rate", [3.0, 10.0, 0.01, 30.0, 0.1, 100.0, 300.0, 1e3, 3e3, 1e4])
+        model.compile(keras.optimizers.SGD(rate), "mse")
+        return model
+
+
+@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "median"])
+def test_any_tuner_is_pruned_though_most_diverge(tmp_path, pruner):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 4)).astype("float32")
+    y = x @ np.array([[1.0], [-2.0], [0.5], [3.0]], "float32")
+    oracle = OptunaOracle(keras_tuner.Objective("val_loss", "min"), sampler="grid", pruner=pruner)
+    tuner = keras_tuner.Tuner(oracle, Linear(), directory=tmp_path, project_name="linear")
+    tuner.search(x, y, epochs=9, validation_data=(x, y), verbose=0, callbacks=[PruningCallback(oracle)])
+    trials = oracle.study.trials()
+    steps = {trial.params["learning_rate"]: len(trial.intermediate_values) for trial in trials.values()}
+    assert len(trials) == 10
+    assert oracle.get_best_trials()[0].hyperparameters.get("learning_rate") == 0.1
+    assert steps[0.1] == 9, "the best runs to its end"
+    if pruner != "hyperband":  # whose brackets let some run unpruned
+        assert sum(steps.values()) < 60
+        assert TrialState.PRUNED in {trial.state for trial in trials.values()}
+    (best,) = oracle.get_best_trials()
+    assert tuner.get_best_models()[0].evaluate(x, y, verbose=0) == pytest.approx(best.score, rel=1e-4)

@@ -1,0 +1,188 @@
+"""Several workers: processes of one machine, and machines that share nothing but a database."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from bnzoo import tuning
+
+SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
+TRIALS = 16
+
+# a machine: a process with a folder of its own; what a worker says and how long it may be silent is scaled to tests
+MACHINE = """
+    import sys
+    from bnzoo import data, tuning
+    from bnzoo.tuning import storage
+
+    storage.HEARTBEAT, storage.SILENCE = 1, 8
+    examples, folder, url, epochs = sys.argv[1:]
+    space = tuning.MLPSpace(
+        depths=(1, 2), learning_rates=(0.01, 1.0, 4), norms=("batch", None), width=16, batch_size=16
+    )
+    study = tuning.Study(space, data.load(examples), folder, epochs=int(epochs), storage=url, name="shared")
+    study.run(lambda study, event: print(getattr(event, "trial", "begins"), flush=True))
+    study.report()
+"""
+
+
+class Machine:
+    def __init__(self, examples, folder, url, epochs=2):
+        command = [sys.executable, "-c", textwrap.dedent(MACHINE), examples.name, str(folder), url, str(epochs)]
+        self.folder = folder
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+
+    def lines(self, count):
+        return [self.process.stdout.readline().strip() for _ in range(count)]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        return self.process.wait()
+
+    def end(self):
+        _, errors = self.process.communicate(timeout=400)
+        assert self.process.returncode == 0, errors
+        return json.loads((self.folder / "results.json").read_text())["trials"]
+
+
+def alone(few_digits, folder, epochs=2):
+    study = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, folder, epochs=epochs)
+    study.run(lambda study, event: None)
+    return study
+
+
+def found(trials):
+    """What does not depend on who ran a trial when; scores to the precision that another number of threads leaves."""
+    return [(trial.trial, trial.values, trial.seed, trial.outcome, round(trial.score, 2)) for trial in trials]
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_does(few_digits, tmp_path):
+    one = alone(few_digits, tmp_path / "one")
+    two = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "two", epochs=2)
+    told = []
+    two.run(lambda study, event: told.append(event.trial), workers=2)
+    assert sorted(told) == list(range(TRIALS))
+    assert found(two.results.trials) == found(one.results.trials)
+    workers = {trial.worker for trial in two.results.trials}
+    assert len(workers) == 2
+    compiled = {
+        worker: sum(t.compile_seconds > 0.1 for t in two.results.trials if t.worker == worker) for worker in workers
+    }
+    assert sum(compiled.values()) <= 5, (
+        "each of the four architectures was compiled by one of them, the last perhaps twice"
+    )
+    assert two.results.best.values == one.results.best.values
+    loss, _ = two.best_model().evaluate(*few_digits.validation, verbose=0)
+    assert loss == pytest.approx(two.results.best.loss, rel=1e-5)
+
+
+class Deadly(tuning.MLPSpace):
+    """Kills the process that builds a network of depth 2, as a machine without memory does."""
+
+    def build(self, hp):
+        if hp.get("depth") == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().build(hp)
+
+
+@pytest.mark.slow
+def test_if_all_workers_die_it_is_told_and_what_is_done_stays(few_digits, tmp_path):
+    study = tuning.Study(Deadly(**SPACE), few_digits, tmp_path / "s", epochs=2)
+    with pytest.raises(RuntimeError, match=r"All 2 workers died \(exit codes -9, -9\)"):
+        study.run(lambda study, event: None, workers=2)
+    assert len(study.refresh()) == 8
+    mended = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "s", epochs=2)
+    mended.run(lambda study, event: None)
+    assert len(mended.results) == TRIALS
+
+
+def completed(url):
+    """How often each configuration was run to its end, by Optuna's own account."""
+    study = optuna.load_study(study_name="shared", storage=url.replace("://", "+psycopg://"))
+    ends = [t.system_attrs["bnzoo:index"] for t in study.trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    return {index: ends.count(index) for index in ends}
+
+
+@pytest.mark.slow
+def test_killed_ten_times_nothing_is_lost_and_nothing_done_twice(few_digits, tmp_path, postgres):
+    url = postgres.new_database()
+    chance = random.Random(5)
+    survivor = Machine(few_digits, tmp_path / "survivor", url)
+    finished = {}
+    for number in range(10):
+        victim = Machine(few_digits, tmp_path / f"victim{number}", url)
+        victim.lines(chance.randint(0, 1))
+        time.sleep(chance.random() * 8)
+        assert victim.kill() in (-signal.SIGKILL, 0)
+        if number:
+            now = completed(url)
+            assert set(now) >= set(finished), "a finished trial was lost"
+            finished = now
+    late = Machine(few_digits, tmp_path / "late", url)
+    for machine in (survivor, late):
+        trials = machine.end()
+        assert [trial["trial"] for trial in trials] == list(range(TRIALS)), "each has the whole table"
+        assert (machine.folder / "report.html").exists()
+        assert (machine.folder / "best.keras").exists()
+    assert completed(url) == dict.fromkeys(range(TRIALS), 1)
+    one = alone(few_digits, tmp_path / "one")
+    shared = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "x", epochs=2, storage=url, name="shared")
+    assert found(shared.results.trials) == found(one.results.trials)
+
+
+@pytest.mark.slow
+def test_the_database_goes_away_for_twenty_seconds(few_digits, tmp_path, postgres):
+    url = postgres.new_database()
+    machines = [Machine(few_digits, tmp_path / str(number), url, epochs=40) for number in range(2)]
+    before = set(machines[0].lines(4)) - {"begins"}
+    with postgres.away():
+        time.sleep(20)
+    after = completed(url)
+    assert {str(index) for index in after} >= before, "a finished trial was lost"
+    for machine in machines:
+        assert len(machine.end()) == TRIALS
+    assert completed(url) == dict.fromkeys(range(TRIALS), 1)
+
+
+@pytest.mark.slow
+def test_forty_trials_leave_the_memory_as_it_was(tmp_path):
+    """Less than 100 MB of growth after the first trial of each architecture."""
+    script = """
+        import resource, sys
+        from bnzoo import data, tuning
+
+        def memory():
+            pages = int(open("/proc/self/statm").read().split()[1])
+            return pages * resource.getpagesize() / 1e6
+
+        seen = {}
+        def watch(study, event):
+            if isinstance(event, tuning.TrialResult):
+                seen[event.trial] = memory()
+
+        space = tuning.ResNetSpace(depths=(8,), learning_rates=(1e-3, 1.0, 20), norms=("batch", None))
+        study = tuning.Study(space, data.load("digits"), sys.argv[1], epochs=1)
+        study.run(watch)
+        print(seen[19] - seen[0] + seen[39] - seen[20])
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "s")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
+    assert float(done.stdout.split()[-1]) < 100
