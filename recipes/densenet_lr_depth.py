@@ -1,21 +1,22 @@
 """Which learning rate, depth and growth rate suit a DenseNet on your images?
 
-python -m recipes.densenet_lr_depth [DATA] [FOLDER]
+python -m recipes.densenet_lr_depth [--data NAME] [--folder FOLDER]
 """
 
-import sys
+import typer
 
-from bnzoo import data, tuning
+from bnzoo import tuning
+from bnzoo.data import load
 
 
-def main(source: str = "digits", folder: str | None = None) -> None:
+def main(data: str = "digits", folder: str | None = None) -> None:
     """Searches, prints what it found, ships the winner.
 
     Args:
-        source: What `bnzoo.data.load` takes: a name, an `.npz` file, a folder of images.
+        data: What `bnzoo.data.load` takes: `cifar10`, `mnist` and other names, an `.npz` file, a folder of images.
         folder: Where the study is kept. Stopped and started again, it goes on where it was.
     """
-    images = data.load(source)
+    images = load(data)
     space = tuning.DenseNetSpace(
         depths=(10, 16, 22),  # L = 6n+4: three dense blocks of n layers, each with its bottleneck
         learning_rates=(1e-2, 1.0, 5),
@@ -32,4 +33,4 @@ def main(source: str = "digits", folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    typer.run(main)

@@ -1,22 +1,23 @@
 """Which learning rate and depth suit an MLP on your table, and which norm?
 
-python -m recipes.mlp_lr_depth [DATA] [FOLDER] [TARGET]
+python -m recipes.mlp_lr_depth [--data NAME] [--folder FOLDER] [--target COLUMN]
 """
 
-import sys
+import typer
 
-from bnzoo import data, tuning
+from bnzoo import tuning
+from bnzoo.data import load
 
 
-def main(source: str = "breast_cancer", folder: str | None = None, target: str | None = None) -> None:
+def main(data: str = "breast_cancer", folder: str | None = None, target: str | None = None) -> None:
     """Searches with several seeds, prints what it found, ships the winner.
 
     Args:
-        source: What `bnzoo.data.load` takes: a name, a CSV or Parquet table, an `.npz` file.
+        data: What `bnzoo.data.load` takes: a name, a CSV or Parquet table, an `.npz` file.
         folder: Where the study is kept. Stopped and started again, it goes on where it was.
         target: The column of a table that is to be predicted: classes, or numbers of a regression.
     """
-    table = data.load(source, target=target)
+    table = load(data, target=target)
     space = tuning.MLPSpace(
         depths=(3, 5, 9),
         learning_rates=(1e-3, 3.0),
@@ -36,4 +37,4 @@ def main(source: str = "breast_cancer", folder: str | None = None, target: str |
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    typer.run(main)

@@ -1,26 +1,27 @@
 """Which norm, and where: before the weight, after it, or after the activation?
 
-python -m recipes.norm_placement [DATA] [FOLDER]
+python -m recipes.norm_placement [--data NAME] [--folder FOLDER]
 """
 
-import sys
+import typer
 
-from bnzoo import data, tuning
+from bnzoo import tuning
+from bnzoo.data import load
 
 
-def main(source: str = "digits", folder: str | None = None) -> None:
+def main(data: str = "digits", folder: str | None = None) -> None:
     """Searches norm x placement x learning rate at one depth, prints who wins, ships the winner.
 
     Each pair is judged at its own best learning rate: at one that is the same for all, the finding would be which pair
     likes that one.
 
     Args:
-        source: What `bnzoo.data.load` takes: a name, an `.npz` file, a folder of images.
+        data: What `bnzoo.data.load` takes: `cifar10`, `mnist` and other names, an `.npz` file, a folder of images.
         folder: Where the study is kept. Stopped and started again, it goes on where it was.
     """
-    images = data.load(source)
+    images = load(data)
     space = tuning.ResNetSpace(
-        depths=(14,),
+        depths=(8,),
         learning_rates=(1e-2, 1.0, 5),
         norms=("batch", "group", None),
         placement=("pre", "post", "act_norm"),  # also the five orders of He et al. 2016 by their names
@@ -35,4 +36,4 @@ def main(source: str = "digits", folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    typer.run(main)

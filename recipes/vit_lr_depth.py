@@ -1,21 +1,22 @@
 """Which learning rate and depth suit a vision transformer on your images, with layer norm and with batch norm?
 
-python -m recipes.vit_lr_depth [DATA] [FOLDER]
+python -m recipes.vit_lr_depth [--data NAME] [--folder FOLDER]
 """
 
-import sys
+import typer
 
-from bnzoo import data, tuning
+from bnzoo import tuning
+from bnzoo.data import load
 
 
-def main(source: str = "digits", folder: str | None = None) -> None:
+def main(data: str = "digits", folder: str | None = None) -> None:
     """Searches, prints what it found, ships the winner.
 
     Args:
-        source: What `bnzoo.data.load` takes: a name, an `.npz` file, a folder of images.
+        data: What `bnzoo.data.load` takes: `cifar10`, `mnist` and other names, an `.npz` file, a folder of images.
         folder: Where the study is kept. Stopped and started again, it goes on where it was.
     """
-    images = data.load(source)
+    images = load(data)
     space = tuning.ViTSpace(
         depths=(1, 2, 4),  # blocks
         learning_rates=(3e-4, 3e-2, 5),  # of AdamW
@@ -34,4 +35,4 @@ def main(source: str = "digits", folder: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    typer.run(main)

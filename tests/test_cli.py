@@ -58,16 +58,62 @@ def test_the_main_job(bnzoo, tmp_path):
     assert "seeds: 1 there, 2 asked for" in err
 
 
+def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
+    """A regression on a CSV file with a text column and holes, sampled, pruned, bounded; HParams runs too."""
+    random = np.random.default_rng(0)
+    rooms, town = random.integers(1, 9, 200), random.choice(["York", "Bath"], 200)
+    price = 10.5 * rooms + 30 * (town == "Bath") + random.normal(size=200)
+    table = pd.DataFrame({"rooms": rooms.astype(float), "town": town, "price": price})
+    table.loc[::9, "rooms"] = np.nan
+    table.to_csv(tmp_path / "houses.csv", index=False)
+    arguments = ["tune", "mlp", "--data", "houses.csv", "--target", "price", "--depths", "1", "--batch-size", "16,32"]
+    arguments += ["--option", "width=8,16", "--epochs", "4", "--sampler", "tpe", "--pruner", "median", "--trials", "6"]
+    arguments += ["--enqueue", "norm=none,learning_rate=0.05", "--tensorboard", "hparams"]
+    status, out, err = bnzoo(*arguments)
+    assert status == 0, err
+    folder = tmp_path / "runs/mlp-houses"
+    trials = pd.read_csv(folder / "results.csv")
+    assert len(trials) == 6
+    assert {"depth", "norm", "learning_rate", "width", "batch_size", "r2"} <= set(trials)
+    assert (trials["norm"][0], trials["learning_rate"][0]) == ("none", 0.05)
+    assert "Test R" in out
+    assert list((tmp_path / "hparams").rglob("events.out.tfevents.*"))
+    assert bnzoo(*arguments)[0] == 0, "the same again"
+
+
+def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path):
+    status, out, _ = bnzoo("tune", *SMALL, "--data", "wine", "--trials", "3", "--budget", "10m")
+    assert status == 0
+    assert "3 trials" in out
+    assert "5 of 8 trials were not tried" in out
+    status, out, _ = bnzoo("tune", *SMALL, "--data", "wine")
+    assert status == 0
+    assert "not tried" not in out
+    assert "8 trials" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["tun"], "No such command 'tun'. Did you mean 'tune'?"),
-        (["tune", "resnt"], "Unknown family: 'resnt'. Did you mean 'resnet'? Known: resnet, mlp"),
+        (["tune", "resnt"], "Unknown family: 'resnt'. Did you mean 'resnet'? Known: resnet, densenet, vit, mlp"),
         (["tune", "--dpeths", "8"], "No such option: --dpeths"),
         (["tune", "--depths", "8,x"], "--depths must be whole numbers separated by commas"),
         (["tune", "--depths", "9"], "6n+2"),
         (["tune", "--learning-rates", "fast"], "--learning-rates must be two positive numbers"),
         (["tune", "--learning-rates", "1e-3"], "two positive numbers"),
+        (["tune", "--budget", "10x"], "--budget must be a time, as 90s, 10m or 2h. Received: '10x'"),
+        (["tune", "--sampler", "tpe"], "give `budget`, `trials` or both"),
+        (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
+        (["tune", "--pruner", "halving"], "Unknown `pruner`: 'halving'"),
+        (["tune", "--workers", "0"], "`workers` must be a positive integer"),
+        (["tune", "--enqueue", "depth:8"], "--enqueue must be NAME=VALUE. Received: 'depth:8'"),
+        (["tune", "--enqueue", "depth=9"], "depth must be one of 8, 14, 20"),
+        (["tune", "--option", "filtres=8"], "Did you mean 'filters'"),
+        (["tune", "--batch-size", "1"], "`batch_size` must be at least 2"),
+        (["tune", "--target", "price"], "target"),
+        (["tune", "--storage", "nonsense"], "must be an SQLAlchemy URL"),
+        (["tune", "--storage", "postgresql://me:secret@127.0.0.1:1/x"], "cannot be used"),
         (["tune", "--learning-rates", "3:1e-3:7"], "two positive numbers"),
         (["tune", "--learning-rates", "-1:3:7"], "two positive numbers"),
         (["tune", "--norms", "batch,bach"], "Unknown norm: 'bach'. Did you mean 'batch'?"),
@@ -95,6 +141,7 @@ def test_mistakes_are_one_line_and_status_2(bnzoo, tmp_path, arguments, message)
     assert message in err
     assert err.startswith("bnzoo: ")
     assert err.count("\n") == 1
+    assert "secret" not in err
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
 
 
@@ -130,7 +177,7 @@ def test_nothing_usable_is_status_1(bnzoo, tmp_path):
 def test_stopped_by_the_user(bnzoo, monkeypatch):
     from bnzoo.tuning import Study
 
-    def interrupted(self):
+    def interrupted(self, **bounds):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Study, "run", interrupted)

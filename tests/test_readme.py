@@ -22,6 +22,21 @@ def test_the_examples_run_as_they_stand(tmp_path, monkeypatch, digits):
     assert accuracy > 0.95
 
 
+@pytest.mark.slow
+def test_the_guide_to_studies_runs(tmp_path, monkeypatch):
+    """As it stands, but for the number of trials of the first example."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/studies.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) == 2
+    assert "trials=40" in blocks[0]
+    for block in blocks:
+        exec(compile(block.replace("trials=40", "trials=3"), "studies.md", "exec"), namespace)
+    assert len(namespace["study"].results) == 3
+    assert namespace["study"].results.trials[0].learning_rate == 0.2
+    assert len(namespace["oracle"].study.trials()) == 6
+
+
 def test_the_first_screen_has_the_two_commands():
     screen = TEXT.splitlines()[:24]
     assert 'pip install -e ".[tune]" && bnzoo tune' in screen
@@ -35,8 +50,10 @@ def test_the_first_screen_has_the_two_commands():
 def test_recipes_run(tmp_path, monkeypatch, capsys, recipe, source):
     """The ResNet's is the main job: at least 97 % on the test digits, measured on the artefact."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", [recipe, source, str(tmp_path / "study")])
-    runpy.run_path(str(ROOT / "recipes" / f"{recipe}.py"), run_name="__main__")
+    monkeypatch.setattr(sys, "argv", [recipe, "--data", source, "--folder", str(tmp_path / "study")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "recipes" / f"{recipe}.py"), run_name="__main__")
+    assert not ended.value.code
     out = capsys.readouterr().out
     assert "Best: depth" in out
     assert float(re.search(r"test accuracy ([\d.]+)%", out)[1]) >= 97

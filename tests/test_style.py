@@ -51,7 +51,9 @@ ARROWS = {
     "export": {"export", "tools", "files", "errors"},
     "data": {"data", "errors", "files"},
     "reports": {"reports", "files"},
-    "tuning": {"tuning", "models", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"},
+    "tuning": {
+        *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
+    },
 }
 
 

@@ -115,7 +115,7 @@ def tune(
             storage=storage,
             name=study,
         )
-        bounds = {"workers": workers, "budget": seconds, "trials": trials}
+        bounds: dict[str, Any] = {"workers": workers, "budget": seconds, "trials": trials}
         found.check_bounds(**bounds)
     _run(found, bounds)
     if tensorboard is not None:
@@ -203,9 +203,11 @@ def _print_artefact(study: "Study") -> None:
         say(str(error))
         raise typer.Exit(1) from error
     norms = artefact.norms_folded + len(artefact.norms_kept)
+    accuracy = artefact.test_accuracy
+    figure = f"accuracy {accuracy:.2%}" if artefact.metric == "accuracy" else f"R² {accuracy:.4f}"
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
     typer.echo(
-        f"Test {artefact.words} on {artefact.test_examples} examples, measured on the SavedModel\n"
+        f"Test {figure} on {artefact.test_examples} examples, measured on the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
         f"{study.directory / 'best.keras'}\n"
         f"{study.directory / 'report.html'}"

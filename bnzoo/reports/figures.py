@@ -1,7 +1,7 @@
 """The pictures of what a study measured: score over learning rate and depth, and learning curves."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,8 +13,9 @@ from matplotlib.patches import Ellipse, Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from bnzoo.reports.layout import SIDE_BY_SIDE, Layout, colours, legend_below, matching, panels
-from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.verdict import value
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results, TrialResult
 
 _COLOURS = mpl.colormaps["viridis_r"]
 MOST_CURVES = 6  # more nobody tells apart
@@ -22,7 +23,7 @@ _HATCHES = {"diverged": "////", "stalled": "....", "pruned": "\\\\\\\\", "failed
 _WORST_FIRST = ("failed", "diverged", "stalled", "pruned", "ok")
 
 
-def heatmap(results: Results, narrow: bool = False) -> Figure:
+def heatmap(results: "Results", narrow: bool = False) -> Figure:
     """Score over learning rate x depth, a panel for each combination of the other axes.
 
     Colour is the mean score on a log scale that ends at guessing, the number the mean accuracy; cells of which a seed
@@ -45,7 +46,7 @@ def heatmap(results: Results, narrow: bool = False) -> Figure:
     return figure
 
 
-def score_against_learning_rate(results: Results, narrow: bool = False) -> Figure:
+def score_against_learning_rate(results: "Results", narrow: bool = False) -> Figure:
     """A panel for each series, a line a depth through the means, every seed a point; what was lost is on a rail."""
     layout = Layout(results)
     figure, shown = panels(len(layout.series), narrow)
@@ -53,7 +54,7 @@ def score_against_learning_rate(results: Results, narrow: bool = False) -> Figur
         for place, (row, colour) in enumerate(zip(layout.rows, colours(len(layout.rows)), strict=True)):
             beside = 1.12 ** (place - (len(layout.rows) - 1) / 2)  # or the crosses of the rows would hide each other
             _points(axes, layout.trials(series, row), colour, rail=results.cap * 1.8, beside=beside)
-            axes.plot([], [], color=colour, label=f"{layout.row.replace('_', ' ')} {value(row)}")
+            axes.plot([], [], color=colour, label=f"{layout.row.replace('_', ' ')} {results.text(row)}")
         axes.axhline(results.cap * 1.8, color="0.8", linewidth=6, zorder=0)
         axes.axhline(results.cap / 2, color="0.6", linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="learning rate", title=layout.title(series))
@@ -62,7 +63,7 @@ def score_against_learning_rate(results: Results, narrow: bool = False) -> Figur
     return figure
 
 
-def learning_curves(results: Results, narrow: bool = False) -> Figure:
+def learning_curves(results: "Results", narrow: bool = False) -> Figure:
     """A panel a depth: training and validation loss of each series at its best learning rate, the best seed."""
     layout = Layout(results, MOST_CURVES)
     lines = len(layout.series) + 2
@@ -72,7 +73,7 @@ def learning_curves(results: Results, narrow: bool = False) -> Figure:
             good = [trial for trial in layout.trials(series, row) if trial.outcome == "ok" and trial.history]
             if good:
                 _curve(axes, min(good, key=lambda trial: trial.score), layout.label(series), colour)
-        axes.set(yscale="log", xlabel="epoch", title=f"{layout.row.replace('_', ' ')} {value(row)}")
+        axes.set(yscale="log", xlabel="epoch", title=f"{layout.row.replace('_', ' ')} {results.text(row)}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, _ = axes.get_legend_handles_labels()
         styles = [
@@ -87,7 +88,7 @@ def learning_curves(results: Results, narrow: bool = False) -> Figure:
 def _heat_panels(layout: Layout, narrow: bool) -> tuple[Figure, list[Axes]]:
     """Empty panels, one below the other, or of many some side by side."""
     rows, columns, count = len(layout.rows), len(layout.columns), len(layout.series)
-    words = max(len(value(row)) for row in layout.rows) * 0.08
+    words = max(len(layout.results.text(row)) for row in layout.rows) * 0.08
     width = (0.46 if narrow else 0.85) * columns + 0.6 + words
     beside = 1 if narrow or count <= 3 else max(1, min(SIDE_BY_SIDE, int(12 / width)))
     below = -(-count // beside)
@@ -98,7 +99,7 @@ def _heat_panels(layout: Layout, narrow: bool) -> tuple[Figure, list[Axes]]:
     for place, axes in enumerate(shown):
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
         axes.set_xticks(range(columns), [f"{math.sqrt(low * high):.2g}" for low, high in layout.columns], **small)
-        axes.set_yticks(range(rows), [value(row) for row in layout.rows])
+        axes.set_yticks(range(rows), [layout.results.text(row) for row in layout.rows])
         axes.tick_params(length=0)
         axes.set_xlabel("learning rate" if count - beside <= place < count else "")
         if place >= count:
@@ -117,7 +118,7 @@ def _colour_bar(figure: Figure, shown: list[Axes], scale: LogNorm, narrow: bool)
     figure.colorbar(colours_of, ax=shown, label="validation loss, recalibrated", extend="max", **where)
 
 
-def _scale(results: Results) -> LogNorm:
+def _scale(results: "Results") -> LogNorm:
     """From the best score to guessing: what is worse has the last colour."""
     scores = [trial.score for trial in results.trials if trial.outcome == "ok"]
     lowest = max(min(scores, default=results.cap / 4), 1e-4)
@@ -139,11 +140,11 @@ def _row(axes: Axes, layout: Layout, series: dict, row: object, place: int, scal
         axes.add_patch(Ellipse((column, place), size, size, fill=False, edgecolor="crimson", linewidth=1.8))
 
 
-def _goodness(trials: list[TrialResult]) -> tuple[bool, float]:
+def _goodness(trials: list["TrialResult"]) -> tuple[bool, float]:
     return any(trial.outcome != "ok" for trial in trials), float(np.mean([trial.score for trial in trials]))
 
 
-def _cell(axes: Axes, trials: list[TrialResult], place: tuple[int, int], scale: LogNorm, metric: str) -> None:
+def _cell(axes: Axes, trials: list["TrialResult"], place: tuple[int, int], scale: LogNorm, metric: str) -> None:
     outcome = next(o for o in _WORST_FIRST if any(trial.outcome == o for trial in trials))
     corner = (place[0] - 0.5, place[1] - 0.5)
     if outcome != "ok":
@@ -160,7 +161,7 @@ def _cell(axes: Axes, trials: list[TrialResult], place: tuple[int, int], scale: 
     axes.text(*place, text, ha="center", va="center", color=ink, fontsize=9)
 
 
-def _points(axes: Axes, trials: list[TrialResult], colour: object, rail: float, beside: float) -> None:
+def _points(axes: Axes, trials: list["TrialResult"], colour: object, rail: float, beside: float) -> None:
     groups: dict[str, list[TrialResult]] = {"ok": [], "pruned": [], "lost": []}
     for trial in trials:
         groups.get(trial.outcome, groups["lost"]).append(trial)
@@ -174,7 +175,7 @@ def _points(axes: Axes, trials: list[TrialResult], colour: object, rail: float, 
     axes.plot([t.learning_rate * beside for t in lost], [rail] * len(lost), "x", color=colour, markersize=6)
 
 
-def _curve(axes: Axes, trial: TrialResult, label: str, colour: object) -> None:
+def _curve(axes: Axes, trial: "TrialResult", label: str, colour: object) -> None:
     for name, style in (("loss", "--"), ("val_loss", "-")):
         curve = trial.history.get(name, [])
         marker = "." if len(curve) < 3 else ""  # a line through one point is not seen

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
@@ -15,8 +15,10 @@ from bnzoo.files import whole_file, write_text
 from bnzoo.reports import figures, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import Layout
 from bnzoo.reports.page import draw, render
-from bnzoo.tuning.results import Results
-from bnzoo.tuning.verdict import Verdict, value
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results
+    from bnzoo.tuning.verdict import Verdict
 
 FIXED = ("placement", "activation", "batch_size", "weight_decay")  # named on top where they do not vary
 NARROW = 5.8  # inches; wider pictures have a second form for the page of a phone
@@ -34,16 +36,16 @@ class Picture:
     """
 
     draw: Callable[..., Figure]
-    title: Callable[[Results], str] | str
-    caption: Callable[[Results], str] | str
-    shown: Callable[[Results], bool] = lambda results: True
+    title: Callable[["Results"], str] | str
+    caption: Callable[["Results"], str] | str
+    shown: Callable[["Results"], bool] = lambda results: True
 
 
-def _axes(results: Results) -> str:
+def _axes(results: "Results") -> str:
     return f"Learning rate and {Layout(results).row.replace('_', ' ')}"
 
 
-def _heatmap(results: Results) -> str:
+def _heatmap(results: "Results") -> str:
     row = Layout(results).row.replace("_", " ")
     figure = "accuracies in percent" if results.metric == "accuracy" else "R²"
     binned = any(low < high for low, high in Layout(results).columns)
@@ -94,7 +96,7 @@ _PICTURES = {
 }
 
 
-def write_report(results: Results, verdict: Verdict, path: str | Path, command: str = "") -> None:
+def write_report(results: "Results", verdict: "Verdict", path: str | Path, command: str = "") -> None:
     """Writes the report of a study as one HTML file without outside parts, and its pictures as PNG beside it.
 
     A picture of something that was not measured is left out: of depth where one was tried, of time where it is not
@@ -131,7 +133,7 @@ def write_report(results: Results, verdict: Verdict, path: str | Path, command: 
     write_text(path, page)
 
 
-def _picture(name: str, results: Results, path: Path) -> dict[str, Any]:
+def _picture(name: str, results: "Results", path: Path) -> dict[str, Any]:
     picture = _PICTURES[name]
     figure, svg = draw(name, picture.draw, results)
     figure.set_layout_engine("none")  # it has been laid out, which takes longer than drawing
@@ -152,12 +154,12 @@ def _json(definition: dict[str, Any]) -> str:
     return re.sub(plain_list, lambda found: re.sub(r"\n\s*", " ", found[0]), json.dumps(definition, indent=1))
 
 
-def _settings(results: Results) -> list[str]:
+def _settings(results: "Results") -> list[str]:
     """What did not vary, and how the rest was searched."""
     study = results.definition
     space, sampler, pruner = study["space"], study.get("sampler"), study.get("pruner")
     fixed = {name: space[name] for name in FIXED if name in space and name not in results.axes}
-    found = [f"{name.replace('_', ' ')} {value(entry)}" for name, entry in fixed.items()]
+    found = [f"{name.replace('_', ' ')} {results.text(entry)}" for name, entry in fixed.items()]
     found += [f"{study['epochs']} epoch{'s' * (study['epochs'] > 1)}"]
     found += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
     found += [f"sampler {sampler['name']}"] if sampler else []

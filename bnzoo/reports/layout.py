@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.verdict import value
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results, TrialResult
+
 
 MOST_SERIES = 12  # more panels than these nobody compares
 MOST_RATES = 12  # more learning rates than these were sampled: neighbours share a column
@@ -35,7 +36,7 @@ class Layout:
         most: Integer, the number of series that are shown.
     """
 
-    results: Results
+    results: "Results"
     most: int = MOST_SERIES
 
     @cached_property
@@ -81,13 +82,13 @@ class Layout:
     def label(self, series: Mapping[str, Any]) -> str:
         """What tells a series from the others."""
         telling = [axis for axis in series if axis in self.varying] or ["norm" if "norm" in series else "depth"]
-        return ", ".join(f"{axis.replace('_', ' ')} {value(series[axis])}" for axis in telling)
+        return ", ".join(f"{axis.replace('_', ' ')} {self.results.text(series[axis])}" for axis in telling)
 
     def title(self, series: Mapping[str, Any]) -> str:
         """The same in lines that fit over a panel."""
         return textwrap.fill(self.label(series), 40)
 
-    def trials(self, series: Mapping[str, Any], row: Any) -> list[TrialResult]:
+    def trials(self, series: Mapping[str, Any], row: Any) -> list["TrialResult"]:
         """The trials of a series in a row."""
         return self.results.of({**series, self.row: row})
 
@@ -105,7 +106,7 @@ class Layout:
         """The column of a learning rate."""
         return next(place for place, (_, high) in enumerate(self.columns) if rate <= high)
 
-    def configurations(self, series: Mapping[str, Any], row: Any) -> Iterator[list[TrialResult]]:
+    def configurations(self, series: Mapping[str, Any], row: Any) -> Iterator[list["TrialResult"]]:
         """The trials of each configuration of a series in a row."""
         found: dict[float, list[TrialResult]] = {}
         for trial in self.trials(series, row):

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnzoo.reports.layout import Layout, colours, legend_below, matching, panels
-from bnzoo.tuning.results import Results
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results
 
 GUIDES = {0.0: ("0", "-"), -0.5: ("-1/2", "--"), -1.5: ("-3/2", ":")}
 FEWEST = 3  # a line through two points has no error
@@ -52,7 +54,7 @@ class Scaling:
     fit: Fit | None
 
 
-def scalings(results: Results) -> dict[str, list[Scaling]]:
+def scalings(results: "Results") -> dict[str, list[Scaling]]:
     """The best and the largest usable learning rate of every series at each depth.
 
     Returns:
@@ -74,7 +76,7 @@ def scalings(results: Results) -> dict[str, list[Scaling]]:
     return found
 
 
-def rates_against_depth(results: Results, narrow: bool = False) -> Figure:
+def rates_against_depth(results: "Results", narrow: bool = False) -> Figure:
     """The best and the largest usable learning rate over depth, both log, with fitted slopes and guides."""
     titles = {"best": "best learning rate", "largest": "largest usable learning rate"}
     found = scalings(results)
@@ -93,7 +95,7 @@ def rates_against_depth(results: Results, narrow: bool = False) -> Figure:
     return figure
 
 
-def caption(results: Results) -> str:
+def caption(results: "Results") -> str:
     """What the figure says, in words: the slopes."""
     names = {"best": "best", "largest": "largest usable"}
     slopes = [
@@ -110,7 +112,7 @@ def caption(results: Results) -> str:
     )
 
 
-def _at(results: Results, values: Mapping[str, Any]) -> dict[str, Any] | None:
+def _at(results: "Results", values: Mapping[str, Any]) -> dict[str, Any] | None:
     """The rates at a depth, and whether they are bounds only."""
     rows = matching(results.usable, values)
     if rows.empty:

@@ -1,20 +1,22 @@
 """What recalibrating the statistics of batch norm changes."""
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnzoo.tuning.results import Results
-from bnzoo.tuning.verdict import words
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results
 
 
-def measured(results: Results) -> pd.DataFrame:
+def measured(results: "Results") -> pd.DataFrame:
     """The usable configurations whose norm keeps moving statistics: where these give another score than the data's."""
     usable = results.usable
     other = usable.loc[(usable["moving_score"] - usable["score"]).abs() > 1e-9, "norm"].unique()
     return usable[usable["norm"].isin(other)].reset_index(drop=True)
 
 
-def moving_against_recalibrated(results: Results, narrow: bool = False) -> Figure:
+def moving_against_recalibrated(results: "Results", narrow: bool = False) -> Figure:
     """The score with the moving statistics over that with recalibrated ones, a configuration a point."""
     table = measured(results)
     figure = Figure(figsize=(4.6, 4.2) if narrow else (5.6, 4.8), layout="constrained")
@@ -31,7 +33,7 @@ def moving_against_recalibrated(results: Results, narrow: bool = False) -> Figur
     return figure
 
 
-def caption(results: Results) -> str:
+def caption(results: "Results") -> str:
     """What the figure says, in words: how the two rank the configurations."""
     table = measured(results)
     told = "Far above the line are configurations that the moving statistics, which lag behind, would have lost."
@@ -45,7 +47,7 @@ def caption(results: Results) -> str:
     chosen = table.loc[table["moving_score"].idxmin()]
     if chosen["score"] > table["score"].min():
         told += (
-            f"; they would have chosen {words(results, chosen)}, whose loss is {chosen['score']:.4f} and not "
+            f"; they would have chosen {results.words(chosen)}, whose loss is {chosen['score']:.4f} and not "
             f"{table['score'].min():.4f}"
         )
     return f"{told}."

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bnzoo.tuning.results import OUTCOMES, Results
-from bnzoo.tuning.verdict import value
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results
+
 
 _METRICS = {"accuracy": "accuracy", "r2": "R²"}
 
@@ -28,7 +29,7 @@ class Table:
     prose: list[str] = field(default_factory=list)
 
 
-def rates(results: Results) -> Table:
+def rates(results: "Results") -> Table:
     """The best and the largest usable learning rate of everything."""
     table = results.table()
     metric = results.metric
@@ -38,17 +39,17 @@ def rates(results: Results) -> Table:
     for row in table.to_dict("records"):
         figures = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
         figures += [_measure(row[metric], metric), _number(row["loss"], ".4f"), row["usable"]]
-        rows.append(Row([*(value(row[axis]) for axis in columns), *figures]))
+        rows.append(Row([*(results.text(row[axis]) for axis in columns), *figures]))
     return Table(head, rows)
 
 
-def trials(results: Results) -> Table:
+def trials(results: "Results") -> Table:
     """All trials."""
     metric, best = results.metric, results.best
     first = min((t.started for t in results.trials if math.isfinite(t.started)), default=math.nan)
     columns: dict[str, Any] = {
         "trial": lambda t: str(t.trial),
-        **{_words(axis): lambda t, axis=axis: value(t.values.get(axis)) for axis in results.axes},
+        **{_words(axis): lambda t, axis=axis: results.text(t.values.get(axis)) for axis in results.axes},
         "seed": lambda t: str(t.seed),
         "outcome": lambda t: t.outcome,
         "score": lambda t: _number(t.score, ".4f"),
@@ -72,16 +73,16 @@ def trials(results: Results) -> Table:
     return Table(list(columns), rows, ["reason"])
 
 
-def not_tried(results: Results) -> Table:
+def not_tried(results: "Results") -> Table:
     """The trials that have no result."""
     columns = list(dict.fromkeys(axis for values in results.not_tried for axis in values))
-    rows = [Row([value(values.get(axis, "")) for axis in columns]) for values in results.not_tried]
+    rows = [Row([results.text(values.get(axis, "")) for axis in columns]) for values in results.not_tried]
     return Table([_words(axis) for axis in columns], rows)
 
 
-def outcomes(results: Results) -> dict[str, int]:
+def outcomes(results: "Results") -> dict[str, int]:
     """How many trials had each of the outcomes that there are."""
-    return {outcome: results.counts[outcome] for outcome in OUTCOMES if results.counts[outcome]}
+    return {outcome: count for outcome, count in results.counts.items() if count}
 
 
 def _words(axis: str) -> str:

@@ -4,18 +4,22 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hp
 from tensorboard.plugins.hparams import api_pb2, summary
 
-from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.verdict import MANY
+from bnzoo.reports.layout import MOST_RATES
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results, TrialResult
+
 
 _SUFFIX = ".bnzoo"  # how the event files that are written here, and may be replaced, are told from others
 
 
-def write_hparams(results: Results, folder: str | Path) -> None:
+def write_hparams(results: "Results", folder: str | Path) -> None:
     """Writes each trial as a run of TensorBoard's HParams plugin; what an earlier call wrote there is replaced.
 
     A run has the hyperparameters and the seed, the learning curve as scalars over the epochs (`loss`, `val_loss`, ...),
@@ -45,10 +49,14 @@ def _domain(values: list) -> hp.Discrete | hp.RealInterval:
     if not all(isinstance(value, int | float) for value in values):
         return hp.Discrete([str(value) for value in values])
     numbers = [float(value) for value in values] if any(isinstance(value, float) for value in values) else values
-    return hp.Discrete(numbers) if len(numbers) <= MANY else hp.RealInterval(float(min(numbers)), float(max(numbers)))
+    return (
+        hp.Discrete(numbers)
+        if len(numbers) <= MOST_RATES
+        else hp.RealInterval(float(min(numbers)), float(max(numbers)))
+    )
 
 
-def _run(trial: TrialResult, metric: str) -> None:
+def _run(trial: "TrialResult", metric: str) -> None:
     started = trial.started if math.isfinite(trial.started) else None
     ended = None if started is None else started + trial.compile_seconds + trial.train_seconds
     hp.hparams({**trial.values, "seed": trial.seed}, trial_id=f"{trial.trial:05d}", start_time_secs=started)

@@ -2,13 +2,16 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bnzoo.tuning.results import OUTCOMES, Results, TrialResult
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results, TrialResult
+
 
 PAUSE = 60.0  # seconds in which nobody works that are cut out: the study was stopped and gone on with
 COLOURS = {"ok": "#2e8b57", "stalled": "#e0a800", "diverged": "#c8402f", "pruned": "#5b8fd0", "failed": "#6b2d8b"}
@@ -19,7 +22,7 @@ COMPILE = "0.35"
 class Bar:
     """A trial on the clock of the study, in seconds since its first trial, pauses left out."""
 
-    trial: TrialResult
+    trial: "TrialResult"
     start: float
 
     @property
@@ -28,12 +31,12 @@ class Bar:
         return self.start + self.trial.compile_seconds + self.trial.train_seconds
 
 
-def timed(results: Results) -> list[TrialResult]:
+def timed(results: "Results") -> list["TrialResult"]:
     """The trials of which it is known when they started, in that order."""
     return sorted((t for t in results.trials if math.isfinite(t.started)), key=lambda trial: trial.started)
 
 
-def bars(results: Results) -> tuple[list[Bar], list[float]]:
+def bars(results: "Results") -> tuple[list[Bar], list[float]]:
     """The trials on the clock of the study, and the moments at which a pause was cut out."""
     found: list[Bar] = []
     cuts: list[float] = []
@@ -49,7 +52,7 @@ def bars(results: Results) -> tuple[list[Bar], list[float]]:
     return found, cuts
 
 
-def timeline(results: Results, narrow: bool = False) -> Figure:
+def timeline(results: "Results", narrow: bool = False) -> Figure:
     """A lane a worker and a bar a trial, compiling and training apart; below it the best score so far."""
     found, cuts = bars(results)
     workers = sorted({bar.trial.worker for bar in found})
@@ -66,13 +69,13 @@ def timeline(results: Results, narrow: bool = False) -> Figure:
         for cut in cuts:
             axes.axvline(cut / unit, color="0.5", linestyle="--", linewidth=1)
     best.set_xlabel(f"{name} since the first trial")
-    present = [o for o in OUTCOMES if any(bar.trial.outcome == o for bar in found)]
+    present = [o for o in COLOURS if any(bar.trial.outcome == o for bar in found)]
     keys = [Patch(color=COMPILE, label="compiling"), *(Patch(color=COLOURS[o], label=o) for o in present)]
     figure.legend(handles=keys, loc="outside upper center", ncols=3 if narrow else 6, frameon=False, fontsize="small")
     return figure
 
 
-def caption(results: Results) -> str:
+def caption(results: "Results") -> str:
     """What the figure says, in words."""
     found, cuts = bars(results)
     compiling = sum(bar.trial.compile_seconds for bar in found)

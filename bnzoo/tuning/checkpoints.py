@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from bnzoo.files import whole_file
+from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.storage import Database, Keeper, patient
 
 
@@ -131,3 +132,20 @@ class Table(Checkpoints):
 def open_checkpoints(keeper: Keeper, study: str, folder: Path) -> Checkpoints:
     """The checkpoints of a study: in its database, or in the folder, which exists."""
     return Table(keeper.engine, study, folder) if isinstance(keeper, Database) else Folder(folder)
+
+
+def may_win(result: TrialResult, results: Results, count: int) -> bool:
+    """Whether a configuration could be among the best with this as its best seed: its mean is not below its best."""
+    usable = results.usable
+    return len(usable) < count or result.score < usable.iloc[count - 1]["score"]
+
+
+def worth_keeping(results: Results, count: int) -> list[int]:
+    """The best seed of each of the best configurations, and every trial of those that still miss seeds."""
+    axes = list(results.axes)
+    winners = results.usable.head(count)[axes].to_dict("records")
+    best = [min(results.of(dict(winner)), key=lambda trial: trial.score).trial for winner in winners]
+    complete = [tuple(row) for row in results.configurations[axes].itertuples(index=False)]
+    return best + [
+        trial.trial for trial in results.trials if tuple(trial.values[axis] for axis in axes) not in complete
+    ]

@@ -12,6 +12,7 @@ import keras_tuner
 import optuna
 from keras_tuner.engine import hyperparameters as kt
 from keras_tuner.engine.trial import Trial, TrialStatus
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import positive_integer
@@ -106,13 +107,14 @@ class OptunaOracle(keras_tuner.Oracle):
         self._pruned: set[str] = set()
         self._places: dict[str, int] = {}
         self._queue: Queue | None = None
+        self.ongoing_trials: dict[str, Trial] = {}
 
     @cached_property
     def study(self) -> SharedStudy:
         """The study in its storage, made where there is none."""
         if isinstance(self._storage, SharedStudy):
             return self._storage
-        direction = {"min": "minimize", "max": "maximize"}[self.objective.direction]
+        direction = StudyDirection.MINIMIZE if self.objective.direction == "min" else StudyDirection.MAXIMIZE
         return SharedStudy(self._storage, Path(self._project_dir), self._study_name, direction, self._pruner)
 
     @keras_tuner.synchronized
@@ -223,10 +225,9 @@ class OptunaOracle(keras_tuner.Oracle):
 
     def _open_queue(self) -> Queue:
         if self._queue is None:
-            direction = self.study.optuna.direction.name.lower()
             self._queue = Queue(
                 self.study,
-                make_plan(self._sampler, self.hyperparameters, self.seed, direction, self._enqueue),
+                make_plan(self._sampler, self.hyperparameters, self.seed, self.study.optuna.direction, self._enqueue),
                 seeds=self._seeds,
                 limit=self.max_trials,
                 architecture=self._architecture,

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 from keras_tuner.engine import hyperparameters as kt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import choice
@@ -86,7 +87,7 @@ class Sampled(Plan):
         hyperparameters: `keras_tuner.HyperParameters`.
         sampler: One of `SAMPLERS`, or an `optuna.samplers.BaseSampler`.
         seed: Integer.
-        direction: `minimize` or `maximize`.
+        direction: `optuna.study.StudyDirection`.
         start: Sequence of dicts, the first configurations; values that one leaves out are sampled.
     """
 
@@ -95,7 +96,7 @@ class Sampled(Plan):
         hyperparameters: keras_tuner.HyperParameters,
         sampler: str | optuna.samplers.BaseSampler,
         seed: int,
-        direction: str,
+        direction: StudyDirection,
         start: Sequence[dict[str, Any]] = (),
     ) -> None:
         self._space, self._sampler, self._seed = hyperparameters.space, sampler, seed
@@ -125,7 +126,7 @@ def make_plan(
     sampler: str | optuna.samplers.BaseSampler,
     hyperparameters: keras_tuner.HyperParameters,
     seed: int,
-    direction: str,
+    direction: StudyDirection,
     start: Sequence[dict[str, Any]],
 ) -> Plan:
     """The plan for the name of a sampler, `"grid"` or one of `SAMPLERS`, or for a sampler of Optuna."""

@@ -10,8 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from bnzoo.tuning.results import TrialResult
-from bnzoo.tuning.verdict import value
+from bnzoo.tuning.results import Results, TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study
@@ -113,7 +112,9 @@ def _lines(console: Console, count: _Count) -> Callable:
 def _words(values: Mapping[str, Any]) -> str:
     """As `depth 8 batch lr 0.01 seed 0`, with what else was searched in between."""
     names = {"norm": "", "learning_rate": "lr "}
-    return " ".join(f"{names.get(axis, axis.replace('_', ' ') + ' ')}{value(entry)}" for axis, entry in values.items())
+    return " ".join(
+        f"{names.get(axis, axis.replace('_', ' ') + ' ')}{Results.text(entry)}" for axis, entry in values.items()
+    )
 
 
 def _outcome(trial: TrialResult, study: "Study", colour: bool = False) -> str:

@@ -137,20 +137,20 @@ def _past(trials: dict[int, FrozenTrial], seeds: int, before: int, direction: St
     groups: dict[int, list[FrozenTrial]] = {}
     for number, trial in trials.items():
         groups.setdefault(number // seeds, []).append(trial)
-    values = [trial.value for trial in trials.values() if trial.state == TrialState.COMPLETE]
+    values = [trial.value for trial in trials.values() if trial.value is not None]
     worst = (max if direction == StudyDirection.MINIMIZE else min)(values, default=None)
     return [_seen(group, worst) for place, group in sorted(groups.items()) if place < before]
 
 
 def _seen(group: list[FrozenTrial], worst: float | None) -> FrozenTrial:
-    common = {"params": group[0].params, "distributions": group[0].distributions}
+    common: dict[str, Any] = {"params": group[0].params, "distributions": group[0].distributions}
     if not all(trial.state.is_finished() for trial in group):
         return optuna.create_trial(state=TrialState.RUNNING, **common)
     pruned = [trial for trial in group if trial.state == TrialState.PRUNED]
     if pruned:
         reported = pruned[0].intermediate_values
         return optuna.create_trial(state=TrialState.PRUNED, intermediate_values=reported, **common)
-    values = [worst if trial.state == TrialState.FAIL else trial.value for trial in group]
-    if None in values:
+    values = [value for trial in group if (value := worst if trial.value is None else trial.value) is not None]
+    if not values:
         return optuna.create_trial(state=TrialState.FAIL, **common)
     return optuna.create_trial(value=sum(values) / len(values), **common)

@@ -157,6 +157,15 @@ class Results:
                 values.sort()
         return axes
 
+    @staticmethod
+    def text(setting: Any) -> str:
+        """The value of an axis, as it is written everywhere."""
+        return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
+
+    def words(self, values: Mapping[str, Any] | pd.Series) -> str:
+        """A configuration in words, from the value of each axis."""
+        return ", ".join(f"{axis.replace('_', ' ')} {self.text(values[axis])}" for axis in self.axes)
+
     def frame(self) -> pd.DataFrame:
         """A row a trial, without learning curves."""
         skipped = ("trial", "values", "seed", "history", "traceback", "versions")

@@ -6,6 +6,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import choice
@@ -36,7 +37,7 @@ class SharedStudy:
         url: An SQLAlchemy URL, or `None` for the journal in the folder.
         folder: The folder of the study; the journal needs that it exists.
         name: String, the study in the storage.
-        direction: `minimize` or `maximize`.
+        direction: `optuna.study.StudyDirection`.
         pruner: As `OptunaOracle`'s.
 
     Attributes:
@@ -45,17 +46,20 @@ class SharedStudy:
     """
 
     def __init__(
-        self, url: str | None, folder: Path, name: str, direction: str = "minimize", pruner: Any = None
+        self,
+        url: str | None,
+        folder: Path,
+        name: str,
+        direction: StudyDirection = StudyDirection.MINIMIZE,
+        pruner: Any = None,
     ) -> None:
         self.keeper = open_storage(url, folder)
-        with create_quietly():
-            self.optuna = optuna.create_study(
-                storage=self.storage,
-                study_name=name,
-                direction=direction,
-                pruner=make_pruner(pruner),
-                load_if_exists=True,
-            )
+        options: dict[str, Any] = {"study_name": name, "storage": self.storage, "pruner": make_pruner(pruner)}
+        try:
+            self.optuna = optuna.load_study(**options)
+        except KeyError:
+            with create_quietly():  # or another worker has done it meanwhile
+                self.optuna = optuna.create_study(direction=direction, load_if_exists=True, **options)
         self._id = self.storage.get_study_id_from_name(name)
 
     @property

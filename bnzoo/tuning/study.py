@@ -1,12 +1,9 @@
 """A study: a space and data in; records, the best model, a report and an artefact out."""
 
 import json
-import platform
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +15,8 @@ from bnzoo.data import Dataset
 from bnzoo.errors import choice, positive_integer
 from bnzoo.files import remove_drafts, whole_file, write_text
 from bnzoo.tuning.artefact import Artefact, ship
-from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
+from bnzoo.tuning.checkpoints import Checkpoints, may_win, open_checkpoints, worth_keeping
+from bnzoo.tuning.definition import command, refuse_another, versions
 from bnzoo.tuning.oracle import OptunaOracle
 from bnzoo.tuning.plans import Grid, check_sampler, check_start
 from bnzoo.tuning.results import Results, TrialResult
@@ -169,7 +167,8 @@ class Study:
         if progress is None:
             from bnzoo.tuning.progress import progress_bar
 
-            with progress_bar(self) as bar:
+            total = trials if self.sampler != "grid" else min(trials or len(self._grid), len(self._grid))
+            with progress_bar(self, total=total) as bar:
                 return self.run(bar, workers=workers, budget=budget, trials=trials)
         self._begin()
         if not self.finished or self.sampler != "grid":
@@ -200,9 +199,8 @@ class Study:
 
     def recipe(self) -> dict[str, Any]:
         """The arguments that make the same study in another process."""
-        names = ("data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue", "storage")
-        names += ("name", "checkpoints")
-        return {"space": self.space, **{name: getattr(self, name) for name in names}}
+        options = ("seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue", "storage", "name", "checkpoints")
+        return {name: getattr(self, name) for name in ("space", "data", "directory", *options)}
 
     def refresh(self) -> Results:
         """Reads what is known now, from all workers."""
@@ -229,7 +227,7 @@ class Study:
         from bnzoo import reports
 
         path = self._file("report.html") if path is None else Path(path)
-        reports.write_report(self._results, self.verdict, path)
+        reports.write_report(self._results, self.verdict, path, command())
         return path
 
     def best_model(self) -> keras.Model:
@@ -305,7 +303,7 @@ class Study:
     def _open(self) -> None:
         self._shared = SharedStudy(self.storage, self.directory, self.name, pruner=self.pruner)
         if stored := self._shared.read(_DEFINITION):
-            _refuse_another(stored, self.definition, f"study {self.name!r} of the storage")
+            refuse_another(stored, self.definition, f"study {self.name!r} of the storage")
         self.refresh()
 
     def _begin(self) -> None:
@@ -321,15 +319,15 @@ class Study:
 
     def _search(self, progress: Progress, budget: float | None, trials: int | None) -> None:
         def keep(result: TrialResult, number: int, model: keras.Model) -> None:
-            self.refresh()
-            if self._may_be_best(result):
+            if may_win(result, self.refresh(), self.checkpoints):
                 self._models.save(number, model)
 
         def record(result: TrialResult) -> None:
-            self.refresh()
-            self._drop_checkpoints()
+            kept = worth_keeping(self.refresh(), self.checkpoints)
+            self._models.keep_only([self._numbers[place] for place in kept], self._numbers.values())
             progress(self, result)
 
+        assert self._shared is not None
         oracle = OptunaOracle(
             keras_tuner.Objective("score", "min"),
             trials,
@@ -353,9 +351,12 @@ class Study:
             begin=lambda values: progress(self, values),
             keep=keep,
             record=record,
-            versions=_versions(),
+            versions=versions(),
         )
-        tuner.search()
+        try:
+            tuner.search()
+        finally:
+            self._shared.keeper.release()  # of a trial that was interrupted; this process may go on, and run it again
 
     def _finish(self) -> None:
         """Writes what is known now. Of several workers the last one has all."""
@@ -369,7 +370,7 @@ class Study:
             if best is not None:
                 with whole_file(self._file("best.keras")) as draft:
                     shutil.copyfile(self._checkpoint(best), draft)
-            self._results.save(self.directory, _command())
+            self._results.save(self.directory, command())
 
     def _written(self) -> int | None:
         """How many trials `results.json` has, if it is there."""
@@ -390,26 +391,10 @@ class Study:
             raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
         return best
 
-    def _may_be_best(self, result: TrialResult) -> bool:
-        """Whether a configuration could win with this as its best seed: its mean is not below its best seed."""
-        usable = self._results.usable
-        return len(usable) < self.checkpoints or result.score < usable.iloc[self.checkpoints - 1]["score"]
-
-    def _drop_checkpoints(self) -> None:
-        """Keeps the best seed of each of the best configurations, and all of those that still miss seeds."""
-        results, axes = self._results, list(self._results.axes)
-        kept = [
-            min(results.of(dict(winner)), key=lambda trial: trial.score).trial
-            for winner in results.usable.head(self.checkpoints)[axes].to_dict("records")
-        ]
-        complete = [tuple(row) for row in results.configurations[axes].itertuples(index=False)]
-        kept += [trial.trial for trial in results.trials if tuple(trial.values[axis] for axis in axes) not in complete]
-        self._models.keep_only([self._numbers[place] for place in kept], self._numbers.values())
-
     def _refuse_another_folder(self) -> None:
         path = self._file("study.json")
         if path.exists():
-            _refuse_another(json.loads(path.read_text(encoding="utf-8")), self.definition, str(self.directory))
+            refuse_another(json.loads(path.read_text(encoding="utf-8")), self.definition, str(self.directory))
         elif self.directory.is_dir() and any(not entry.name.startswith(".") for entry in self.directory.iterdir()):
             raise ValueError(f"{self.directory} is not empty and holds no study: choose another folder")
 
@@ -417,36 +402,7 @@ class Study:
         return self.directory / name
 
 
-def _refuse_another(stored: dict[str, Any], asked: dict[str, Any], where: str) -> None:
-    there, here = _flat(stored), _flat(asked)
-    there["data.name"] = here["data.name"]  # the fingerprint tells whether data are the same, not their path
-    if differences := [
-        f"{key}: {there.get(key)} there, {here.get(key)} asked for"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]:
-        raise ValueError(
-            f"{where} holds another study. What differs: {'; '.join(differences)}. Choose another folder or name, or "
-            "ask for the same study to go on with it"
-        )
-
-
 def _seed(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"`sampler_seed` must be an integer from 0. Received: sampler_seed={value!r}")
     return value
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
-
-
-def _versions() -> dict[str, str]:
-    packages = ("bnzoo", "keras", "keras-tuner", "numpy", "optuna", "tensorflow")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
-
-
-def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

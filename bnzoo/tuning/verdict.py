@@ -38,26 +38,11 @@ def verdict(results: Results) -> Verdict:
         why = every if len(results.configurations) else "none has run with all its seeds"
         return Verdict(f"No configuration is usable: {why}.", warnings)
     best = usable.iloc[0]
-    sentence = f"Best: {words(results, best)}: validation {figure(results, best)}, loss {best['score']:.4f}."
+    sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}, loss {best['score']:.4f}."
     return Verdict(sentence, warnings + _edges(results, best) + _seeds(results, best) + _moving(results, best))
 
 
-def words(results: Results, values: Mapping[str, Any]) -> str:
-    """A configuration in words.
-
-    Args:
-        results: `Results`, whose axes are named.
-        values: The value of each axis.
-    """
-    return ", ".join(f"{axis.replace('_', ' ')} {value(values[axis])}" for axis in results.axes)
-
-
-def value(setting: Any) -> str:
-    """The value of an axis, as it is written everywhere."""
-    return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
-
-
-def figure(results: Results, measured: Mapping[str, Any]) -> str:
+def _figure(results: Results, measured: Mapping[str, Any]) -> str:
     """The accuracy in percent, or R² of a regression, with its name."""
     found = measured[results.metric]
     return f"accuracy {found:.2%}" if results.metric == "accuracy" else f"R² {found:.4f}"
@@ -76,7 +61,7 @@ def _not_tried(results: Results) -> list[str]:
             few = {entry: count for entry, count in every.items() if tried[entry] < FEW * share * count}
             name = axis.replace("_", " ")
             missing += [
-                f"{tried[entry] or 'none'} of {count} with {name} {value(entry)}" for entry, count in few.items()
+                f"{tried[entry] or 'none'} of {count} with {name} {results.text(entry)}" for entry, count in few.items()
             ]
     what = f"; tried: {', '.join(missing)}" if missing else ""
     return [f"{len(results.not_tried)} of {results.size} trials were not tried (budget){what}"]
@@ -104,7 +89,7 @@ def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
             side, direction = ("lowest", "lower") if lowest else ("highest", "higher")
             where = f"{side} tried" if place in (tried[0], tried[-1]) else f"near the {side}"
             found.append(
-                f"the best {name} {value(place)} is at the edge of the range ({where}): search {direction} too"
+                f"the best {name} {results.text(place)} is at the edge of the range ({where}): search {direction} too"
             )
     return found
 
@@ -125,7 +110,7 @@ def _seeds(results: Results, best: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"the seeds differ by more than the gap: {spread:.4f} between seeds, {gap:.4f} to the second best "
-        f"({words(results, second)})"
+        f"({results.words(second)})"
     ]
 
 
@@ -133,4 +118,4 @@ def _moving(results: Results, best: Mapping[str, Any]) -> list[str]:
     other = results.usable.sort_values("moving_score", kind="stable").iloc[0]
     if all(other[axis] == best[axis] for axis in results.axes):
         return []
-    return [f"the moving statistics would have chosen another configuration: {words(results, other)}"]
+    return [f"the moving statistics would have chosen another configuration: {results.words(other)}"]

@@ -14,15 +14,15 @@ import tempfile
 import time
 
 PAIRS = 3
-GRID = {"depths": (8, 20), "learning_rates": (0.01, 1.0, 4), "norms": ("batch",)}
 BATCH_SIZE = 64
+GRID = {"depths": (8, 20), "learning_rates": (0.01, 1.0, 4), "norms": ("batch",), "batch_size": BATCH_SIZE}
 
 
 def bnzoo_study(folder: str) -> float:
     """Seconds of the study, recalibrated scores, checkpoints and records included."""
     from bnzoo import data, tuning
 
-    study = tuning.Study(tuning.ResNetSpace(**GRID), data.load("digits"), folder, epochs=1, batch_size=BATCH_SIZE)
+    study = tuning.Study(tuning.ResNetSpace(**GRID), data.load("digits"), folder, epochs=1)
     start = time.perf_counter()
     study.run(lambda study, event: None)
     seconds = time.perf_counter() - start

@@ -353,7 +353,7 @@ def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
     ("space", "epochs"),
     [
         (tuning.DenseNetSpace(depths=(10,), norms=("batch",), growth_rate=6, batch_size=16), 8),
-        (tuning.ViTSpace(depths=(2,), norms=("layer",), width=32, batch_size=16), 20),
+        (tuning.ViTSpace(depths=(1,), norms=("layer",), width=32, batch_size=16), 15),
     ],
     ids=["densenet", "vit"],
 )

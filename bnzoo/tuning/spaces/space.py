@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import keras
 import keras_tuner
 
-from bnzoo import norms as bn_norms
-from bnzoo import placements
 from bnzoo.blocks import Parts
 from bnzoo.data import Dataset
-from bnzoo.errors import positive_integer, proper_fraction
+from bnzoo.errors import proper_fraction
 from bnzoo.models.ends import new_input
+from bnzoo.norms import Norm
+from bnzoo.tuning.spaces import words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
 from bnzoo.tuning.spaces.grid import Grid
 from bnzoo.tuning.spaces.optimizers import Optimizer
@@ -97,18 +97,18 @@ class Space(keras_tuner.HyperModel, ABC):
         usual = self.optimizer.defaults
         axes = [
             Axis.of("depth", distinct("depths", _given(depths, self.default_depths))),
-            _norm_axis(_given(norms, self.default_norms)),
-            Axis.of("placement", placement, self._placement),
-            Axis.of("activation", _given(activation, self.default_activation), _activation),
+            words.norms(_given(norms, self.default_norms)),
+            words.placements(placement, self.family),
+            words.activations(_given(activation, self.default_activation)),
             *(Axis.of(name, self.options.pop(name)) for name in self.searchable_options if name in self.options),
             Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), proper_fraction),
-            Axis.of("batch_size", batch_size, _batch_size),
+            words.batch_sizes(batch_size),
         ]
         self._grid = Grid(axes, log_grid(_given(learning_rates, usual.learning_rates)))
         for depth in self.depths:
             self.check_depth(depth)
-        for words in self._grid.combinations(("norm", "placement", "activation")):
-            Parts.bind(self.family, **words)
+        for together in self._grid.combinations(("norm", "placement", "activation")):
+            Parts.bind(self.family, **together)
 
     @abstractmethod
     def check_depth(self, depth: int) -> None:
@@ -120,7 +120,7 @@ class Space(keras_tuner.HyperModel, ABC):
         return self._grid.axes["depth"].values
 
     @property
-    def norms(self) -> tuple[bn_norms.Norm, ...]:
+    def norms(self) -> tuple[Norm, ...]:
         """The norms."""
         return self._grid.axes["norm"].values
 
@@ -164,7 +164,7 @@ class Space(keras_tuner.HyperModel, ABC):
         """The arguments of the builder that follow from the shape of the data."""
         return {}
 
-    def model(self, depth: int, norm: bn_norms.Norm, input_tensor: Any, **options: Any) -> keras.Model:
+    def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
         """The network, not compiled, ending in logits, or in the unit of a regression.
 
         Args:
@@ -275,8 +275,8 @@ class Space(keras_tuner.HyperModel, ABC):
         return task_of(self.classes, self.target_scale)
 
     def _network(self, chosen: Mapping[str, Any], x: Any) -> keras.Model:
-        words = {name: value for name, value in chosen.items() if name not in _TRAINING}
-        return self.model(**words, input_tensor=x, **self.shape_options(), **self.options)
+        parts = {name: value for name, value in chosen.items() if name not in _TRAINING}
+        return self.model(**parts, input_tensor=x, **self.shape_options(), **self.options)
 
     def _require_data(self) -> None:
         if self.input_shape is None or self.classes is None:
@@ -285,28 +285,6 @@ class Space(keras_tuner.HyperModel, ABC):
                 "space in a `bnzoo.tuning.Study`"
             )
 
-    def _placement(self, name: str, value: Any) -> str:
-        placements.get(value, self.family)
-        return value
-
 
 def _given(value: Any, default: Any) -> Any:
     return default if value is None else value
-
-
-def _norm_axis(norms: Any) -> Axis:
-    values = distinct("norms", [bn_norms.get(norm) for norm in distinct("norms", norms)])
-    return Axis("norm", values, tuple(norm.label for norm in values))
-
-
-def _activation(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"`{name}` must be the name of an activation of Keras. Received: {name}={value!r}")
-    keras.activations.get(value)
-    return value
-
-
-def _batch_size(name: str, value: Any) -> int:
-    if positive_integer(name, value) < 2:
-        raise ValueError("`batch_size` must be at least 2: one example has no batch statistics. Received: 1")
-    return value

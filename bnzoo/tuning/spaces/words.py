@@ -1,0 +1,49 @@
+"""The axes whose values are words or numbers of bnzoo's own, checked."""
+
+from typing import Any
+
+import keras
+
+from bnzoo import norms as bn_norms
+from bnzoo import placements as bn_placements
+from bnzoo.errors import positive_integer
+from bnzoo.tuning.spaces.axes import Axis, distinct
+
+
+def norms(values: Any) -> Axis:
+    """The axis of norms, whose labels are those of the norms."""
+    found = distinct("norms", [bn_norms.get(norm) for norm in distinct("norms", values)])
+    return Axis("norm", found, tuple(norm.label for norm in found))
+
+
+def placements(values: Any, family: str) -> Axis:
+    """The axis of placements that a family knows."""
+
+    def known(name: str, value: Any) -> str:
+        bn_placements.get(value, family)
+        return value
+
+    return Axis.of("placement", values, known)
+
+
+def activations(values: Any) -> Axis:
+    """The axis of activations by name."""
+
+    def known(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"`{name}` must be the name of an activation of Keras. Received: {name}={value!r}")
+        keras.activations.get(value)
+        return value
+
+    return Axis.of("activation", values, known)
+
+
+def batch_sizes(values: Any) -> Axis:
+    """The axis of batch sizes, 2 at least."""
+
+    def usable(name: str, value: Any) -> int:
+        if positive_integer(name, value) < 2:
+            raise ValueError(f"`{name}` must be at least 2: one example has no batch statistics. Received: {value}")
+        return value
+
+    return Axis.of("batch_size", values, usable)
