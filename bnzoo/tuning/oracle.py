@@ -160,6 +160,11 @@ class OptunaOracle(keras_tuner.Oracle):
         self.ongoing_trials = {tuner: each for tuner, each in self.ongoing_trials.items() if each is not own}
         self._display.on_trial_end(own)
 
+    @property
+    def prunes(self) -> bool:
+        """Whether it is of any use to report how far trials have come."""
+        return not isinstance(self.study.optuna.pruner, optuna.pruners.NopPruner)
+
     def place(self, trial_id: str) -> int:
         """The place in the order of the study of a trial of this process; it is that of the lost one it stands for."""
         return self._places[trial_id]

@@ -118,7 +118,9 @@ class StudyTuner(keras_tuner.Tuner):
         seed = hp.values.get("seed", 0)
         compiled = self._architecture(hp, seed)
         ready = time.perf_counter()
-        measurement = measure(compiled, seed, hp.get("learning_rate"), self.epochs, report)
+        measurement = measure(
+            compiled, seed, hp.get("learning_rate"), self.epochs, report if self.oracle.prunes else None
+        )
         measurement.compile_seconds = round(ready - start, 3)
         return asdict(measurement), compiled.model
 

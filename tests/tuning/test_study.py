@@ -196,7 +196,7 @@ def test_a_failure_leaves_no_trace_in_the_next_trial(finished, few_digits, tmp_p
 
 
 def test_a_row_that_diverges_ends_nothing(few_digits, tmp_path):
-    space = tuning.MLPSpace(depths=(3,), learning_rates=(1e-2, 1e6, 5), norms=(None,), width=32)
+    space = tuning.MLPSpace(depths=(3,), learning_rates=(1e-2, 1e6, 5), norms=(None,), width=32, batch_size=16)
     wild = study(few_digits, tmp_path / "s", space, seeds=1)
     wild.run(quiet)
     assert len(wild.results) == 5
@@ -212,7 +212,7 @@ def test_another_sampler_or_pruner_is_another_study(finished, few_digits):
         study(few_digits, finished.directory, sampler="tpe")
 
 
-def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path):
+def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified_here):
     part = study(few_digits, tmp_path / "s")
     part.run(quiet, trials=6)
     assert len(part.results) == 6
@@ -305,7 +305,7 @@ def test_a_study_in_a_database(finished, few_digits, tmp_path):
     assert len(study(few_digits, tmp_path / "four", storage=url, name="other").results) == 0
 
 
-def test_a_regression(tmp_path):
+def test_a_regression(tmp_path, verified_here):
     table = load("diabetes")
     space = tuning.MLPSpace(depths=(1,), learning_rates=(0.01, 0.1, 2), norms=("batch",), width=16)
     found = study(table, tmp_path / "s", space, seeds=1, epochs=12)
