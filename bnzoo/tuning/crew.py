@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def work_together(study: "Study", progress: "Progress", workers: int, **bounds: 
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     crew = [context.Process(target=_work, args=(study.recipe(), bounds), daemon=True) for _ in range(workers)]
-    with _cores_shared(workers):
+    log = study.directory / "workers.log"
+    with _cores_shared(workers), _stderr_to(log):
         for process in crew:
             process.start()
     try:
@@ -42,7 +45,10 @@ def work_together(study: "Study", progress: "Progress", workers: int, **bounds: 
             process.join()
     if all(process.exitcode for process in crew):
         codes = ", ".join(str(process.exitcode) for process in crew)
-        raise RuntimeError(f"All {workers} workers died (exit codes {codes}); the same study, run again, goes on")
+        raise RuntimeError(
+            f"All {workers} workers died (exit codes {codes}); {log} has their last words. The same study, run again, "
+            "goes on"
+        )
 
 
 def _work(recipe: dict[str, Any], bounds: dict[str, Any]) -> None:
@@ -64,6 +70,20 @@ def _tell(study: "Study", progress: "Progress", crew: list[SpawnProcess]) -> Non
                 told.add(result.trial)
                 progress(study, result)
         time.sleep(_POLL if alive else 0)
+
+
+@contextmanager
+def _stderr_to(path: Path) -> Iterator[None]:
+    """Sends what processes that start meanwhile say, TensorFlow's greetings first, to the end of a file."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 @contextmanager
