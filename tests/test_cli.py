@@ -79,6 +79,9 @@ def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
     assert "Test R" in out
     assert list((tmp_path / "hparams").rglob("events.out.tfevents.*"))
     assert bnzoo(*arguments)[0] == 0, "the same again"
+    status, out, err = bnzoo("export", folder / "best.keras", "served", "--data", "houses.csv", "--target", "price")
+    assert status == 0, err
+    assert "R²" in out.splitlines()[-3]
 
 
 def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path):

@@ -1,3 +1,4 @@
+import json
 import re
 import runpy
 import sys
@@ -45,14 +46,23 @@ def test_the_first_screen_has_the_two_commands():
     assert all((ROOT / link).exists() for link in re.findall(r"\]\((?!http)([^)]+)\)", prose))
 
 
+def test_the_first_command_reaches_97_percent():
+    """What `bnzoo tune` left behind: CI runs it before the tests."""
+    note = ROOT / "runs/resnet-digits/export.json"
+    if not note.exists():
+        pytest.skip("`bnzoo tune` has not been run here")
+    found = json.loads(note.read_text())
+    assert found["test_accuracy"] >= 0.97
+    assert found["test_examples"] == 359
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "source"), [("mlp_lr_depth", "wine"), ("resnet_lr_depth", "digits")])
-def test_recipes_run(tmp_path, monkeypatch, capsys, recipe, source):
-    """The ResNet's is the main job: at least 97 % on the test digits, measured on the artefact."""
+def test_a_recipe_runs_from_the_command_line(tmp_path, monkeypatch, capsys):
+    """To the end that it has by default; the others are hurried in `test_recipes.py`."""
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", [recipe, "--data", source, "--folder", str(tmp_path / "study")])
+    monkeypatch.setattr(sys, "argv", ["mlp_lr_depth", "--data", "wine", "--folder", str(tmp_path / "study")])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(ROOT / "recipes" / f"{recipe}.py"), run_name="__main__")
+        runpy.run_path(str(ROOT / "recipes/mlp_lr_depth.py"), run_name="__main__")
     assert not ended.value.code
     out = capsys.readouterr().out
     assert "Best: depth" in out

@@ -43,9 +43,9 @@ def test_a_table_with_numbers_to_predict_is_a_regression(hurried, tmp_path, caps
     path = tmp_path / "houses.csv"
     pd.DataFrame({"rooms": rooms, "heating": np.where(gas, "gas", "oil"), "price": price}).to_csv(path, index=False)
     importlib.import_module("recipes.mlp_lr_depth").main(str(path), str(tmp_path / "study"), "price")
-    assert "test R^2" in capsys.readouterr().out.splitlines()[-1]
+    assert "test R²" in capsys.readouterr().out.splitlines()[-1]
 
     artefact = tuning.Artefact.load(tmp_path / "study" / "export.json")
-    assert artefact.metric == "r2"
+    assert artefact.metric == "R²"
     encoder = data.TableEncoder.load(artefact.encoder)
     assert encoder.features == ["rooms", "heating=gas", "heating=oil"]

@@ -141,7 +141,7 @@ def _warmup(text: str | None) -> list[int] | None:
 
 def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
     if path is None:
-        return None if examples is None else list(examples.labels)
+        return None if examples is None or not examples.labels else list(examples.labels)
     with mistakes(OSError):
         try:
             return path.read_text(encoding="utf-8").splitlines()
@@ -171,7 +171,7 @@ def _table(
     reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
 ) -> str:
     """In Markdown, to paste."""
-    from bnzoo.export.artefact import accuracy_of
+    from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 
     head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]
     rows = []
@@ -179,8 +179,9 @@ def _table(
         times = [f"{latencies[size][name] * 1e3:.2f}" for size in latencies]
         rows.append([name, f"{report.size / 1e6:.2f}", f"{report.difference:.1e}", *times])
     if examples is not None:
-        head.append("accuracy")
+        metric = metric_of(examples.test.y)
+        head.append(metric)
         for row, report in zip(rows, reports.values(), strict=True):
-            row.append(f"{accuracy_of(report.outputs, examples.test.y):.2%}")
+            row.append(in_words(accuracy_of(report.outputs, examples.test.y), metric))
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

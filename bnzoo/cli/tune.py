@@ -203,11 +203,9 @@ def _print_artefact(study: "Study") -> None:
         say(str(error))
         raise typer.Exit(1) from error
     norms = artefact.norms_folded + len(artefact.norms_kept)
-    accuracy = artefact.test_accuracy
-    figure = f"accuracy {accuracy:.2%}" if artefact.metric == "accuracy" else f"R² {accuracy:.4f}"
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
     typer.echo(
-        f"Test {figure} on {artefact.test_examples} examples, measured on the SavedModel\n"
+        f"Test {artefact.finding} on {artefact.test_examples} examples, measured on the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
         f"{study.directory / 'best.keras'}\n"
         f"{study.directory / 'report.html'}"

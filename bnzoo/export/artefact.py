@@ -27,14 +27,17 @@ class Accuracy:
         before: Float, the accuracy of the model.
         after: Float, that of the artefact.
         examples: Integer, on how many examples.
+        metric: String, what it is: `accuracy`, or `R²` where the truth is numbers instead of classes.
     """
 
     before: float
     after: float
     examples: int
+    metric: str = "accuracy"
 
     def __str__(self) -> str:
-        return f"accuracy {self.before:.2%} before, {self.after:.2%} after, on {self.examples} examples"
+        before, after = (in_words(value, self.metric) for value in (self.before, self.after))
+        return f"{self.metric} {before} before, {after} after, on {self.examples} examples"
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ class Plan:
         truth = self.request.truth
         if truth is None:
             return None
-        return Accuracy(accuracy_of(self.outputs[SERVE], truth), accuracy_of(outputs, truth), len(truth))
+        before, after = (accuracy_of(found, truth) for found in (self.outputs[SERVE], outputs))
+        return Accuracy(before, after, len(truth), metric_of(truth))
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of it."""
@@ -143,9 +147,22 @@ class Plan:
 
 
 def accuracy_of(outputs: dict[str, np.ndarray], truth: np.ndarray) -> float:
-    """The share of examples whose class has the largest output."""
+    """The share of examples whose class has the largest output; of numbers R², the share of variance explained."""
     first = next(iter(outputs.values()))  # of logits and probabilities the largest is at the same class
-    return float((first.argmax(-1) == truth).mean())
+    if metric_of(truth) == "accuracy":
+        return float((first.argmax(-1) == truth).mean())
+    found = first.reshape(len(truth)).astype(np.float64)
+    return float(1 - np.mean((found - truth) ** 2) / np.var(truth, dtype=np.float64))
+
+
+def metric_of(truth: np.ndarray) -> str:
+    """What `accuracy_of` gives: `accuracy` of classes, `R²` of numbers."""
+    return "accuracy" if np.issubdtype(truth.dtype, np.integer) else "R²"
+
+
+def in_words(value: float, metric: str) -> str:
+    """What `accuracy_of` gave, as it is written."""
+    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4f}"
 
 
 def make(

@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
-from bnzoo.export.artefact import accuracy_of
+from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 from bnzoo.files import write_text
 
 
@@ -21,12 +20,12 @@ class Artefact:
         path: The folder of the SavedModel.
         trial: Integer, the trial that it comes from.
         test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only: the share of
-            examples that it has right, or R^2 of a regression.
+            examples that it has right, or R² of a regression.
         test_examples: Integer.
         difference: Float, the largest difference from the model's outputs, relative to the largest of them.
         norms_folded: Integer, how many batch norms are folded.
         norms_kept: Dict, the batch norms that are not, with the reason.
-        metric: String, what `test_accuracy` is: `accuracy` or `r2`.
+        metric: String, what `test_accuracy` is: `accuracy` or `R²`.
         encoder: The JSON file with which `bnzoo.data.TableEncoder` makes the SavedModel's input of the columns of a
             table; `None` where the data is no table with columns.
     """
@@ -42,8 +41,12 @@ class Artefact:
     encoder: str | None = None
 
     def __str__(self) -> str:
-        share = f"accuracy {self.test_accuracy:.2%}" if self.metric == "accuracy" else f"R^2 {self.test_accuracy:.4f}"
-        return f"{self.path}: test {share} on {self.test_examples} examples"
+        return f"{self.path}: test {self.finding} on {self.test_examples} examples"
+
+    @property
+    def finding(self) -> str:
+        """What it reaches on the test data, in words."""
+        return f"{self.metric} {in_words(self.test_accuracy, self.metric)}"
 
     def save(self, path: Path) -> None:
         """Writes the figures as JSON."""
@@ -79,20 +82,14 @@ def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
     return Artefact(
         path=str(path),
         trial=trial,
-        test_accuracy=accuracy_of(outputs, test.y) if data.classes else r2_of(outputs, test.y),
+        test_accuracy=accuracy_of(outputs, test.y),
         test_examples=len(test.y),
         difference=difference,
         norms_folded=len(fold.folded),
         norms_kept=fold.kept,
-        metric="accuracy" if data.classes else "r2",
+        metric=metric_of(test.y),
         encoder=encoder,
     )
-
-
-def r2_of(outputs: dict[str, np.ndarray], truth: np.ndarray) -> float:
-    """The share of the variance of the truth that the outputs explain: 1 at best, 0 of guessing the mean."""
-    found = next(iter(outputs.values())).reshape(len(truth)).astype(np.float64)
-    return float(1 - np.mean((found - truth) ** 2) / np.var(truth, dtype=np.float64))
 
 
 def _keep_encoder(data: Dataset, path: Path) -> str | None:

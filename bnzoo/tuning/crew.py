@@ -19,20 +19,24 @@ _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS
 _POLL = 0.5
 
 
-def work_together(study: "Study", progress: "Progress", workers: int, **bounds: Any) -> None:
+def work_together(
+    study: "Study", progress: "Progress", workers: int, *, budget: float | None, trials: int | None
+) -> None:
     """Runs a study's trials in processes, and tells their results as they appear.
 
     Args:
         study: The `Study`.
         progress: As `Study.run`'s.
         workers: Integer, the number of processes.
-        **bounds: `budget` and `trials`, as `Study.run`'s.
+        budget: As `Study.run`'s; the start of the processes is in it.
+        trials: As `Study.run`'s.
 
     Raises:
         RuntimeError: If all of them died.
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    crew = [context.Process(target=_work, args=(study.recipe(), bounds), daemon=True) for _ in range(workers)]
+    end = None if budget is None else time.time() + budget
+    crew = [context.Process(target=_work, args=(study.recipe(), end, trials), daemon=True) for _ in range(workers)]
     log = study.directory / "workers.log"
     with _cores_shared(workers), _stderr_to(log):
         for process in crew:
@@ -51,11 +55,14 @@ def work_together(study: "Study", progress: "Progress", workers: int, **bounds: 
         )
 
 
-def _work(recipe: dict[str, Any], bounds: dict[str, Any]) -> None:
+def _work(recipe: dict[str, Any], end: float | None, trials: int | None) -> None:
     from bnzoo.tuning.study import Study
 
+    study = Study(**recipe)
     try:
-        Study(**recipe).work(**bounds)
+        budget = None if end is None else end - time.time()
+        if budget is None or budget > 0:
+            study.work(budget=budget, trials=trials)
     except KeyboardInterrupt:  # which the whole group of processes gets; the first of them tells the user
         raise SystemExit(130) from None
 
