@@ -67,7 +67,7 @@ def alone(few_digits, folder, epochs=2):
 
 
 def assert_same(results, others):
-    """All that does not depend on who ran a trial when; with another number of threads sums are taken in another order."""
+    """All that does not depend on who ran a trial when; other numbers of threads add in another order."""
     for a, b in zip(results.trials, others.trials, strict=True):
         assert (a.trial, a.values, a.seed, a.outcome) == (b.trial, b.values, b.seed, b.outcome)
         assert a.score == pytest.approx(b.score, abs=0.02)
