@@ -212,7 +212,8 @@ class OptunaOracle(keras_tuner.Oracle):
             self.hyperparameters.merge(keras_tuner.HyperParameters.from_config(config))
         for stored in self.study.trials().values():
             trial = self._trial(stored)
-            if (stored.state != TrialState.WAITING and trial.trial_id not in self.trials) or stored.state.is_finished():
+            new = stored.state != TrialState.WAITING and trial.trial_id not in self.trials
+            if new or stored.state.is_finished():
                 self.trials[trial.trial_id] = trial
 
     def _store(self, trial: Trial) -> None:

@@ -120,7 +120,7 @@ class SharedStudy:
 
 
 def has_study(url: str | None, folder: Path, name: str) -> bool:
-    """Whether there is such a study; nothing is written to find out."""
+    """Whether there is such a study; nothing is written into the folder to find out."""
     if url is None:
         return (folder / JOURNAL).exists()
     return name in optuna.study.get_all_study_names(open_storage(url, folder).storage)
