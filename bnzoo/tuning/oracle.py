@@ -102,7 +102,7 @@ class OptunaOracle(keras_tuner.Oracle):
         make_pruner(pruner)
         self._pruner, self._storage, self._study_name = pruner, storage, study_name
         self._enqueue, self._budget = list(enqueue), None if budget is None else positive("budget", budget)
-        self._seeds, self._cheap = positive_integer("seeds", seeds), {*cheap, "seed"}
+        self._seeds, self._cheap = positive_integer("seeds", seeds), frozenset(cheap)
         self._deadline: float | None = None
         self._pruned: set[str] = set()
         self._places: dict[str, int] = {}
@@ -233,7 +233,14 @@ class OptunaOracle(keras_tuner.Oracle):
         if self._queue is None:
             self._queue = Queue(
                 self.study,
-                make_plan(self._sampler, self.hyperparameters, self.seed, self.study.optuna.direction, self._enqueue),
+                make_plan(
+                    self._sampler,
+                    self.hyperparameters,
+                    self.seed,
+                    self.study.optuna.direction,
+                    self._enqueue,
+                    self._cheap,
+                ),
                 seeds=self._seeds,
                 limit=self.max_trials,
                 architecture=self._architecture,

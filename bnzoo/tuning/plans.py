@@ -1,7 +1,7 @@
 """Which configuration comes next: the points of a grid in order, or what a sampler of Optuna makes of the past."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
 import keras_tuner
@@ -23,6 +23,8 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
 }
 # how often a sampler may propose what has been proposed before the space counts as exhausted; Keras Tuner's figure
 COLLISIONS = 20
+# how many trials each worker makes before another architecture is compiled for the first time
+TRIALS_OF_AN_ARCHITECTURE = 4
 
 
 class Plan(ABC):
@@ -83,12 +85,17 @@ class Sampled(Plan):
     The sampler is made anew for each proposal, from a seed and the place: what it proposes depends on the past alone,
     so that a study that was stopped and goes on proposes what it would have proposed.
 
+    A new architecture costs a worker more to compile than most trials cost to train: before the next one is proposed,
+    some trials are made of it. Architectures that have been tried are proposed freely.
+
     Args:
         hyperparameters: `keras_tuner.HyperParameters`.
         sampler: One of `SAMPLERS`, or an `optuna.samplers.BaseSampler`.
         seed: Integer.
         direction: `optuna.study.StudyDirection`.
         start: Sequence of dicts, the first configurations; values that one leaves out are sampled.
+        cheap: Set of strings, hyperparameters that need no other architecture. If there are none, nothing is known of
+            architectures.
     """
 
     def __init__(
@@ -98,28 +105,56 @@ class Sampled(Plan):
         seed: int,
         direction: StudyDirection,
         start: Sequence[dict[str, Any]] = (),
+        cheap: Set[str] = frozenset(),
     ) -> None:
         self._space, self._sampler, self._seed = hyperparameters.space, sampler, seed
-        self._direction, self._start = direction, start
+        self._direction, self._start, self._cheap = direction, start, cheap
 
     def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """The proposal for this place, or `None` if nothing new is found in twenty attempts."""
         tried = [trial.params for trial in past]
+        seen = [self._architecture(trial) for trial in past]
         for attempt in range(COLLISIONS):
-            sampler = self._sampler
-            if isinstance(sampler, str):
-                seed = np.random.SeedSequence([self._seed, place, attempt]).generate_state(1)[0]
-                sampler = SAMPLERS[sampler](int(seed))
-            with create_quietly():
-                study = optuna.create_study(sampler=sampler, direction=self._direction)
-            study.add_trials(past)
-            if place < len(self._start):
-                study.enqueue_trial(self._start[place])
-            proposed = study.ask()
-            _suggest(proposed, self._space)
+            given = self._start[place] if place < len(self._start) else {}
+            proposed = self._propose(place, attempt, past, given)
+            new = self._architecture(proposed) not in seen
+            # for half of the attempts: of some architectures everything has been tried
+            if self._cheap and new and not given and attempt < COLLISIONS // 2 and _short(past, seen):
+                proposed = self._propose(place, attempt, past, seen[_newest(seen)])
             if proposed.params not in tried:
-                return _waiting(proposed.params, proposed.distributions)
+                return proposed
         return None
+
+    def _propose(self, place: int, attempt: int, past: Sequence[FrozenTrial], given: dict[str, Any]) -> FrozenTrial:
+        """A proposal that has the given values."""
+        sampler = self._sampler
+        if isinstance(sampler, str):
+            seed = np.random.SeedSequence([self._seed, place, attempt]).generate_state(1)[0]
+            sampler = SAMPLERS[sampler](int(seed))
+        with create_quietly():
+            study = optuna.create_study(sampler=sampler, direction=self._direction)
+        study.add_trials(past)
+        if given:
+            study.enqueue_trial(given)
+        proposed = study.ask()
+        _suggest(proposed, self._space)
+        return _waiting(proposed.params, proposed.distributions)
+
+    def _architecture(self, trial: FrozenTrial) -> dict[str, Any]:
+        return {name: value for name, value in trial.params.items() if name not in self._cheap}
+
+
+def _newest(seen: Sequence[dict[str, Any]]) -> int:
+    """Where the architecture that came last came first."""
+    return max(place for place, architecture in enumerate(seen) if architecture not in seen[:place])
+
+
+def _short(past: Sequence[FrozenTrial], seen: Sequence[dict[str, Any]]) -> bool:
+    """Whether too few trials were made since there was a new architecture, for the workers that there are."""
+    if not past:
+        return False
+    workers = 1 + sum(trial.state == TrialState.RUNNING for trial in past)
+    return len(past) - _newest(seen) < TRIALS_OF_AN_ARCHITECTURE * workers
 
 
 def make_plan(
@@ -128,12 +163,13 @@ def make_plan(
     seed: int,
     direction: StudyDirection,
     start: Sequence[dict[str, Any]],
+    cheap: Set[str],
 ) -> Plan:
     """The plan for the name of a sampler, `"grid"` or one of `SAMPLERS`, or for a sampler of Optuna."""
     check_start(start, hyperparameters)
     if sampler == "grid":
         return Grid(hyperparameters, start)
-    return Sampled(hyperparameters, sampler, seed, direction, start)
+    return Sampled(hyperparameters, sampler, seed, direction, start, cheap)
 
 
 def check_start(start: Sequence[dict[str, Any]], hyperparameters: keras_tuner.HyperParameters) -> None:

@@ -95,6 +95,40 @@ def test_a_sampler_is_the_same_again_and_after_an_interruption(tmp_path, sampler
     assert bowl(**best) == min(bowl(**values) for values in whole), "of both processes"
 
 
+class Deep(keras_tuner.HyperModel):
+    """Many architectures."""
+
+    def build(self, hp):
+        hp.Choice("depth", list(range(1, 9)))
+        hp.Float("learning_rate", 1e-3, 3.0, sampling="log")
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_new_architecture_is_made_use_of_before_the_next(tmp_path, sampler):
+    def score(depth, learning_rate):
+        return bowl(depth, learning_rate)
+
+    ran = search(tmp_path / "a", score, Deep(), sampler=sampler, cheap=("learning_rate",), max_trials=24).ran
+    depths = [values["depth"] for values in ran]
+    first = sorted({depth: depths.index(depth) for depth in depths}.values())
+    assert len(first) >= 3
+    assert all(later - earlier >= 4 for earlier, later in itertools.pairwise(first))
+    assert len({values["learning_rate"] for values in ran}) == 24
+    known = search(tmp_path / "b", score, Deep(), sampler=sampler, max_trials=24).ran
+    assert len({values["depth"] for values in known[:4]}) > 1, "where nothing is said of architectures"
+
+
+class Few(keras_tuner.HyperModel):
+    def build(self, hp):
+        hp.Choice("depth", [1, 2, 3])
+        hp.Choice("learning_rate", [0.1, 1.0])
+
+
+def test_an_architecture_of_which_all_was_tried_is_left(tmp_path):
+    ran = search(tmp_path, bowl, Few(), sampler="random", cheap=("learning_rate",), max_trials=6).ran
+    assert len({tuple(values.items()) for values in ran}) == 6
+
+
 def test_where_to_start(tmp_path):
     start = [{"depth": 14, "learning_rate": 0.1}, {"depth": 8}]
     first, second, _ = search(tmp_path / "s", enqueue=start, max_trials=3).ran
