@@ -87,12 +87,13 @@ class Queue:
         return False
 
     def _in_order(self, waiting: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> list[FrozenTrial]:
-        """First those for which this worker has a compiled model, then those that nobody is at."""
+        """First those for which this worker has a compiled model, then those of which nobody has one."""
+        begun = {self._architecture(trial.params) for trial in trials.values() if trial.state != TrialState.WAITING}
         busy = {self._architecture(trial.params) for trial in trials.values() if trial.state == TrialState.RUNNING}
 
-        def preference(trial: FrozenTrial) -> tuple[bool, bool, int]:
+        def preference(trial: FrozenTrial) -> tuple[bool, bool, bool, int]:
             architecture = self._architecture(trial.params)
-            return architecture != self._last, architecture in busy, index(trial)
+            return architecture != self._last, architecture in begun, architecture in busy, index(trial)
 
         return sorted(waiting, key=preference)
 

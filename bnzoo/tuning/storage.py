@@ -140,7 +140,9 @@ class Database(Keeper):
 
     def end_abandoned(self, study: optuna.Study) -> None:
         """Ends those of which nothing was heard for too long."""
-        optuna.storages.fail_stale_trials(study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)
 
     def _beat(self, trial_id: int, silent: threading.Event) -> None:
         while not silent.wait(HEARTBEAT):
@@ -209,7 +211,16 @@ class _PatientDatabase(RDBStorage):
     """Waits for a database that goes away in the middle of a study."""
 
 
-for _name in (*BaseStorage.__abstractmethods__, "record_heartbeat", "_get_stale_trial_ids"):
+# the private ones are what Optuna's cache, which stands before the database, calls of it
+for _name in (
+    *(name for name in vars(BaseStorage) if not name.startswith("_")),
+    "record_heartbeat",
+    "_get_stale_trial_ids",
+    "_get_trials",
+    "_get_best_trial_id",
+    "_create_new_trial",
+    "_set_trial_param",
+):
     setattr(_PatientDatabase, _name, patient(getattr(RDBStorage, _name)))
 
 

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import keras
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from bnzoo import tuning
+from bnzoo.tuning.checkpoints import open_checkpoints
+from bnzoo.tuning.shared import SharedStudy
 
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 16
@@ -146,6 +151,42 @@ def test_killed_ten_times_nothing_is_lost_and_nothing_done_twice(few_digits, tmp
     one = alone(few_digits, tmp_path / "one")
     shared = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "x", epochs=2, storage=url, name="shared")
     assert_same(shared.results, one.results)
+
+
+def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_path, postgres):
+    url = postgres.new_database()
+    shared = SharedStudy(url, tmp_path, "shared")
+    other = SharedStudy(url, tmp_path, "shared", pruner="median")
+    models = open_checkpoints(shared.keeper, "shared", tmp_path)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    waiting = optuna.create_trial(state=TrialState.WAITING, system_attrs={"bnzoo:index": 0})
+
+    def begin():
+        trial = shared.trials()[0]
+        assert shared.keeper.hold(trial)
+        assert shared.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+
+    asked = [
+        lambda: shared.optuna.add_trial(waiting),
+        begin,
+        lambda: shared.keep("what", 1),
+        lambda: shared.note(0, "what", 2),
+        lambda: other.report(0, 0.5, 1),
+        lambda: models.save(0, model),
+        lambda: shared.end(0, TrialState.COMPLETE, 0.5),
+        lambda: other.keeper.end_abandoned(other.optuna),
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        for ask in asked:
+            with postgres.away():
+                answer = pool.submit(ask)
+                with pytest.raises(TimeoutError):
+                    answer.result(0.3)
+            answer.result(30)
+    assert other.read("what") == 1
+    (trial,) = other.trials().values()
+    assert (trial.value, trial.system_attrs["what"], trial.intermediate_values) == (0.5, 2, {1: 0.5})
+    np.testing.assert_array_equal(keras.saving.load_model(models.fetch(0)).get_weights()[0], model.get_weights()[0])
 
 
 @pytest.mark.slow
