@@ -19,7 +19,7 @@ def main(data: str = "digits", folder: str | None = None) -> None:
     images = load(data)
     space = tuning.ViTSpace(
         depths=(1, 2, 4),  # blocks
-        learning_rates=(3e-4, 3e-2, 5),  # of AdamW
+        learning_rates=(3e-4, 3e-2, 4),  # of AdamW
         norms=("layer", "batch"),
         placement="pre",  # also "post" and "peri", or several
         width=32,
