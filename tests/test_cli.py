@@ -58,6 +58,7 @@ def test_the_main_job(bnzoo, tmp_path):
     assert "seeds: 1 there, 2 asked for" in err
 
 
+@pytest.mark.slow
 def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
     """A regression on a CSV file with a text column and holes, sampled, pruned, bounded; HParams runs too."""
     random = np.random.default_rng(0)
@@ -84,6 +85,7 @@ def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
     assert "R²" in out.splitlines()[-3]
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path):
     status, out, _ = bnzoo("tune", *SMALL, "--data", "wine", "--trials", "3", "--budget", "10m")
     assert status == 0
@@ -126,7 +128,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path):
         (["tune", "--data", "digts"], "Unknown data set: 'digts'. Did you mean 'digits'?"),
         (["tune", "--data", "nowhere/scans.npz"], "there is no such file or folder"),
         (["tune", "--data", "empty"], "no subfolders"),
-        (["tune", "--data", "wine"], "A ResNet needs images"),
+        (["tune", "--data", "wine"], "ResNetSpace needs images"),
         (["tune", "mlp", "--norms", "instance"], "one value per group"),
         (["tune", "--data", "bad.npz"], "no array named y"),
         (["tune", "--output", "file/study"], "Not a directory"),

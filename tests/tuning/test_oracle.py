@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 from bnzoo.tuning import OptunaOracle, PruningCallback
 from bnzoo.tuning import storage as storages
 
+SLOW = pytest.mark.slow
+
 
 class Bowl(keras_tuner.HyperModel):
     """Nothing but hyperparameters: the objective is a function of them."""
@@ -369,7 +371,9 @@ class Linear(keras_tuner.HyperModel):
         return model
 
 
-@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "median"])
+@pytest.mark.parametrize(
+    "pruner", ["successive_halving", *(pytest.param(p, marks=SLOW) for p in ("hyperband", "median"))]
+)
 def test_any_tuner_is_pruned_though_most_diverge(tmp_path, pruner):
     random = np.random.default_rng(0)
     x = random.normal(size=(64, 4)).astype("float32")

@@ -62,6 +62,7 @@ def test_the_best_model_is_the_one_that_was_scored(finished, few_digits):
     ]  # the trials were started in their order
 
 
+@pytest.mark.slow
 def test_several_checkpoints_are_kept_where_that_is_asked_for(few_digits, tmp_path):
     kept = study(few_digits, tmp_path / "s", checkpoints=3)
     kept.run(quiet)
@@ -275,6 +276,7 @@ def test_the_best_is_found_and_promoted_though_four_of_five_diverge(few_digits, 
     assert best.accuracy > 0.8
 
 
+@pytest.mark.slow
 def test_a_pruned_study_with_a_sampler_goes_on_as_if_it_had_not_stopped(few_digits, tmp_path):
     options = {"sampler": "tpe", "pruner": "successive_halving", "seeds": 1, "epochs": 4}
     whole = study(few_digits, tmp_path / "a", **options)
@@ -287,6 +289,7 @@ def test_a_pruned_study_with_a_sampler_goes_on_as_if_it_had_not_stopped(few_digi
     assert comparable(stopped.results) == comparable(whole.results)
 
 
+@pytest.mark.slow
 def test_a_study_in_a_database(finished, few_digits, tmp_path):
     """SQLite stands for any; the checkpoints are in it, and the folder of a second machine is empty."""
     url = f"sqlite:///{tmp_path / 'study.db'}"
