@@ -52,7 +52,7 @@ class OptunaOracle(keras_tuner.Oracle):
         seeds: Integer. With more than one, every configuration is run once with each value `0, 1, ...` of a
             hyperparameter `"seed"`, and the sampler sees the mean.
         cheap: Sequence of strings, hyperparameters that need no other compiled model. Trials that differ in nothing
-            else go to the same process where possible.
+            else go to the same process where possible, and a sampler makes some of one kind before the next.
         hyperparameters: `keras_tuner.HyperParameters`, as in `keras_tuner.Oracle`.
         allow_new_entries: Boolean, as in `keras_tuner.Oracle`.
         tune_new_entries: Boolean, as in `keras_tuner.Oracle`.
