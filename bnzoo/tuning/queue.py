@@ -8,6 +8,7 @@ Of two trials of one index the first counts: so it does no harm that two workers
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
@@ -16,6 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.tuning.plans import Plan
 from bnzoo.tuning.shared import INDEX, SharedStudy, counted, index
+
+# a worker that has just ended a trial is about to take another of the same architecture
+BETWEEN_TRIALS = timedelta(seconds=2)
 
 
 class Nothing(Exception):  # noqa: N818
@@ -87,13 +91,17 @@ class Queue:
         return False
 
     def _in_order(self, waiting: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> list[FrozenTrial]:
-        """First those for which this worker has a compiled model, then those of which nobody has one."""
-        begun = {self._architecture(trial.params) for trial in trials.values() if trial.state != TrialState.WAITING}
-        busy = {self._architecture(trial.params) for trial in trials.values() if trial.state == TrialState.RUNNING}
+        """First those for which this worker has a compiled model, then those of which nobody else has one."""
+        moment = datetime.now() - BETWEEN_TRIALS
+        busy = {
+            self._architecture(trial.params)
+            for trial in trials.values()
+            if trial.state == TrialState.RUNNING or (trial.datetime_complete and trial.datetime_complete > moment)
+        }
 
-        def preference(trial: FrozenTrial) -> tuple[bool, bool, bool, int]:
+        def preference(trial: FrozenTrial) -> tuple[bool, bool, int]:
             architecture = self._architecture(trial.params)
-            return architecture != self._last, architecture in begun, architecture in busy, index(trial)
+            return architecture != self._last, architecture in busy, index(trial)
 
         return sorted(waiting, key=preference)
 
