@@ -79,20 +79,7 @@ def tune(
         from bnzoo.errors import unknown
 
         raise UserError(unknown("family", family, _FAMILIES))
-    axes = {
-        "depths": depths and _numbers("--depths", depths, ",", int, "whole numbers separated by commas, as 8,14,20"),
-        "learning_rates": learning_rates
-        and _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count, as 1e-3:3:7"),
-        "norms": norms and norms.split(","),
-        "placement": _one_or_more(placement.split(",")),
-        "activation": activation and _one_or_more(activation.split(",")),
-        "batch_size": _one_or_more(_numbers("--batch-size", batch_size, ",", int, "whole numbers, as 64 or 32,128")),
-        "weight_decay": weight_decay
-        and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers, as 1e-4 or 0,1e-4")),
-    }
-    for text in option or ():
-        name, values = _assignment("--option", text)
-        axes[name] = _one_or_more([_value(part) for part in values.split(",")])
+    axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     seconds = None if budget is None else _seconds(budget)
     with mistakes(ValueError, OSError, ImportError):
@@ -127,6 +114,34 @@ def tune(
     if found.results.best is None:
         raise typer.Exit(1)
     _print_artefact(found)
+
+
+def _axes(
+    depths: str | None,
+    learning_rates: str | None,
+    norms: str | None,
+    placement: str,
+    activation: str | None,
+    batch_size: str,
+    weight_decay: str | None,
+    options: list[str],
+) -> dict[str, Any]:
+    """What is searched, as a space takes it."""
+    axes = {
+        "depths": depths and _numbers("--depths", depths, ",", int, "whole numbers separated by commas, as 8,14,20"),
+        "learning_rates": learning_rates
+        and _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count, as 1e-3:3:7"),
+        "norms": norms and norms.split(","),
+        "placement": _one_or_more(placement.split(",")),
+        "activation": activation and _one_or_more(activation.split(",")),
+        "batch_size": _one_or_more(_numbers("--batch-size", batch_size, ",", int, "whole numbers, as 64 or 32,128")),
+        "weight_decay": weight_decay
+        and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers, as 1e-4 or 0,1e-4")),
+    }
+    for text in options:
+        name, values = _assignment("--option", text)
+        axes[name] = _one_or_more([_value(part) for part in values.split(",")])
+    return axes
 
 
 def _run(study: "Study", bounds: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Hashable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import positive, positive_integer
-from bnzoo.tuning.plans import check_sampler, make_plan
+from bnzoo.tuning.plans import architecture, check_sampler, make_plan
 from bnzoo.tuning.queue import Nothing, Queue
 from bnzoo.tuning.shared import SharedStudy, index, make_pruner
 
@@ -99,8 +99,7 @@ class OptunaOracle(keras_tuner.Oracle):
         )
         self.seed = seed  # Keras Tuner takes 0 for "any"
         self._sampler = check_sampler(sampler)
-        make_pruner(pruner)
-        self._pruner, self._storage, self._study_name = pruner, storage, study_name
+        self._pruner, self._storage, self._study_name = make_pruner(pruner), storage, study_name
         self._enqueue, self._budget = list(enqueue), None if budget is None else positive("budget", budget)
         self._seeds, self._cheap = positive_integer("seeds", seeds), frozenset(cheap)
         self._deadline: float | None = None
@@ -243,12 +242,9 @@ class OptunaOracle(keras_tuner.Oracle):
                 ),
                 seeds=self._seeds,
                 limit=self.max_trials,
-                architecture=self._architecture,
+                architecture=partial(architecture, cheap=self._cheap),
             )
         return self._queue
-
-    def _architecture(self, values: dict[str, Any]) -> Hashable:
-        return tuple((name, value) for name, value in values.items() if name not in self._cheap)
 
     def _no_trial(self, status: str) -> Trial:
         return Trial(hyperparameters=self.hyperparameters.copy(), trial_id="none", status=status)

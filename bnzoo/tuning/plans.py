@@ -1,7 +1,7 @@
 """Which configuration comes next: the points of a grid in order, or what a sampler of Optuna makes of the past."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import keras_tuner
@@ -21,6 +21,7 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
 }
+WORDS = ("grid", *SAMPLERS)
 # how often a sampler may propose what has been proposed before the space counts as exhausted; Keras Tuner's figure
 COLLISIONS = 20
 # how many trials each worker makes before another architecture is compiled for the first time
@@ -113,14 +114,14 @@ class Sampled(Plan):
     def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """The proposal for this place, or `None` if nothing new is found in twenty attempts."""
         tried = [trial.params for trial in past]
-        seen = [self._architecture(trial) for trial in past]
+        seen = [architecture(trial.params, self._cheap) for trial in past]
         for attempt in range(COLLISIONS):
             given = self._start[place] if place < len(self._start) else {}
             proposed = self._propose(place, attempt, past, given)
-            new = self._architecture(proposed) not in seen
+            new = architecture(proposed.params, self._cheap) not in seen
             # for half of the attempts: of some architectures everything has been tried
             if self._cheap and new and not given and attempt < COLLISIONS // 2 and _short(past, seen):
-                proposed = self._propose(place, attempt, past, seen[_newest(seen)])
+                proposed = self._propose(place, attempt, past, dict(seen[_newest(seen)]))
             if proposed.params not in tried:
                 return proposed
         return None
@@ -140,16 +141,18 @@ class Sampled(Plan):
         _suggest(proposed, self._space)
         return _waiting(proposed.params, proposed.distributions)
 
-    def _architecture(self, trial: FrozenTrial) -> dict[str, Any]:
-        return {name: value for name, value in trial.params.items() if name not in self._cheap}
+
+def architecture(values: Mapping[str, Any], cheap: Set[str]) -> frozenset[tuple[str, Any]]:
+    """What a worker compiles for a trial with these values: all of them but the cheap ones."""
+    return frozenset((name, value) for name, value in values.items() if name not in cheap)
 
 
-def _newest(seen: Sequence[dict[str, Any]]) -> int:
+def _newest(seen: Sequence[frozenset]) -> int:
     """Where the architecture that came last came first."""
-    return max(place for place, architecture in enumerate(seen) if architecture not in seen[:place])
+    return max(place for place, each in enumerate(seen) if each not in seen[:place])
 
 
-def _short(past: Sequence[FrozenTrial], seen: Sequence[dict[str, Any]]) -> bool:
+def _short(past: Sequence[FrozenTrial], seen: Sequence[frozenset]) -> bool:
     """Whether too few trials were made since there was a new architecture, for the workers that there are."""
     if not past:
         return False
@@ -191,7 +194,7 @@ def check_sampler(sampler: Any) -> Any:
     """The sampler, if there is one of this name and it can be used here."""
     if isinstance(sampler, optuna.samplers.BaseSampler):
         return sampler
-    choice("sampler", sampler, ["grid", *SAMPLERS])
+    choice("sampler", sampler, WORDS)
     if sampler == "gp":
         try:
             import scipy  # noqa: F401

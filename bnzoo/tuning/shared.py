@@ -39,6 +39,10 @@ class SharedStudy:
         name: String, the study in the storage.
         direction: `optuna.study.StudyDirection`.
         pruner: As `OptunaOracle`'s.
+        create: Boolean, whether the study is made if there is none.
+
+    Raises:
+        KeyError: If there is none and it is not made.
 
     Attributes:
         optuna: The `optuna.Study`.
@@ -52,12 +56,15 @@ class SharedStudy:
         name: str,
         direction: StudyDirection = StudyDirection.MINIMIZE,
         pruner: Any = None,
+        create: bool = True,
     ) -> None:
         self.keeper = open_storage(url, folder)
         options: dict[str, Any] = {"study_name": name, "storage": self.storage, "pruner": make_pruner(pruner)}
         try:
             self.optuna = optuna.load_study(**options)
         except KeyError:
+            if not create:
+                raise
             with create_quietly():  # or another worker has done it meanwhile
                 self.optuna = optuna.create_study(direction=direction, load_if_exists=True, **options)
         self._id = self.storage.get_study_id_from_name(name)
@@ -119,11 +126,16 @@ class SharedStudy:
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
-def has_study(url: str | None, folder: Path, name: str) -> bool:
-    """Whether there is such a study; nothing is written into the folder to find out."""
-    if url is None:
-        return (folder / JOURNAL).exists()
-    return name in optuna.study.get_all_study_names(open_storage(url, folder).storage)
+def find_study(url: str | None, folder: Path, name: str, pruner: Any = None) -> SharedStudy | None:
+    """The study of this name, if there is one; nothing is written into the folder to find out.
+
+    Takes what `SharedStudy` does.
+    """
+    if url is None and not (folder / JOURNAL).exists():
+        return None
+    with suppress(KeyError):
+        return SharedStudy(url, folder, name, pruner=pruner, create=False)
+    return None
 
 
 def index(trial: FrozenTrial) -> int:

@@ -124,14 +124,12 @@ class Database(Keeper):
         self.engine = database.engine
         self.storage = optuna.storages.get_storage(database)  # which puts a cache of finished trials before it
         self._silent = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def hold(self, trial: FrozenTrial) -> bool:
         """Begins to say that this trial's worker lives; that it is this one, the storage decides."""
         self.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
         self._silent = threading.Event()
-        self._thread = threading.Thread(target=self._beat, args=(trial._trial_id, self._silent), daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._beat, args=(trial._trial_id, self._silent), daemon=True).start()
         return True
 
     def release(self) -> None:
@@ -189,19 +187,24 @@ def patient(method: Callable) -> Callable:
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for _ in range(PATIENCE):
-            try:
-                return method(*args, **kwargs)
-            except Exception as error:
-                if not _is_away(error):
-                    raise
-                time.sleep(1)
-        return method(*args, **kwargs)
+        return _insist(lambda: method(*args, **kwargs), _is_away, times=PATIENCE, pause=1)
 
     return call
 
 
-def _is_away(error: BaseException) -> bool:
+def _insist(call: Callable[[], Any], excused: Callable[[Exception], bool], times: int, pause: float) -> Any:
+    """What a call gives that is made again, a number of times, where its error is excused."""
+    for _ in range(times):
+        try:
+            return call()
+        except Exception as error:
+            if not excused(error):
+                raise
+            time.sleep(pause)
+    return call()
+
+
+def _is_away(error: Exception) -> bool:
     from sqlalchemy import exc
 
     return any(isinstance(each, exc.OperationalError | exc.InterfaceError) for each in (error, error.__cause__))
@@ -252,14 +255,14 @@ def _connect(url: str) -> RDBStorage:
     options: dict[str, Any] = {"pool_pre_ping": True}
     if url.startswith("postgresql"):
         options["connect_args"] = {"connect_timeout": 10}
-    attempts = 5
+
+    def connect() -> RDBStorage:
+        return _PatientDatabase(url, options, heartbeat_interval=HEARTBEAT, grace_period=SILENCE)
+
     with _explained(url):
-        for attempt in range(attempts):
-            try:
-                return _PatientDatabase(url, options, heartbeat_interval=HEARTBEAT, grace_period=SILENCE)
-            except Exception as error:
-                # two workers that come first make the same tables: one of them is told that they exist
-                if attempt == attempts - 1 or ("exist" not in str(error) and "duplicate" not in str(error).lower()):
-                    raise
-                time.sleep(0.2)
-    raise AssertionError("not reached")
+        return _insist(connect, _is_race, times=4, pause=0.2)
+
+
+def _is_race(error: Exception) -> bool:
+    """Of two workers that come first and make the same tables, one is told that they exist."""
+    return "exist" in str(error) or "duplicate" in str(error).lower()

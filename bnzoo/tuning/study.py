@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import filelock
 import keras
 import keras_tuner
+from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
 from bnzoo.errors import choice, positive_integer
@@ -18,9 +19,9 @@ from bnzoo.tuning.artefact import Artefact, ship
 from bnzoo.tuning.checkpoints import Checkpoints, may_win, open_checkpoints, worth_keeping
 from bnzoo.tuning.definition import command, refuse_another, versions
 from bnzoo.tuning.oracle import OptunaOracle
-from bnzoo.tuning.plans import Grid, check_sampler, check_start
+from bnzoo.tuning.plans import WORDS, Grid, check_sampler, check_start
 from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.shared import PRUNERS, SharedStudy, has_study
+from bnzoo.tuning.shared import PRUNERS, SharedStudy, find_study
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.tuner import RESULT, StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
@@ -91,7 +92,7 @@ class Study:
         self.directory = Path(directory)
         self.seeds = positive_integer("seeds", seeds)
         self.epochs = positive_integer("epochs", epochs)
-        self.sampler = choice("sampler", check_sampler(sampler), ["grid", "random", "tpe", "gp"])
+        self.sampler = choice("sampler", check_sampler(sampler), WORDS)
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
         self.sampler_seed = _seed(sampler_seed)
         self.enqueue = [dict(values) for values in enqueue]
@@ -99,11 +100,11 @@ class Study:
         self.storage, self.name = storage, name or self.directory.resolve().name
         self.checkpoints = positive_integer("checkpoints", checkpoints)
         self._refuse_another_folder()
-        self._shared: SharedStudy | None = None
-        self._numbers: dict[int, int] = {}  # of the trials that have a result: which they are in the storage
-        self._results = Results([], self.definition, self._not_tried([]))
-        if has_study(self.storage, self.directory, self.name):
-            self._open()
+        self._numbers: dict[int, int] = {}  # of the trials that have ended: which they are in the storage
+        self._results = Results([], self.definition, self._not_tried([], {}))
+        self._shared = find_study(self.storage, self.directory, self.name, self.pruner)
+        self._refuse_another_study()
+        self.refresh()
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -205,14 +206,15 @@ class Study:
     def refresh(self) -> Results:
         """Reads what is known now, from all workers."""
         if self._shared is not None:
-            stored = {place: each for place, each in self._shared.trials().items() if each.state.is_finished()}
+            trials = self._shared.trials()
+            ended = {place: each for place, each in trials.items() if each.state.is_finished()}
             results = [
                 TrialResult.from_dict(each.system_attrs[RESULT])
-                for each in stored.values()
+                for each in ended.values()
                 if RESULT in each.system_attrs
             ]
-            self._numbers = {place: each.number for place, each in stored.items()}
-            self._results = Results(results, self.definition, self._not_tried(results))
+            self._numbers = {place: each.number for place, each in ended.items()}
+            self._results = Results(results, self.definition, self._not_tried(results, trials))
         return self._results
 
     def report(self, path: str | Path | None = None) -> Path:
@@ -269,8 +271,8 @@ class Study:
             artefact = Artefact.load(note)
             if artefact.trial == trial and Path(artefact.path).exists():
                 return artefact
-            versions = [int(path.name) for path in self._file("best").glob("[0-9]*")]
-            version = max(versions, default=0) + 1  # the study went on, and found a better one
+            there = [int(path.name) for path in self._file("best").glob("[0-9]*")]
+            version = max(there, default=0) + 1  # the study went on, and found a better one
         artefact = ship(self.best_model(), trial, self.data, self._file(f"best/{version}"))
         artefact.save(note)
         return artefact
@@ -285,26 +287,19 @@ class Study:
             self.space.declare_hyperparameters(axes)
         return axes
 
-    def _not_tried(self, results: list[TrialResult]) -> list[dict[str, Any]]:
+    def _not_tried(self, results: list[TrialResult], trials: Mapping[int, FrozenTrial]) -> list[dict[str, Any]]:
         """What was asked for and has no result; what samplers would propose is not known."""
         done = {result.trial for result in results}
         if self.sampler == "grid":
-            points = list(enumerate(self._grid))
+            points = dict(enumerate(self._grid))
         else:
-            stored = self._shared.trials() if self._shared else {}
-            points = [(place, {**each.params, "seed": place % self.seeds}) for place, each in stored.items()]
-        return [values for place, values in points if place not in done]
+            points = {place: {**each.params, "seed": place % self.seeds} for place, each in trials.items()}
+        return [values for place, values in points.items() if place not in done]
 
     @cached_property
     def _grid(self) -> list[dict[str, Any]]:
         points = Grid(self._axes(), self.enqueue).points
         return [{**point, "seed": seed} for point in points for seed in range(self.seeds)]
-
-    def _open(self) -> None:
-        self._shared = SharedStudy(self.storage, self.directory, self.name, pruner=self.pruner)
-        if stored := self._shared.read(_DEFINITION):
-            refuse_another(stored, self.definition, f"study {self.name!r} of the storage")
-        self.refresh()
 
     def _begin(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -312,8 +307,10 @@ class Study:
         if not self._file("study.json").exists():
             write_text(self._file("study.json"), json.dumps(self.definition, indent=1) + "\n")
         self._file("checkpoints").mkdir(exist_ok=True)
-        self._open()
-        assert self._shared is not None
+        if self._shared is None:
+            self._shared = SharedStudy(self.storage, self.directory, self.name, pruner=self.pruner)
+        self._refuse_another_study()
+        self.refresh()
         if self._shared.read(_DEFINITION) is None:
             self._shared.keep(_DEFINITION, self.definition)
 
@@ -390,6 +387,10 @@ class Study:
         if best is None:
             raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
         return best
+
+    def _refuse_another_study(self) -> None:
+        if self._shared is not None and (stored := self._shared.read(_DEFINITION)):
+            refuse_another(stored, self.definition, f"study {self.name!r} of the storage")
 
     def _refuse_another_folder(self) -> None:
         path = self._file("study.json")
