@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -25,13 +26,15 @@ def _code(text: str) -> markupsafe.Markup:
 _ENVIRONMENT.filters["code"] = _code
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str | Path, **values: Any) -> str:
     """A page.
 
     Args:
-        template: String, a file of this folder.
+        template: String, a file of this folder; or the path of another, which may extend those.
         **values: What it shows.
     """
+    if isinstance(template, Path):
+        return _ENVIRONMENT.from_string(template.read_text(encoding="utf-8")).render(**values)
     return _ENVIRONMENT.get_template(template).render(**values)
 
 

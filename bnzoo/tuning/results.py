@@ -47,6 +47,7 @@ class TrialResult:
         started: When it started, in seconds since 1970; NaN if that is not known.
         worker: Who ran it, `host:process`.
         history: The learning curve, an entry an epoch.
+        measured: Dict, what the study's own `measure` gave.
         traceback: String, of a failed trial.
         versions: The versions of what it ran on.
     """
@@ -66,6 +67,7 @@ class TrialResult:
     started: float = math.nan
     worker: str = ""
     history: dict[str, list[float]] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
     traceback: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -93,7 +95,8 @@ class TrialResult:
         """The trial that `to_dict` wrote."""
         floats = {f.name: float(values[f.name]) for f in fields(cls) if f.type is float}
         history = {key: [float(value) for value in curve] for key, curve in values["history"].items()}
-        return cls(**{**values, **floats, "history": history})
+        measured = {key: float(value) for key, value in values.get("measured", {}).items()}
+        return cls(**{**values, **floats, "history": history, "measured": measured})
 
 
 def _plain(value: Any) -> Any:
@@ -168,14 +171,21 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """A row a trial, without learning curves."""
-        skipped = ("trial", "values", "seed", "history", "traceback", "versions")
+        skipped = ("trial", "values", "seed", "history", "measured", "traceback", "versions")
         names = [f.name for f in fields(TrialResult) if f.name not in skipped]
+        own = list(dict.fromkeys(name for t in self.trials for name in t.measured))
         rows = [
-            [t.trial, *(t.values.get(axis) for axis in self.axes), t.seed, *(getattr(t, name) for name in names)]
+            [
+                t.trial,
+                *(t.values.get(axis) for axis in self.axes),
+                t.seed,
+                *(getattr(t, name) for name in names),
+                *(t.measured.get(name, math.nan) for name in own),
+            ]
             for t in self.trials
         ]
-        measured = [name.replace("accuracy", self.metric) for name in names]
-        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *measured])
+        always = [name.replace("accuracy", self.metric) for name in names]
+        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *always, *own])
 
     @cached_property
     def configurations(self) -> pd.DataFrame:

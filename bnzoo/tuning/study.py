@@ -23,7 +23,7 @@ from bnzoo.tuning.plans import WORDS, Grid, check_sampler, check_start
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS, SharedStudy, find_study
 from bnzoo.tuning.spaces import Space
-from bnzoo.tuning.tuner import RESULT, StudyTuner
+from bnzoo.tuning.tuner import RESULT, Measure, StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
 
 # under which name the storage has what the study is
@@ -57,6 +57,9 @@ class Study:
             machines share the study, its checkpoints included. `None`: the file `journal.log` in its folder.
         name: String, the study in the storage. Default: the name of the folder.
         checkpoints: Integer, of how many of the best configurations the trained models are kept.
+        measure: Function of a trained model, its statistics recalibrated, and the data, which gives a dict of floats:
+            `TrialResult.measured`, a column each in `results.csv`. Whatever the training led to, unless it was pruned;
+            the score takes no notice. Defined in a module, so that other workers find it.
 
     Raises:
         ValueError: If an argument is not possible, or the folder or the storage holds another study (the message says
@@ -85,6 +88,7 @@ class Study:
         storage: str | None = None,
         name: str | None = None,
         checkpoints: int = 1,
+        measure: Measure | None = None,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -99,6 +103,7 @@ class Study:
         check_start(self.enqueue, self._axes())
         self.storage, self.name = storage, name or self.directory.resolve().name
         self.checkpoints = positive_integer("checkpoints", checkpoints)
+        self.measure = measure
         self._refuse_another_folder()
         self._numbers: dict[int, int] = {}  # of the trials that have ended: which they are in the storage
         self._results = Results([], self.definition, self._not_tried([], {}))
@@ -122,6 +127,7 @@ class Study:
             "sampler": {"name": self.sampler, "seed": self.sampler_seed},
             "pruner": None if self.pruner is None else {"name": self.pruner},
             "enqueue": self.enqueue,
+            **({} if self.measure is None else {"measure": f"{self.measure.__module__}.{self.measure.__qualname__}"}),
         }
 
     @property
@@ -201,7 +207,7 @@ class Study:
     def recipe(self) -> dict[str, Any]:
         """The arguments that make the same study in another process."""
         options = ("seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue", "storage", "name", "checkpoints")
-        return {name: getattr(self, name) for name in ("space", "data", "directory", *options)}
+        return {name: getattr(self, name) for name in ("space", "data", "directory", *options, "measure")}
 
     def refresh(self) -> Results:
         """Reads what is known now, from all workers."""
@@ -349,6 +355,7 @@ class Study:
             keep=keep,
             record=record,
             versions=versions(),
+            measure=self.measure,
         )
         try:
             tuner.search()

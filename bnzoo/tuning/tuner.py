@@ -6,7 +6,7 @@ import socket
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from bnzoo.tuning.results import TrialResult, score_cap
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.trial import CompiledModel, measure
 
+# what a user wants to know of a trained model: a function of it and the data
+Measure = Callable[[keras.Model, Dataset], Mapping[str, float]]
 # under which name the storage has the `TrialResult` of a trial
 RESULT = "bnzoo:result"
 
@@ -40,6 +42,7 @@ class StudyTuner(keras_tuner.Tuner):
             a trial ends that is `ok`.
         record: Function of a `TrialResult`, called when the trial has ended.
         versions: Dict, put in every record.
+        measure: Function of a trained model and the data; what it gives is put in the record.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class StudyTuner(keras_tuner.Tuner):
         keep: Callable[[TrialResult, int, keras.Model], None],
         record: Callable[[TrialResult], None],
         versions: dict[str, str],
+        measure: Measure | None = None,
     ) -> None:
         self.data, self.epochs, self._reuse = data, epochs, reuse
         self._begin, self._keep, self._record, self._versions = begin, keep, record, versions
+        self._own_measure = measure
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
         self._started = 0.0
@@ -122,7 +127,10 @@ class StudyTuner(keras_tuner.Tuner):
             compiled, seed, hp.get("learning_rate"), self.epochs, report if self.oracle.prunes else None
         )
         measurement.compile_seconds = round(ready - start, 3)
-        return asdict(measurement), compiled.model
+        found = asdict(measurement)
+        if self._own_measure and measurement.outcome != "pruned":  # of a training that has ended
+            found["measured"] = {k: float(v) for k, v in self._own_measure(compiled.model, self.data).items()}
+        return found, compiled.model
 
     def _architecture(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
         """The compiled model for everything but the learning rate; those that were not used for longest are dropped."""

@@ -1,0 +1,142 @@
+"""What is shown of claims: a picture and a Markdown page each, and one HTML page of all; all from the stored rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bnzoo.files import whole_file, write_text
+from bnzoo.reports.page import draw, render
+from recipes.claims import NAMES
+from recipes.claims.claim import Claim, Verdict, get
+from recipes.claims.store import Origin, Store
+
+_TEMPLATE = Path(__file__).with_name("claims.html.j2")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim that has been tried.
+
+    Attributes:
+        name: String, its file.
+        claim: The `Claim`.
+        rows: What was measured.
+        origin: How.
+    """
+
+    name: str
+    claim: Claim
+    rows: pd.DataFrame
+    origin: Origin
+
+    @property
+    def title(self) -> str:
+        """The name as words."""
+        return self.name.replace("_", " ")
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows."""
+        return self.claim.judge(self.rows)
+
+    @property
+    def cells(self) -> tuple[list[str], list[list[str]]]:
+        """The table: its columns, and its rows as text."""
+        table = self.claim.table(self.rows)
+        return [str(column) for column in table.columns], [
+            [_text(cell) for cell in row] for row in table.to_numpy(object)
+        ]
+
+
+def find(store: Store) -> list[Finding]:
+    """The claims of which a store has rows."""
+    return [Finding(name, get(name), store.rows(name), store.origin(name)) for name in NAMES if store.has(name)]
+
+
+def write(finding: Finding, folder: Path) -> str:
+    """Writes the picture and the Markdown page of a claim; gives the picture as SVG."""
+    figure, svg = draw(finding.name, finding.claim.draw, finding.rows)
+    with whole_file(folder / f"{finding.name}.png") as draft:
+        # few colours, so that the file is small
+        figure.savefig(draft, dpi=110, pil_kwargs={"optimize": True})
+    write_text(folder / f"{finding.name}.md", markdown(finding))
+    return svg
+
+
+def write_all(findings: Sequence[Finding], folder: Path) -> None:
+    """Writes every page, the index and `claims.html`."""
+    sections = [(finding, write(finding, folder)) for finding in findings]
+    write_text(folder / "README.md", index(findings))
+    write_text(folder / "claims.html", render(_TEMPLATE, sections=sections))
+
+
+def index(findings: Sequence[Finding]) -> str:
+    """The verdicts in a table."""
+    lines = [
+        "# What is said of batch normalization, tried",
+        "",
+        "Made from the CSV files beside it; each page has the criterion, which was fixed before anything was run, the "
+        "numbers, the picture and the strongest published result to the contrary. The networks are small and the data "
+        "is scikit-learn's digits: enough to see whether a mechanism works, not how much it gives at your scale.",
+        "",
+        *_table(
+            ["claim", "", "verdict", "found"],
+            [
+                [f"[{f.title}]({f.name}.md)", f.claim.statement, f"**{f.verdict.word}**", f.verdict.sentence]
+                for f in findings
+            ],
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(finding: Finding) -> str:
+    """The page of a claim."""
+    claim, verdict, origin = finding.claim, finding.verdict, finding.origin
+    columns, cells = finding.cells
+    lines = [
+        f"# {finding.title.capitalize()}: {verdict.word}",
+        "",
+        f"> {claim.statement}",
+        "",
+        verdict.sentence,
+        *(f"\n{note}" for note in verdict.notes),
+        "",
+        f"![{claim.caption}]({finding.name}.png)",
+        "",
+        claim.caption,
+        "",
+        *_table(columns, cells),
+        "",
+        f"**Tried how.** {claim.setup}",
+        "",
+        f"**Criterion, fixed beforehand.** {claim.criterion}",
+        "",
+        f"**Evidence for it.** {claim.evidence}",
+        "",
+        f"**What contradicts it.** {claim.contradiction}",
+        "",
+        *([f"{'; '.join(claim.references)}.", ""] if claim.references else []),
+        f"`{origin.command} {finding.name}`: {_words(origin)}. Rows: [{finding.name}.csv]({finding.name}.csv).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _words(origin: Origin) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
+    return f"{origin.seconds:.0f} s on {origin.processors} cores; {packages}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; pandas would need another package to write one."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
+    lines = [f"| {' | '.join(row)} |" for row in escaped]
+    return [lines[0], "|" + " --- |" * len(columns), *lines[1:]]
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, float):
+        return "" if pd.isna(cell) else f"{cell:.4g}"
+    return str(cell)
