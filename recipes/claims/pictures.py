@@ -8,10 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
-def panels(count: int, width: float = 4.2, height: float = 3.4, share_y: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure of panels side by side."""
+def panels(
+    count: int, width: float = 4.2, height: float = 3.4, share_y: bool = True, rows: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels side by side, in one row or more; those of a row share the vertical axis."""
     figure = Figure(figsize=(max(width * count, 4.8), height), layout="constrained")
-    axes = list(figure.subplots(1, count, squeeze=False, sharey=share_y).flat)
+    axes = list(figure.subplots(rows, count, squeeze=False, sharey="row" if share_y else False).flat)
     for shown in axes:
         shown.grid(alpha=0.25)
         shown.spines[["top", "right"]].set_visible(False)
