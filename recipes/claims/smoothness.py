@@ -1,0 +1,361 @@
+"""Does batch norm make the loss smoother?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnzoo import MLP
+from bnzoo.data import Dataset
+from recipes.claims import rates
+from recipes.claims.bench import Bench
+from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.pictures import panels
+from recipes.claims.statistics import Interval, interval, paired
+
+Arrays = list[np.ndarray]
+# of a point: the loss and its gradient
+Loss = Callable[[Arrays], tuple[float, Arrays]]
+
+SAME_RATE = 0.1
+OWN_RATES = {"batch": 1.0, "none": 0.1}
+STEPS = (0.05, 0.1, 0.2, 0.4)  # of the raw measure: multiples of the gradient, from half to four times the rate
+# of the normalised one: of the norm of each kernel; those that training takes itself are in the middle
+SHARES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+RAW, NORMALISED = "raw", "normalised"
+VALUES = {"loss_variation": "loss", "gradient_variation": "gradient"}
+SAME, OWN = f"both at rate {SAME_RATE:g}", "each at its own rate"
+_BATCH = 64
+_TINY = 1e-12
+
+
+def raw_variation(loss: Loss, point: Arrays, steps: Sequence[float] = STEPS) -> tuple[float, float]:
+    """Santurkar's measure: how much loss and gradient change along the gradient.
+
+    Args:
+        loss: Function of a point that gives the loss and its gradient.
+        point: The weights.
+        steps: By how many gradients to go.
+
+    Returns:
+        The range of the loss over the steps, and the largest distance of the gradient from that of the point.
+    """
+    _, gradient = loss(point)
+    after = [loss([w - step * g for w, g in zip(point, gradient, strict=True)]) for step in steps]
+    values = [value for value, _ in after]
+    distances = [_norm(_minus(there, gradient)) for _, there in after]
+    return float(np.max(values) - np.min(values)), float(np.max(distances))
+
+
+def normalised_variation(loss: Loss, point: Arrays, kernels: Sequence[int], share: float) -> tuple[float, float]:
+    """The same where each kernel is measured in units of its own norm, so that its scale makes no difference.
+
+    Each kernel goes against its gradient by a share of its norm; the other weights stay.
+
+    Args:
+        loss: Function of a point that gives the loss and its gradient.
+        point: The weights.
+        kernels: Which of them are kernels.
+        share: Float, of the norm of each kernel.
+
+    Returns:
+        How far the loss is from what its gradient predicts, as a share of the predicted fall; the distance of the
+        gradient from that of the point, as a share of its own norm.
+    """
+    units = [_norm([point[i]]) for i in kernels]
+    before, gradient = _in_units(loss(point), kernels, units)
+    norms = [_norm([g]) for g in gradient]
+    moved = list(point)
+    for i, unit, g, norm in zip(kernels, units, gradient, norms, strict=True):
+        moved[i] = point[i] - share * unit * g / max(norm, _TINY)
+    after, there = _in_units(loss(moved), kernels, units)
+    fall = share * sum(norms)
+    return abs(after - before + fall) / max(fall, _TINY), _norm(_minus(there, gradient)) / max(_norm(gradient), _TINY)
+
+
+def _in_units(found: tuple[float, Arrays], kernels: Sequence[int], units: Sequence[float]) -> tuple[float, Arrays]:
+    loss, gradient = found
+    return loss, [gradient[i] * unit for i, unit in zip(kernels, units, strict=True)]
+
+
+def _norm(arrays: Arrays) -> float:
+    return float(np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays)))
+
+
+def _minus(first: Arrays, second: Arrays) -> Arrays:
+    return [a - b for a, b in zip(first, second, strict=True)]
+
+
+class Network:
+    """An MLP as a function: no call changes it, its moving statistics least of all.
+
+    Args:
+        data: A `Dataset`.
+        norm: What normalizes.
+        seeds: Integer, from how many it can start.
+    """
+
+    def __init__(self, data: Dataset, norm: str | None, seeds: int) -> None:
+        # all are drawn first: setting a seed makes TensorFlow build compiled functions again
+        models = [_model(data, norm, seed) for seed in range(seeds)]
+        self._starts = [[variable.numpy() for variable in model.trainable_variables] for model in models]
+        self.kernels = [i for i, each in enumerate(models[0].trainable_variables) if each.name == "kernel"]
+        self._loss = _compiled_loss(models[0])
+
+    def start(self, seed: int) -> Arrays:
+        """The weights that training begins with."""
+        return list(self._starts[seed])
+
+    def loss_on(self, x: np.ndarray, y: np.ndarray) -> Loss:
+        """The loss on a batch, with its statistics, as a function of the weights."""
+
+        def loss(point: Arrays) -> tuple[float, Arrays]:
+            value, gradient = self._loss(point, x, y)
+            return float(value), [each.numpy() for each in gradient]
+
+        return loss
+
+
+def _model(data: Dataset, norm: str | None, seed: int) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return MLP(10, 64, input_shape=data.input_shape, classes=data.classes, classifier_activation=None, norm=norm)
+
+
+def _compiled_loss(model: keras.Model) -> Callable[..., Any]:
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    statistics = [variable.value for variable in model.non_trainable_variables]
+
+    @tf.function
+    def loss(point: list[tf.Tensor], x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            logits, _ = model.stateless_call(point, statistics, x, training=True)
+            value = cross_entropy(y, logits)
+        return value, tape.gradient(value, point)
+
+    return loss
+
+
+def probes(network: Network, x: np.ndarray, y: np.ndarray, seed: int, rate: float, epochs: int) -> Iterator[dict]:
+    """Trains with plain SGD, and looks around before each epoch and after the last.
+
+    Args:
+        network: A `Network`.
+        x: The examples.
+        y: Their labels.
+        seed: Integer.
+        rate: Float, the learning rate, the same from first to last.
+        epochs: Integer.
+
+    Yields:
+        Rows: the raw measure of a step, and the normalised one for each share.
+    """
+    order, point = np.random.default_rng(seed), network.start(seed)
+    steps = len(x) // _BATCH
+    for step in range(epochs * steps + 1):
+        if step % steps == 0:
+            shuffled = order.permutation(len(x))
+        batch = shuffled[_BATCH * (step % steps) :][:_BATCH]
+        loss = network.loss_on(x[batch], y[batch])
+        value, gradient = loss(point)
+        if step % steps == 0:
+            own = _own_share(point, gradient, network.kernels, rate)
+            for found in _around(loss, point, network.kernels):
+                yield {"step": step, "loss": value, "own_share": own, **found}
+        point = [w - rate * g for w, g in zip(point, gradient, strict=True)]
+
+
+def _own_share(point: Arrays, gradient: Arrays, kernels: Sequence[int], rate: float) -> float:
+    """The step of training itself, as a share of the norm of each kernel: the root of the mean square."""
+    shares = [rate * _norm([gradient[i]]) / _norm([point[i]]) for i in kernels]
+    return float(np.sqrt(np.mean(np.square(shares))))
+
+
+def _around(loss: Loss, point: Arrays, kernels: Sequence[int]) -> Iterator[dict[str, Any]]:
+    yield {"measure": RAW, **dict(zip(VALUES, raw_variation(loss, point), strict=True))}
+    for share in SHARES:
+        found = dict(zip(VALUES, normalised_variation(loss, point, kernels, share), strict=True))
+        yield {"measure": NORMALISED, "share": share, **found}
+
+
+def measure(bench: Bench) -> pd.DataFrame:
+    """The probes of both arms, at the same rate and at each one's own."""
+    data, seeds = bench.digits, bench.seeds
+    mean, variance = data.scale
+    x = ((data.train.x - np.asarray(mean)) / np.sqrt(variance)).astype("float32")
+    epochs, found = bench.epochs(15, quick=10), []
+    for norm in rates.ARMS:
+        network = Network(data, None if norm == "none" else norm, seeds)
+        for rate in sorted({SAME_RATE, OWN_RATES[norm]}):
+            parts = [part for part, its in ((SAME, SAME_RATE), (OWN, OWN_RATES[norm])) if its == rate]
+            for seed in range(seeds):
+                rows = list(probes(network, x, data.train.y, seed, rate, epochs))
+                found += [
+                    {"part": part, "norm": norm, "rate": rate, "seed": seed, **row} for part in parts for row in rows
+                ]
+    return pd.DataFrame(found)
+
+
+def log_means(found: pd.DataFrame) -> pd.DataFrame:
+    """The mean logarithm of each variation over training, a row an arm, a measure, a share and a seed.
+
+    The raw measure has the share 0: it has none.
+    """
+    logs = found.assign(
+        share=found["share"].fillna(0), **{name: np.log(found[name].clip(lower=_TINY)) for name in VALUES}
+    )
+    return logs.groupby(["part", "norm", "measure", "share", "seed"])[list(VALUES)].mean().reset_index()
+
+
+def log_ratios(found: pd.DataFrame, part: str = SAME) -> dict[float, dict[str, Interval]]:
+    """The logarithm of the variation with batch norm over that without, by share (0: raw) and value.
+
+    Args:
+        found: The rows.
+        part: Which rates.
+    """
+    means = log_means(found[found["part"] == part])
+    return {
+        share: {name: interval(paired(of_share, "norm", "batch", "none", name)) for name in VALUES}
+        for share, of_share in means.groupby("share")
+    }
+
+
+def judge(found: pd.DataFrame) -> Verdict:
+    """Whether loss and gradient vary less in steps that no scale can flatter, however long, or only in some."""
+    ratios = log_ratios(found)
+    lower = {share: all(each.high < 0 for each in of_share.values()) for share, of_share in ratios.items()}
+    where = [share for share in SHARES if lower[share]]
+    word = HOLDS if len(where) == len(SHARES) else CONDITION if where or lower[0] else NOT
+    condition = ""
+    if word == CONDITION:
+        condition = f" Both vary less at {_percents(where)} only." if where else " They vary less in raw steps only."
+    own = found[found["part"] == SAME].groupby("norm")["own_share"].median()
+    return Verdict(
+        word,
+        "Variation along the gradient with batch norm, as a multiple of that without, in steps of "
+        f"{_percents(SHARES)} of each kernel's norm: {_series(ratios)}.{condition}",
+        (
+            f"Training itself takes steps of {100 * own['batch']:.2g} % with batch norm and {100 * own['none']:.2g} % "
+            "without (medians).",
+            "In raw steps, which are shorter relative to a kernel the larger it is: "
+            + ", ".join(f"{VALUES[name]} {_times(each)}" for name, each in ratios[0].items())
+            + ".",
+            f"Before training: {_series(log_ratios(found[found['step'] == 0]))}.",
+            f"Each arm at its own rate ({OWN_RATES['batch']:g} with batch norm, {OWN_RATES['none']:g} without): "
+            f"{_series(log_ratios(found, OWN))}.",
+        ),
+    )
+
+
+def _percents(shares: Sequence[float]) -> str:
+    return ", ".join(f"{100 * share:g}" for share in shares) + " %"
+
+
+def _series(ratios: dict[float, dict[str, Interval]]) -> str:
+    return "; ".join(
+        f"{value} " + ", ".join(f"{np.exp(ratios[share][name].mean):.2f}" for share in SHARES)
+        for name, value in VALUES.items()
+    )
+
+
+def _times(logs: Interval) -> str:
+    ratio = Interval(*np.exp([logs.mean, logs.low, logs.high]))
+    return ratio.text(2, sign=False) if np.isfinite(logs.low) else f"{ratio.mean:.2f} (one seed: no interval)"
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """The ratios, at each choice of rates and for each step."""
+    return pd.DataFrame(
+        [
+            {"rates": part, "step": f"{_percents([share])} of the norm" if share else RAW}
+            | {f"{VALUES[name]}, batch norm / none": _times(each) for name, each in of_share.items()}
+            for part in (SAME, OWN)
+            for share, of_share in log_ratios(found, part).items()
+        ]
+    )
+
+
+def draw(found: pd.DataFrame) -> Figure:
+    """Left the raw measure over training, right the normalised one over the length of the step."""
+    figure, axes = panels(4, width=3.3, share_y=False)
+    same = found[found["part"] == SAME]
+    raw, normalised = same[same["measure"] == RAW], log_means(same[same["measure"] == NORMALISED])
+    own = same.groupby("norm")["own_share"].quantile([0.25, 0.75]).unstack()
+    for arm in rates.ARMS:
+        look = {"color": rates.COLOURS[arm], "label": rates.NAMES[arm]}
+        for shown, name in zip(axes[:2], VALUES, strict=True):
+            _lines(shown, np.log(_by_seed(raw[raw["norm"] == arm], "step", name).clip(lower=_TINY)), look)
+        for shown, name in zip(axes[2:], VALUES, strict=True):
+            _lines(shown, _by_seed(normalised[normalised["norm"] == arm], "share", name), look)
+            shown.axvspan(*own.loc[arm], color=rates.COLOURS[arm], alpha=0.12, linewidth=0)
+            shown.set(xscale="log", xlabel="step, share of each kernel's norm")
+    for shown, title in zip(
+        axes, ("loss, raw", "gradient, raw", "loss, normalised", "gradient, normalised"), strict=True
+    ):
+        shown.set(yscale="log", title=title)
+    for shown in axes[:2]:
+        shown.set_xlabel("training step")
+    axes[0].set_ylabel("variation along the gradient")
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def _by_seed(found: pd.DataFrame, x: str, name: str) -> pd.DataFrame:
+    return found.pivot(index=x, columns="seed", values=name)
+
+
+def _lines(axes: Axes, logs: pd.DataFrame, look: dict[str, str]) -> None:
+    axes.plot(logs.index, np.exp(logs), color=look["color"], alpha=0.25, linewidth=0.8)
+    axes.plot(logs.index, np.exp(logs.mean(axis=1)), linewidth=2, **look)
+
+
+CLAIM = Claim(
+    statement="Batch normalization makes the loss smoother.",
+    evidence=(
+        "In a VGG on CIFAR-10 loss and gradient vary less along the gradient with batch norm than without "
+        "(Santurkar et al. 2018, figure 4), and bounds say why (theorems 4.1 and 4.2)."
+    ),
+    contradiction=(
+        "With batch norm the loss does not depend on the scale of a kernel, and its gradient falls as it grows: "
+        "so a step of the same multiple of the gradient is shorter. At initialisation, without shortcuts, gradients "
+        "explode with depth because of batch norm (Yang et al. 2019), and networks without any norm train as well "
+        "(De & Smith 2020)."
+    ),
+    setup=(
+        "An MLP of ten hidden layers of 64 ReLU units on scikit-learn's digits, plain SGD in batches of 64 at a "
+        f"constant rate of {SAME_RATE:g}; beside it each arm at its own rate, {OWN_RATES['batch']:g} with batch norm "
+        f"and {OWN_RATES['none']:g} without. Before each epoch and after the last, on the next batch, with its "
+        "statistics, the gradient g is taken. Raw, as Santurkar: at W - t g, t one of "
+        f"{', '.join(map(str, STEPS))}; the range of the loss over t, and the largest |g(W - t g) - g|. Normalised: "
+        "each kernel goes against its gradient by a share s of its norm, s one of "
+        f"{', '.join(map(str, SHARES))}, other weights stay; |L' - L + P| / P, where P is the fall that the gradient "
+        "predicts, s times the sum over kernels of |W||g|; and |g' - g| / |g| over all kernels, the gradient of each "
+        "multiplied by its norm |W|. Neither changes if a kernel before a norm is multiplied by a number. Ratios are "
+        "of geometric means over the probes, paired by seed."
+    ),
+    criterion=(
+        "`holds` if in the normalised measure, at every share, the upper end of the 95 % bootstrap interval of the log "
+        "ratio, batch norm over none, both at the same rate, is below 0 for the loss and for the gradient; `holds with "
+        "a condition` if it is so for both at some shares, or only in the raw measure; else `does not hold`."
+    ),
+    measure=measure,
+    judge=judge,
+    table=table,
+    draw=draw,
+    caption=(
+        "How much loss and gradient vary along the gradient, both arms at the same rate. Left as Santurkar measured, "
+        "over training; right in units of each kernel's norm, over the length of the step, in the mean over training. "
+        "Thin lines are seeds; shaded is the middle half of the steps that training takes itself."
+    ),
+    references=(
+        "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)",
+        "[Yang et al. 2019](https://arxiv.org/abs/1902.08129)",
+        "[De & Smith 2020](https://arxiv.org/abs/2002.10444)",
+    ),
+)
