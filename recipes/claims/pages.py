@@ -92,6 +92,19 @@ def index(findings: Sequence[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def gallery(findings: Sequence[Finding], folder: str) -> str:
+    """Some pictures and what they show, two side by side, for the README.
+
+    Args:
+        findings: Which, an even number.
+        folder: String, where their pages are.
+    """
+    pictures = [f"[![{f.claim.caption}]({folder}/{f.name}.png)]({folder}/{f.name}.md)" for f in findings]
+    said = [f"“{f.claim.statement}” **{f.verdict.word.capitalize()}.** {f.verdict.sentence}" for f in findings]
+    rows = [line for i in range(0, len(findings), 2) for line in (pictures[i : i + 2], said[i : i + 2])]
+    return "\n".join(_table(*rows[:1], rows[1:]))
+
+
 def markdown(finding: Finding) -> str:
     """The page of a claim."""
     claim, verdict, origin = finding.claim, finding.verdict, finding.origin

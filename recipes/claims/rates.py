@@ -42,10 +42,10 @@ def measure(bench: Bench) -> pd.DataFrame:
 def with_steps(results: Results, bench: Bench, batch_size: int) -> pd.DataFrame:
     """The rows of a study on the digits, with the steps that each trial took to 90 % validation accuracy."""
     steps = len(bench.digits.train.x) // batch_size
-    return rows(results, {"steps_to_90": lambda trial: _steps_to(trial, 0.9, steps)})
+    return rows(results, {"steps_to_90": lambda trial: steps_to(trial, 0.9, steps)})
 
 
-def _steps_to(trial: TrialResult, accuracy: float, steps: int) -> float:
+def steps_to(trial: TrialResult, accuracy: float, steps: int) -> float:
     """How many training steps a trial took to a validation accuracy, interpolated between epochs; NaN if never.
 
     Args:

@@ -48,6 +48,12 @@ def test_cards_tell_what_the_built_model_counts(name):
     assert trainable(model) == card.params
     assert bnzoo.models.count_macs(model).linear == card.macs
     assert model.name == name
+
+
+# one of each builder that the others call
+@pytest.mark.parametrize("name", ["resnet18", "resnet50_v2", "resnet20_cifar", "densenet_bc100_12", "vit_ti16"])
+def test_the_norm_and_placement_of_a_card_are_those_of_the_model(name):
+    card, model = bnzoo.model_card(name), bnzoo.create_model(name)
     explicit = bnzoo.create_model(name, norm=card.norm, placement=card.placement)
     assert [layer.name for layer in explicit.layers] == [layer.name for layer in model.layers]
     assert [type(layer) for layer in explicit.layers] == [type(layer) for layer in model.layers]

@@ -9,6 +9,7 @@ import time
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from bnzoo import tuning
@@ -60,6 +61,31 @@ def test_the_best_model_is_the_one_that_was_scored(finished, few_digits):
     assert [path.name for path in (finished.directory / "checkpoints").iterdir()] == [
         f"{best.trial:05d}.keras"
     ]  # the trials were started in their order
+
+
+def counted(model, data):
+    """What a study is asked to keep of each trained model."""
+    _, accuracy = model.evaluate(*data.test, verbose=0)
+    return {"test_accuracy": accuracy, "layers": len(model.layers)}
+
+
+@pytest.mark.slow
+def test_what_else_is_measured_is_kept(few_digits, tmp_path):
+    space = tuning.MLPSpace(**{**SPACE, "depths": (1,), "learning_rates": (0.1, 1e30, 2)})
+    first = study(few_digits, tmp_path / "s", space, seeds=1, measure=counted)
+    first.run(quiet)
+    best = first.results.best
+    _, accuracy = first.best_model().evaluate(*few_digits.test, verbose=0)
+    assert best.measured == {"test_accuracy": pytest.approx(accuracy), "layers": len(first.best_model().layers)}
+    table = pd.read_csv(tmp_path / "s/results.csv")
+    assert table["test_accuracy"].between(0, 1).all(), "of what diverged too"
+    assert len(table) == 4
+
+    again = study(few_digits, tmp_path / "s", space, seeds=1, measure=counted)
+    assert again.finished
+    assert [trial.measured for trial in again.results.trials] == [trial.measured for trial in first.results.trials]
+    with pytest.raises(ValueError, match="measure: .*counted there, None asked for"):
+        study(few_digits, tmp_path / "s", space, seeds=1)
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def main(
     start = time.perf_counter()
     networks = network or ([NetworkName.CIFAR_RESNET_20] if quick else list(NetworkName))
     precisions = precision or list(Precision)[: 1 if quick else 2]
-    plan = {"rounds": 1, "pairs": 8, "seconds": 20.0} if quick else {"rounds": 2, "pairs": 15, "seconds": 45.0}
+    plan = {"rounds": 1, "pairs": 4, "seconds": 6.0} if quick else {"rounds": 2, "pairs": 15, "seconds": 45.0}
     times: list[dict] = []
     if "PyTorch" not in kinds_here("ResNet-50"):
         print('PyTorch is not installed and is left out: pip install -e ".[peers]"')

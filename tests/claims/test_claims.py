@@ -1,0 +1,203 @@
+"""What all claims share: they run, are kept, are shown again without training, and are asked for on a command line."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from recipes.claims import NAMES, pages
+from recipes.claims.bench import Bench
+from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict, get
+from recipes.claims.run import run
+from recipes.claims.store import SEEDS, Origin, Size, Store
+
+ROOT = Path(__file__).parents[2]
+ORIGIN = Origin("full", 5, 12.0, 2, {"keras": "3"})
+
+
+def draw(rows):
+    figure = Figure()
+    figure.subplots().plot(rows["x"], rows["y"])
+    return figure
+
+
+TOY = Claim(
+    statement="One is less than two.",
+    evidence="`Peano`.",
+    contradiction="None | known.",
+    setup="Counting.",
+    criterion="`holds` if so.",
+    measure=lambda bench: pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, float("nan")], "norm": ["none", "a|b"]}),
+    judge=lambda rows: Verdict(HOLDS, f"The mean is {rows['x'].mean():.1f}.", ("A note.",)),
+    table=lambda rows: rows,
+    draw=draw,
+    caption="Two points.",
+)
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """Two claims that take no time, and how often each was measured."""
+    measured = []
+
+    def toy(name):
+        def measure(bench):
+            measured.append(name)
+            return TOY.measure(bench)
+
+        return Claim(**{**vars(TOY), "measure": measure})
+
+    for module in ("run", "pages"):
+        monkeypatch.setattr(f"recipes.claims.{module}.get", toy)
+    return measured
+
+
+def bench(folder, seeds=5, size=Size.FULL):
+    return Bench(folder / "studies", size, seeds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_runs_at_its_smallest_and_its_verdict_follows_from_what_is_stored(name, tmp_path, capsys):
+    run([name], bench(tmp_path, SEEDS[Size.SMALLEST], Size.SMALLEST), tmp_path)
+    claim, store = get(name), Store(tmp_path)
+    verdict = claim.judge(store.rows(name))
+    assert verdict.word in (HOLDS, CONDITION, NOT)
+    assert f"{name}: {verdict.word}. {verdict.sentence}" in capsys.readouterr().out
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / f"{name}.md").read_text()
+    assert page.startswith(f"# {name.replace('_', ' ').capitalize()}: {verdict.word}\n")
+    assert claim.statement in page
+    assert not re.search(r"\bnan\b|\[\]|\{\}", claim.setup + claim.criterion)
+    assert store.origin(name).seeds == SEEDS[Size.SMALLEST]
+
+
+def test_every_claim_says_what_it_is():
+    claims = [get(name) for name in NAMES]
+    for claim in claims:
+        for word in (HOLDS, CONDITION, NOT):
+            assert f"`{word}`" in claim.criterion
+        assert claim.statement.endswith(".")
+        assert claim.evidence
+        assert claim.contradiction
+    assert len({claim.statement for claim in claims}) == len(NAMES)
+
+
+def test_what_is_stored_is_shown_again_without_measuring(toys, tmp_path, capsys):
+    run(["accuracy", "seeds"], bench(tmp_path), tmp_path)
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert set(first) == {
+        *("README.md", "claims.html"),
+        *(f"{name}.{kind}" for name in ("accuracy", "seeds") for kind in ("csv", "json", "md", "png")),
+    }
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    capsys.readouterr()
+    run(["seeds"], bench(tmp_path), tmp_path)
+    assert toys == ["accuracy", "seeds"], "nothing was measured a second time"
+    assert capsys.readouterr().out.startswith("seeds: holds. The mean is 1.5.\n  A note.\n")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == first
+
+
+def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monkeypatch):
+    whole = Store.save
+
+    def killed(store, name, rows, origin):
+        if name == "seeds":
+            raise KeyboardInterrupt
+        whole(store, name, rows, origin)
+
+    monkeypatch.setattr(Store, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(["accuracy", "seeds"], bench(tmp_path), tmp_path)
+    assert Store(tmp_path).has("accuracy")
+    assert not Store(tmp_path).has("seeds")
+    monkeypatch.setattr(Store, "save", whole)
+    run(["accuracy", "seeds"], bench(tmp_path), tmp_path)
+    assert toys == ["accuracy", "seeds", "seeds"]
+
+
+@pytest.mark.parametrize("other", [{"seeds": 3}, {"size": Size.QUICK}])
+def test_rows_of_another_run_are_not_taken_for_those_asked_for(toys, tmp_path, other):
+    run(["accuracy"], bench(tmp_path), tmp_path)
+    with pytest.raises(ValueError, match=r"accuracy\.csv is of a full run with 5 seeds.*choose another --output"):
+        run(["accuracy"], bench(tmp_path, **other), tmp_path)
+
+
+def test_a_page_has_all_that_the_claim_says(toys, tmp_path):
+    run(["learning_rate"], bench(tmp_path), tmp_path)
+    page = (tmp_path / "learning_rate.md").read_text()
+    for text in (TOY.statement, TOY.setup, TOY.criterion, TOY.evidence, "The mean is 1.5.", "A note.", TOY.caption):
+        assert text in page
+    assert "| x | y | norm |\n| --- | --- | --- |\n| 1 | 3 | none |\n| 2 |  | a\\|b |" in page
+    assert "`python -m recipes.claims --seeds 5 learning_rate`" in page
+    html = (tmp_path / "claims.html").read_text()
+    assert html.count("<section") == 1
+    assert "<svg" in html
+    assert "<code>Peano</code>" in html
+    assert "[learning rate](learning_rate.md)" in (tmp_path / "README.md").read_text()
+
+
+def test_rows_are_read_as_they_were(tmp_path):
+    store = Store(tmp_path)
+    rows = TOY.measure(None)
+    assert not store.has("seeds")
+    store.save("seeds", rows, ORIGIN)
+    pd.testing.assert_frame_equal(store.rows("seeds"), rows, check_dtype=False)  # 1.0 is written as 1
+    assert store.origin("seeds") == ORIGIN
+    assert Origin(**{**vars(ORIGIN), "size": "quick"}).command == "python -m recipes.claims --quick --seeds 5"
+
+
+def test_a_bench_thins_an_axis_from_end_to_end(tmp_path):
+    values = (1, 2, 3, 4, 5)
+    assert bench(tmp_path).some(values, quick=3) == values
+    assert bench(tmp_path, size=Size.QUICK).some(values, quick=3) == (1, 3, 5)
+    assert bench(tmp_path, size=Size.SMALLEST).some(values, quick=3) == (1, 5)
+    assert bench(tmp_path, size=Size.QUICK).some(values, quick=1) == (3,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["acuracy"], r"'acuracy' is not one of 'accuracy', 'learning_rate'"),
+        (["--seeds", "0"], "'--seeds'.*greater than or equal to 1"),
+        (["--seed", "3"], "No such option: --seed"),
+        (["--output"], "'--output' requires an argument"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message):
+    done = _claims(*arguments)
+    assert done.returncode == 2
+    assert not done.stdout
+    assert re.fullmatch(rf"claims: .*{message}.*\n", done.stderr)
+
+
+def test_a_folder_of_another_run_is_a_mistake_too(tmp_path):
+    Store(tmp_path).save("seeds", TOY.measure(None), ORIGIN)
+    done = _claims("seeds", "--seeds", "2", "--output", str(tmp_path))
+    assert done.returncode == 2
+    assert "seeds.csv is of a full run with 5 seeds" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "seeds.json").read_text())["seeds"] == 5
+
+
+def _claims(*arguments):
+    command = [sys.executable, "-m", "recipes.claims", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_pages_in_the_documentation_are_those_of_the_stored_rows(tmp_path):
+    """Nobody has typed a number into them, and no claim has changed its mind since."""
+    folder = ROOT / "docs/claims"
+    findings = pages.find(Store(folder))
+    assert [finding.name for finding in findings] == list(NAMES)
+    assert {finding.origin.size for finding in findings} == {"full"}
+    for finding in findings:
+        assert (folder / f"{finding.name}.md").read_text() == pages.markdown(finding), finding.name
+        assert (folder / f"{finding.name}.png").stat().st_size < 100_000
+    assert (folder / "README.md").read_text() == pages.index(findings)

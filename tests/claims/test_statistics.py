@@ -1,0 +1,53 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recipes.claims.statistics import at_best_rate, interval, paired
+
+
+def test_the_rate_with_the_best_mean_score_is_chosen_for_each_arm():
+    rows = pd.DataFrame(
+        {
+            "norm": ["batch"] * 4 + ["none"] * 4,
+            "learning_rate": [0.1, 0.1, 1.0, 1.0] * 2,
+            "seed": [0, 1] * 4,
+            "score": [0.5, 0.5, 0.1, 0.8, 0.2, 0.4, 0.3, 0.5],  # the lowest of all is not the lowest mean
+        }
+    )
+    best = at_best_rate(rows, ["norm"])
+    assert best["learning_rate"].tolist() == [1.0, 1.0, 0.1, 0.1]
+    assert best["seed"].tolist() == [0, 1, 0, 1]
+
+
+@given(st.lists(st.floats(-50, 50), min_size=3, max_size=12), st.floats(-10, 10))
+def test_an_interval_has_its_mean_inside_and_moves_with_the_values(values, shift):
+    found, moved = interval(values), interval([value + shift for value in values])
+    assert found.low - 1e-9 <= found.mean <= found.high + 1e-9
+    assert min(values) - 1e-9 <= found.low
+    assert found.high <= max(values) + 1e-9
+    assert moved.low == pytest.approx(found.low + shift, abs=1e-6)
+    assert moved.high == pytest.approx(found.high + shift, abs=1e-6)
+
+
+def test_an_interval_is_that_of_the_normal_distribution_for_many_values():
+    values = np.random.default_rng(0).normal(3, 2, 400)
+    found, half = interval(values), 1.96 * values.std() / 20
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
+    assert interval(values) == found, "the same for the same values"
+
+
+def test_one_seed_has_no_interval():
+    found = interval([2.0])
+    assert (found.mean, found.low, found.high) == (2.0, -np.inf, np.inf)
+    assert found.text() == "+2.0 (one seed: no interval)"
+    assert interval([1.0, 1.0, 1.0]).text() == "+1.0 [+1.0, +1.0]"
+
+
+def test_differences_are_those_of_the_same_seed():
+    rows = pd.DataFrame(
+        {"norm": ["none", "batch", "batch", "none"], "seed": [1, 0, 1, 0], "accuracy": [0.1, 0.9, 0.8, 0.5]}
+    )
+    difference = paired(rows, "norm", "batch", "none", "accuracy")
+    assert difference.to_dict() == {0: pytest.approx(0.4), 1: pytest.approx(0.7)}
