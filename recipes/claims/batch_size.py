@@ -109,17 +109,18 @@ def judge(found: pd.DataFrame) -> Verdict:
         word = HOLDS
     elif clear or moving.low > 0:
         word = CONDITION
+    also = f" With moving statistics batch norm loses {moving.text(sign=False)} points of validation accuracy:"
     condition = {
         HOLDS: "",
-        CONDITION: f" With moving statistics batch norm loses {moving.text()} points of validation accuracy: it loses, "
-        "but not as much with recalibrated statistics, or group norm loses too.",
-        NOT: f" With moving statistics batch norm loses {moving.text()} points of validation accuracy: no clear loss.",
+        CONDITION: f"{also} it loses, but not as much with recalibrated statistics, or group norm loses too.",
+        NOT: f"{also} no clear loss.",
     }[word]
+    sizes = {norm: best_size(best, norm) for norm in ("batch", "group")}
     return Verdict(
         word,
-        f"From its best batch size ({best_size(best, 'batch')}) to {SMALLEST}, batch norm loses {batch.text()} points "
-        f"of test accuracy with recalibrated statistics; group norm from its own ({best_size(best, 'group')}) "
-        f"{group.text()}.{condition}",
+        f"From its best batch size ({sizes['batch']}) to {SMALLEST}, batch norm loses {batch.text(sign=False)} points "
+        f"of test accuracy with recalibrated statistics; group norm from its own ({sizes['group']}) "
+        f"{group.text(sign=False)}.{condition}",
         (_recovered(best), _ghosts(best), _others(best)),
     )
 
@@ -156,7 +157,7 @@ def _ghosts(best: pd.DataFrame) -> str:
 
 
 def _others(best: pd.DataFrame) -> str:
-    said = "; ".join(f"{NAMES[norm]} {loss(best, norm).text()}" for norm in ("layer", "none"))
+    said = "; ".join(f"{NAMES[norm]} {loss(best, norm).text(sign=False)}" for norm in ("layer", "none"))
     return f"Points lost from their best size to {SMALLEST} by what knows of no batch: {said}."
 
 

@@ -159,7 +159,7 @@ def draw(found: pd.DataFrame) -> Figure:
     for column, (name, mark) in enumerate({"ResNet-110": "s", "ResNet-164": "D"}.items()):
         axes[-1].plot([his[column] for his in HE.values()], range(len(HE)), mark, color=f"{0.3 * column}", label=name)
     axes[-1].set(title="He et al. 2016, CIFAR-10", xlabel="test error, %")
-    axes[-1].legend(frameon=False, loc="lower right")
+    axes[-1].legend(loc="lower right")  # in a frame: its marks are no points
     axes[0].set_yticks(range(len(PLACEMENTS)), [placement.replace("_", " ") for placement in PLACEMENTS])
     axes[0].set_ylim(len(PLACEMENTS) - 0.5, -0.5)
     return figure
