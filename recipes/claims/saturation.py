@@ -1,0 +1,243 @@
+"""Does batch norm keep activations in their range, so that networks of sigmoids train?"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnzoo.data import Dataset
+from bnzoo.tools.health_check.activations import FLAT, flat
+from bnzoo.tools.health_check.thresholds import SATURATED, SATURATED_BOUNDED
+from bnzoo.tuning import MLPSpace, Space
+from recipes.claims import rates
+from recipes.claims.bench import Bench, rows
+from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.measures import test_accuracy
+from recipes.claims.pictures import mean_and_seeds, panels
+from recipes.claims.statistics import at_best_rate
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
+# which share of saturated units of a layer the health check finds too large
+TOO_MANY = {"sigmoid": SATURATED_BOUNDED, "tanh": SATURATED_BOUNDED, "relu": SATURATED}
+DEPTHS = (2, 4, 6, 8)
+DEPTH = 6  # the one that is asked about
+TRAINS, FAILS = 0.9, 0.3
+EPOCHS = 12
+BEFORE, AFTER = "before training", "after training"
+
+
+def flat_shares(model: keras.Model, x: np.ndarray, training: bool) -> dict[str, float]:
+    """Which share of the units is where its activation is flat, by hidden layer, over examples: `flat_1`, ...
+
+    Args:
+        model: An MLP that ends in logits.
+        x: Array, the examples.
+        training: Boolean, whether batch norms use the statistics of these examples rather than their own.
+    """
+    activations = [layer for layer in model.layers if isinstance(layer, keras.layers.Activation)]
+    read = {f"flat_{number}": layer.input for number, layer in enumerate(activations, start=1)}
+    inputs = keras.Model(model.input, read)(x, training=training)
+    return {name: _share(layer, inputs[name]) for name, layer in zip(read, activations, strict=True)}
+
+
+def _share(activation: keras.layers.Layer, read: Any) -> float:
+    if not np.isfinite(keras.ops.convert_to_numpy(read)).all():
+        return np.nan
+    return float(keras.ops.mean(flat(activation, read)))
+
+
+def accuracy_and_shares(model: keras.Model, data: Dataset) -> dict[str, float]:
+    """The accuracy on the test data, and `flat_shares` on the training data."""
+    return {**test_accuracy(model, data), **flat_shares(model, data.train.x, training=False)}
+
+
+def initial_shares(space: Space, values: Mapping[str, Any], seed: int, data: Dataset) -> dict[str, float]:
+    """`flat_shares` of the model from which a trial starts, batch norms with the statistics of the training data.
+
+    Args:
+        space: A `Space` that knows the data.
+        values: The hyperparameters of the trial.
+        seed: Integer.
+        data: A `Dataset`.
+    """
+    hp = keras_tuner.HyperParameters()
+    hp.values = dict(values)
+    keras.utils.set_random_seed(seed)
+    return flat_shares(space.build(hp), data.train.x, training=True)
+
+
+def measure(bench: Bench) -> pd.DataFrame:
+    """MLPs of several depths and activations, and where they start from."""
+    space = MLPSpace(
+        depths=sorted({*bench.some(DEPTHS, quick=2), DEPTH}),
+        learning_rates=(0.1, 1.0, len(bench.some(range(3), quick=2))),
+        norms=("batch", None),
+        placement="post",
+        activation=bench.some(ACTIVATIONS, quick=2),
+        width=64,
+        momentum=0.0,
+        weight_decay=0.0,
+    )
+    epochs = bench.epochs(EPOCHS, quick=10)
+    results = bench.study("saturation", space, bench.digits, epochs=epochs, measure=accuracy_and_shares)
+    return pd.concat([_before(space, bench), rows(results, part=AFTER)], ignore_index=True)
+
+
+def _before(space: MLPSpace, bench: Bench) -> pd.DataFrame:
+    space, found = space.for_data(bench.digits), []
+    for values in space.grid():
+        if values.pop("learning_rate") == min(space.learning_rates):
+            for seed in range(bench.seeds):
+                at = {**values, "learning_rate": min(space.learning_rates)}
+                found.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.digits)})
+    return pd.DataFrame(found).assign(part=BEFORE)
+
+
+def trained(found: pd.DataFrame) -> pd.DataFrame:
+    """The trained networks, each arm at its own best rate."""
+    return at_best_rate(found[found["part"] == AFTER], ["activation", "depth", "norm"])
+
+
+def _flat_columns(found: pd.DataFrame) -> list[str]:
+    return [name for name in found.columns if re.fullmatch(r"flat_\d+", name)]
+
+
+def accuracies(found: pd.DataFrame) -> pd.Series:
+    """The mean test accuracy by activation, depth and norm."""
+    return trained(found).groupby(["activation", "depth", "norm"], sort=False)["test_accuracy"].mean()
+
+
+def most_saturated(found: pd.DataFrame) -> pd.Series:
+    """The share of saturated units in that layer where it is largest, before and after training, at the asked depth."""
+    these = pd.concat([found[found["part"] == BEFORE], trained(found)])
+    these = these[these["depth"] == DEPTH]
+    return these.groupby(["part", "activation", "norm"], sort=False)[_flat_columns(these)].mean().max(axis=1)
+
+
+def judge(found: pd.DataFrame) -> Verdict:
+    """Whether sigmoids train with batch norm only, and whether saturation is what is in the way."""
+    accuracy, share = accuracies(found), most_saturated(found)
+    with_norm, without = accuracy["sigmoid", DEPTH, "batch"], accuracy["sigmoid", DEPTH, "none"]
+    at_start = share[BEFORE, "sigmoid", "none"]
+    decides = with_norm >= TRAINS and without <= FAILS
+    word = NOT if not decides else HOLDS if at_start > TOO_MANY["sigmoid"] else CONDITION
+    condition = (
+        ""
+        if word != CONDITION
+        else " But it is not saturation that is in the way without it: slopes that are small everywhere, a quarter at "
+        "most, multiply to next to nothing."
+    )
+    return Verdict(
+        word,
+        f"{DEPTH} layers of sigmoids come to {100 * with_norm:.1f} % test accuracy with batch norm, to "
+        f"{100 * without:.1f} % without. Before training the most saturated layer without a norm has "
+        f"{100 * at_start:.1f} % saturated units, with batch norm {100 * share[BEFORE, 'sigmoid', 'batch']:.1f} %."
+        + condition,
+        (
+            f"After training it is {100 * share[AFTER, 'sigmoid', 'none']:.1f} % without and "
+            f"{100 * share[AFTER, 'sigmoid', 'batch']:.1f} % with batch norm.",
+            *_stalled(found),
+            *_others(accuracy),
+        ),
+    )
+
+
+def _stalled(found: pd.DataFrame) -> list[str]:
+    """Of the trainings without a norm that learned nothing, at any depth and rate, how many ended saturated."""
+    stalled = found[(found["part"] == AFTER) & (found["norm"] == "none") & (found["outcome"] == "stalled")]
+    saturated = stalled[_flat_columns(stalled)].max(axis=1) > stalled["activation"].map(TOO_MANY)
+    return [
+        f"Of {len(ended)} trainings of {name} without a norm that stalled, {ended.sum()} ended with a layer more than "
+        f"{TOO_MANY[name]:.0%} saturated."
+        for name, ended in saturated.groupby(stalled["activation"], sort=False)
+    ]
+
+
+def _others(accuracy: pd.Series) -> list[str]:
+    deepest = accuracy.index.get_level_values("depth").max()
+    return [
+        f"{deepest} layers of {name}: {100 * accuracy[name, deepest, 'batch']:.1f} % with batch norm, "
+        f"{100 * accuracy[name, deepest, 'none']:.1f} % without."
+        for name in dict.fromkeys(accuracy.index.get_level_values("activation"))
+    ]
+
+
+def table(found: pd.DataFrame) -> pd.DataFrame:
+    """The test accuracy at each depth, and at the depth in question the most saturated layer before and after."""
+    accuracy = (100 * accuracies(found)).unstack("depth").add_prefix("depth ").add_suffix(", %")
+    layers = 100 * most_saturated(found)
+    for part in (BEFORE, AFTER):
+        accuracy[f"flat {part}, %"] = [layers[part, *arm] for arm in accuracy.index]
+    return accuracy.reset_index()
+
+
+def draw(found: pd.DataFrame) -> Figure:
+    """Above, the test accuracy over the depth; below, the share of saturated units of each layer."""
+    after, before = trained(found), found[found["part"] == BEFORE]
+    activations = list(dict.fromkeys(after["activation"]))
+    figure, axes = panels(len(activations), width=3.4, height=5.6, rows=2)
+    for above, below, activation in zip(axes, axes[len(activations) :], activations, strict=False):
+        for arm in rates.ARMS:
+            label, colour = rates.NAMES[arm], rates.COLOURS[arm]
+            of_arm = after[(after["activation"] == activation) & (after["norm"] == arm)]
+            mean_and_seeds(above, of_arm, "depth", "test_accuracy", label=label, colour=colour)
+            for part, rows_of, style in ((BEFORE, before, "--"), (AFTER, after, "-")):
+                chosen = rows_of[
+                    (rows_of["activation"] == activation) & (rows_of["norm"] == arm) & (rows_of["depth"] == DEPTH)
+                ]
+                share = 100 * chosen[_flat_columns(chosen)].mean().dropna()
+                layers = [int(name.removeprefix("flat_")) for name in share.index]
+                below.plot(layers, share, style, marker=".", color=colour, label=f"{label}, {part}")
+        above.set(title=activation, xlabel="hidden layers", xticks=sorted(set(after["depth"])))
+        below.set(xlabel=f"layer, of {DEPTH}", xticks=range(1, DEPTH + 1))
+    axes[0].set_ylabel("test accuracy, %")
+    axes[len(activations)].set_ylabel("saturated units, %")
+    handles, labels = axes[len(activations)].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+CLAIM = Claim(
+    statement="Batch normalization keeps activations in their range, so that even networks of sigmoids train.",
+    evidence=(
+        "Inception with sigmoids stays at chance without batch norm and comes to 69.8 % with it "
+        "(Ioffe & Szegedy 2015, section 4.2.2)."
+    ),
+    contradiction=(
+        "A stable distribution of activations is not the mechanism: batch norm followed by noise that changes the "
+        "distribution at every step trains as well (Santurkar et al. 2018)."
+    ),
+    setup=(
+        f"MLPs of {', '.join(map(str, DEPTHS))} hidden layers of 64 units with sigmoid, tanh or ReLU on "
+        f"scikit-learn's digits, plain SGD without momentum or weight decay, batches of 64, {EPOCHS} epochs, three "
+        "learning rates from 0.1 to 1 on half a cosine. Each arm at the rate with the lowest mean validation loss. A "
+        f"unit counts as saturated for an example if the slope of its activation is below {FLAT}; for ReLU that is a "
+        "unit that is off. Shares are over the training examples, batch norms with the statistics of all of them, "
+        "before training and after it."
+    ),
+    criterion=(
+        f"With sigmoids and {DEPTH} hidden layers: `does not hold` unless the test accuracy is at least {TRAINS:.0%} "
+        f"with batch norm and at most {FAILS:.0%} without. If so, `holds` if saturation is what is in the way: before "
+        f"training more than {TOO_MANY['sigmoid']:.0%} of the units of a layer are saturated without a norm, which is "
+        "what the health check warns of; else `holds with a condition`. What is saturated after a training that "
+        "failed may be so because it failed, and does not decide."
+    ),
+    measure=measure,
+    judge=judge,
+    table=table,
+    draw=draw,
+    caption=(
+        "Above: test accuracy over the number of hidden layers, a point each seed. Below: the share of saturated units "
+        f"of each layer of the networks of {DEPTH}, dashed before training, solid after it; of ReLU, units that are "
+        "off."
+    ),
+    references=(
+        "[Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)",
+        "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)",
+    ),
+)
