@@ -54,7 +54,7 @@ def with_wrong_labels(split: Split, classes: int) -> Split:
 def noisy(data: Dataset) -> Dataset:
     """The data with wrong labels to train and to choose by; those of the test are right."""
     train, validation = (with_wrong_labels(split, data.classes) for split in (data.train, data.validation))
-    return Dataset(f"{data.name}, {NOISE:.0%} of labels wrong", data.labels, train, validation, data.test)
+    return Dataset(f"{data.name}, {100 * NOISE:.0f} % of labels wrong", data.labels, train, validation, data.test)
 
 
 def generalization(model: keras.Model, data: Dataset) -> dict[str, float]:
@@ -174,9 +174,9 @@ CLAIM = Claim(
         "examples each (ghost batch norm) they close the gap of large batches (Hoffer et al. 2017; Wu & Johnson 2021)."
     ),
     setup=(
-        f"An MLP of three hidden layers of 128 ReLU units on scikit-learn's digits, of whose labels {NOISE:.0%} are "
-        "wrong in training and validation; those of the test are right. Plain SGD without momentum or weight decay, "
-        f"batches of {BATCH} in every arm, {EPOCHS} epochs, a half-cosine schedule. The statistics are those of "
+        f"An MLP of three hidden layers of 128 ReLU units on scikit-learn's digits, of whose labels {100 * NOISE:.0f} "
+        "% are wrong in training and validation; those of the test are right. Plain SGD without momentum or weight "
+        f"decay, batches of {BATCH} in every arm, {EPOCHS} epochs, a half-cosine schedule. The statistics are those of "
         f"{', '.join(map(str, GHOSTS))} (ghost batch norm) or all {BATCH} examples of a batch. All arms are compared "
         f"at the rate {RATE}: the one that the validation loss would choose is so small that next to no wrong label is "
         "learned in any arm, a regularization by stopping early and not by a norm. Those numbers are told beside. "

@@ -153,7 +153,7 @@ def _stalled(found: pd.DataFrame) -> list[str]:
     saturated = stalled[_flat_columns(stalled)].max(axis=1) > stalled["activation"].map(TOO_MANY)
     return [
         f"Of {len(ended)} trainings of {name} without a norm that stalled, {ended.sum()} ended with a layer more than "
-        f"{TOO_MANY[name]:.0%} saturated."
+        f"{100 * TOO_MANY[name]:.0f} % saturated."
         for name, ended in saturated.groupby(stalled["activation"], sort=False)
     ]
 
@@ -221,11 +221,11 @@ CLAIM = Claim(
         "before training and after it."
     ),
     criterion=(
-        f"With sigmoids and {DEPTH} hidden layers: `does not hold` unless the test accuracy is at least {TRAINS:.0%} "
-        f"with batch norm and at most {FAILS:.0%} without. If so, `holds` if saturation is what is in the way: before "
-        f"training more than {TOO_MANY['sigmoid']:.0%} of the units of a layer are saturated without a norm, which is "
-        "what the health check warns of; else `holds with a condition`. What is saturated after a training that "
-        "failed may be so because it failed, and does not decide."
+        f"With sigmoids and {DEPTH} hidden layers: `does not hold` unless the test accuracy is at least "
+        f"{100 * TRAINS:.0f} % with batch norm and at most {100 * FAILS:.0f} % without. If so, `holds` if saturation "
+        f"is what is in the way: before training more than {100 * TOO_MANY['sigmoid']:.0f} % of the units of a layer "
+        "are saturated without a norm, which is what the health check warns of; else `holds with a condition`. What "
+        "is saturated after a training that failed may be so because it failed, and does not decide."
     ),
     measure=measure,
     judge=judge,

@@ -48,6 +48,7 @@ def planted(batch=BATCH, none=NONE, best=MOVES) -> pd.DataFrame:
             "epsilon": epsilon,
             "deviation": epsilon / scale**2 / 2,
             "gradient_ratio": 1 / scale,
+            "gradient_deviation": epsilon / scale**2 / 4,
         }
         for scale in SCALES
         for epsilon in (1e-5, 1e-12)
@@ -80,7 +81,7 @@ def test_the_fixed_rate_is_the_best_at_the_usual_scale():
 def test_the_numbers_are_those_of_the_rows():
     verdict = judge(planted())
     assert "lowest test accuracy over the scales is 80.0 % with batch norm" in verdict.sentence
-    assert "below 50% at 3 of 5" in verdict.sentence
+    assert "below 50 % at 3 of 5" in verdict.sentence
     assert "3 steps of the grid apart" in verdict.sentence
     assert "batch norm: 0.01 at 0.1, 0.1 at 0.3, 0.1 at 1, 1 at 3, 10 at 10" in verdict.notes[0]
     assert "batch norm 95 at 0.1, 90 at 0.3, 97 at 1, 105 at 3, 90 at 10" in verdict.notes[2]
@@ -89,6 +90,7 @@ def test_the_numbers_are_those_of_the_rows():
     )
     assert "at most 5.0e-11" in verdict.notes[4]
     assert "by 5.0e-04 with the usual 1e-05" in verdict.notes[4]
+    assert "to within 2.5e-11" in verdict.notes[4]
 
 
 def test_the_table_has_a_row_an_arm_and_scale():
@@ -105,8 +107,9 @@ def test_the_table_has_a_row_an_arm_and_scale():
 def test_the_picture_has_accuracies_and_best_rates():
     over_scale, of_rates, over_rates = draw(planted()).axes
     assert [line.get_label() for line in over_scale.lines if line.get_label()[0] != "_"] == ["batch norm", "no norm"]
-    best, _, square = (line.get_ydata() for line in of_rates.lines)
+    best, none, square = (line.get_ydata() for line in of_rates.lines)
     assert list(best) == list(MOVES)
+    assert list(none) == [0.1, 0.1]  # at the two scales at which more than half is right
     assert list(square) == pytest.approx([0.001, 0.009, 0.1, 0.9, 10])
     assert len(over_rates.get_legend().get_texts()) == len(SCALES)
 
@@ -127,11 +130,13 @@ def test_the_deviation_is_that_of_epsilon_alone(digits, scale, epsilon):
 
 @pytest.mark.parametrize("scale", [0.1, 0.3, 3.0, 10.0])
 def test_the_gradient_is_one_over_the_scale(digits, scale):
-    assert identity(digits, scale, 1e-12)["gradient_ratio"] == pytest.approx(1 / scale, rel=1e-8)
+    found = identity(digits, scale, 1e-12)
+    assert found["gradient_ratio"] == pytest.approx(1 / scale, rel=1e-8)
+    assert found["gradient_deviation"] < 1e-8  # not only its length
 
 
 def test_nothing_changes_at_the_usual_scale(digits):
-    assert identity(digits, 1.0, 1e-5) == {"deviation": 0, "gradient_ratio": 1}
+    assert identity(digits, 1.0, 1e-5) == {"deviation": 0, "gradient_ratio": 1, "gradient_deviation": 0}
 
 
 @pytest.mark.parametrize("norm", ["batch", None])

@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_rows():
         "After training it is 31.0 % without and 36.0 % with batch norm.",
         *(
             f"Of 12 trainings of {name} without a norm that stalled, 0 ended with a layer more than {limit} saturated."
-            for name, limit in (("sigmoid", "50%"), ("relu", "95%"))
+            for name, limit in (("sigmoid", "50 %"), ("relu", "95 %"))
         ),
         *(f"6 layers of {name}: 95.0 % with batch norm, 10.0 % without." for name in ("sigmoid", "relu")),
     )
