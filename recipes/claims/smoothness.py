@@ -283,18 +283,18 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
 
 def draw(found: pd.DataFrame) -> Figure:
     """Left the raw measure over training, right the normalised one over the length of the step."""
-    figure, axes = panels(4, width=3.3, share_y=False)
+    figure, axes = panels(4, width=2.6, height=3.1, share_y=False)
     same = found[found["part"] == SAME]
     raw, normalised = same[same["measure"] == RAW], log_means(same[same["measure"] == NORMALISED])
     own = same.groupby("norm")["own_share"].quantile([0.25, 0.75]).unstack()
     for arm in rates.ARMS:
         look = {"color": rates.COLOURS[arm], "label": rates.NAMES[arm]}
         for shown, name in zip(axes[:2], VALUES, strict=True):
-            _lines(shown, np.log(_by_seed(raw[raw["norm"] == arm], "step", name).clip(lower=_TINY)), look)
+            _line_and_band(shown, np.log(_by_seed(raw[raw["norm"] == arm], "step", name).clip(lower=_TINY)), look)
         for shown, name in zip(axes[2:], VALUES, strict=True):
-            _lines(shown, _by_seed(normalised[normalised["norm"] == arm], "share", name), look)
+            _line_and_band(shown, _by_seed(normalised[normalised["norm"] == arm], "share", name), look)
             shown.axvspan(*own.loc[arm], color=rates.COLOURS[arm], alpha=0.12, linewidth=0)
-            shown.set(xscale="log", xlabel="step, share of each kernel's norm")
+            shown.set(xscale="log", xlabel="step, share of the norm")
     for shown, title in zip(
         axes, ("loss, raw", "gradient, raw", "loss, normalised", "gradient, normalised"), strict=True
     ):
@@ -302,7 +302,8 @@ def draw(found: pd.DataFrame) -> Figure:
     for shown in axes[:2]:
         shown.set_xlabel("training step")
     axes[0].set_ylabel("variation along the gradient")
-    axes[0].legend(frameon=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -310,8 +311,9 @@ def _by_seed(found: pd.DataFrame, x: str, name: str) -> pd.DataFrame:
     return found.pivot(index=x, columns="seed", values=name)
 
 
-def _lines(axes: Axes, logs: pd.DataFrame, look: dict[str, str]) -> None:
-    axes.plot(logs.index, np.exp(logs), color=look["color"], alpha=0.25, linewidth=0.8)
+def _line_and_band(axes: Axes, logs: pd.DataFrame, look: dict[str, str]) -> None:
+    lowest, highest = np.exp(logs.min(axis=1)), np.exp(logs.max(axis=1))
+    axes.fill_between(logs.index, lowest, highest, color=look["color"], alpha=0.2, linewidth=0)
     axes.plot(logs.index, np.exp(logs.mean(axis=1)), linewidth=2, **look)
 
 
@@ -351,7 +353,7 @@ CLAIM = Claim(
     caption=(
         "How much loss and gradient vary along the gradient, both arms at the same rate. Left as Santurkar measured, "
         "over training; right in units of each kernel's norm, over the length of the step, in the mean over training. "
-        "Thin lines are seeds; shaded is the middle half of the steps that training takes itself."
+        "Around the lines all seeds; the vertical bands are the middle half of the steps that training takes itself."
     ),
     references=(
         "[Santurkar et al. 2018](https://arxiv.org/abs/1805.11604)",
