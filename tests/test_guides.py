@@ -1,0 +1,129 @@
+"""The guides' code runs as it stands, and what they say of it is so; every link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bnzoo
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def norm_is_chosen(names: dict, folder: Path) -> None:
+    table = names["study"].results.table()
+    assert set(table["norm"]) == {"batch", "layer"}
+    assert len(names["study"].results) == 4
+    kinds = [bnzoo.norms.name_of(layer) for layer in names["grouped"].layers]
+    assert kinds.count("group") == 2
+    assert {layer.groups for layer in names["grouped"].layers if hasattr(layer, "groups")} == {4}
+
+
+def placement_is_chosen(names: dict, folder: Path) -> None:
+    share = names["share"]
+    whole = ("post", "original", "relu_before_addition", "relu_only_preactivation")
+    assert [share.pop(placement) for placement in whole] == [1, 1, 1, 1]
+    assert share.pop("act_norm") == 0
+    assert set(share) == {"pre", "full_preactivation", "after_addition"}
+    assert all(0 < part < 1 for part in share.values())
+    for scales in names["gradients"].values():
+        assert len(scales) == 22  # of every dense layer
+        assert np.isfinite(list(scales.values())).all()
+    bnzoo.tuning.ResNetSpace(placement=("pre", "post", "act_norm"), norms=("batch", "group"))
+
+
+def fine_tuning_is_as_told(names: dict, folder: Path) -> None:
+    assert len(names["frozen"]) == 2
+    assert names["still"] == [True, True]
+    # if Keras comes to respect `training=False`, the guide has to say so
+    assert names["moved"]
+    assert all(norm.trainable for norm in names["norms"])
+
+
+def batches_are_small(names: dict, folder: Path) -> None:
+    accuracy = names["accuracy"]
+    assert set(accuracy) == {"batch", "batch_renorm", "group"}
+    assert min(after for _, after in accuracy.values()) > 0.8
+    assert accuracy["group"][0] == accuracy["group"][1]
+    renormed = names["models"]["batch_renorm"].get_layer("hidden_1_norm")
+    assert (renormed.steps.numpy() == 441).all()
+    assert names["report"].groups[0][0] == "Batches that give a norm one value a channel"
+    kinds = {bnzoo.norms.name_of(layer) for layer in names["synced"].layers} - {None}
+    assert kinds == {"sync_batch"}
+    kinds = {bnzoo.norms.name_of(layer) for layer in names["local"].layers} - {None}
+    assert kinds == {"batch"}
+
+
+def it_is_deployed(names: dict, folder: Path) -> None:
+    digits = names["digits"]
+    assert not names["report"].fold.kept
+    assert names["folds"].kept
+    assert names["folds"].folded
+    served, there = names["probabilities"].numpy(), names["model"].predict(digits.test.x, verbose=0)
+    np.testing.assert_allclose(served, there, atol=1e-4)
+    assert (served.argmax(-1) == digits.test.y).mean() > 0.8
+    assert names["answer"]["label"].numpy()[0, 0].decode() == str(served[0].argmax())
+    assert [bool(error) for error in names["answer"]["error"].numpy()] == [False, True]
+    assert {found.format for found in names["checked"]} == {"saved_model", "onnx"}
+    assert not any(found.problems for found in names["checked"])
+    assert (folder / "served/onnx/1/model.onnx").exists()
+
+
+GUIDES = {
+    "choosing_a_norm": norm_is_chosen,
+    "choosing_a_placement": placement_is_chosen,
+    "fine_tuning": fine_tuning_is_as_told,
+    "small_batches": batches_are_small,
+    "deploying": it_is_deployed,
+}
+SLOW = ("small_batches", "deploying")
+
+
+def code(guide: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (DOCS / f"{guide}.md").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "guide", [pytest.param(guide, marks=pytest.mark.slow if guide in SLOW else ()) for guide in GUIDES]
+)
+def test_a_guide_runs_as_it_stands(guide, tmp_path, monkeypatch):
+    if guide == "deploying":
+        for package in ("tf2onnx", "onnxruntime"):
+            pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in code(guide):
+        exec(compile(block, f"{guide}.md", "exec"), names)
+    GUIDES[guide](names, tmp_path)
+
+
+def test_every_guide_with_code_is_run():
+    """`studies` in `test_readme.py`, all others here."""
+    assert {page.stem for page in DOCS.glob("*.md") if code(page.stem)} == {*GUIDES, "studies"}
+
+
+def test_the_index_has_every_guide():
+    listed = {link for link, _ in LINK.findall((DOCS / "README.md").read_text())}
+    assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= listed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    dead = [f"{link}#{anchor}" for link, anchor in LINK.findall(prose) if not leads_somewhere(page, link, anchor)]
+    assert not dead
+
+
+def leads_somewhere(page: Path, link: str, anchor: str) -> bool:
+    target = page.parent / link if link else page
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
