@@ -212,12 +212,12 @@ CLAIM = Claim(
     ),
     setup=(
         "An MLP of four hidden layers of 64 ReLU units on scikit-learn's digits (1,169 to train, 269 to choose by, 359 "
-        f"to test), plain SGD, four epochs at every batch size, learning rates from 0.064 to 0.4 for {UNIT} examples, "
-        "in proportion to the batch, chosen for each norm and size by the mean validation loss. Unlike those of "
-        f"convolutions, the statistics of an MLP have no positions: a batch of {SMALLEST} leaves of a unit only which "
-        "of two examples is the higher, which is harsher than 2 images are for a ResNet. Moving statistics (momentum "
-        "0.9) are those that training left; recalibrated ones are of all training data. The picture compares both on "
-        "the validation data; the verdict takes test accuracy, which is measured with recalibrated ones."
+        f"to test), plain SGD, four epochs (three in the quick run), learning rates from 0.064 to 0.4 for {UNIT} "
+        "examples, in proportion to the batch, chosen for each norm and size by the mean validation loss. Unlike those "
+        f"of convolutions, the statistics of an MLP have no positions: a batch of {SMALLEST} leaves of a unit only "
+        "which of two examples is the higher, which is harsher than 2 images are for a ResNet. Moving statistics "
+        "(momentum 0.9) are those that training left; recalibrated ones are of all training data. The picture compares "
+        "both on the validation data; the verdict takes test accuracy, which is measured with recalibrated ones."
     ),
     criterion=(
         f"`holds` if batch norm loses at least {FAILS:g} points of test accuracy from its best size to {SMALLEST}, "
