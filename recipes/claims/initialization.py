@@ -142,7 +142,7 @@ def judge(found: pd.DataFrame) -> Verdict:
         word,
         f"At the rate that is best at the usual scale, the lowest test accuracy over the scales is {100 * lowest:.1f} "
         f"% with batch norm; without a norm it is below {100 * FAILS:.0f} % at {failed} of {len(accuracy['none'])}. "
-        f"The best rates with batch norm are {apart} steps of the grid apart.{condition}",
+        f"The best rates with batch norm are {apart} step{'s' * (apart != 1)} of the grid apart.{condition}",
         (
             *(f"Best rate by scale, {rates.NAMES[arm]}: {_by_scale(best[arm])}." for arm in rates.ARMS),
             "Test accuracy at its own best rate, %: "
