@@ -1,6 +1,7 @@
 """bnzoo: the model zoo for Keras 3 in which normalization is an argument."""
 
 import importlib
+import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,8 +151,9 @@ def __getattr__(name: str) -> Any:
     elsewhere = {"Norm": "norms", "load_model": "tools", "no_decay_variables": "tools"}
     if name in elsewhere:
         return getattr(importlib.import_module(f"bnzoo.{elsewhere[name]}"), name)
-    models = importlib.import_module("bnzoo.models")
-    return getattr(models, name) if name in models.__all__ else importlib.import_module(f"bnzoo.{name}")
+    if importlib.util.find_spec(f"bnzoo.{name}"):  # asked for by a part that the models are made of, perhaps
+        return importlib.import_module(f"bnzoo.{name}")
+    return getattr(importlib.import_module("bnzoo.models"), name)
 
 
 def __dir__() -> list[str]:

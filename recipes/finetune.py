@@ -27,9 +27,9 @@ compare arms, not batch sizes. The learning rate is proportional to the batch si
 - Replace by group norm where batches must stay tiny, also in later trainings: not clearly behind the best at any size.
 - Compile after setting `trainable` yourself: what is compiled has read it. `freeze_batch_norm` sees to it for the model
   that it is given, not for one around that.
-- A new head: train it first on the frozen base; then unfreeze all but the batch norms (`freeze_batch_norm` again), compile
-  and go on at a low rate. `base(x, training=False)` does not keep the statistics still: in a functional model `fit`
-  overrules it (Keras 3.15, https://github.com/keras-team/keras/issues/20285).
+- A new head: train it first on the frozen base; then unfreeze all but the batch norms (`freeze_batch_norm` again),
+  compile and go on at a low rate. `base(x, training=False)` does not keep the statistics still: in a functional model
+  `fit` overrules it (Keras 3.15, https://github.com/keras-team/keras/issues/20285).
 """
 
 import itertools

@@ -57,6 +57,13 @@ ARROWS = {
 }
 
 
+def test_a_part_that_others_are_made_of_can_be_imported_first():
+    """The package gives its parts when they are asked for: `from bnzoo import placements` must not load the models."""
+    command = [sys.executable, "-c", "import bnzoo.blocks"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("part", ARROWS)
 def test_arrows_point_one_way(part):
     files = list((ROOT / "bnzoo" / part).rglob("*.py"))

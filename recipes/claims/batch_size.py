@@ -29,7 +29,7 @@ NAMES = {
 _WITH_STATISTICS = ("batch", GHOST_LABEL)
 
 
-class ScaledMLPSpace(MLPSpace):
+class ProportionalRateMLPSpace(MLPSpace):
     """An MLP's space in which the learning rate is that of 32 examples and grows with the batch (Goyal et al. 2017)."""
 
     def fit(
@@ -62,8 +62,8 @@ def measure(bench: Bench) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> ScaledMLPSpace:
-    return ScaledMLPSpace(
+def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> ProportionalRateMLPSpace:
+    return ProportionalRateMLPSpace(
         depths=(4,),
         learning_rates=(0.064, 0.4, len(bench.some(range(3), quick=2))),
         norms=norms,

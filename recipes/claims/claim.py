@@ -45,7 +45,7 @@ class Claim:
         evidence: The strongest published evidence for it, with its source.
         contradiction: The strongest published result against it, or against how it is understood.
         setup: What is trained here, one paragraph.
-        criterion: What each verdict asks for, fixed before anything was run.
+        criterion: What each verdict asks for, fixed before the run; what pilots changed in it is told.
         measure: Function of the `Bench` that gives the raw rows.
         judge: Function of the rows that gives the `Verdict`.
         table: Function of the rows that gives the few numbers to print.

@@ -77,9 +77,9 @@ def index(findings: Sequence[Finding]) -> str:
     lines = [
         "# What is said of batch normalization, tried",
         "",
-        "Made from the CSV files beside it; each page has the criterion, which was fixed before anything was run, the "
-        "numbers, the picture and the strongest published result to the contrary. The networks are small and the data "
-        "is scikit-learn's digits: enough to see whether a mechanism works, not how much it gives at your scale.",
+        "Made from the CSV files beside it; each page has the criterion, which was fixed before the run, the numbers, "
+        "the picture and the strongest published result to the contrary. The networks are small and the data is "
+        "scikit-learn's digits: enough to see whether a mechanism works, not how much it gives at your scale.",
         "",
         *_table(
             ["claim", "", "verdict", "found"],
@@ -125,7 +125,7 @@ def markdown(finding: Finding) -> str:
         "",
         f"**Tried how.** {claim.setup}",
         "",
-        f"**Criterion, fixed beforehand.** {claim.criterion}",
+        f"**Criterion, fixed before the run.** {claim.criterion}",
         "",
         f"**Evidence for it.** {claim.evidence}",
         "",

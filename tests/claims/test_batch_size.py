@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from recipes.claims import batch_size
-from recipes.claims.batch_size import GHOST, GHOST_LABEL, SIZES, ScaledMLPSpace
+from recipes.claims.batch_size import GHOST, GHOST_LABEL, SIZES, ProportionalRateMLPSpace
 from recipes.claims.claim import CONDITION, HOLDS, NOT
 from recipes.claims.statistics import at_best_rate
 
@@ -115,7 +115,7 @@ def test_it_works_on_the_smallest_rows():
 
 def test_the_learning_rate_grows_with_the_batch():
     """The first epoch's rate is the trial's, times the batch, over 32: one SGD step by hand says the same."""
-    space = ScaledMLPSpace(
+    space = ProportionalRateMLPSpace(
         depths=(1,),
         learning_rates=(0.064, 0.064, 1),
         norms=(None,),
@@ -142,4 +142,4 @@ def test_the_learning_rate_grows_with_the_batch():
 
 
 def test_studies_at_scaled_rates_are_told_apart():
-    assert ScaledMLPSpace().get_config()["learning_rate_of_examples"] == 32
+    assert ProportionalRateMLPSpace().get_config()["learning_rate_of_examples"] == 32

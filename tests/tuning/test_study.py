@@ -84,7 +84,7 @@ def test_what_else_is_measured_is_kept(few_digits, tmp_path):
     again = study(few_digits, tmp_path / "s", space, seeds=1, measure=counted)
     assert again.finished
     assert [trial.measured for trial in again.results.trials] == [trial.measured for trial in first.results.trials]
-    with pytest.raises(ValueError, match="measure: .*counted there, None asked for"):
+    with pytest.raises(ValueError, match=r"measure: .*counted there, None asked for"):
         study(few_digits, tmp_path / "s", space, seeds=1)
 
 
