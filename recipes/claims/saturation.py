@@ -225,8 +225,8 @@ CLAIM = Claim(
         f"{100 * TRAINS:.0f} % with batch norm and at most {100 * FAILS:.0f} % without. If so, `holds` if saturation "
         f"is what is in the way: before training more than {100 * TOO_MANY['sigmoid']:.0f} % of the units of a layer "
         "are saturated without a norm, which is what the health check warns of; else `holds with a condition`. What "
-        "is saturated after a training that failed may be so because it failed, and does not decide. Before a pilot, any clearly larger share was to be "
-        "enough; it found one of less than a point, which can be in nobody's way."
+        "is saturated after a training that failed may be so because it failed, and does not decide. Before a pilot, "
+        "any clearly larger share was to be enough; it found one of less than a point, which can be in nobody's way."
     ),
     measure=measure,
     judge=judge,
