@@ -17,7 +17,7 @@ def measure(bench: Bench) -> pd.DataFrame:
     """The MLP's grid, and one of a small ResNet."""
     space = ResNetSpace(
         depths=(8,),
-        learning_rates=(0.01, 1.0, len(bench.some(range(5), quick=3))),
+        learning_rates=(0.01, 1.0, bench.points(5, quick=3)),
         norms=("batch", None),
         placement="post",
         weight_decay=0.0,

@@ -65,7 +65,7 @@ def measure(bench: Bench) -> pd.DataFrame:
 def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> ProportionalRateMLPSpace:
     return ProportionalRateMLPSpace(
         depths=(4,),
-        learning_rates=(0.064, 0.4, len(bench.some(range(3), quick=2))),
+        learning_rates=(0.064, 0.4, bench.points(3, quick=2)),
         norms=norms,
         placement="post",
         width=64,

@@ -41,16 +41,23 @@ class Bench:
     seeds: int
     workers: int = 1
 
-    def some(self, values: Sequence[T], quick: int) -> tuple[T, ...]:
+    def some(self, values: Sequence[T], quick: int, smallest: Sequence[T] | None = None) -> tuple[T, ...]:
         """All values of an axis; `quick` of them, evenly spaced from end to end, or at the smallest size the two ends.
 
         Args:
             values: In their order.
             quick: Integer, how many, at most all.
+            smallest: Sequence, what is taken at the smallest size, where the ends would take long.
         """
-        many = {Size.FULL: len(values), Size.QUICK: quick, Size.SMALLEST: min(2, quick)}[self.size]
+        if smallest is not None and self.size is Size.SMALLEST:
+            return tuple(smallest)
+        many = self.points(len(values), min(quick, len(values)))
         places = np.linspace(0, len(values) - 1, many).round().astype(int) if many > 1 else [len(values) // 2]
         return tuple(values[place] for place in places)
+
+    def points(self, full: int, quick: int) -> int:
+        """How many values an axis has: of learning rates, which lie evenly between their ends."""
+        return {Size.FULL: full, Size.QUICK: quick, Size.SMALLEST: min(2, quick)}[self.size]
 
     def epochs(self, full: int, quick: int | None = None) -> int:
         """How long to train; one epoch at the smallest size."""

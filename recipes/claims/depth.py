@@ -30,9 +30,9 @@ _DEPTH, _WIDTH, _BATCH = 31, 512, 512
 
 def measure(bench: Bench) -> pd.DataFrame:
     """Both grids, and the gradients before training."""
-    rates = (0.01, 1.0, len(bench.some(range(4), quick=3)))
+    rates = (0.01, 1.0, bench.points(4, quick=3))
     mlp = MLPKinds(
-        depths=bench.some((5, 11, 21, 41), quick=2),
+        depths=bench.some((5, 11, 21, 41), quick=2, smallest=(5, 11)),
         learning_rates=rates,
         norms=("batch", None),
         width=64,
@@ -41,7 +41,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         kind=KINDS,
     )
     resnet = ResNetKinds(
-        depths=bench.some((8, 20, 32), quick=1),
+        depths=bench.some((8, 20, 32), quick=1, smallest=(8,)),
         learning_rates=(0.03, 0.3, 2),
         norms=("batch", None),
         filters=8,

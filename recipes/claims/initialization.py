@@ -49,7 +49,7 @@ def measure(bench: Bench) -> pd.DataFrame:
     """The grid of scales and rates, and what the scale does to a layer and its gradient."""
     space = ScaledMLPSpace(
         depths=(6,),
-        learning_rates=(*RATES[:2], len(bench.some(range(RATES[2]), quick=4))),
+        learning_rates=(*RATES[:2], bench.points(RATES[2], quick=4)),
         norms=("batch", None),
         placement="post",
         width=64,

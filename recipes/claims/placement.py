@@ -28,13 +28,13 @@ EPOCHS, QUICK_EPOCHS = 6, 3
 
 def measure(bench: Bench) -> pd.DataFrame:
     """A ResNet with all placements, an MLP with shortcuts with three, and one without with two."""
-    points = len(bench.some(range(3), quick=2))
+    points = bench.points(3, quick=2)
     mlp = {"norms": ("batch",), "learning_rates": (0.1, 1.0, points), "momentum": 0.0, "weight_decay": 0.0, "width": 64}
     resnet = ResNetSpace(
         depths=(14,),
         learning_rates=(0.03, 0.3, points),
         norms=("batch",),
-        placement=PLACEMENTS,
+        placement=bench.some(PLACEMENTS, quick=len(PLACEMENTS), smallest=("original", BEST, "act_norm")),
         weight_decay=0.0,
         filters=8,
     )

@@ -79,7 +79,7 @@ def measure(bench: Bench) -> pd.DataFrame:
     ghosts = [{"name": "ghost_batch", "batch": size} for size in bench.some(GHOSTS, quick=2)]
     space = MLPSpace(
         depths=(3,),
-        learning_rates=(RATE / 10, RATE, len(bench.some(range(3), quick=2))),
+        learning_rates=(RATE / 10, RATE, bench.points(3, quick=2)),
         norms=(None, *ghosts, "batch"),
         placement="post",
         width=128,

@@ -75,7 +75,7 @@ def measure(bench: Bench) -> pd.DataFrame:
     """MLPs of several depths and activations, and where they start from."""
     space = MLPSpace(
         depths=sorted({*bench.some(DEPTHS, quick=2), DEPTH}),
-        learning_rates=(0.1, 1.0, len(bench.some(range(3), quick=2))),
+        learning_rates=(0.1, 1.0, bench.points(3, quick=2)),
         norms=("batch", None),
         placement="post",
         activation=bench.some(ACTIVATIONS, quick=2),

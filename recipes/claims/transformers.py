@@ -30,7 +30,7 @@ def _epochs(bench: Bench) -> int:
 
 
 def _space(bench: Bench, norms: tuple[str | None, ...], placements: tuple[str, ...]) -> ViTSpace:
-    points = len(bench.some(range(3), quick=2))
+    points = bench.points(3, quick=2)
     return ViTSpace(
         depths=(2,), learning_rates=(0.003, 0.012, points), norms=norms, placement=placements, width=32, heads=4
     )
