@@ -58,14 +58,18 @@ def judge(found: pd.DataFrame) -> Verdict:
     return Verdict(
         word,
         f"Largest stable rate {largest['batch']:g} with batch norm, {largest['none']:g} without (ratio {ratio:.1f}); "
-        f"at its own best rate it takes {taken['batch']:.0f} steps to 90 %, without a norm {taken['none']:.0f}."
-        + condition,
+        f"steps to 90 % at its own best rate: {_words(taken)}." + condition,
         (
             f"Rates within two points of the best accuracy: {good['batch']} with batch norm, {good['none']} without.",
-            f"In batches of {SMALL_BATCH} the ratio of the largest stable rates is {_ratio(small):.1f}, and the steps "
-            f"to 90 % are {steps(small)['batch']:.0f} and {steps(small)['none']:.0f}.",
+            f"In batches of {SMALL_BATCH} the ratio of the largest stable rates is {_ratio(small):.1f}; steps to 90 %: "
+            f"{_words(steps(small))}.",
         ),
     )
+
+
+def _words(taken: dict[str, float]) -> str:
+    words = {arm: f"{many:.0f}" if math.isfinite(many) else "never there" for arm, many in taken.items()}
+    return f"{words['batch']} with batch norm, {words['none']} without"
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:

@@ -94,7 +94,8 @@ def test_learning_rate(largest, steps, word):
     assert verdict.word == word
     assert f"rate {largest['batch']:g} with batch norm" in verdict.sentence
     if largest["none"]:
-        assert f"takes {steps['batch']:.0f} steps to 90 %, without a norm {steps['none']:.0f}" in verdict.sentence
+        assert f"steps to 90 % at its own best rate: {steps['batch']:.0f} with batch norm, " in verdict.sentence
+        assert f", {steps['none']:.0f} without." in verdict.sentence
         assert f"the ratio of the largest stable rates is {largest['batch'] / largest['none']:.1f}" in verdict.notes[1]
         assert f"0.01 to {largest['batch']:g} with batch norm, 0.01 to {largest['none']:g} without" in verdict.notes[0]
     assert learning_rate.table(found)["best rate"].iloc[0] == largest["batch"]
