@@ -69,6 +69,6 @@ def arms_with_seeds(
 def log_axis(axes: Axes, values: Sequence[float], label: str, base: int = 10) -> None:
     """A logarithmic horizontal axis with a tick at each value."""
     axes.set_xscale("log", base=base)
-    axes.set_xticks(list(values), [f"{value:g}" for value in values])
+    axes.set_xticks(list(values), [f"{value:.2g}" if value < 10 else f"{value:g}" for value in values])
     axes.minorticks_off()
     axes.set_xlabel(label)
