@@ -38,7 +38,7 @@ def work_together(
     end = None if budget is None else time.time() + budget
     crew = [context.Process(target=_work, args=(study.recipe(), end, trials), daemon=True) for _ in range(workers)]
     log = study.directory / "workers.log"
-    with _cores_shared(workers), _stderr_to(log):
+    with cores_shared(workers), _stderr_to(log):
         for process in crew:
             process.start()
     try:
@@ -94,8 +94,12 @@ def _stderr_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _cores_shared(workers: int) -> Iterator[None]:
-    """Gives every process that starts meanwhile its share of the cores."""
+def cores_shared(workers: int) -> Iterator[None]:
+    """Gives every process that starts meanwhile its share of the cores.
+
+    Args:
+        workers: Integer, how many share them.
+    """
     share = str(max(1, len(os.sched_getaffinity(0)) // workers))
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, share))

@@ -48,6 +48,9 @@ def main() -> NoReturn:
     """Runs the command; the user's mistakes are one line on stderr and exit status 2."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
+    except typer.Abort:
+        print("claims: stopped; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
     except (typer.TyperException, ValueError, OSError) as error:
         said = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"claims: {' '.join(said.split())}", file=sys.stderr)

@@ -34,12 +34,14 @@ class Bench:
         size: A `Size`.
         seeds: Integer.
         workers: Integer, processes that share the trials.
+        alone: Boolean, whether nobody else writes to the terminal: there is a progress bar.
     """
 
     folder: Path
     size: Size
     seeds: int
     workers: int = 1
+    alone: bool = True
 
     def some(self, values: Sequence[T], quick: int, smallest: Sequence[T] | None = None) -> tuple[T, ...]:
         """All values of an axis; `quick` of them, evenly spaced from end to end, or at the smallest size the two ends.
@@ -94,7 +96,9 @@ class Bench:
         """
         study = Study(space, data, self.folder / name, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
         if not study.finished:
-            study.run(workers=self.workers)
+            study.run(None if self.alone else lambda *event: None, workers=self.workers)
+            if not self.alone:
+                print(f"  {name}: {len(study.results)} trials have run", flush=True)
         return study.results
 
 

@@ -55,21 +55,28 @@ def find(store: Store) -> list[Finding]:
     return [Finding(name, get(name), store.rows(name), store.origin(name)) for name in NAMES if store.has(name)]
 
 
-def write(finding: Finding, folder: Path) -> str:
-    """Writes the picture and the Markdown page of a claim; gives the picture as SVG."""
+def write(findings: Sequence[Finding], folder: Path, pictures: dict[str, str]) -> None:
+    """Writes a picture and a Markdown page of each claim, the index and `claims.html`.
+
+    Args:
+        findings: The claims that have been tried.
+        folder: For the files.
+        pictures: Dict, by name the pictures, as SVG, of claims whose files are there; to which the others are added.
+    """
+    for finding in findings:
+        if finding.name not in pictures:
+            pictures[finding.name] = _picture(finding, folder)
+            write_text(folder / f"{finding.name}.md", markdown(finding))
+    write_text(folder / "README.md", index(findings))
+    write_text(folder / "claims.html", render(_TEMPLATE, findings=findings, pictures=pictures))
+
+
+def _picture(finding: Finding, folder: Path) -> str:
+    """Writes the picture as PNG; gives it as SVG."""
     figure, svg = draw(finding.name, finding.claim.draw, finding.rows)
     with whole_file(folder / f"{finding.name}.png") as draft:
-        # few colours, so that the file is small
         figure.savefig(draft, dpi=110, pil_kwargs={"optimize": True})
-    write_text(folder / f"{finding.name}.md", markdown(finding))
     return svg
-
-
-def write_all(findings: Sequence[Finding], folder: Path) -> None:
-    """Writes every page, the index and `claims.html`."""
-    sections = [(finding, write(finding, folder)) for finding in findings]
-    write_text(folder / "README.md", index(findings))
-    write_text(folder / "claims.html", render(_TEMPLATE, sections=sections))
 
 
 def index(findings: Sequence[Finding]) -> str:

@@ -20,7 +20,7 @@ SETUP = (
 
 def space(bench: Bench, batch_size: int = 64) -> MLPSpace:
     """The grid."""
-    points = bench.points(7, quick=7)
+    points = bench.points(7, quick=5)
     return MLPSpace(
         depths=(10,),
         learning_rates=(0.01, 10.0, points),
