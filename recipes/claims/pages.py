@@ -146,7 +146,7 @@ def markdown(finding: Finding) -> str:
 
 def _words(origin: Origin) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
-    return f"{origin.seconds:.0f} s on {origin.processors} cores; {packages}"
+    return f"{origin.seconds:.0f} s, with others beside it, on {origin.processors} cores; {packages}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

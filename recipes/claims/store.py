@@ -30,7 +30,8 @@ class Origin:
     Attributes:
         size: String, `full` or `quick`.
         seeds: Integer.
-        seconds: Float, how long the run took that finished them; one that went on is shorter than it would have been.
+        seconds: Float, how long the run took that finished them: shorter where it went on, or another claim had run a
+            study that it shares.
         processors: Integer, how many cores it could use.
         versions: The versions that decide about results.
     """
