@@ -75,7 +75,7 @@ def _picture(finding: Finding, folder: Path) -> str:
     """Writes the picture as PNG; gives it as SVG."""
     figure, svg = draw(finding.name, finding.claim.draw, finding.rows)
     with whole_file(folder / f"{finding.name}.png") as draft:
-        figure.savefig(draft, dpi=110, pil_kwargs={"optimize": True})
+        figure.savefig(draft, dpi=100, pil_kwargs={"optimize": True})
     return svg
 
 

@@ -201,3 +201,9 @@ def test_the_pages_in_the_documentation_are_those_of_the_stored_rows(tmp_path):
         assert (folder / f"{finding.name}.md").read_text() == pages.markdown(finding), finding.name
         assert (folder / f"{finding.name}.png").stat().st_size < 100_000
     assert (folder / "README.md").read_text() == pages.index(findings)
+
+
+def test_the_gallery_in_the_readme_is_that_of_the_stored_rows():
+    found = {finding.name: finding for finding in pages.find(Store(ROOT / "docs/claims"))}
+    four = [found[name] for name in ("learning_rate", "regularization", "depth", "batch_size")]
+    assert pages.gallery(four, "docs/claims") in (ROOT / "README.md").read_text()
