@@ -106,7 +106,7 @@ def gallery(findings: Sequence[Finding], folder: str) -> str:
         findings: Which, an even number.
         folder: String, where their pages are.
     """
-    pictures = [f"[![{f.claim.caption}]({folder}/{f.name}.png)]({folder}/{f.name}.md)" for f in findings]
+    pictures = [f"[![{f.title}]({folder}/{f.name}.png)]({folder}/{f.name}.md)" for f in findings]
     said = [f"“{f.claim.statement}” **{f.verdict.word.capitalize()}.** {f.verdict.sentence}" for f in findings]
     rows = [line for i in range(0, len(findings), 2) for line in (pictures[i : i + 2], said[i : i + 2])]
     return "\n".join(_table(*rows[:1], rows[1:]))
