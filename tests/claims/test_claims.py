@@ -1,6 +1,8 @@
 """What all claims share: they run, are kept, are shown again without training, and are asked for on a command line."""
 
+import importlib
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -175,6 +177,19 @@ def test_mistakes_are_one_line(arguments, message):
     assert done.returncode == 2
     assert not done.stdout
     assert re.fullmatch(rf"claims: .*{message}.*\n", done.stderr)
+
+
+def test_what_is_asked_for_can_be_told_to_other_processes(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("recipes.claims.run.run", lambda *arguments: asked.append(arguments))
+    app = importlib.import_module("recipes.claims.__main__").app
+    app(["seeds", "depth", "--quick", "--output", str(tmp_path)], standalone_mode=False)
+    app([], standalone_mode=False)
+    (names, bench, folder), (all_names, whole, usual) = asked
+    assert [type(name) for name in names] == [str, str]
+    assert pickle.loads(pickle.dumps((names, bench))) == (["seeds", "depth"], bench)
+    assert (bench.size, bench.seeds, folder) == (Size.QUICK, 2, tmp_path)
+    assert (all_names, whole.size, whole.seeds, usual) == (NAMES, Size.FULL, 5, Path("runs/claims"))
 
 
 def test_a_folder_of_another_run_is_a_mistake_too(tmp_path):
