@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from bnzoo.files import whole_file, write_text
 from bnzoo.reports.page import draw, render
@@ -36,12 +38,12 @@ class Finding:
         """The name as words."""
         return self.name.replace("_", " ")
 
-    @property
+    @cached_property
     def verdict(self) -> Verdict:
         """What follows."""
         return self.claim.judge(self.rows)
 
-    @property
+    @cached_property
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """The table: its columns, and its rows as text."""
         table = self.claim.table(self.rows)
@@ -49,34 +51,34 @@ class Finding:
             [_text(cell) for cell in row] for row in table.to_numpy(object)
         ]
 
+    @cached_property
+    def drawn(self) -> tuple[Figure, str]:
+        """The picture, and the same as SVG."""
+        return draw(self.name, self.claim.draw, self.rows)
 
-def find(store: Store) -> list[Finding]:
-    """The claims of which a store has rows."""
-    return [Finding(name, get(name), store.rows(name), store.origin(name)) for name in NAMES if store.has(name)]
 
-
-def write(findings: Sequence[Finding], folder: Path, pictures: dict[str, str]) -> None:
-    """Writes a picture and a Markdown page of each claim, the index and `claims.html`.
+def find(store: Store, names: Sequence[str] = NAMES) -> list[Finding]:
+    """The claims of which a store has rows.
 
     Args:
-        findings: The claims that have been tried.
-        folder: For the files.
-        pictures: Dict, by name the pictures, as SVG, of claims whose files are there; to which the others are added.
+        store: A `Store`.
+        names: Those to look for.
     """
-    for finding in findings:
-        if finding.name not in pictures:
-            pictures[finding.name] = _picture(finding, folder)
-            write_text(folder / f"{finding.name}.md", markdown(finding))
-    write_text(folder / "README.md", index(findings))
-    write_text(folder / "claims.html", render(_TEMPLATE, findings=findings, pictures=pictures))
+    return [Finding(name, get(name), store.rows(name), store.origin(name)) for name in names if store.has(name)]
 
 
-def _picture(finding: Finding, folder: Path) -> str:
-    """Writes the picture as PNG; gives it as SVG."""
-    figure, svg = draw(finding.name, finding.claim.draw, finding.rows)
+def write(finding: Finding, folder: Path) -> None:
+    """Writes the picture and the Markdown page of a claim."""
+    figure, _ = finding.drawn
     with whole_file(folder / f"{finding.name}.png") as draft:
         figure.savefig(draft, dpi=100, pil_kwargs={"optimize": True})
-    return svg
+    write_text(folder / f"{finding.name}.md", markdown(finding))
+
+
+def write_overview(findings: Sequence[Finding], folder: Path) -> None:
+    """Writes the index and `claims.html`."""
+    write_text(folder / "README.md", index(findings))
+    write_text(folder / "claims.html", render(_TEMPLATE, findings=findings))
 
 
 def index(findings: Sequence[Finding]) -> str:
@@ -109,7 +111,7 @@ def gallery(findings: Sequence[Finding], folder: str) -> str:
     pictures = [f"[![{f.title}]({folder}/{f.name}.png)]({folder}/{f.name}.md)" for f in findings]
     said = [f"“{f.claim.statement}” **{f.verdict.word.capitalize()}.** {f.verdict.sentence}" for f in findings]
     rows = [line for i in range(0, len(findings), 2) for line in (pictures[i : i + 2], said[i : i + 2])]
-    return "\n".join(_table(*rows[:1], rows[1:]))
+    return "\n".join(_table(rows[0], rows[1:]))
 
 
 def markdown(finding: Finding) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnzoo.tuning.crew import cores_shared
-from recipes.claims import pages
+from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
 from recipes.claims.claim import get
 from recipes.claims.store import Origin, Store
@@ -29,11 +29,13 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
     """
     store = Store(folder)
     store.refuse_others(names, bench.size, bench.seeds)
-    pictures: dict[str, str] = {}
+    findings: dict[str, pages.Finding] = {}
     for name in _obtained(names, bench, store):
-        findings = pages.find(store)
-        pages.write(findings, folder, pictures)
-        found = next(finding for finding in findings if finding.name == name).verdict
+        for finding in pages.find(store, [each for each in NAMES if each not in findings]):
+            pages.write(finding, folder)
+            findings[finding.name] = finding
+        pages.write_overview([findings[each] for each in NAMES if each in findings], folder)
+        found = findings[name].verdict
         print(f"{name}: {found}", *(f"  {note}" for note in found.notes), sep="\n", flush=True)
     print(f"{folder / 'claims.html'}, {folder / 'README.md'}")
 
