@@ -1,7 +1,6 @@
 """bnzoo: the model zoo for Keras 3 in which normalization is an argument."""
 
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,13 +144,16 @@ __all__ = [
 ]
 
 
+_PARTS = {path.stem for path in Path(__file__).parent.iterdir()}
+
+
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'bnzoo' has no attribute {name!r}")
     elsewhere = {"Norm": "norms", "load_model": "tools", "no_decay_variables": "tools"}
     if name in elsewhere:
         return getattr(importlib.import_module(f"bnzoo.{elsewhere[name]}"), name)
-    if importlib.util.find_spec(f"bnzoo.{name}"):  # asked for by a part that the models are made of, perhaps
+    if name in _PARTS:  # before the models, which are made of some of them
         return importlib.import_module(f"bnzoo.{name}")
     return getattr(importlib.import_module("bnzoo.models"), name)
 

@@ -160,6 +160,11 @@ class Results:
                 values.sort()
         return axes
 
+    @cached_property
+    def measured(self) -> list[str]:
+        """The names of what the study's own `measure` gave."""
+        return list(dict.fromkeys(name for trial in self.trials for name in trial.measured))
+
     @staticmethod
     def text(setting: Any) -> str:
         """The value of an axis, as it is written everywhere."""
@@ -173,19 +178,18 @@ class Results:
         """A row a trial, without learning curves."""
         skipped = ("trial", "values", "seed", "history", "measured", "traceback", "versions")
         names = [f.name for f in fields(TrialResult) if f.name not in skipped]
-        own = list(dict.fromkeys(name for t in self.trials for name in t.measured))
         rows = [
             [
                 t.trial,
                 *(t.values.get(axis) for axis in self.axes),
                 t.seed,
                 *(getattr(t, name) for name in names),
-                *(t.measured.get(name, math.nan) for name in own),
+                *(t.measured.get(name, math.nan) for name in self.measured),
             ]
             for t in self.trials
         ]
         always = [name.replace("accuracy", self.metric) for name in names]
-        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *always, *own])
+        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *always, *self.measured])
 
     @cached_property
     def configurations(self) -> pd.DataFrame:

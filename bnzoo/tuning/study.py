@@ -206,8 +206,9 @@ class Study:
 
     def recipe(self) -> dict[str, Any]:
         """The arguments that make the same study in another process."""
-        options = ("seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue", "storage", "name", "checkpoints")
-        return {name: getattr(self, name) for name in ("space", "data", "directory", *options, "measure")}
+        what = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
+        how = ("storage", "name", "checkpoints", "measure")
+        return {name: getattr(self, name) for name in (*what, *how)}
 
     def refresh(self) -> Results:
         """Reads what is known now, from all workers."""

@@ -127,10 +127,10 @@ class StudyTuner(keras_tuner.Tuner):
             compiled, seed, hp.get("learning_rate"), self.epochs, report if self.oracle.prunes else None
         )
         measurement.compile_seconds = round(ready - start, 3)
-        found = asdict(measurement)
         if self._own_measure and measurement.outcome != "pruned":  # of a training that has ended
-            found["measured"] = {k: float(v) for k, v in self._own_measure(compiled.model, self.data).items()}
-        return found, compiled.model
+            found = self._own_measure(compiled.model, self.data)
+            measurement.measured = {name: float(value) for name, value in found.items()}
+        return asdict(measurement), compiled.model
 
     def _architecture(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
         """The compiled model for everything but the learning rate; those that were not used for longest are dropped."""

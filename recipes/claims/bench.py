@@ -19,8 +19,6 @@ from recipes.claims.store import Size
 T = TypeVar("T")
 # what of a trial is kept in the raw rows of a claim, beside its axes and what was measured
 _KEPT = ("seed", "outcome", "score", "accuracy", "moving_accuracy")
-
-
 _SMALLEST_EXAMPLES = 128
 
 
@@ -67,11 +65,12 @@ class Bench:
 
     @cached_property
     def digits(self) -> Dataset:
-        """Scikit-learn's 1,797 scanned digits, half of them to train, a fifth to test; few at the smallest size."""
+        """Scikit-learn's 1,797 scanned digits, two thirds to train, a fifth to test; few at the smallest size."""
         whole = load("digits")
         if self.size is not Size.SMALLEST:
             return whole
-        few = (Split(split.x[:_SMALLEST_EXAMPLES], split.y[:_SMALLEST_EXAMPLES]) for split in _splits(whole))
+        splits = (whole.train, whole.validation, whole.test)
+        few = (Split(*(array[:_SMALLEST_EXAMPLES] for array in split)) for split in splits)
         return Dataset("digits", whole.labels, *few)
 
     def study(
@@ -113,10 +112,5 @@ def rows(
         **more: Further columns, the same in each row.
     """
     frame = results.frame()
-    own = dict.fromkeys(name for trial in results.trials for name in trial.measured)
     made = {name: [column(trial) for trial in results.trials] for name, column in of.items()}
-    return frame[[*results.axes, *_KEPT, *own]].assign(**made, **more)
-
-
-def _splits(data: Dataset) -> tuple[Split, Split, Split]:
-    return data.train, data.validation, data.test
+    return frame[[*results.axes, *_KEPT, *results.measured]].assign(**made, **more)
