@@ -2,8 +2,8 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from recipes.claims.bench import Bench
 
 HOLDS, CONDITION, NOT = "holds", "holds with a condition", "does not hold"
-Word = Literal["holds", "holds with a condition", "does not hold"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Verdict:
         notes: Further findings, a sentence each: what contradicts the claim, what limits the result.
     """
 
-    word: Word
+    word: str
     sentence: str
     notes: tuple[str, ...] = ()
 
@@ -64,7 +63,7 @@ class Claim:
     table: Callable[[pd.DataFrame], pd.DataFrame]
     draw: Callable[[pd.DataFrame], Figure]
     caption: str
-    references: tuple[str, ...] = field(default=())
+    references: tuple[str, ...] = ()
 
 
 def get(name: str) -> Claim:

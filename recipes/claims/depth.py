@@ -13,6 +13,7 @@ from bnzoo import MLP
 from bnzoo.data import Dataset
 from recipes.claims.bench import Bench, rows
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.measures import standardized
 from recipes.claims.networks import KINDS, MLPKinds, ResNetKinds
 from recipes.claims.pictures import log_axis, mean_and_seeds, panels
 from recipes.claims.statistics import at_best_rate, interval, paired
@@ -86,8 +87,7 @@ def gradient_norms(
         addition.
     """
     keras.utils.set_random_seed(seed)
-    mean, variance = data.scale
-    x = ((data.train.x[:_BATCH] - np.asarray(mean)) / np.sqrt(variance)).astype("float32")
+    x = standardized(data, _BATCH).astype("float32")
     options: dict[str, Any] = {"residual": kind == "residual", "norm": None if norm == "none" else norm}
     model = MLP(
         depth, width, include_top=False, features=True, placement="pre", input_shape=data.input_shape, **options

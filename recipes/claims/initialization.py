@@ -17,6 +17,7 @@ from bnzoo.tuning import MLPSpace
 from recipes.claims import rates
 from recipes.claims.bench import Bench, rows
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.measures import standardized
 from recipes.claims.pictures import log_axis, mean_and_seeds, panels
 from recipes.claims.statistics import at_best_rate
 
@@ -80,8 +81,8 @@ def identity(data: Dataset, scale: float, epsilon: float) -> dict[str, float]:
         gradient at aW differs from that at W, as a share of its length.
     """
     random = np.random.default_rng(0)
-    mean, variance = map(np.asarray, data.scale)
-    x = ((data.train.x[:_EXAMPLES] - mean) / np.sqrt(variance)).reshape(len(data.train.x[:_EXAMPLES]), -1)
+    x = standardized(data, _EXAMPLES)
+    x = x.reshape(len(x), -1)
     kernel, head = random.normal(0, x.shape[1] ** -0.5, (x.shape[1], 64)), random.normal(0, 0.2, (64, 10))
     norm = BatchNormalization(epsilon=epsilon, dtype="float64")
 
@@ -126,7 +127,7 @@ def steps_apart(found: pd.DataFrame, arm: str) -> int:
 
 def judge(found: pd.DataFrame) -> Verdict:
     """Whether the rate for the usual scale does for all scales, with batch norm only, and is the best for all."""
-    best, apart = best_rates(found), steps_apart(found, "batch")
+    best, at_best, apart = best_rates(found), _at_best(found), steps_apart(found, "batch")
     accuracy = at_fixed_rate(found).groupby(["norm", "init_scale"])["test_accuracy"].mean()
     lowest = accuracy["batch"].min(skipna=False)
     failed = (accuracy["none"] < FAILS).sum()
@@ -146,7 +147,7 @@ def judge(found: pd.DataFrame) -> Verdict:
         (
             *(f"Best rate by scale, {rates.NAMES[arm]}: {_by_scale(best[arm])}." for arm in rates.ARMS),
             "Test accuracy at its own best rate, %: "
-            + "; ".join(f"{rates.NAMES[arm]} {_by_scale(_at_best(found)[arm].to_dict())}" for arm in rates.ARMS)
+            + "; ".join(f"{rates.NAMES[arm]} {_by_scale(at_best[arm].to_dict())}" for arm in rates.ARMS)
             + ".",
             _at_lowest_rate(found),
             _identity_note(found),
@@ -210,13 +211,13 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
 def draw(found: pd.DataFrame) -> Figure:
     """Accuracy over the scale, the best rate over the scale, and accuracy over the rate for each scale."""
     figure, (over_scale, of_rates, over_rates) = panels(3, width=3.9, share_y=False)
-    fixed, best = at_fixed_rate(found), best_rates(found)
+    fixed, best, accuracy = at_fixed_rate(found), best_rates(found), _at_best(found)
     scales, grid = sorted(best["batch"]), sorted(set(trained(found)["learning_rate"]))
     for arm in rates.ARMS:
         label, colour = rates.NAMES[arm], rates.COLOURS[arm]
         of_arm = fixed[fixed["norm"] == arm]
         mean_and_seeds(over_scale, of_arm, "init_scale", "test_accuracy", label=label, colour=colour)
-        learned = [scale for scale in scales if _at_best(found)[arm, scale] >= 100 * FAILS]
+        learned = [scale for scale in scales if accuracy[arm, scale] >= 100 * FAILS]
         of_rates.plot(learned, [best[arm][scale] for scale in learned], "o-", color=colour, label=label)
     square = [best["batch"][1.0] * scale**2 for scale in scales]
     of_rates.plot(scales, square, ":", color="0.2", linewidth=2, label="square of the scale")

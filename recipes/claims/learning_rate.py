@@ -9,7 +9,7 @@ from recipes.claims import rates
 from recipes.claims.bench import Bench
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
 from recipes.claims.pictures import log_axis, mean_and_seeds, panels
-from recipes.claims.statistics import at_best_rate
+from recipes.claims.statistics import at_best_rate, every_seed_learned
 
 RATIO = 3.0
 SMALL_BATCH = 8
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 def largest_stable(found: pd.DataFrame) -> dict[str, float]:
     """The largest rate of each arm at which every seed learned; NaN if there is none."""
-    stable = found.assign(ok=found["outcome"] == "ok").groupby(["norm", "learning_rate"])["ok"].all().reset_index()
+    stable = every_seed_learned(found, ["norm", "learning_rate"]).reset_index()
     stable = stable[stable["ok"]]
     return {arm: stable.loc[stable["norm"] == arm, "learning_rate"].max() for arm in rates.ARMS}
 

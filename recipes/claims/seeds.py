@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from recipes.claims import rates
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
 from recipes.claims.pictures import log_axis, panels
+from recipes.claims.statistics import every_seed_learned
 
 RATIO = 3.0
 RATE = 0.3  # the one that is asked about; the nearest of the grid is taken
@@ -27,7 +28,7 @@ def judge(found: pd.DataFrame) -> Verdict:
     """Whether the spread is three times as large without a norm, near the edge of its stability and elsewhere."""
     spread, ratio = spreads(found), ratios(found)
     asked = min(ratio.index, key=lambda rate: abs(np.log(rate / RATE)))
-    everywhere = ratio[_both_learn(found)].median()
+    everywhere = ratio[every_seed_learned(found, ["learning_rate"])].median()
     word = NOT if not ratio[asked] >= RATIO else HOLDS if everywhere >= RATIO else CONDITION
     condition = (
         ""
@@ -50,10 +51,6 @@ def judge(found: pd.DataFrame) -> Verdict:
 
 def _pair(rate: float, none: float, batch: float) -> str:
     return f"{rate:g}: {none:.1f} and {batch:.1f}"
-
-
-def _both_learn(found: pd.DataFrame) -> pd.Series:
-    return found.assign(ok=found["outcome"] == "ok").groupby("learning_rate")["ok"].all()
 
 
 def table(found: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from bnzoo.data import Dataset
 from recipes.claims import rates
 from recipes.claims.bench import Bench
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.measures import standardized
 from recipes.claims.pictures import panels
 from recipes.claims.statistics import Interval, interval, paired
 
@@ -186,8 +187,7 @@ def _around(loss: Loss, point: Arrays, kernels: Sequence[int]) -> Iterator[dict[
 def measure(bench: Bench) -> pd.DataFrame:
     """The probes of both arms, at the same rate and at each one's own."""
     data, seeds = bench.digits, bench.seeds
-    mean, variance = data.scale
-    x = ((data.train.x - np.asarray(mean)) / np.sqrt(variance)).astype("float32")
+    x = standardized(data).astype("float32")
     epochs, found = bench.epochs(15, quick=10), []
     for norm in rates.ARMS:
         network = Network(data, None if norm == "none" else norm, seeds)

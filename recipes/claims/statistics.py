@@ -22,6 +22,16 @@ def at_best_rate(rows: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
     return rows[rows.set_index(case).index.isin(best)]
 
 
+def every_seed_learned(rows: pd.DataFrame, case: Sequence[str]) -> pd.Series:
+    """Whether every row of a case has the outcome `ok`.
+
+    Args:
+        rows: Of a grid, with the column `outcome`.
+        case: The columns that tell cases apart.
+    """
+    return rows.assign(ok=rows["outcome"] == "ok").groupby(list(case))["ok"].all()
+
+
 @dataclass(frozen=True)
 class Interval:
     """A mean and its 95 % bootstrap interval.

@@ -93,7 +93,7 @@ class Store:
         """
         for name in filter(self.has, names):
             there = self.origin(name)
-            if (there.size, there.seeds) != (str(size), seeds):
+            if (there.size, there.seeds) != (size, seeds):
                 raise ValueError(
                     f"{self._rows(name)} is of a {there.size} run with {there.seeds} seeds, asked for is a {size} run "
                     f"with {seeds}: choose another --output, or delete that file to run it again"

@@ -17,16 +17,11 @@ NAMES = {"batch": "batch", "layer": "layer", "rms": "RMS", "none": "none"}
 
 def measure(bench: Bench) -> pd.DataFrame:
     """Three norms in three placements, and no norm."""
-    placements = bench.some(PLACEMENTS, quick=2)
-    normed = bench.study(
-        "transformers", _space(bench, ("layer", "rms", "batch"), placements), bench.digits, epochs=_epochs(bench)
-    )
-    none = bench.study("transformers-none", _space(bench, (None,), ("pre",)), bench.digits, epochs=_epochs(bench))
+    epochs, placements = bench.epochs(8, quick=6), bench.some(PLACEMENTS, quick=2)
+    norms = _space(bench, ("layer", "rms", "batch"), placements)
+    normed = bench.study("transformers", norms, bench.digits, epochs=epochs)
+    none = bench.study("transformers-none", _space(bench, (None,), ("pre",)), bench.digits, epochs=epochs)
     return pd.concat([rows(normed), rows(none, placement=ANY)], ignore_index=True)
-
-
-def _epochs(bench: Bench) -> int:
-    return bench.epochs(8, quick=6)
 
 
 def _space(bench: Bench, norms: tuple[str | None, ...], placements: tuple[str, ...]) -> ViTSpace:
