@@ -21,8 +21,6 @@ FUNCTIONS = {
     "densenet201": "DenseNet201",
 }
 QUICK = ("resnet50", "resnet50_v2", "densenet121")
-# a minute each; what differs from the others of its family is in the table alone
-BETWEEN = {"resnet101", "resnet101_v2", "densenet169"}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +44,7 @@ def densenet(peer):
     return peer("densenet121", 11)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else slow) for name in FUNCTIONS if name not in BETWEEN]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else slow) for name in FUNCTIONS])
 def test_a_model_is_recognised_and_computes_the_same(name, peer, same_logits):
     theirs = peer(name, 11)
     before = theirs.get_weights()
