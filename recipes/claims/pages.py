@@ -38,6 +38,14 @@ class Finding:
         """The name as words."""
         return self.name.replace("_", " ")
 
+    @property
+    def setup(self) -> str:
+        """What was trained."""
+        less = (
+            "" if self.origin.size == "full" else " The quick run takes fewer values, epochs and seeds than told here."
+        )
+        return self.claim.setup + less
+
     @cached_property
     def verdict(self) -> Verdict:
         """What follows."""
@@ -132,7 +140,7 @@ def markdown(finding: Finding) -> str:
         "",
         *_table(columns, cells),
         "",
-        f"**Tried how.** {claim.setup}",
+        f"**Tried how.** {finding.setup}",
         "",
         f"**Criterion, fixed before the run.** {claim.criterion}",
         "",
