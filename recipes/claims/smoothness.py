@@ -18,10 +18,7 @@ from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
 from recipes.claims.measures import standardized
 from recipes.claims.pictures import panels
 from recipes.claims.statistics import Interval, interval, paired
-
-Arrays = list[np.ndarray]
-# of a point: the loss and its gradient
-Loss = Callable[[Arrays], tuple[float, Arrays]]
+from recipes.claims.variation import TINY, Arrays, Loss, normalised_variation, raw_variation, size
 
 SAME_RATE = 0.1
 OWN_RATES = {"batch": 1.0, "none": 0.1}
@@ -32,64 +29,6 @@ RAW, NORMALISED = "raw", "normalised"
 VALUES = {"loss_variation": "loss", "gradient_variation": "gradient"}
 SAME, OWN = f"both at rate {SAME_RATE:g}", "each at its own rate"
 _BATCH = 64
-_TINY = 1e-12
-
-
-def raw_variation(loss: Loss, point: Arrays, steps: Sequence[float] = STEPS) -> tuple[float, float]:
-    """Santurkar's measure: how much loss and gradient change along the gradient.
-
-    Args:
-        loss: Function of a point that gives the loss and its gradient.
-        point: The weights.
-        steps: By how many gradients to go.
-
-    Returns:
-        The range of the loss over the steps, and the largest distance of the gradient from that of the point.
-    """
-    _, gradient = loss(point)
-    after = [loss([w - step * g for w, g in zip(point, gradient, strict=True)]) for step in steps]
-    values = [value for value, _ in after]
-    distances = [_norm(_minus(there, gradient)) for _, there in after]
-    return float(np.max(values) - np.min(values)), float(np.max(distances))
-
-
-def normalised_variation(loss: Loss, point: Arrays, kernels: Sequence[int], share: float) -> tuple[float, float]:
-    """The same where each kernel is measured in units of its own norm, so that its scale makes no difference.
-
-    Each kernel goes against its gradient by a share of its norm; the other weights stay.
-
-    Args:
-        loss: Function of a point that gives the loss and its gradient.
-        point: The weights.
-        kernels: Which of them are kernels.
-        share: Float, of the norm of each kernel.
-
-    Returns:
-        How far the loss is from what its gradient predicts, as a share of the predicted fall; the distance of the
-        gradient from that of the point, as a share of its own norm.
-    """
-    units = [_norm([point[i]]) for i in kernels]
-    before, gradient = _in_units(loss(point), kernels, units)
-    norms = [_norm([g]) for g in gradient]
-    moved = list(point)
-    for i, unit, g, norm in zip(kernels, units, gradient, norms, strict=True):
-        moved[i] = point[i] - share * unit * g / max(norm, _TINY)
-    after, there = _in_units(loss(moved), kernels, units)
-    fall = share * sum(norms)
-    return abs(after - before + fall) / max(fall, _TINY), _norm(_minus(there, gradient)) / max(_norm(gradient), _TINY)
-
-
-def _in_units(found: tuple[float, Arrays], kernels: Sequence[int], units: Sequence[float]) -> tuple[float, Arrays]:
-    loss, gradient = found
-    return loss, [gradient[i] * unit for i, unit in zip(kernels, units, strict=True)]
-
-
-def _norm(arrays: Arrays) -> float:
-    return float(np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays)))
-
-
-def _minus(first: Arrays, second: Arrays) -> Arrays:
-    return [a - b for a, b in zip(first, second, strict=True)]
 
 
 class Network:
@@ -173,12 +112,12 @@ def probes(network: Network, x: np.ndarray, y: np.ndarray, seed: int, rate: floa
 
 def _own_share(point: Arrays, gradient: Arrays, kernels: Sequence[int], rate: float) -> float:
     """The step of training itself, as a share of the norm of each kernel: the root of the mean square."""
-    shares = [rate * _norm([gradient[i]]) / _norm([point[i]]) for i in kernels]
+    shares = [rate * size([gradient[i]]) / size([point[i]]) for i in kernels]
     return float(np.sqrt(np.mean(np.square(shares))))
 
 
 def _around(loss: Loss, point: Arrays, kernels: Sequence[int]) -> Iterator[dict[str, Any]]:
-    yield {"measure": RAW, **dict(zip(VALUES, raw_variation(loss, point), strict=True))}
+    yield {"measure": RAW, **dict(zip(VALUES, raw_variation(loss, point, STEPS), strict=True))}
     for share in SHARES:
         found = dict(zip(VALUES, normalised_variation(loss, point, kernels, share), strict=True))
         yield {"measure": NORMALISED, "share": share, **found}
@@ -207,7 +146,7 @@ def log_means(found: pd.DataFrame) -> pd.DataFrame:
     The raw measure has the share 0: it has none.
     """
     logs = found.assign(
-        share=found["share"].fillna(0), **{name: np.log(found[name].clip(lower=_TINY)) for name in VALUES}
+        share=found["share"].fillna(0), **{name: np.log(found[name].clip(lower=TINY)) for name in VALUES}
     )
     return logs.groupby(["part", "norm", "measure", "share", "seed"])[list(VALUES)].mean().reset_index()
 
@@ -290,7 +229,7 @@ def draw(found: pd.DataFrame) -> Figure:
     for arm in rates.ARMS:
         look = {"color": rates.COLOURS[arm], "label": rates.NAMES[arm]}
         for shown, name in zip(axes[:2], VALUES, strict=True):
-            _line_and_band(shown, np.log(_by_seed(raw[raw["norm"] == arm], "step", name).clip(lower=_TINY)), look)
+            _line_and_band(shown, np.log(_by_seed(raw[raw["norm"] == arm], "step", name).clip(lower=TINY)), look)
         for shown, name in zip(axes[2:], VALUES, strict=True):
             _line_and_band(shown, _by_seed(normalised[normalised["norm"] == arm], "share", name), look)
             shown.axvspan(*own.loc[arm], color=rates.COLOURS[arm], alpha=0.12, linewidth=0)
