@@ -1,0 +1,89 @@
+"""A pytest plugin: the tiers of tests, the time that a test without a tier may take, and what a test needs installed.
+
+A test belongs to one tier: plain (no marker), `slow` or `nightly`. A plain test may take `LIMIT` seconds of its own;
+one that takes more fails the run.
+"""
+
+import os
+import time
+from collections import defaultdict
+from importlib.util import find_spec
+
+import pytest
+
+TIERS = ("slow", "nightly")
+LIMIT = 2.0  # seconds
+# the plain tests that may take longer, at most ten, each with the reason
+EXCEPTIONS: dict[str, str] = {}
+assert len(EXCEPTIONS) <= 10
+
+
+def pytest_addoption(parser, pluginmanager):
+    if not pluginmanager.hasplugin("xdist"):
+        # `pytest -p no:xdist`: what pyproject.toml asks of xdist has no meaning then
+        for option in ("--numprocesses", "--maxprocesses", "--dist"):
+            parser.addoption(option, help="ignored: pytest-xdist is not in use")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Durations(), "durations of tiers")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if sum(item.get_closest_marker(tier) is not None for tier in TIERS) > 1:
+            raise pytest.UsageError(f"{item.nodeid} is marked with two tiers; choose one of {', '.join(TIERS)}.")
+
+
+def pytest_runtest_setup(item):
+    packages = [package for mark in item.iter_markers("extras") for package in mark.args]
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    wall, processor = time.perf_counter(), processor_seconds()
+    try:
+        return (yield)
+    finally:
+        # On a busy machine the clock also counts the time of others. On several cores the processor's time is longer.
+        own = min(time.perf_counter() - wall, processor_seconds() - processor)
+        item.user_properties.append(("own_seconds", own))
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of the children that it has waited for, in seconds."""
+    return sum(os.times()[:4])
+
+
+class Durations:
+    """Collects the reports of a run, from all processes, and sums them up by tier."""
+
+    def __init__(self) -> None:
+        self.seconds = defaultdict(list)
+        self.too_slow = {}
+
+    def pytest_runtest_logreport(self, report):
+        if report.when != "call":
+            return
+        tier = next((tier for tier in TIERS if tier in report.keywords), "plain")
+        own = dict(report.user_properties)["own_seconds"]
+        self.seconds[tier].append(own)
+        name = report.nodeid.partition("@")[0]  # xdist appends the group
+        if tier == "plain" and own > LIMIT and name not in EXCEPTIONS:
+            self.too_slow[name] = own
+
+    def pytest_sessionfinish(self, session):
+        if self.too_slow and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.too_slow:
+            terminalreporter.section(f"plain tests over {LIMIT:g} s", red=True)
+            for name, own in self.too_slow.items():
+                terminalreporter.line(f"{own:.1f} s {name}")
+            terminalreporter.line("Make them cheaper, mark them `slow`, or name them in tests/tiers.py.")
+        for tier, seconds in self.seconds.items():
+            terminalreporter.line(f"{tier}: {len(seconds)} tests, {sum(seconds):.0f} s of their own")
