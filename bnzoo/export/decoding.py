@@ -30,9 +30,12 @@ class Pixels:
         return (resized - tf.constant(self.image.mean, tf.float32)) / tf.constant(self.image.std, tf.float32)
 
     def decode_batch(self, files: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The contents of JPEG and PNG files as the model takes them, and which of them could be decoded.
+        """Decode a batch of JPEG and PNG files.
 
-        What cannot be is zeros; the others of the batch are not touched by it.
+        Returns:
+            The images as the model takes them, zeros for a file that cannot be decoded, and a bool for each file that
+            says whether it was decoded. For an empty batch there is one image of zeros: with oneDNN TensorFlow's
+            convolutions refuse a batch of none.
         """
         count = tf.size(files, tf.int64)
 
@@ -41,12 +44,12 @@ class Pixels:
 
         # a graph has no `try`; a dataset can leave out the elements that raised
         decoded = tf.data.Dataset.from_tensor_slices(files).enumerate().map(decode, tf.data.AUTOTUNE).ignore_errors()
-        # one more at the end, for a batch of which nothing is left
+        # one more at the end, for a batch of which nothing is left, and for an empty one
         last = tf.data.Dataset.from_tensors((count, tf.zeros((*self.size, self.channels))))
         indices, images = decoded.concatenate(last).batch(count + 1).get_single_element()
         shape = tf.concat([[count + 1], tf.shape(images, tf.int64)[1:]], 0)
         usable = tf.scatter_nd(indices[:, None], tf.ones_like(indices), [count + 1])[:-1] > 0
-        images = tf.scatter_nd(indices[:, None], images, shape)[:-1]
+        images = tf.scatter_nd(indices[:, None], images, shape)[: tf.maximum(count, 1)]
         return tf.ensure_shape(images, (None, *self.size, self.channels)), usable
 
     def _decode(self, file: tf.Tensor) -> tf.Tensor:

@@ -104,8 +104,9 @@ class _Images:
     def from_files(self, image_bytes: tf.Tensor) -> Outputs:
         images, usable = self.pixels.decode_batch(image_bytes)
         outputs = self._best(self.serve(**{self.serve.names[0]: images}))
-        outputs = {name: _where(usable, tensor) for name, tensor in outputs.items()}
-        number = tf.strings.as_string(tf.range(tf.size(image_bytes)))
+        count = tf.size(image_bytes)
+        outputs = {name: _where(usable, tensor[:count]) for name, tensor in outputs.items()}
+        number = tf.strings.as_string(tf.range(count))
         message = tf.strings.join(["image_bytes[", number, "] cannot be decoded: it is not a whole JPEG or PNG file"])
         return {**outputs, "error": tf.where(usable, "", message)}
 
