@@ -8,30 +8,59 @@ from zoo import build, state, trainable
 import bnzoo
 
 CARDS = [name for name in bnzoo.list_models() if bnzoo.model_card(name).params]
+# a shallow network of each kind of block, stem and shortcut; those that are deeper or wider of the same kinds are slow
+PLAIN = (
+    *("resnet18", "resnet50d", "resnet50_v2", "resnext50_32x4d", "seresnet50", "vit_ti16"),
+    *("resnet20_cifar", "wrn16_4", "densenet40_12"),
+)
 
 
-@pytest.mark.parametrize(("name", "options", "params", "statistics", "linear", "attention"), paper_counts.IMAGENET)
+def rows(table):
+    return [pytest.param(*row, marks=() if row[0] in PLAIN else pytest.mark.slow) for row in table]
+
+
+def counted(name, **options):
+    """Return a network of the zoo whose weights have names and shapes, but no values."""
+    with keras.StatelessScope():
+        return bnzoo.create_model(name, **options)
+
+
+def assert_as_on_the_card(model, name):
+    card = bnzoo.model_card(name)
+    assert trainable(model) == card.params
+    assert bnzoo.models.count_macs(model).linear == card.macs
+    assert model.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "params", "statistics", "linear", "attention"), rows(paper_counts.IMAGENET)
+)
 def test_imagenet_networks(name, options, params, statistics, linear, attention):
-    model = bnzoo.create_model(name, **options)
+    model = counted(name, **options)
     assert (trainable(model), state(model)) == (params, statistics)
     assert bnzoo.models.count_macs(model) == (linear, attention)
     assert model.output_shape == (None, 1000)
+    if not options:
+        assert_as_on_the_card(model, name)
 
 
-@pytest.mark.parametrize(("name", "options", "params", "error"), paper_counts.CIFAR)
+@pytest.mark.parametrize(("name", "options", "params", "error"), rows(paper_counts.CIFAR))
 def test_cifar_networks(name, options, params, error):
-    model = bnzoo.create_model(name, **options)
+    model = counted(name, **options)
     assert trainable(model) == params
     assert model.output_shape == (None, 10)
     if error is not None:
         assert bnzoo.model_card(name).accuracy == pytest.approx(100 - error)
+    if not options:
+        assert_as_on_the_card(model, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", paper_counts.RESNET50_BY_NORM)
 def test_resnet50_by_norm(norm):
     if norm == "sync_batch" and keras.backend.backend() != "tensorflow":
         pytest.skip("Keras synchronizes batch norm on TensorFlow only")
-    model = bnzoo.ResNet50(norm=norm)
+    model = counted("resnet50", norm=norm)
     assert (trainable(model), state(model)) == paper_counts.RESNET50_BY_NORM[norm]
 
 
@@ -40,21 +69,24 @@ def test_what_keras_applications_has_more_is_a_useless_bias_before_each_norm():
     assert params + statistics // 2 == paper_counts.KERAS_RESNET50_TRAINABLE
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", CARDS)
 def test_cards_tell_what_the_built_model_counts(name):
-    card = bnzoo.model_card(name)
-    model = bnzoo.create_model(name)
-    assert trainable(model) == card.params
-    assert bnzoo.models.count_macs(model).linear == card.macs
-    assert model.name == name
+    """Those of the papers' tables are compared above."""
+    assert_as_on_the_card(counted(name), name)
 
 
 # one of each builder that the others call
-@pytest.mark.parametrize("name", ["resnet18", "resnet50_v2", "resnet20_cifar", "densenet_bc100_12", "vit_ti16"])
+BUILDERS = ("resnet18", "resnet50_v2", "resnet20_cifar", "densenet_bc100_12", "vit_ti16")
+DEEP = ("resnet50_v2", "densenet_bc100_12")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in BUILDERS]
+)
 def test_the_norm_and_placement_of_a_card_are_those_of_the_model(name):
-    card, model = bnzoo.model_card(name), bnzoo.create_model(name)
-    explicit = bnzoo.create_model(name, norm=card.norm, placement=card.placement)
+    card, model = bnzoo.model_card(name), counted(name)
+    explicit = counted(name, norm=card.norm, placement=card.placement)
     assert [layer.name for layer in explicit.layers] == [layer.name for layer in model.layers]
     assert [type(layer) for layer in explicit.layers] == [type(layer) for layer in model.layers]
 
