@@ -1,0 +1,66 @@
+"""Studies whose trials train nothing, for tests of their bookkeeping: a trial's loss follows from its values."""
+
+import math
+
+import keras
+import numpy as np
+
+from bnzoo import tuning
+from bnzoo.tuning.trial import Measurement
+
+
+class Untrained:
+    """The place of a compiled model; its space's `build` is called, for what that raises."""
+
+    def __init__(self, space, hp, data, seed):
+        space.build(hp)
+        self.hp, self.data = hp.copy(), data
+        inputs = keras.Input(data.input_shape)
+        outputs = keras.layers.Dense(data.classes, use_bias=False)(keras.layers.Flatten()(inputs))
+        self.model = keras.Model(inputs, outputs)
+
+
+def loss_of(values, seed):
+    """Return the loss of a trial: lowest at a learning rate of 0.1, with batch norm, at depth 1 and for seed 0."""
+    distance = abs(math.log10(values["learning_rate"]) + 1)
+    return 0.2 + 0.1 * distance + 0.05 * (values["norm"] == "none") + 0.02 * values["depth"] + 0.01 * seed
+
+
+def measure(compiled, seed, learning_rate, epochs, report=None):
+    """Return what the values say, and leave the loss in every weight of the model."""
+    loss = loss_of({**compiled.hp.values, "learning_rate": learning_rate}, seed)
+    compiled.model.set_weights([np.full(weight.shape, loss) for weight in compiled.model.get_weights()])
+    curve = [loss * (1 + 1 / epoch) for epoch in range(1, epochs + 1)]
+    outcome, reason = "ok", ""
+    for epoch in (1, 3, 9, 27):
+        if report and epoch < epochs and report(curve[epoch - 1], epoch):
+            outcome, reason, curve = "pruned", "worse than others", curve[:epoch]
+            break
+    history = {"loss": curve, "val_loss": curve}
+    return Measurement(outcome, reason, loss, loss, 1 - loss, loss, 1 - loss, history)
+
+
+def loss_in(model):
+    """Return the loss that `measure` left in the weights."""
+    (kernel,) = model.get_weights()
+    assert (kernel == kernel[0, 0]).all()
+    return float(kernel[0, 0])
+
+
+SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 2), "norms": ("batch", None), "width": 4, "batch_size": 16}
+TRIALS = 16  # with two seeds
+
+
+def study(data, directory, space=None, **options):
+    """Return a study of `TRIALS` trials."""
+    return tuning.Study(space or tuning.MLPSpace(**SPACE), data, directory, **{"epochs": 2, "seeds": 2, **options})
+
+
+def quiet(study, event):
+    """Show no progress."""
+
+
+def comparable(results):
+    """Return all that trials found, without the seconds."""
+    rows = results.frame().drop(columns=["compile_seconds", "train_seconds", "started", "worker"])
+    return rows.to_csv() + repr([trial.history for trial in results.trials])
