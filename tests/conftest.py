@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,12 @@ pytest_plugins = ["postgres", "tiers"]
 # the same examples on every machine and in every run
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")
+
+
+def pytest_collection_finish():
+    """Keep the imported modules out of every later garbage collection: Keras collects after each architecture."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

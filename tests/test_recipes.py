@@ -24,8 +24,13 @@ def hurried(monkeypatch, verified_here):
     monkeypatch.setattr("bnzoo.tuning.trial.STALLED", 10)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(recipe, marks=pytest.mark.slow if recipe == "norm_placement" else pytest.mark.nightly)
+        for recipe in RECIPES
+    ],
+)
 def test_a_recipe_goes_to_its_end(hurried, few_digits, tmp_path, capsys, recipe):
     main = importlib.import_module(f"recipes.{recipe}").main
     main(few_digits.name, str(tmp_path / "study"))
@@ -36,6 +41,7 @@ def test_a_recipe_goes_to_its_end(hurried, few_digits, tmp_path, capsys, recipe)
     assert (tmp_path / "study" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_table_with_numbers_to_predict_is_a_regression(hurried, tmp_path, capsys):
     random = np.random.default_rng(0)
     rooms, gas = random.integers(1, 9, 200), random.random(200) < 0.5

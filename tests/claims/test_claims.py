@@ -63,8 +63,13 @@ def bench(folder, seeds=5, size=Size.FULL):
     return Bench(folder / "studies", size, seeds)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+# a grid of learning rates, what is measured in trained models, and a training loop of its own
+TRAINED = ("learning_rate", "saturation", "smoothness")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in TRAINED else pytest.mark.nightly) for name in NAMES]
+)
 def test_a_claim_runs_at_its_smallest_and_its_verdict_follows_from_what_is_stored(name, tmp_path, capsys):
     run([name], bench(tmp_path, SEEDS[Size.SMALLEST], Size.SMALLEST), tmp_path)
     claim, store = get(name), Store(tmp_path)

@@ -15,8 +15,6 @@ from optuna.trial import TrialState
 from bnzoo.tuning import OptunaOracle, PruningCallback
 from bnzoo.tuning import storage as storages
 
-SLOW = pytest.mark.slow
-
 
 class Bowl(keras_tuner.HyperModel):
     """Nothing but hyperparameters: the objective is a function of them."""
@@ -82,10 +80,10 @@ def test_a_grid_has_every_combination_once(tmp_path):
     assert sorted(map(key, ran)) == sorted(map(key, expected))
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "gp"])
+@pytest.mark.parametrize(
+    "sampler", ["random", "tpe", pytest.param("gp", marks=[pytest.mark.extras("torch"), pytest.mark.slow])]
+)
 def test_a_sampler_is_the_same_again_and_after_an_interruption(tmp_path, sampler):
-    if sampler == "gp":
-        pytest.importorskip("torch", reason="the extra gp is not installed")
     whole = search(tmp_path / "a", sampler=sampler, seed=3, max_trials=13).ran
     search(tmp_path / "b", sampler=sampler, seed=3, max_trials=5)
     second = search(tmp_path / "b", sampler=sampler, seed=3, max_trials=13)
@@ -367,12 +365,17 @@ class Linear(keras_tuner.HyperModel):
     def build(self, hp):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         rate = hp.Choice("learning_rate", [3.0, 10.0, 0.01, 30.0, 0.1, 100.0, 300.0, 1e3, 3e3, 1e4])
-        model.compile(keras.optimizers.SGD(rate), "mse")
+        # eagerly: so few steps take less time than one graph
+        model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
         return model
 
 
 @pytest.mark.parametrize(
-    "pruner", ["successive_halving", *(pytest.param(p, marks=SLOW) for p in ("hyperband", "median"))]
+    "pruner",
+    [
+        pytest.param("successive_halving", marks=pytest.mark.slow),
+        *(pytest.param(pruner, marks=pytest.mark.nightly) for pruner in ("hyperband", "median")),
+    ],
 )
 def test_any_tuner_is_pruned_though_most_diverge(tmp_path, pruner):
     random = np.random.default_rng(0)

@@ -26,7 +26,13 @@ def test_the_definition_is_json():
     assert (config["width"], config["family"]) == (32, "mlp")
 
 
-@pytest.mark.parametrize("space", [tuning.ResNetSpace(depths=(8, 14)), tuning.MLPSpace(depths=(2, 3), width=16)])
+@pytest.mark.parametrize(
+    "space",
+    [
+        pytest.param(tuning.ResNetSpace(depths=(8, 14)), marks=pytest.mark.nightly),
+        pytest.param(tuning.MLPSpace(depths=(2, 3), width=16), marks=pytest.mark.slow),
+    ],
+)
 def test_keras_tuner_runs_a_space_unchanged(tmp_path, few_digits, space):
     space = space.for_data(few_digits)
     tuner = keras_tuner.RandomSearch(space, objective="val_accuracy", max_trials=2, directory=tmp_path, seed=1)
@@ -240,6 +246,7 @@ class BatchSizes(keras.callbacks.Callback):
         self.steps = self.params["steps"]
 
 
+@pytest.mark.slow
 def test_the_batch_size_is_the_trials_unless_the_caller_says_otherwise():
     x, y = np.zeros((80, 3), np.float32), np.arange(80) % 2
     space = tuning.MLPSpace(depths=(1,), norms=(None,), width=2, batch_size=(20, 40), input_shape=(3,), classes=2)
@@ -254,8 +261,9 @@ def test_the_batch_size_is_the_trials_unless_the_caller_says_otherwise():
         (40, (), {"x": batches}, 16),
     ):
         hp = hyperparameters(depth=1, norm="none", batch_size=chosen, learning_rate=0.1)
-        counter = BatchSizes()
-        space.fit(hp, space.build(hp), *arguments, verbose=0, callbacks=[counter], **options)
+        counter, model = BatchSizes(), space.build(hp)
+        model.run_eagerly = True  # there are too few steps for a graph to pay
+        space.fit(hp, model, *arguments, verbose=0, callbacks=[counter], **options)
         assert counter.steps == steps, (chosen, options)
 
 
@@ -301,6 +309,7 @@ def test_what_cannot_be_on_the_data_is_told_before_anything_runs(space, message)
         space.check()
 
 
+@pytest.mark.slow
 def test_keras_tuner_samples_every_axis(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32), np.arange(40) % 3
     space = tuning.MLPSpace(**EVERY_AXIS, input_shape=(5,), classes=3)
@@ -316,9 +325,13 @@ def test_keras_tuner_samples_every_axis(tmp_path):
 @pytest.mark.parametrize(
     ("space", "target"),
     [
-        (tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1.0),
-        (tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e6),
-        (tuning.ResNetSpace(depths=(8,), norms=("batch",), filters=4), 1e6),
+        pytest.param(
+            tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1.0, marks=pytest.mark.nightly
+        ),
+        pytest.param(
+            tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e6, marks=pytest.mark.slow
+        ),
+        pytest.param(tuning.ResNetSpace(depths=(8,), norms=("batch",), filters=4), 1e6, marks=pytest.mark.nightly),
     ],
     ids=["mlp", "mlp-millions", "resnet"],
 )
@@ -349,6 +362,7 @@ def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
     assert again["loss"] == pytest.approx(error, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "epochs"),
     [

@@ -211,30 +211,33 @@ def test_mistakes_are_told_before_anything_is_written(few_digits, tmp_path, opti
 def test_a_pruned_study_with_a_sampler_goes_on_as_if_it_had_not_stopped(few_digits, tmp_path):
     options = {"sampler": "tpe", "pruner": "successive_halving", "seeds": 1, "epochs": 4}
     whole = study(few_digits, tmp_path / "a", **options)
-    whole.run(quiet, trials=14)
+    whole.run(quiet, trials=10)
     assert whole.results.counts["pruned"] >= 2
     assert "outcome" in whole.results.frame()
-    for trials in (3, 14):
+    for trials in (3, 10):
         stopped = study(few_digits, tmp_path / "b", **options)
         stopped.run(quiet, trials=trials)
     assert comparable(stopped.results) == comparable(whole.results)
 
 
-def test_a_study_in_a_database(finished, few_digits, tmp_path):
+def test_a_study_in_a_database(few_digits, tmp_path):
     """SQLite stands for any; the checkpoints are in it, and the folder of a second machine is empty."""
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    first = study(few_digits, tmp_path / "one", storage=url, name="mine")
-    first.run(quiet, trials=7)
-    second = study(few_digits, tmp_path / "two", storage=url, name="mine")
-    assert len(second.results) == 7
+    space = tuning.MLPSpace(**{**SPACE, "depths": (1,), "learning_rates": (0.1, 1.0, 2)})
+    alone = study(few_digits, tmp_path / "alone", space, seeds=1)
+    alone.run(quiet)
+    first = study(few_digits, tmp_path / "one", space, seeds=1, storage=url, name="mine")
+    first.run(quiet, trials=2)
+    second = study(few_digits, tmp_path / "two", space, seeds=1, storage=url, name="mine")
+    assert len(second.results) == 2
     second.run(quiet)
-    assert comparable(second.results) == comparable(finished.results)
+    assert comparable(second.results) == comparable(alone.results)
     for file in (tmp_path / "two/checkpoints").iterdir():
         file.unlink()
     assert loss_in(second.best_model()) == pytest.approx(second.results.best.loss)
     with pytest.raises(ValueError, match="study 'mine' of the storage holds another study"):
-        study(few_digits, tmp_path / "three", storage=url, name="mine", epochs=5)
-    assert len(study(few_digits, tmp_path / "four", storage=url, name="other").results) == 0
+        study(few_digits, tmp_path / "three", space, storage=url, name="mine", epochs=5)
+    assert len(study(few_digits, tmp_path / "four", space, storage=url, name="other").results) == 0
 
 
 def test_what_cannot_be_built_is_refused_before_anything_runs(few_digits, tmp_path):

@@ -17,7 +17,7 @@ from bnzoo.data import load
 
 SPACE = {"depths": (1,), "learning_rates": (0.01, 1.0, 2), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 8
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("studies that train")]
+pytestmark = pytest.mark.xdist_group("studies that train")
 
 
 def study(data, directory, space=None, **options):
@@ -32,12 +32,14 @@ def finished(few_digits, tmp_path_factory):
     return whole
 
 
+@pytest.mark.slow
 def test_an_architecture_is_compiled_once(finished):
     compiled = [trial.trial for trial in finished.results.trials if trial.compile_seconds > 0.05]
     assert compiled == [0, 4]
     assert finished.results.counts["ok"] > 4
 
 
+@pytest.mark.slow
 def test_the_best_model_is_the_one_that_was_scored(finished, few_digits):
     best = finished.results.best
     for model in (finished.best_model(), keras.saving.load_model(finished.directory / "best.keras")):
@@ -45,6 +47,7 @@ def test_the_best_model_is_the_one_that_was_scored(finished, few_digits):
         assert (loss, accuracy) == (pytest.approx(best.loss, rel=1e-5), pytest.approx(best.accuracy))
 
 
+@pytest.mark.slow
 def test_the_same_study_twice_gives_the_same_table(finished, few_digits, tmp_path):
     again = study(few_digits, tmp_path / "again")
     again.run(quiet)
@@ -53,12 +56,14 @@ def test_the_same_study_twice_gives_the_same_table(finished, few_digits, tmp_pat
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_seeds_differ_and_only_in_what_is_random(finished):
     first, second = finished.results.of({"depth": 1, "norm": "batch", "learning_rate": 0.01})
     assert (first.seed, second.seed) == (0, 1)
     assert first.history != second.history
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on(finished, few_digits, tmp_path):
     """Stopped at the start of a trial; the result is that of an uninterrupted run."""
     ended = []
@@ -89,6 +94,7 @@ class FaultyFit(tuning.MLPSpace):
         return history
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_no_trace_in_the_next_trial(finished, few_digits, tmp_path):
     broken = study(few_digits, tmp_path / "s", FaultyFit(**{**SPACE, "norms": ("batch",)}))
     broken.run(quiet)
@@ -97,6 +103,7 @@ def test_a_failure_leaves_no_trace_in_the_next_trial(finished, few_digits, tmp_p
         assert trial.history == finished.results.trials[trial.trial].history
 
 
+@pytest.mark.slow
 def test_a_row_that_diverges_ends_nothing(few_digits, tmp_path):
     space = tuning.MLPSpace(depths=(3,), learning_rates=(1e-2, 1e6, 5), norms=(None,), width=32, batch_size=16)
     wild = study(few_digits, tmp_path / "s", space, seeds=1)
@@ -117,6 +124,7 @@ class HighRatesDiverge(tuning.MLPSpace):
         return history
 
 
+@pytest.mark.slow
 def test_the_best_is_found_and_promoted_though_four_of_five_diverge(few_digits, tmp_path):
     """Stock Hyperband promotes nothing when half of the configurations fail."""
     space = HighRatesDiverge(depths=(1,), learning_rates=(0.1, 1e9, 11), norms=("batch",), width=32, batch_size=16)
@@ -131,6 +139,7 @@ def test_the_best_is_found_and_promoted_though_four_of_five_diverge(few_digits, 
     assert best.accuracy > 0.8
 
 
+@pytest.mark.slow
 def test_a_regression(tmp_path, verified_here):
     table = load("diabetes")
     space = tuning.MLPSpace(depths=(1,), learning_rates=(0.01, 0.1, 2), norms=("batch",), width=16)
@@ -150,6 +159,7 @@ def test_a_regression(tmp_path, verified_here):
     assert found.report().exists()
 
 
+@pytest.mark.slow
 def test_the_artefact_and_its_figures(finished, few_digits):
     artefact = finished.export()
     model = finished.best_model()
@@ -165,21 +175,27 @@ def test_the_artefact_and_its_figures(finished, few_digits):
 
 
 SCRIPT = """
-    import sys, time
+    import sys
     from bnzoo import data, tuning
 
-    def slowly(study, event):
+    def show(study, event):
         print(len(study.results), flush=True)
 
     space = tuning.MLPSpace(
         depths=(1,), learning_rates=(0.01, 1.0, 2), norms=("batch", None), width=16, batch_size=16
     )
     study = tuning.Study(space, data.load(sys.argv[1]), sys.argv[2], epochs=2, seeds=2)
-    study.run(slowly)
+    study.run(show)
 """
 
 
-@pytest.mark.parametrize("lines", [pytest.param((1, 3), id="2"), pytest.param((1, 3, 2, 1, 1), id="5")])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param((1, 3), marks=pytest.mark.slow, id="2 kills"),
+        pytest.param((1, 3, 2, 1, 1), marks=pytest.mark.nightly, id="5 kills"),
+    ],
+)
 def test_killed_at_any_moment_the_study_goes_on(finished, few_digits, tmp_path, lines):
     """SIGKILL right after a trial was shown; the result is that of an uninterrupted run."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), few_digits.name, str(tmp_path / "s")]

@@ -25,10 +25,19 @@ class DropoutMLP(tuning.MLPSpace):
 @pytest.mark.parametrize(
     ("space", "depth", "norm"),
     [
-        (tuning.ResNetSpace(depths=(8,), norms=("batch",), batch_size=16), 8, "batch"),
-        (tuning.ResNetSpace(depths=(8,), norms=(None,), placement="post", batch_size=16), 8, "none"),
-        (DropoutMLP(depths=(2,), norms=("batch",), width=16, batch_size=16), 2, "batch"),
+        pytest.param(
+            tuning.ResNetSpace(depths=(8,), norms=("batch",), batch_size=16), 8, "batch", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            tuning.ResNetSpace(depths=(8,), norms=(None,), placement="post", batch_size=16),
+            *(8, "none"),
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            DropoutMLP(depths=(2,), norms=("batch",), width=16, batch_size=16), 2, "batch", marks=pytest.mark.slow
+        ),
     ],
+    ids=["resnet", "resnet without norms", "mlp with dropout"],
 )
 def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, norm):
     """Against a model that was built, compiled and trained for this trial alone."""
@@ -51,6 +60,7 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
             assert found.history[name] == history[name], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", {"name": "ghost_batch", "batch": 8}, "batch_renorm", None])
 def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
     """Being scored with recalibrated statistics in between leaves no trace: weights, statistics, slots, steps."""
@@ -72,6 +82,7 @@ def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
         np.testing.assert_array_equal(a, b.numpy())
 
 
+@pytest.mark.slow
 def test_what_is_reported_is_the_recalibrated_score_and_ends_the_trial(few_digits):
     space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0)
@@ -92,6 +103,7 @@ def test_what_is_reported_is_the_recalibrated_score_and_ends_the_trial(few_digit
     assert len(again.history["loss"]) == 9
 
 
+@pytest.mark.slow
 def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
     """After 18 steps with momentum .99 moving statistics hide what recalibrated ones find trained."""
     space = tuning.ResNetSpace(depths=(8,), norms=({"name": "batch", "momentum": 0.99},)).for_data(digits)
@@ -103,6 +115,7 @@ def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
     assert found.moving_loss == found.history["val_loss"][-1]
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_it_was_scored(few_digits):
     space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, 0)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -126,21 +125,23 @@ def completed(url):
     return {index: ends.count(index) for index in ends}
 
 
-@pytest.mark.slow
-def test_killed_ten_times_nothing_is_lost_and_nothing_done_twice(few_digits, tmp_path, postgres):
+@pytest.mark.parametrize(
+    "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.nightly)]
+)
+def test_killed_again_and_again_nothing_is_lost_and_nothing_done_twice(few_digits, tmp_path, postgres, kills):
+    """Each victim is killed in its first trial, right after it, or in its second."""
     url = postgres.new_database()
     chance = random.Random(5)
-    survivor = Machine(few_digits, tmp_path / "survivor", url)
     finished = {}
-    for number in range(10):
+    for number in range(kills):
         victim = Machine(few_digits, tmp_path / f"victim{number}", url)
-        victim.lines(chance.randint(0, 1))
-        time.sleep(chance.random() * 8)
+        if number == kills // 2:
+            survivor = Machine(few_digits, tmp_path / "survivor", url)
+        victim.lines(chance.randint(1, 3))
         assert victim.kill() in (-signal.SIGKILL, 0)
-        if number:
-            now = completed(url)
-            assert set(now) >= set(finished), "a finished trial was lost"
-            finished = now
+        now = completed(url)
+        assert set(now) >= set(finished), "a finished trial was lost"
+        finished = now
     late = Machine(few_digits, tmp_path / "late", url)
     for machine in (survivor, late):
         trials = machine.end()
@@ -153,6 +154,7 @@ def test_killed_ten_times_nothing_is_lost_and_nothing_done_twice(few_digits, tmp
     assert_same(shared.results, one.results)
 
 
+@pytest.mark.slow
 def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_path, postgres):
     url = postgres.new_database()
     shared = SharedStudy(url, tmp_path, "shared")
@@ -189,13 +191,15 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
     np.testing.assert_array_equal(keras.saving.load_model(models.fetch(0)).get_weights()[0], model.get_weights()[0])
 
 
-@pytest.mark.slow
-def test_the_database_goes_away_for_twenty_seconds(few_digits, tmp_path, postgres):
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.nightly)]
+)
+def test_the_database_goes_away_for_a_while(few_digits, tmp_path, postgres, seconds):
     url = postgres.new_database()
-    machines = [Machine(few_digits, tmp_path / str(number), url, epochs=40) for number in range(2)]
+    machines = [Machine(few_digits, tmp_path / str(number), url, epochs=2 * seconds) for number in range(2)]
     before = set(machines[0].lines(4)) - {"begins"}
-    with postgres.away():
-        time.sleep(20)
+    with postgres.away(), pytest.raises(subprocess.TimeoutExpired):
+        machines[0].process.wait(seconds)
     after = completed(url)
     assert {str(index) for index in after} >= before, "a finished trial was lost"
     for machine in machines:
@@ -203,9 +207,11 @@ def test_the_database_goes_away_for_twenty_seconds(few_digits, tmp_path, postgre
     assert completed(url) == dict.fromkeys(range(TRIALS), 1)
 
 
-@pytest.mark.slow
-def test_forty_trials_leave_the_memory_as_it_was(tmp_path):
-    """Less than 100 MB of growth after the first trial of each architecture."""
+@pytest.mark.parametrize(
+    ("rates", "limit"), [pytest.param(8, 30, marks=pytest.mark.slow), pytest.param(20, 100, marks=pytest.mark.nightly)]
+)
+def test_trials_leave_the_memory_as_it_was(tmp_path, rates, limit):
+    """The growth in MB after the first trial of each of two architectures."""
     script = """
         import resource, sys
         from bnzoo import data, tuning
@@ -219,13 +225,15 @@ def test_forty_trials_leave_the_memory_as_it_was(tmp_path):
             if isinstance(event, tuning.TrialResult):
                 seen[event.trial] = memory()
 
-        space = tuning.ResNetSpace(depths=(8,), learning_rates=(1e-3, 1.0, 20), norms=("batch", None))
+        rates = int(sys.argv[2])
+        space = tuning.ResNetSpace(depths=(8,), learning_rates=(1e-3, 1.0, rates), norms=("batch", None))
         study = tuning.Study(space, data.load("digits"), sys.argv[1], epochs=1)
         study.run(watch)
-        print(seen[19] - seen[0] + seen[39] - seen[20])
+        print(seen[rates - 1] - seen[0] + seen[2 * rates - 1] - seen[rates])
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "s")]
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "s"), str(rates)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
     )
-    assert float(done.stdout.split()[-1]) < 100
+    print(done.stdout)
+    assert float(done.stdout.split()[-1]) < limit
