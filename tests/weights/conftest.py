@@ -1,6 +1,6 @@
 """Networks of other zoos, with random weights and random moving statistics."""
 
-import importlib.util
+import importlib
 
 import keras
 import numpy as np
@@ -63,24 +63,23 @@ def same_logits(request):
     return compare
 
 
+# a test with one of these fixtures is marked `extras(...)`, and skipped where the package is missing
+
+
 @pytest.fixture(scope="session")
 def torch():
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("PIL")
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    import_torch()  # torchvision with it
-    return torch
+    import_torch()  # torchvision with it, where it is installed
+    return importlib.import_module("torch")
 
 
 @pytest.fixture(scope="session")
 def torchvision(torch):
-    return pytest.importorskip("torchvision")
+    return importlib.import_module("torchvision")
 
 
 @pytest.fixture(scope="session")
 def timm(torch):
-    return pytest.importorskip("timm")
+    return importlib.import_module("timm")
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import bnzoo
 from bnzoo.weights import from_keras_applications, imagenet, keras_applications
 
 SIZES = [(96, 96), (65, 97)]
-slow = pytest.mark.slow
+slow, nightly = pytest.mark.slow, pytest.mark.nightly
+one_process = pytest.mark.xdist_group("a DenseNet-121 of keras.applications")
 
 FUNCTIONS = {
     "resnet50": "ResNet50",
@@ -20,7 +21,8 @@ FUNCTIONS = {
     "densenet169": "DenseNet169",
     "densenet201": "DenseNet201",
 }
-QUICK = ("resnet50", "resnet50_v2", "densenet121")
+# one of each naming; the deeper ones are nightly
+SHALLOW = ("resnet50", "resnet50_v2", "densenet121")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def densenet(peer):
     return peer("densenet121", 11)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in QUICK else slow) for name in FUNCTIONS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow if name in SHALLOW else nightly) for name in FUNCTIONS])
 def test_a_model_is_recognised_and_computes_the_same(name, peer, same_logits):
     theirs = peer(name, 11)
     before = theirs.get_weights()
@@ -56,9 +58,17 @@ def test_a_model_is_recognised_and_computes_the_same(name, peer, same_logits):
         np.testing.assert_array_equal(now, then)
 
 
-@slow
-@pytest.mark.parametrize("name", QUICK)
-@pytest.mark.parametrize("pooling", [None, "avg", "max"])
+POOLED = {("resnet50", None), ("resnet50_v2", "avg"), ("densenet121", "max")}
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [
+        pytest.param(name, pooling, marks=slow if (name, pooling) in POOLED else nightly)
+        for name in SHALLOW
+        for pooling in (None, "avg", "max")
+    ],
+)
 def test_without_the_classifier(name, pooling, peer, same_logits):
     theirs = peer(name, pooling=pooling)
     same_logits(theirs, from_keras_applications(theirs), SIZES)
@@ -100,6 +110,8 @@ def test_biases_on_the_trunk_add_up_in_float64():
     np.testing.assert_allclose(absorbed("post_bn"), bias(*third, "conv3_block2_3"), **exact)
 
 
+@slow
+@one_process
 def test_a_file_gives_what_the_model_gives(densenet, same_logits, tmp_path):
     save_as_keras_2_did(densenet, tmp_path / "w.h5")
     ours = from_keras_applications(tmp_path / "w.h5", "densenet121", include_top=False, pooling="avg")
@@ -125,6 +137,8 @@ def test_what_is_no_file_of_a_known_network(tmp_path):
         from_keras_applications(3)
 
 
+@slow
+@one_process
 def test_a_model_that_is_not_known(densenet):
     with pytest.raises(ValueError, match=r"none that is known.*resnet152_v2.*Received: 'other'"):
         from_keras_applications(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="other"))
@@ -153,6 +167,8 @@ def test_the_ends_are_those_of_the_model(trained):
     assert other.input_shape == (None, 40, 40, 3)
 
 
+@slow
+@one_process
 def test_overrides_reach_the_builder(densenet, same_logits):
     ours = from_keras_applications(densenet, norm={"name": "ghost_batch", "batch": 16}, memory_efficient=True)
     assert type(ours.get_layer("final_norm")) is bnzoo.layers.GhostBatchNormalization
@@ -161,6 +177,7 @@ def test_overrides_reach_the_builder(densenet, same_logits):
 
 
 @slow
+@one_process
 def test_other_classes_do_not_fit(densenet):
     with pytest.raises(ValueError, match=r"'predictions/kernel' .*\(1024, 11\).*'logits/kernel' has \(1024, 7\)"):
         from_keras_applications(densenet, classes=7)
@@ -186,6 +203,8 @@ def download(monkeypatch, tmp_path):
     return serve
 
 
+@slow
+@one_process
 def test_imagenet_goes_through_keras_own_download(densenet, download, same_logits):
     theirs = keras.Model(densenet.input, densenet.layers[-2].output)
     asked = download(theirs)
@@ -195,8 +214,9 @@ def test_imagenet_goes_through_keras_own_download(densenet, download, same_logit
     same_logits(theirs, ours, [(224, 224)])
 
 
-@slow
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow if name == "resnet50" else nightly) for name in SHALLOW]
+)
 def test_imagenet_with_its_classifier(name, peer, download, same_logits):
     theirs = peer(name, 1000)
     asked = download(theirs)

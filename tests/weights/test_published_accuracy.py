@@ -11,6 +11,7 @@ def test_torchvision_is_cited():
     assert {"resnet50", "densenet121", "vit_b16"} <= set(CITED)
 
 
+@pytest.mark.extras("torch", "torchvision")
 @pytest.mark.parametrize("name", CITED)
 def test_accuracies_are_as_recorded(torchvision, name):
     peer = name.replace("vit_b", "vit_b_").replace("vit_l", "vit_l_")

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -6,11 +7,13 @@ from bnzoo.weights.pytorch_peers import PEERS
 
 SIZES = [(96, 96), (65, 97)]
 ANY_SIZE = {"input_shape": (None, None, 3), "classifier_activation": None}
-slow = pytest.mark.slow
+of_timm, of_torchvision = pytest.mark.extras("torch", "timm"), pytest.mark.extras("torch", "torchvision")
 
 
-def marked(names, quick):
-    return [pytest.param(name, marks=() if name in quick else slow) for name in names]
+def shallow(names, *few):
+    """Mark the shallow networks `slow`, one of each naming and kind of block, and the others `nightly`."""
+    assert set(few) <= set(names)
+    return [pytest.param(name, marks=pytest.mark.slow if name in few else pytest.mark.nightly) for name in names]
 
 
 TIMM = [
@@ -37,7 +40,11 @@ TIMM = [
 ]
 
 
-@pytest.mark.parametrize("name", marked(TIMM, quick={"resnet18", "resnet18d"}))
+KINDS = ("resnet18", "resnet18d", "resnext50_32x4d", "seresnet50", "resnetv2_50", "resnetv2_50x1_bit", "densenet121")
+
+
+@of_timm
+@pytest.mark.parametrize("name", shallow(TIMM, *KINDS))
 def test_convolutional_networks_of_timm(name, timm, trained, torch_peer, same_logits):
     peer = timm.create_model(name, num_classes=11)
     model = from_torch(trained(peer), name, **ANY_SIZE)
@@ -48,7 +55,8 @@ def test_convolutional_networks_of_timm(name, timm, trained, torch_peer, same_lo
 TORCHVISION = ["resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "densenet161"]
 
 
-@pytest.mark.parametrize("name", marked(TORCHVISION, quick=()))
+@of_torchvision
+@pytest.mark.parametrize("name", shallow(TORCHVISION, "resnet18"))
 def test_convolutional_networks_of_torchvision(name, torchvision, trained, torch_peer, same_logits):
     peer = getattr(torchvision.models, name)(num_classes=11)
     model = from_torch(trained(peer), name, **ANY_SIZE)
@@ -64,7 +72,8 @@ TRANSFORMERS = {
 }
 
 
-@pytest.mark.parametrize("name", marked(TRANSFORMERS, {"vit_tiny_patch16_224"}))
+@of_timm
+@pytest.mark.parametrize("name", shallow(TRANSFORMERS, "vit_tiny_patch16_224", "vit_small_patch14_dinov2"))
 @pytest.mark.parametrize("times", [1, 2])
 def test_vision_transformers_of_timm(name, times, timm, trained, torch_peer, same_logits):
     """A network for each size: the position embedding is for one."""
@@ -75,8 +84,8 @@ def test_vision_transformers_of_timm(name, times, timm, trained, torch_peer, sam
     same_logits(torch_peer(peer), model, [size])
 
 
-@slow
-@pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32"])
+@of_torchvision
+@pytest.mark.parametrize("name", shallow(["vit_b_16", "vit_b_32"], "vit_b_16"))
 @pytest.mark.parametrize("side", [96, 160])
 def test_vision_transformers_of_torchvision(name, side, torchvision, trained, torch_peer, same_logits):
     peer = getattr(torchvision.models, name)(num_classes=11, image_size=side)
@@ -88,14 +97,18 @@ def test_vision_transformers_of_torchvision(name, side, torchvision, trained, to
 GIANTS = {"vit_huge_patch14_224", "vit_h_14", "resnetv2_152x4_bit"}
 
 
-@slow
+@pytest.mark.slow
+@pytest.mark.extras("torch", "timm", "torchvision")
 @pytest.mark.parametrize("name", sorted(PEERS.keys() - GIANTS))
-def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torchvision, torch):
+def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torchvision, torch, monkeypatch):
+    """By name and shape; neither network has values."""
+    monkeypatch.setattr(keras.Variable, "assign", lambda variable, value: None)
     with torch.device("meta"):
         peer = timm.create_model(name, num_classes=1000) if timm.is_model(name) else getattr(torchvision.models, name)()
     zero = np.float32(0)
     state = {name: np.broadcast_to(zero, tuple(tensor.shape)) for name, tensor in peer.state_dict().items()}
-    model = from_torch(state, name)
+    with keras.StatelessScope():
+        model = from_torch(state, name)
     ours = sum(np.prod(weight.shape) for weight in model.trainable_weights)
     theirs = sum(parameter.numel() for parameter in peer.parameters())
     stem_bias = model.get_layer("conv1_conv").filters if name.endswith("_bit") else 0

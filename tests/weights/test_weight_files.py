@@ -1,9 +1,11 @@
 import pickle
+import sys
 import zipfile
 
 import h5py
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bnzoo.weights.files import read_tensors
 
@@ -21,7 +23,7 @@ def save_hdf5(path, tensors, separator="."):
 
 
 def save_safetensors(path, tensors):
-    pytest.importorskip("safetensors.numpy").save_file(tensors, path)
+    save_file(tensors, path)
 
 
 WRITERS = {
@@ -96,14 +98,22 @@ def test_a_pickle_is_refused_with_the_way_out(kind, name, tmp_path):
         read_tensors(tmp_path / name)
 
 
+@pytest.mark.extras("torch")
 def test_the_way_out_works(tmp_path):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("safetensors.torch")
+    import torch
+
     torch.save({"fc.bias": torch.arange(3.0)}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="is a pickle") as caught:
         read_tensors(tmp_path / "w.pt")
     exec(str(caught.value).split("`")[1])
     np.testing.assert_array_equal(read_tensors(tmp_path / "w.safetensors")["fc.bias"], [0, 1, 2])
+
+
+def test_without_safetensors_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
+    save_safetensors(tmp_path / "w.safetensors", TENSORS)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"w\.safetensors is a safetensors file: `pip install safetensors`"):
+        read_tensors(tmp_path / "w.safetensors")
 
 
 def test_objects_in_an_npz_are_refused(tmp_path):
