@@ -85,6 +85,7 @@ print(json.dumps(list(itertools.islice(training(model, batch=32), 4))))
 """
 
 
+@pytest.mark.slow
 @ON_LINUX
 def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
     """In a new process: TensorFlow would use again what it holds from other tests."""

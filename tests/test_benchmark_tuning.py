@@ -103,6 +103,7 @@ def search(kind, space, budget, folder, digits, monkeypatch, **options):
     return tuning.stock_search(kind, **options)(digits, str(folder), budget, 1, 1)
 
 
+@pytest.mark.slow
 def test_hyperband_is_counted_as_keras_tuner_counts(tmp_path, digits, monkeypatch):
     monkeypatch.setattr(tuning, "EPOCHS", 3)
     monkeypatch.setattr(Quick, "epochs", 0)
@@ -121,6 +122,7 @@ def test_hyperband_is_counted_as_keras_tuner_counts(tmp_path, digits, monkeypatc
     assert found.note.startswith("ended by itself, 5")
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_too_late_does_not_count(tmp_path, digits, monkeypatch):
     budget = tuning.Budget(600)
 
@@ -137,6 +139,7 @@ def test_a_trial_that_ends_too_late_does_not_count(tmp_path, digits, monkeypatch
     assert found.note == ""
 
 
+@pytest.mark.slow
 def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeypatch):
     limit = tuning.Budget(600)
     ends, studies = [], []
@@ -161,11 +164,13 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
     assert arm.accuracies(found.model)["validation"] == pytest.approx(100 * best.accuracy, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_used_up_ends_a_training(tmp_path, digits, monkeypatch):
     found = search(keras_tuner.RandomSearch, Small, tuning.Budget(-1), tmp_path, digits, monkeypatch)
     assert found == tuning.Found([], None, "")
 
 
+@pytest.mark.slow
 def test_failures_in_a_row_are_told_with_their_reason(tmp_path, digits, monkeypatch):
     class Broken(Small):
         def fit(self, hp, model, *args, **kwargs):

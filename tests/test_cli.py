@@ -30,6 +30,7 @@ def bnzoo(monkeypatch, capfd, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_main_job(bnzoo, tmp_path):
     status, out, err = bnzoo("tune", *SMALL, "--data", "wine")
     assert status == 0, err
@@ -171,6 +172,7 @@ def test_help_has_an_example(bnzoo, command):
     assert f"Example: bnzoo {command[0] if command else 'tune'}" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_nothing_usable_is_status_1(bnzoo, tmp_path):
     status, out, _ = bnzoo(
         "tune", "mlp", "--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1"
@@ -198,6 +200,7 @@ def test_help_is_quick_because_it_loads_nothing():
     assert code.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_importing_bnzoo_is_light():
     """Keras itself imports some of these where they are installed; bnzoo adds none."""
     heavy = "('keras_tuner', 'matplotlib', 'sklearn', 'optuna', 'pandas', 'typer', 'bnzoo.tuning', 'bnzoo.export')"
@@ -211,6 +214,7 @@ print([m for m in {heavy} if m in set(sys.modules) - before], bnzoo.ResNet50.__n
     assert code.stdout == "[] ResNet50\n"
 
 
+@pytest.mark.slow
 def test_a_saved_model_loads_wherever_bnzoo_was_imported(tmp_path):
     import bnzoo
 

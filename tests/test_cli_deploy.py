@@ -32,6 +32,7 @@ def table(out):
     return [dict(zip(head, row, strict=True)) for row in rows]
 
 
+@pytest.mark.slow
 def test_export_and_verify(bnzoo, model, tmp_path, digits, monkeypatch):
     monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.2)
     options = ["--image", "unit", "--labels", "labels.txt", *DIGITS]
@@ -63,9 +64,8 @@ def test_export_and_verify(bnzoo, model, tmp_path, digits, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.extras("onnxruntime", "tf2onnx", "ai_edge_litert", "openvino", "tensorflow_serving")
 def test_every_format(bnzoo, model, tmp_path, monkeypatch):
-    for package in ("onnxruntime", "tf2onnx", "ai_edge_litert", "openvino", "tensorflow_serving"):
-        pytest.importorskip(package)
     monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.5)
     formats = "saved_model,onnx,litert,openvino,onnx-int8,litert-int8"
     status, out, err = bnzoo("export", "IN.keras", "all", "--formats", formats, "--warmup", "1,8", *DIGITS)

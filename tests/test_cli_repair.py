@@ -34,6 +34,7 @@ def test_fold(bnzoo, model, digits):
     np.testing.assert_allclose(folded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_recalibrate(bnzoo, model, digits):
     before = Path("IN.keras").read_bytes()
     status, out, err = bnzoo("recalibrate", "IN.keras", "OUT.keras", "--data", "digits", "--batch-size", "128")
@@ -207,6 +208,7 @@ def test_the_status_says_whether_a_model_is_healthy(bnzoo, model, digits, monkey
     assert Path("health.html").read_text() == "<html>"
 
 
+@pytest.mark.slow
 def test_a_model_with_foreign_statistics_is_not_healthy(bnzoo, model):
     status, out, err = bnzoo("health", "IN.keras", *DIGITS)
     assert (status, err) == (1, "")

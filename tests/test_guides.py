@@ -80,20 +80,21 @@ GUIDES = {
     "small_batches": batches_are_small,
     "deploying": it_is_deployed,
 }
-SLOW = ("small_batches", "deploying")
 
 
 def code(guide: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (DOCS / f"{guide}.md").read_text(), flags=re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "guide", [pytest.param(guide, marks=pytest.mark.slow if guide in SLOW else ()) for guide in GUIDES]
+    "guide",
+    [
+        pytest.param(guide, marks=pytest.mark.extras("tf2onnx", "onnxruntime") if guide == "deploying" else ())
+        for guide in GUIDES
+    ],
 )
 def test_a_guide_runs_as_it_stands(guide, tmp_path, monkeypatch):
-    if guide == "deploying":
-        for package in ("tf2onnx", "onnxruntime"):
-            pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for block in code(guide):

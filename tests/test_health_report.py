@@ -18,6 +18,7 @@ def found():
     return health(bnzoo.ResNetCifar(14, filters=4, input_shape=(8, 8, 1), classes=10), DATA)
 
 
+@pytest.mark.slow
 def test_one_file_that_needs_nothing_else(found, tmp_path):
     found.report(tmp_path / "health.html")
     text = (tmp_path / "health.html").read_text("utf-8")

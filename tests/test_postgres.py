@@ -24,6 +24,7 @@ def test_a_new_database_is_empty_and_knows_nothing_of_others(postgres):
             connection.execute("CREATE TABLE mine (number integer)")
 
 
+@pytest.mark.slow
 def test_optuna_keeps_its_studies_there(postgres):
     url = postgres.new_database()
     study = optuna.create_study(study_name="square", storage=url)

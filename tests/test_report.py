@@ -326,6 +326,7 @@ def test_extreme_studies_have_a_report_too(tmp_path, score):
     assert (tmp_path / "report.html").stat().st_size > 20_000
 
 
+@pytest.mark.slow
 def test_a_regression_has_one(tmp_path):
     text = write(planted(scores, classes=0), tmp_path)
     assert "R²" in text

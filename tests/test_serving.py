@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
-import requests
 
-from recipes import serve
+# both are of the extra `serve`, which wants an environment of its own
+requests = pytest.importorskip("requests")
+from recipes import serve  # noqa: E402
 
-pytest.importorskip("mlflow", reason='MLflow is not installed: pip install -e ".[serve]" in an environment of its own')
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.extras("mlflow")]
 
 JSON = {"Content-Type": "application/json"}
 BLANK = np.zeros((2, 8, 8, 1)).tolist()

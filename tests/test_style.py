@@ -49,6 +49,7 @@ ARROWS = {
 }
 
 
+@pytest.mark.slow
 def test_a_part_that_others_are_made_of_can_be_imported_first():
     """The package gives its parts when they are asked for: `from bnzoo import placements` must not load the models."""
     command = [sys.executable, "-c", "import bnzoo.blocks"]

@@ -197,6 +197,7 @@ def test_what_is_asked_for_can_be_told_to_other_processes(monkeypatch, tmp_path)
     assert (all_names, whole.size, whole.seeds, usual) == (NAMES, Size.FULL, 5, Path("runs/claims"))
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_run_is_a_mistake_too(tmp_path):
     Store(tmp_path).save("seeds", TOY.measure(None), ORIGIN)
     done = _claims("seeds", "--seeds", "2", "--output", str(tmp_path))

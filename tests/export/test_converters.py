@@ -6,21 +6,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from with_extras import needs, with_extras
 
 import bnzoo
 from bnzoo.export import runtimes
 
 L = keras.layers
 
-RUNTIME = {"onnx": "onnxruntime", "litert": "ai_edge_litert", "openvino": "openvino"}
 FILE = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}
 BATCHES = (1, 3, 8)
 
 
 def converter(format):
-    pytest.importorskip(RUNTIME[format])
-    if format == "onnx":
-        pytest.importorskip("tf2onnx")
     return importlib.import_module(f"bnzoo.export.converters.{format}")
 
 
@@ -86,7 +83,10 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@needs(*FILE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("mlp", "several") else pytest.mark.slow) for name in MODELS]
+)
 def test_each_runtime_gives_what_keras_gives(tmp_path, random_statistics, name):
     model = random_statistics(MODELS[name]())
     folded, _ = bnzoo.tools.fold_batch_norm(model)
@@ -105,7 +105,7 @@ def test_each_runtime_gives_what_keras_gives(tmp_path, random_statistics, name):
                 np.testing.assert_allclose(outputs[output], values, atol=1e-5 * scale, rtol=0, err_msg=format)
 
 
-@pytest.mark.parametrize("format", FILE)
+@pytest.mark.parametrize("format", with_extras(*FILE))
 def test_the_exact_gelu_is_exact(tmp_path, format):
     saved = save(tmp_path / "saved", lambda x: {"y": keras.ops.gelu(x, approximate=False)}, x=((None, 5), "float32"))
     converter(format).convert(saved, tmp_path)
@@ -115,7 +115,7 @@ def test_the_exact_gelu_is_exact(tmp_path, format):
     np.testing.assert_allclose(runtimes.open_artefact(format, tmp_path)({"x": x})["y"], exact, atol=1e-6)
 
 
-@pytest.mark.parametrize("format", FILE)
+@pytest.mark.parametrize("format", with_extras(*FILE))
 def test_one_tensor_may_have_two_names(tmp_path, format):
     def serve(x):
         y = 2 * x
@@ -128,7 +128,7 @@ def test_one_tensor_may_have_two_names(tmp_path, format):
     )
 
 
-@pytest.mark.parametrize("format", FILE)
+@pytest.mark.parametrize("format", with_extras(*FILE))
 def test_constants_of_any_size_are_kept(tmp_path, format):
     """TensorFlow writes small ones into the graph and passes large ones as hidden inputs."""
     mean = np.random.default_rng(0).normal(size=300).astype("float32")
@@ -140,7 +140,7 @@ def test_constants_of_any_size_are_kept(tmp_path, format):
     np.testing.assert_allclose(y, (x - mean) / 2, atol=1e-6)
 
 
-@pytest.mark.parametrize("format", FILE)
+@pytest.mark.parametrize("format", with_extras(*FILE))
 def test_unknown_operations_are_named(tmp_path, format):
     saved = save(tmp_path / "saved", lambda x: {"y": tf.math.digamma(x)}, x=((None, 2), "float32"))
     with pytest.raises((ValueError, RuntimeError), match=r"^[^\n]*Digamma[^\n]*$"):
@@ -150,7 +150,15 @@ def test_unknown_operations_are_named(tmp_path, format):
 
 @pytest.mark.parametrize(
     ("format", "package"),
-    [("onnx", "tf2onnx"), ("onnx", "onnxruntime"), ("litert", "ai_edge_litert.interpreter"), ("openvino", "openvino")],
+    [
+        pytest.param(format, package, marks=needs(format))
+        for format, package in (
+            ("onnx", "tf2onnx"),
+            ("onnx", "onnxruntime"),
+            ("litert", "ai_edge_litert.interpreter"),
+            ("openvino", "openvino"),
+        )
+    ],
 )
 def test_a_missing_package_is_told(tmp_path, monkeypatch, format, package):
     module = converter(format)
@@ -182,7 +190,7 @@ def patterns(size, seed):
     return (shapes[classes] + random.normal(size=(size, 8, 8, 1))).astype("float32"), classes
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_is_a_quarter_and_nearly_as_accurate(tmp_path, format):
     model = classifier()
     saved = save_model(tmp_path / "saved", model)
@@ -200,7 +208,7 @@ def test_int8_is_a_quarter_and_nearly_as_accurate(tmp_path, format):
     np.testing.assert_allclose(artefact({"image": x[:1]})["logits"], logits[:1], atol=1e-5)
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_of_the_stem_with_pooling_and_of_a_dead_channel(tmp_path, format):
     model = bnzoo.ResNet((1,), input_shape=(16, 16, 3), classes=3, classifier_activation=None)
     model.get_layer("conv1_norm").gamma.assign([0.0] + [1.0] * 63)
@@ -211,7 +219,7 @@ def test_int8_of_the_stem_with_pooling_and_of_a_dead_channel(tmp_path, format):
     assert np.linalg.norm(logits - expected) < 0.1 * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_of_several_inputs(tmp_path, format):
     model = several()
     converter(format).quantize(save_model(tmp_path / "saved", model), tmp_path, draw(model, 40))
@@ -220,7 +228,7 @@ def test_int8_of_several_inputs(tmp_path, format):
         np.testing.assert_allclose(outputs[name], values, atol=0.05 * np.abs(values).max())
 
 
-@pytest.mark.parametrize("format", FILE)
+@pytest.mark.parametrize("format", with_extras(*FILE))
 def test_a_truncated_file_does_not_open(tmp_path, format):
     converter(format).convert(save_model(tmp_path / "saved", MODELS["mlp"]()), tmp_path)
     path = tmp_path / ("model.bin" if format == "openvino" else FILE[format])
@@ -259,6 +267,7 @@ def run(format, folder, arrays):
     return runtimes.load(folder / "outputs.npz")["serve"]
 
 
+@pytest.mark.slow
 def test_bytes_pass_through_a_process_of_its_own(tmp_path):
     def serve(files, scale):
         return {"length": scale * tf.cast(tf.strings.length(files), tf.float32), "files": files}
@@ -271,7 +280,7 @@ def test_bytes_pass_through_a_process_of_its_own(tmp_path):
     assert outputs["files"].tolist() == files.tolist()
 
 
-@pytest.mark.parametrize("format", FILE)
+@pytest.mark.parametrize("format", with_extras(*FILE))
 def test_a_converted_file_needs_no_tensorflow(tmp_path, format):
     model = MODELS["mlp"]()
     converter(format).convert(save_model(tmp_path / "saved", model), tmp_path)

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from with_extras import needs, with_extras
 
 import bnzoo
 from bnzoo import export
@@ -15,20 +16,14 @@ FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"
 LABELS = ["a", "b", "c"]
 
 
-@pytest.fixture(autouse=True)
-def _extras(request):
-    format = request.node.callspec.params.get("format") if hasattr(request.node, "callspec") else None
-    for package in export.converters.PACKAGES.get(format, ()):
-        pytest.importorskip(package.replace("-", "_"))
-
-
 @pytest.fixture
 def network(random_statistics):
     return random_statistics(bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3, classifier_activation=None))
 
 
+@pytest.mark.slow
 @pytest.mark.own_process
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", with_extras(*FORMATS))
 def test_the_promises(tmp_path, network, format):
     x = np.random.default_rng(0).normal(size=(20, 8, 8, 1)).astype("float32")
     report = getattr(export, format)(network, tmp_path / "model", labels=LABELS, sample=x)
@@ -51,7 +46,7 @@ def test_the_promises(tmp_path, network, format):
     assert FILES[format] in found.problems[0]
 
 
-@pytest.mark.parametrize("format", ["saved_model", *FORMATS])
+@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
 def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
     def spoiled(model):
         folded, report = bnzoo.tools.fold_batch_norm(model)
@@ -65,7 +60,7 @@ def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", with_extras(*FORMATS))
 def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -78,7 +73,8 @@ def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
     assert report.outputs["probabilities"].dtype == np.float32
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.slow
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_tells_the_accuracy_before_and_after(tmp_path, format, digits):
     model = trained(digits)
     report = getattr(export, format)(model, tmp_path / "int8", quantize="int8", calibration=digits)
@@ -109,7 +105,8 @@ def trained(digits):
     return model
 
 
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.slow
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format):
     model = bnzoo.ResNetCifar(8, input_shape=few_digits.input_shape, classes=10)
     make = getattr(export, format)
@@ -119,6 +116,7 @@ def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format)
     assert without.accuracy is None
 
 
+@needs("onnx")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -134,7 +132,6 @@ def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format)
     ],
 )
 def test_what_cannot_be_quantized_is_told(tmp_path, network, options, message):
-    pytest.importorskip("onnxruntime")
     with pytest.raises(ValueError, match=message):
         export.onnx(network, tmp_path / "1", **options)
     assert list(tmp_path.iterdir()) == []
@@ -147,10 +144,18 @@ def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
         getattr(export, format)(None, tmp_path / "1")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("format", "name"),
-    [("onnx", "resnet50"), ("onnx", "vit_ti16"), ("litert", "densenet121"), ("openvino", "resnet50")],
+    [
+        pytest.param(format, name, marks=needs(format))
+        for format, name in (
+            ("onnx", "resnet50"),
+            ("onnx", "vit_ti16"),
+            ("litert", "densenet121"),
+            ("openvino", "resnet50"),
+        )
+    ],
 )
 def test_large_networks(tmp_path, format, name, random_statistics):
     size = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}

@@ -11,6 +11,8 @@ from PIL import Image as Pillow
 import bnzoo
 from bnzoo import export
 
+# one process exports what most of these tests call
+pytestmark = pytest.mark.xdist_group("images that are served")
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
 SIZE = (24, 32)

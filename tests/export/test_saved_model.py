@@ -17,6 +17,7 @@ def network(random_statistics):
     return random_statistics(model)
 
 
+@pytest.mark.slow
 @pytest.mark.own_process
 def test_an_artefact_is_what_a_server_needs(tmp_path, network):
     path = tmp_path / "digits" / "1"
@@ -39,6 +40,7 @@ def test_an_artefact_is_what_a_server_needs(tmp_path, network):
     np.testing.assert_array_equal(report.outputs["logits"].shape, expected.shape)
 
 
+@pytest.mark.slow
 def test_each_weight_is_stored_once_and_no_batch_norm_is_left(tmp_path):
     model = bnzoo.ResNet18(input_shape=(32, 32, 3), classes=10)
     export.saved_model(model, tmp_path / "1")
@@ -83,6 +85,7 @@ def test_nan_outputs_are_refused(tmp_path, network):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.own_process
 def test_an_artefact_that_does_not_load_is_told(tmp_path):
     broken = tmp_path / "1"
@@ -177,8 +180,9 @@ def test_inputs_without_a_name_get_one_that_stays(tmp_path, shapes, names):
         assert sorted(taken) == names
 
 
+@pytest.mark.slow
+@pytest.mark.extras("tensorflow_serving")
 def test_warmup_requests_are_those_of_tensorflow_serving(tmp_path):
-    pytest.importorskip("tensorflow_serving")
     from tensorflow_serving.apis import prediction_log_pb2
 
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")

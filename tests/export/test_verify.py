@@ -11,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from with_extras import needs
 
 import bnzoo
 from bnzoo import export
+
+# one process exports what all these tests read
+pytestmark = pytest.mark.xdist_group("an artefact to verify")
 
 LABELS = ["a", "b", "c"]
 
@@ -53,6 +57,7 @@ def test_the_manifest_tells_what_it_is(original):
     assert signatures["serve_image_bytes"]["outputs"]["label"] == {"dtype": "string", "shape": [None, 3]}
 
 
+@pytest.mark.slow
 @pytest.mark.own_process
 def test_an_artefact_as_it_was_exported(original):
     [found] = export.verify(original.parent)
@@ -131,9 +136,13 @@ bnzoo.export.saved_model(model, sys.argv[1], sample=np.ones((2, 4)))
 """
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path):
-    for number in range(6):
+@pytest.mark.parametrize(
+    "seconds",
+    [pytest.param((2, 4), marks=pytest.mark.slow), pytest.param(range(6), marks=pytest.mark.nightly)],
+    ids=["2 kills", "6 kills"],
+)
+def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path, seconds):
+    for number in seconds:
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model")]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout.readline() == b"start\n"
@@ -153,12 +162,18 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "error"),
-    [("saved_model", "OSError"), ("onnx", "OSError"), ("litert", "OSError"), ("openvino", "Error")],
+    [
+        pytest.param(format, error, marks=needs(format))
+        for format, error in (
+            ("saved_model", "OSError"),
+            ("onnx", "OSError"),
+            ("litert", "OSError"),
+            ("openvino", "Error"),
+        )
+    ],
 )
 def test_a_full_disk_leaves_nothing(tmp_path, format, error):
     """The largest file that the process may write stands in for the disk."""
-    for package in export.converters.PACKAGES[format]:
-        pytest.importorskip(package.replace("-", "_"))
 
     def small_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

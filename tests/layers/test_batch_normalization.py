@@ -413,6 +413,7 @@ np.save("outputs.npy", model.predict(np.load("inputs.npy"), verbose=0))
 """
 
 
+@pytest.mark.slow
 def test_a_file_is_one_of_keras_where_bnzoo_is_not_imported(tmp_path):
     model = network(BatchNormalization)
     x = zoo.examples(model)
@@ -483,6 +484,7 @@ def test_without_a_gpu_models_are_compiled_where_that_is_asked_for(cpu, asked, e
     assert all((old != new).all() for old, new in zip(before, norm_of(model).get_weights(), strict=True))
 
 
+@pytest.mark.slow
 @backend.tensorflow_only
 def test_a_network_learns_as_with_the_one_of_keras(digits, cpu):
     x, y = digits.train.x, digits.train.y

@@ -23,6 +23,7 @@ def reference(layer, x, mask=None):
     return numpy_norms.ghost_batch(x, weights(layer), options, mask)
 
 
+@pytest.mark.slow
 @given(
     size=st.integers(1, 20),
     ghost_size=st.one_of(st.integers(1, 25), st.just(1_000_000)),

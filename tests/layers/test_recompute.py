@@ -48,6 +48,7 @@ def same_weights(one, other):
 EVERYTHING = {"dropout": 0.5, "regularizer": "l2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "mode"),
     [({}, "graph"), (EVERYTHING, "eager"), (EVERYTHING, "graph"), (EVERYTHING, "jit")],

@@ -39,6 +39,7 @@ print("the same")
 """
 
 
+@pytest.mark.slow
 @backend.tensorflow_only
 def test_two_replicas_normalize_as_one():
     """In a process of its own: the devices are fixed once TensorFlow has started."""

@@ -258,6 +258,7 @@ def test_where_the_strides_are(options, strided):
     assert model.get_layer("conv3_block2_add").output.shape[1:3] == (4, 4)
 
 
+@pytest.mark.slow
 def test_linear_layers_have_a_bias_exactly_where_no_norm_reads_them_first():
     def biased(**options):
         model = bnzoo.ResNetCifar(8, shortcut="projection", **SMALL_RESNET, **options)

@@ -118,6 +118,7 @@ def test_features(name, options, expected):
     np.testing.assert_array_equal(np.asarray(outputs[last]), np.asarray(top(examples(model, 2))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("builder", [bnzoo.ResNet50, bnzoo.DenseNet121], ids=lambda builder: builder.__name__)
 @pytest.mark.parametrize("placement", ["post", "pre"])
 def test_the_pyramid_of_the_imagenet_networks(builder, placement):
@@ -161,6 +162,7 @@ def test_dtype_policies(name, policy):
     assert all(np.isfinite(g).all() for g in gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FAMILIES if not name.startswith("mlp")])
 def test_channels_first_is_the_same_function(name):
     options = {"resnet": {"block": "bottleneck", "se_ratio": 0.5, "stem": "deep", "shortcut": "avg_projection"}}
@@ -200,6 +202,7 @@ def test_weight_decay_leaves_out_all_but_kernels(name, norm):
         np.testing.assert_allclose(np.asarray(variable), factor * value, rtol=1e-5, err_msg=variable.path)
 
 
+@pytest.mark.slow
 def test_memory_efficient_is_the_same_training():
     """Outputs, gradients and moving statistics of the recomputed network are those of the plain one."""
     options = {"blocks": (3, 2), "dropout_rate": 0.0}

@@ -139,6 +139,7 @@ def test_every_motif_is_drawn_from():
 ANY_GRAPH = given(data=st.data(), data_format=st.sampled_from(["channels_last", "channels_last", "channels_first"]))
 
 
+@pytest.mark.slow
 @ANY_GRAPH
 @settings(max_examples=10)
 def test_random_graphs_keep_their_function_and_fold_as_far_as_they_can(data, data_format):

@@ -135,6 +135,7 @@ def test_planted_faults_are_found(fault):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_batches_of_one():
     model = trained()
     report = health(model, ((X[i : i + 1], Y[i : i + 1]) for i in range(20)))
@@ -148,6 +149,7 @@ def test_batches_of_one():
 GROUP = {"name": "group", "groups": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "norm", "placement"),
     [
@@ -181,6 +183,7 @@ def test_silence_on_healthy_models(family, norm, placement):
     assert report.gradients
 
 
+@pytest.mark.slow
 def test_few_steps_then_recalibrated_is_healthy():
     model = train(mlp(norm=L.BatchNormalization))
     assert "momentum" in {finding.kind for finding in health(model, X).findings}
@@ -308,6 +311,7 @@ def test_what_has_no_graph_is_refused():
         health(own, X)
 
 
+@pytest.mark.slow
 def test_networks_of_every_norm():
     for norm in bnzoo.norms.list_norms():
         model = bnzoo.ResNetCifar(8, norm=norm, filters=8, input_shape=(8, 8, 1))
@@ -330,6 +334,7 @@ def test_nested_recomputed_and_shared_norms():
     assert {finding.kind for finding in report.findings} == {"never_moved"}
 
 
+@pytest.mark.slow
 def test_many_equal_findings_are_one_paragraph():
     model = bnzoo.ResNetCifar(20, filters=4, input_shape=(8, 8, 1))
     bnzoo.tools.recalibrate_batch_norm(model, DIGITS.train.x[:64])
@@ -351,6 +356,7 @@ def losses(callbacks, activation="relu"):
     return [variable.numpy() for variable in [*model.variables, *model.optimizer.variables]]
 
 
+@pytest.mark.slow
 def test_the_monitor_changes_nothing_and_logs(tmp_path):
     monitor = HealthMonitor((X, Y), tmp_path, batches=2, batch_size=128)
     with warnings.catch_warnings():
@@ -370,6 +376,7 @@ def test_the_monitor_changes_nothing_and_logs(tmp_path):
     assert {"dead/norm_2", "saturation/norm_1", "gamma/norm_1", "gradient/logits"} <= set(tags)
 
 
+@pytest.mark.slow
 def test_the_monitor_warns_once_of_what_goes_wrong():
     model = mlp(norm=L.BatchNormalization)
     model.compile(keras.optimizers.SGD(0.0), LOGITS)

@@ -90,6 +90,7 @@ def test_twice_the_same_data_gives_the_same_statistics_and_fewer_batches_count()
     np.testing.assert_allclose(statistics(model)["first"][0], X[:16].mean(0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_else_changes():
     model = network(momentum=0.7)
     model.compile("adam", "mse", metrics=["mae"])
@@ -290,6 +291,7 @@ def test_nested_models_are_reached():
     np.testing.assert_allclose(statistics(inner)["first"][0], X.mean(0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_short_training_comes_back_from_chance(digits):
     """ResNet-20, 40 steps, momentum .99: the moving statistics are still those of the initialisation."""
     scale = keras.layers.Normalization(mean=digits.scale[0], variance=digits.scale[1])
