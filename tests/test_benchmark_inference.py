@@ -126,7 +126,7 @@ assert not {{"keras", "tensorflow", "bnzoo", "torch"}} & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_quick_run(tmp_path):
     command = [sys.executable, "-m", "recipes.benchmarks.inference", "--quick", "--output", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -98,7 +98,7 @@ def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
     assert all(step["before"] == traced["before"] for step in steps)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @ON_LINUX
 def test_the_quick_run(tmp_path):
     command = [sys.executable, "-m", "recipes.benchmarks.memory", str(tmp_path / "new" / "memory"), "--quick"]

@@ -181,7 +181,7 @@ def test_failures_in_a_row_are_told_with_their_reason(tmp_path, digits, monkeypa
     assert found.note.startswith("3 failed (OSError: no space left); ended by failures in a row, 5")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_run():
     command = [sys.executable, "-m", "recipes.benchmarks.tuning", "--seconds", "12", "--seeds", "1"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

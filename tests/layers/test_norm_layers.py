@@ -34,6 +34,8 @@ def test_outputs_state_and_gradients(name, rank):
     assert state.keys() == {v.name for v in it.layer.non_trainable_variables}
     for key, moved in state.items():
         assert_close(after[key], moved)
+    if rank not in (2, 4):
+        return  # numerical gradients take long, and one rank with positions stands for the others
 
     def value(inputs=x, **changed):
         return np.sum(it.reference(inputs, {**before, **changed}, it.options, at=x)[0] * upstream)

@@ -42,8 +42,19 @@ FORWARD = {
 NORMS = [{}, {"scale": False}, {"center": False}, {"scale": False, "center": False}, {"renorm": True}]
 
 
-@pytest.mark.parametrize("options", NORMS, ids=str)
-@pytest.mark.parametrize("kind", BACKWARD)
+def pairs(kinds, norms):
+    """Pair kinds of layers with options of the norm, which are independent in the code.
+
+    Each kind occurs with one of the options and each of the options with several kinds; the other pairs are nightly.
+    """
+    return [
+        pytest.param(kind, options, marks=() if number % len(norms) == index else pytest.mark.nightly)
+        for number, kind in enumerate(kinds)
+        for index, options in enumerate(norms)
+    ]
+
+
+@pytest.mark.parametrize(("kind", "options"), pairs(BACKWARD, NORMS), ids=str)
 def test_every_linear_layer_takes_in_the_norm_behind_it(kind, options, random_statistics):
     shape, layer = BACKWARD[kind]
     model = random_statistics(chain(shape, fresh(layer), L.BatchNormalization(**options), L.ReLU()))
@@ -55,8 +66,7 @@ def test_every_linear_layer_takes_in_the_norm_behind_it(kind, options, random_st
         np.testing.assert_array_equal(now, then)
 
 
-@pytest.mark.parametrize("options", NORMS[:-1], ids=str)
-@pytest.mark.parametrize("kind", FORWARD)
+@pytest.mark.parametrize(("kind", "options"), pairs(FORWARD, NORMS[:-1]), ids=str)
 def test_every_linear_layer_that_pads_nothing_takes_in_the_norm_before_it(kind, options, random_statistics):
     shape, layer = FORWARD[kind]
     model = random_statistics(chain(shape, L.ReLU(), L.BatchNormalization(name="norm", **options), fresh(layer)))
