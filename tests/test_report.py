@@ -317,6 +317,7 @@ def test_what_the_moving_statistics_would_have_chosen():
     assert points.get_ydata().tolist() == pytest.approx([2.99, 2.9, 2.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "score", [lambda *a: math.inf, lambda *a: "boom", lambda *a: ("pruned", 1.0), lambda *a: 1e-9],
     ids=["inf", "boom", "pruned", "tiny"],

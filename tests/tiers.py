@@ -16,17 +16,37 @@ LIMIT = 2.0  # seconds
 # the plain tests that may take longer, at most ten, each with the reason
 EXCEPTIONS: dict[str, str] = {}
 assert len(EXCEPTIONS) <= 10
+# files whose tests share what takes seconds to make: one worker process runs all tests of such a file
+ONE_PROCESS = (
+    "tests/export/test_images.py",
+    "tests/export/test_verify.py",
+    "tests/test_report.py",
+    "tests/tuning/test_study_training.py",
+)
 
 
 def pytest_addoption(parser, pluginmanager):
     if not pluginmanager.hasplugin("xdist"):
         # `pytest -p no:xdist`: what pyproject.toml asks of xdist has no meaning then
-        for option in ("--numprocesses", "--maxprocesses", "--dist"):
+        for option in ("--numprocesses", "--maxprocesses"):
             parser.addoption(option, help="ignored: pytest-xdist is not in use")
 
 
 def pytest_configure(config):
     config.pluginmanager.register(Durations(), "durations of tiers")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep the tests of some files together; `--dist loadgroup` of pytest-xdist 3.8 does not with pytest 9."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByTestOrFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return file if file in ONE_PROCESS else nodeid
+
+    return ByTestOrFile(config, log)
 
 
 def pytest_collection_modifyitems(items):
@@ -71,9 +91,8 @@ class Durations:
         tier = next((tier for tier in TIERS if tier in report.keywords), "plain")
         own = dict(report.user_properties)["own_seconds"]
         self.seconds[tier].append(own)
-        name = report.nodeid.partition("@")[0]  # xdist appends the group
-        if tier == "plain" and own > LIMIT and name not in EXCEPTIONS:
-            self.too_slow[name] = own
+        if tier == "plain" and own > LIMIT and report.nodeid not in EXCEPTIONS:
+            self.too_slow[report.nodeid] = own
 
     def pytest_sessionfinish(self, session):
         if self.too_slow and session.exitstatus == pytest.ExitCode.OK:

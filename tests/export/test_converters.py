@@ -190,6 +190,7 @@ def patterns(size, seed):
     return (shapes[classes] + random.normal(size=(size, 8, 8, 1))).astype("float32"), classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_is_a_quarter_and_nearly_as_accurate(tmp_path, format):
     model = classifier()
@@ -208,6 +209,7 @@ def test_int8_is_a_quarter_and_nearly_as_accurate(tmp_path, format):
     np.testing.assert_allclose(artefact({"image": x[:1]})["logits"], logits[:1], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_of_the_stem_with_pooling_and_of_a_dead_channel(tmp_path, format):
     model = bnzoo.ResNet((1,), input_shape=(16, 16, 3), classes=3, classifier_activation=None)

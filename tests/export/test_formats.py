@@ -60,6 +60,7 @@ def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", with_extras(*FORMATS))
 def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -1,6 +1,7 @@
 """Images as they are, against Pillow and a NumPy of the normalisation."""
 
 import io
+import itertools
 
 import keras
 import numpy as np
@@ -11,8 +12,6 @@ from PIL import Image as Pillow
 import bnzoo
 from bnzoo import export
 
-# one process exports what most of these tests call
-pytestmark = pytest.mark.xdist_group("images that are served")
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
 SIZE = (24, 32)
@@ -53,9 +52,17 @@ def pixels_of(folder, image, channels, size=SIZE, labels=None):
     return tf.saved_model.load(folder).signatures
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("interpolation", export.image.INTERPOLATIONS)
-@pytest.mark.parametrize("crop", [None, 0.875])
+# every two values of different arguments occur together in one of these; the other combinations are nightly
+COMBINED = {(1, "bilinear", None), (3, "bicubic", None), (3, "bilinear", 0.875), (1, "bicubic", 0.875)}
+
+
+@pytest.mark.parametrize(
+    ("channels", "interpolation", "crop"),
+    [
+        pytest.param(*combined, marks=pytest.mark.slow if combined in COMBINED else pytest.mark.nightly)
+        for combined in itertools.product((1, 3), export.image.INTERPOLATIONS, (None, 0.875))
+    ],
+)
 def test_files_are_decoded_and_resized_as_pillow_does(tmp_path, channels, interpolation, crop):
     image = export.Image(interpolation=interpolation, crop=crop)
     serve = pixels_of(tmp_path / "1", image, channels)["serve_image_bytes"]
@@ -73,6 +80,7 @@ def test_files_are_decoded_and_resized_as_pillow_does(tmp_path, channels, interp
         assert difference.mean() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", export.image.PRESETS)
 def test_presets_are_those_of_keras_applications(tmp_path, preset):
     serve = pixels_of(tmp_path / "1", preset, 3)["serve_uint8"]
@@ -160,6 +168,7 @@ def test_a_batch_of_which_nothing_is_left(served, files):
     assert all(outputs["error"].numpy())
 
 
+@pytest.mark.slow
 def test_classes_without_labels_are_numbers(tmp_path):
     model = bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3)
     export.saved_model(model, tmp_path / "1", image="raw")

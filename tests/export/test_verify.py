@@ -16,9 +16,6 @@ from with_extras import needs
 import bnzoo
 from bnzoo import export
 
-# one process exports what all these tests read
-pytestmark = pytest.mark.xdist_group("an artefact to verify")
-
 LABELS = ["a", "b", "c"]
 
 

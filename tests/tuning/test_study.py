@@ -120,7 +120,7 @@ def test_a_finished_study_does_nothing_when_run_again(finished, few_digits):
         ({"seeds": 1}, "seeds: 2 there, 1 asked for"),
         (
             {"space": tuning.MLPSpace(**{**SPACE, "depths": (1, 3)})},
-            r"space.depths: \[1, 2\] there, \[1, 3\] asked for",
+            r"space.depths: \[1\] there, \[1, 3\] asked for",
         ),
         ({"space": tuning.MLPSpace(**{**SPACE, "width": 8})}, "space.width: 4 there, 8 asked for"),
     ],
@@ -198,7 +198,7 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified
         ({"sampler": "tp"}, {}, "Unknown `sampler`: 'tp'"),
         ({"pruner": "halving"}, {}, "Unknown `pruner`: 'halving'"),
         ({"sampler_seed": -1}, {}, "`sampler_seed` must be an integer from 0"),
-        ({"enqueue": [{"depth": 3}]}, {}, "depth must be one of 1, 2. Received: depth=3"),
+        ({"enqueue": [{"depth": 3}]}, {}, "depth must be one of 1. Received: depth=3"),
         ({"checkpoints": 0}, {}, "`checkpoints` must be a positive integer"),
     ],
 )
@@ -220,6 +220,7 @@ def test_a_pruned_study_with_a_sampler_goes_on_as_if_it_had_not_stopped(few_digi
     assert comparable(stopped.results) == comparable(whole.results)
 
 
+@pytest.mark.slow
 def test_a_study_in_a_database(few_digits, tmp_path):
     """SQLite stands for any; the checkpoints are in it, and the folder of a second machine is empty."""
     url = f"sqlite:///{tmp_path / 'study.db'}"

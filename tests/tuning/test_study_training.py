@@ -17,7 +17,6 @@ from bnzoo.data import load
 
 SPACE = {"depths": (1,), "learning_rates": (0.01, 1.0, 2), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 8
-pytestmark = pytest.mark.xdist_group("studies that train")
 
 
 def study(data, directory, space=None, **options):

@@ -8,7 +8,6 @@ from bnzoo.weights import from_keras_applications, imagenet, keras_applications
 
 SIZES = [(96, 96), (65, 97)]
 slow, nightly = pytest.mark.slow, pytest.mark.nightly
-one_process = pytest.mark.xdist_group("a DenseNet-121 of keras.applications")
 
 FUNCTIONS = {
     "resnet50": "ResNet50",
@@ -111,7 +110,6 @@ def test_biases_on_the_trunk_add_up_in_float64():
 
 
 @slow
-@one_process
 def test_a_file_gives_what_the_model_gives(densenet, same_logits, tmp_path):
     save_as_keras_2_did(densenet, tmp_path / "w.h5")
     ours = from_keras_applications(tmp_path / "w.h5", "densenet121", include_top=False, pooling="avg")
@@ -138,7 +136,6 @@ def test_what_is_no_file_of_a_known_network(tmp_path):
 
 
 @slow
-@one_process
 def test_a_model_that_is_not_known(densenet):
     with pytest.raises(ValueError, match=r"none that is known.*resnet152_v2.*Received: 'other'"):
         from_keras_applications(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)], name="other"))
@@ -168,7 +165,6 @@ def test_the_ends_are_those_of_the_model(trained):
 
 
 @slow
-@one_process
 def test_overrides_reach_the_builder(densenet, same_logits):
     ours = from_keras_applications(densenet, norm={"name": "ghost_batch", "batch": 16}, memory_efficient=True)
     assert type(ours.get_layer("final_norm")) is bnzoo.layers.GhostBatchNormalization
@@ -177,7 +173,6 @@ def test_overrides_reach_the_builder(densenet, same_logits):
 
 
 @slow
-@one_process
 def test_other_classes_do_not_fit(densenet):
     with pytest.raises(ValueError, match=r"'predictions/kernel' .*\(1024, 11\).*'logits/kernel' has \(1024, 7\)"):
         from_keras_applications(densenet, classes=7)
@@ -204,7 +199,6 @@ def download(monkeypatch, tmp_path):
 
 
 @slow
-@one_process
 def test_imagenet_goes_through_keras_own_download(densenet, download, same_logits):
     theirs = keras.Model(densenet.input, densenet.layers[-2].output)
     asked = download(theirs)
