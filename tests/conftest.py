@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from bnzoo import data
 
-pytest_plugins = ["postgres", "tiers"]
+pytest_plugins = ["postgres", "pytester", "tiers"]
 # the same examples on every machine and in every run
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")

@@ -51,7 +51,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if sum(item.get_closest_marker(tier) is not None for tier in TIERS) > 1:
+        if len(tiers_of(item)) > 1:
             raise pytest.UsageError(f"{item.nodeid} is marked with two tiers; choose one of {', '.join(TIERS)}.")
 
 
@@ -70,7 +70,13 @@ def pytest_runtest_call(item):
     finally:
         # On a busy machine the clock also counts the time of others. On several cores the processor's time is longer.
         own = min(time.perf_counter() - wall, processor_seconds() - processor)
-        item.user_properties.append(("own_seconds", own))
+        tier = next(iter(tiers_of(item)), "plain")
+        item.user_properties += [("tier", tier), ("own_seconds", own)]
+
+
+def tiers_of(item) -> list[str]:
+    """Return the tiers that a test is marked with, at most one in a correct test."""
+    return [tier for tier in TIERS if item.get_closest_marker(tier) is not None]
 
 
 def processor_seconds() -> float:
@@ -82,16 +88,17 @@ class Durations:
     """Collects the reports of a run, from all processes, and sums them up by tier."""
 
     def __init__(self) -> None:
+        self.limit = LIMIT
         self.seconds = defaultdict(list)
         self.too_slow = {}
 
     def pytest_runtest_logreport(self, report):
         if report.when != "call":
             return
-        tier = next((tier for tier in TIERS if tier in report.keywords), "plain")
-        own = dict(report.user_properties)["own_seconds"]
+        found = dict(report.user_properties)
+        tier, own = found["tier"], found["own_seconds"]
         self.seconds[tier].append(own)
-        if tier == "plain" and own > LIMIT and report.nodeid not in EXCEPTIONS:
+        if tier == "plain" and own > self.limit and report.nodeid not in EXCEPTIONS:
             self.too_slow[report.nodeid] = own
 
     def pytest_sessionfinish(self, session):
@@ -100,7 +107,7 @@ class Durations:
 
     def pytest_terminal_summary(self, terminalreporter):
         if self.too_slow:
-            terminalreporter.section(f"plain tests over {LIMIT:g} s", red=True)
+            terminalreporter.section(f"plain tests over {self.limit:g} s", red=True)
             for name, own in self.too_slow.items():
                 terminalreporter.line(f"{own:.1f} s {name}")
             terminalreporter.line("Make them cheaper, mark them `slow`, or name them in tests/tiers.py.")
