@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,12 +17,30 @@ DIGITS = ["--data", "digits"]
 LABELS = "abcdefghij"
 
 
+def network():
+    return ResNetCifar(8, filters=4, input_shape=(8, 8, 1), classes=10)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A network for the digits as a file, which is copied."""
+    path = tmp_path_factory.mktemp("saved") / "IN.keras"
+    network().save(path)
+    return path
+
+
 @pytest.fixture
-def model(tmp_path, random_statistics):
-    """A network for the digits; it is in IN.keras."""
-    model = random_statistics(ResNetCifar(8, filters=4, input_shape=(8, 8, 1), classes=10))
-    model.save(tmp_path / "IN.keras")
+def files(tmp_path, saved):
+    """Put a network for the digits, IN.keras, and the names of its classes into the folder."""
+    shutil.copy(saved, tmp_path)
     (tmp_path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+
+
+@pytest.fixture
+def model(tmp_path, files, random_statistics):
+    """The network in IN.keras, of which folding changes every layer."""
+    model = random_statistics(network())
+    model.save(tmp_path / "IN.keras")
     return model
 
 
@@ -100,7 +119,7 @@ def test_every_format(bnzoo, model, tmp_path, monkeypatch):
         (["labels.txt", "out"], "labels.txt"),
     ],
 )
-def test_mistakes_are_one_line(bnzoo, model, tmp_path, arguments, message):
+def test_mistakes_are_one_line(bnzoo, files, tmp_path, arguments, message):
     (tmp_path / "two.txt").write_text("a\nb\n")
     before = sorted(tmp_path.rglob("*"))
     status, out, err = bnzoo("export", *arguments)
@@ -111,7 +130,7 @@ def test_mistakes_are_one_line(bnzoo, model, tmp_path, arguments, message):
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
 
 
-def test_a_missing_extra_is_one_line(bnzoo, model, tmp_path, monkeypatch):
+def test_a_missing_extra_is_one_line(bnzoo, files, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     status, _, err = bnzoo("export", "IN.keras", "out", "--formats", "saved_model,openvino")
     assert status == 2
@@ -123,7 +142,7 @@ def test_a_missing_extra_is_one_line(bnzoo, model, tmp_path, monkeypatch):
     ("folder", "message"),
     [("nowhere", "has no artefact in it"), ("IN.keras", "has no artefact in it"), ("bad", "MANIFEST.json is damaged")],
 )
-def test_nothing_to_verify_is_one_line(bnzoo, model, tmp_path, folder, message):
+def test_nothing_to_verify_is_one_line(bnzoo, files, tmp_path, folder, message):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "MANIFEST.json").write_text("{")
     status, out, err = bnzoo("verify", folder)
@@ -131,7 +150,7 @@ def test_nothing_to_verify_is_one_line(bnzoo, model, tmp_path, folder, message):
     assert message in err
 
 
-def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, model, tmp_path, monkeypatch):
+def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, files, tmp_path, monkeypatch):
     monkeypatch.setattr(export.parity, "difference", lambda *_: np.inf)
     status, _, err = bnzoo("export", "IN.keras", "out")
     assert status == 1

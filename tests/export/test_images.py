@@ -94,13 +94,13 @@ def test_presets_are_those_of_keras_applications(tmp_path, preset):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, exported_here):
     """A classifier of images, exported, and the model."""
     keras.utils.set_random_seed(1)
     model = bnzoo.ResNetCifar(8, input_shape=(*SIZE, 3), classes=6, classifier_activation=None)
     folder = tmp_path_factory.mktemp("served") / "1"
     image = export.Image(MEAN, STD, bgr=True)
-    report = export.saved_model(model, folder, image=image, labels=LABELS)
+    report = exported_here(model, folder, image=image, labels=LABELS)
     return model, report, tf.saved_model.load(folder).signatures
 
 

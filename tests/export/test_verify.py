@@ -20,11 +20,11 @@ LABELS = ["a", "b", "c"]
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory):
+def original(tmp_path_factory, exported_here):
     """An artefact of every kind of content."""
     folder = tmp_path_factory.mktemp("original") / "digits" / "1"
     model = bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3, classifier_activation=None)
-    export.saved_model(model, folder, labels=LABELS, image="unit")
+    exported_here(model, folder, labels=LABELS, image="unit")
     return folder
 
 
