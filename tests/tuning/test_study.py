@@ -208,6 +208,7 @@ def test_mistakes_are_told_before_anything_is_written(few_digits, tmp_path, opti
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_pruned_study_with_a_sampler_goes_on_as_if_it_had_not_stopped(few_digits, tmp_path):
     options = {"sampler": "tpe", "pruner": "successive_halving", "seeds": 1, "epochs": 4}
     whole = study(few_digits, tmp_path / "a", **options)

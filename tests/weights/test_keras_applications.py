@@ -57,6 +57,19 @@ def test_a_model_is_recognised_and_computes_the_same(name, peer, same_logits):
         np.testing.assert_array_equal(now, then)
 
 
+@slow
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_network_has_the_tensors_of_its_peer(name, without_values):
+    """By name and shape; neither network has values."""
+    theirs = getattr(keras.applications, FUNCTIONS[name])(weights=None)
+    ours = from_keras_applications(theirs)
+    assert ours.name == name
+    assert ours.output_shape == theirs.output_shape
+    biases = sum(np.prod(layer.bias.shape) for layer in theirs.layers if getattr(layer, "use_bias", False))
+    kept = sum(np.prod(layer.bias.shape) for layer in ours.layers if getattr(layer, "use_bias", False))
+    assert theirs.count_params() - biases == ours.count_params() - kept
+
+
 POOLED = {("resnet50", None), ("resnet50_v2", "avg"), ("densenet121", "max")}
 
 

@@ -1,4 +1,5 @@
-import keras
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,10 +11,43 @@ ANY_SIZE = {"input_shape": (None, None, 3), "classifier_activation": None}
 of_timm, of_torchvision = pytest.mark.extras("torch", "timm"), pytest.mark.extras("torch", "torchvision")
 
 
-def shallow(names, *few):
-    """Mark the shallow networks `slow`, one of each naming and kind of block, and the others `nightly`."""
-    assert set(few) <= set(names)
-    return [pytest.param(name, marks=pytest.mark.slow if name in few else pytest.mark.nightly) for name in names]
+# the argument for the blocks of each stage: here, in timm, and what a shallow network has
+SHALLOW = {
+    "resnet": ("blocks", "layers", (2, 1, 1, 1)),
+    "densenet": ("blocks", "block_config", (2, 1, 1, 1)),
+    "vit": ("depth", "depth", 2),
+}
+
+
+def networks(names, *few, whole=()):
+    """Mark `slow` some networks with few blocks, one of each naming and kind of block; the whole ones are `nightly`.
+
+    Args:
+        names: Sequence of strings, the networks.
+        *few: Those of them that occur with few blocks too.
+        whole: Sequence of strings, those whose peer cannot be made with few blocks: whole they are `slow`.
+    """
+    assert {*few, *whole} <= set(names)
+    slow, nightly = pytest.mark.slow, pytest.mark.nightly
+    return [
+        *(pytest.param(name, True, marks=slow, id=f"{name}-shallow") for name in few),
+        *(pytest.param(name, False, marks=slow if name in whole else nightly, id=name) for name in names),
+    ]
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    """Gives a network of the table few blocks; the argument of timm that does it there is returned."""
+
+    def shorten(name, shallow=True):
+        if not shallow:
+            return {}
+        peer = PEERS[name]
+        ours, theirs, blocks = SHALLOW[next(family for family in SHALLOW if peer.base.startswith(family))]
+        monkeypatch.setitem(PEERS, name, replace(peer, options={**peer.options, ours: blocks}))
+        return {theirs: blocks}
+
+    return shorten
 
 
 TIMM = [
@@ -38,15 +72,16 @@ TIMM = [
     "densenet161",
     "densenet201",
 ]
-
-
-KINDS = ("resnet18", "resnet18d", "resnext50_32x4d", "seresnet50", "resnetv2_50", "resnetv2_50x1_bit", "densenet121")
+FEW = (
+    *("resnet18", "resnet18d", "resnext50_32x4d", "seresnet50", "densenet121", "densenet161"),
+    *("resnetv2_50", "resnetv2_50d", "resnetv2_50d_gn"),
+)
 
 
 @of_timm
-@pytest.mark.parametrize("name", shallow(TIMM, *KINDS))
-def test_convolutional_networks_of_timm(name, timm, trained, torch_peer, same_logits):
-    peer = timm.create_model(name, num_classes=11)
+@pytest.mark.parametrize(("name", "shallow"), networks(TIMM, *FEW, whole=["resnetv2_50x1_bit"]))
+def test_convolutional_networks_of_timm(name, shallow, timm, cut, trained, torch_peer, same_logits):
+    peer = timm.create_model(name, num_classes=11, **cut(name, shallow))
     model = from_torch(trained(peer), name, **ANY_SIZE)
     assert model.name == name
     same_logits(torch_peer(peer), model, SIZES)
@@ -56,11 +91,25 @@ TORCHVISION = ["resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "de
 
 
 @of_torchvision
-@pytest.mark.parametrize("name", shallow(TORCHVISION, "resnet18"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", TORCHVISION)
 def test_convolutional_networks_of_torchvision(name, torchvision, trained, torch_peer, same_logits):
     peer = getattr(torchvision.models, name)(num_classes=11)
     model = from_torch(trained(peer), name, **ANY_SIZE)
     same_logits(torch_peer(peer), model, SIZES)
+
+
+@of_torchvision
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet50", "densenet121"])
+def test_shallow_convolutional_networks_of_torchvision(name, torchvision, cut, trained, torch_peer, same_logits):
+    """Its constructors by name do not take the number of blocks; the classes do."""
+    (blocks,) = cut(name).values()
+    if name == "resnet50":
+        peer = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, blocks, num_classes=11)
+    else:
+        peer = torchvision.models.DenseNet(32, blocks, num_classes=11)
+    same_logits(torch_peer(peer), from_torch(trained(peer), name, **ANY_SIZE), SIZES)
 
 
 TRANSFORMERS = {
@@ -73,19 +122,22 @@ TRANSFORMERS = {
 
 
 @of_timm
-@pytest.mark.parametrize("name", shallow(TRANSFORMERS, "vit_tiny_patch16_224", "vit_small_patch14_dinov2"))
+@pytest.mark.parametrize(
+    ("name", "shallow"), networks(TRANSFORMERS, "vit_tiny_patch16_224", "vit_small_patch14_dinov2")
+)
 @pytest.mark.parametrize("times", [1, 2])
-def test_vision_transformers_of_timm(name, times, timm, trained, torch_peer, same_logits):
+def test_vision_transformers_of_timm(name, shallow, times, timm, cut, trained, torch_peer, same_logits):
     """A network for each size: the position embedding is for one."""
     height, width = TRANSFORMERS[name]
     size = (times * height, width)
-    peer = timm.create_model(name, num_classes=11, img_size=size)
+    peer = timm.create_model(name, num_classes=11, img_size=size, **cut(name, shallow))
     model = from_torch(trained(peer), name, input_shape=(*size, 3), classifier_activation=None)
     same_logits(torch_peer(peer), model, [size])
 
 
 @of_torchvision
-@pytest.mark.parametrize("name", shallow(["vit_b_16", "vit_b_32"], "vit_b_16"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["vit_b_16", "vit_b_32"])
 @pytest.mark.parametrize("side", [96, 160])
 def test_vision_transformers_of_torchvision(name, side, torchvision, trained, torch_peer, same_logits):
     peer = getattr(torchvision.models, name)(num_classes=11, image_size=side)
@@ -93,24 +145,38 @@ def test_vision_transformers_of_torchvision(name, side, torchvision, trained, to
     same_logits(torch_peer(peer), model, [(side, side)])
 
 
-# of 0.6 billion parameters and more
-GIANTS = {"vit_huge_patch14_224", "vit_h_14", "resnetv2_152x4_bit"}
+@of_torchvision
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [96, 160])
+def test_a_shallow_vision_transformer_of_torchvision(side, torchvision, cut, trained, torch_peer, same_logits):
+    depth = cut("vit_b_16")["depth"]
+    peer = torchvision.models.VisionTransformer(side, 16, depth, 12, 768, 3072, num_classes=11)
+    model = from_torch(trained(peer), "vit_b_16", input_shape=(side, side, 3), classifier_activation=None)
+    same_logits(torch_peer(peer), model, [(side, side)])
+
+
+GIANT = "resnetv2_152x4_bit"  # 0.9 billion parameters, and its kernels are multiplied
 
 
 @pytest.mark.slow
 @pytest.mark.extras("torch", "timm", "torchvision")
-@pytest.mark.parametrize("name", sorted(PEERS.keys() - GIANTS))
-def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torchvision, torch, monkeypatch):
+@pytest.mark.parametrize("name", sorted(PEERS.keys() - {GIANT}))
+def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torchvision, torch, without_values):
     """By name and shape; neither network has values."""
-    monkeypatch.setattr(keras.Variable, "assign", lambda variable, value: None)
     with torch.device("meta"):
-        peer = timm.create_model(name, num_classes=1000) if timm.is_model(name) else getattr(torchvision.models, name)()
+        peers = [timm.create_model(name, num_classes=1000)] if timm.is_model(name) else []
+        if name in torchvision.models.list_models():
+            peers.append(torchvision.models.get_model(name))
     zero = np.float32(0)
-    state = {name: np.broadcast_to(zero, tuple(tensor.shape)) for name, tensor in peer.state_dict().items()}
-    with keras.StatelessScope():
-        model = from_torch(state, name)
+    state, *other = (
+        {name: np.broadcast_to(zero, tuple(tensor.shape)) for name, tensor in peer.state_dict().items()}
+        for peer in peers
+    )
+    for same in other:  # where both have the network they call its tensors alike
+        assert {name: value.shape for name, value in same.items()} == {n: value.shape for n, value in state.items()}
+    model = from_torch(state, name)
     ours = sum(np.prod(weight.shape) for weight in model.trainable_weights)
-    theirs = sum(parameter.numel() for parameter in peer.parameters())
+    theirs = sum(parameter.numel() for parameter in peers[0].parameters())
     stem_bias = model.get_layer("conv1_conv").filters if name.endswith("_bit") else 0
     assert ours - theirs == stem_bias
 
@@ -124,11 +190,11 @@ def test_the_classes_are_those_of_the_file_and_tags_are_left_out(small_state, tm
 
 def test_the_classifier_may_be_left_out(small_state):
     model = from_torch(small_state, "resnet18", include_top=False, input_shape=(32, 32, 3))
-    assert model.output_shape == (None, 1, 1, 512)
+    assert model.output_shape == (None, 4, 4, 128)
 
 
 def test_a_wrong_state_names_the_first_tensor(small_state):
-    with pytest.raises(ValueError, match=r"'fc\.weight' has the shape \(7, 512\), \(512, 7\) in .* has \(512, 3\)"):
+    with pytest.raises(ValueError, match=r"'fc\.weight' has the shape \(7, 128\), \(128, 7\) in .* has \(128, 3\)"):
         from_torch(small_state, "resnet18", classes=3, input_shape=(32, 32, 3))
     with pytest.raises(ValueError, match=r"'layer1\.2\.conv1\.weight' for 'conv2_block3_1_conv/kernel' .* missing"):
         from_torch(small_state, "resnet34", input_shape=(32, 32, 3))
@@ -165,8 +231,10 @@ def test_names_in_torchvisions_published_files(name):
 
 
 @pytest.fixture
-def small_state():
-    """The state dict of a ResNet-18 of 7 classes, as PyTorch would have it."""
+def small_state(monkeypatch):
+    """The state dict of a ResNet of two stages and 7 classes, as PyTorch would have it; ResNet-18 and 34 are cut."""
+    for name, blocks in {"resnet18": (2, 2), "resnet34": (3, 2)}.items():
+        monkeypatch.setitem(PEERS, name, replace(PEERS[name], options={**PEERS[name].options, "blocks": blocks}))
     random = np.random.default_rng(4)
     state = {}
 
@@ -182,7 +250,7 @@ def small_state():
     layer("conv1", 64, 3, 7, 7)
     norm("bn1", 64)
     inputs = 64
-    for stage, width in enumerate((64, 128, 256, 512), start=1):
+    for stage, width in enumerate((64, 128), start=1):
         for block in (0, 1):
             for i in (1, 2):
                 layer(f"layer{stage}.{block}.conv{i}", width, inputs if i == 1 else width, 3, 3)
@@ -191,6 +259,6 @@ def small_state():
                 layer(f"layer{stage}.0.downsample.0", width, inputs, 1, 1)
                 norm(f"layer{stage}.0.downsample.1", width)
             inputs = width
-    layer("fc", 7, 512)
+    layer("fc", 7, 128)
     state["fc.bias"] = random.normal(size=7).astype("float32")
     return state
