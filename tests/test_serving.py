@@ -56,7 +56,7 @@ def image(value) -> str:
 
 
 def has_ended(server: serve.Server, seconds: float = 10) -> bool:
-    """Whether no process of the group is left, and no one listens; the system may need a moment to collect them."""
+    """Return True once no process of the group is left and no one listens; the system may need a moment for it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -137,10 +137,10 @@ def test_mlflow_calls_these_its_own_fault(post, body, headers):
     assert post(body, headers).status_code == 500
 
 
-def test_half_a_minute_of_load_without_an_error(server, served, expected, digits):
-    calls = serve.load(server.url, {served.input: digits.test.x}, expected, seconds=30, clients=8, sizes=(1, 3, 16))
+def test_ten_seconds_of_load_without_an_error(server, served, expected, digits):
+    calls = serve.load(server.url, {served.input: digits.test.x}, expected, seconds=10, clients=8, sizes=(1, 3, 16))
     assert {call.images for call in calls} == {1, 3, 16}
-    assert len(calls) > 100
+    assert len(calls) > 33
     assert max(call.difference for call in calls) < 1e-5
     assert server.answers()
 

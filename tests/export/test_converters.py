@@ -261,7 +261,7 @@ def test_bytes_are_packed_whole():
 
 
 def run(format, folder, arrays):
-    """What the runtime gives in a process of its own."""
+    """Return the outputs of the runtime in a process of its own."""
     runtimes.save(folder / "inputs.npz", {"serve": arrays})
     command = [sys.executable, "-P", runtimes.__file__, format, folder, folder / "inputs.npz", folder / "outputs.npz"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

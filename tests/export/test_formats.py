@@ -74,25 +74,9 @@ def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
     assert report.outputs["probabilities"].dtype == np.float32
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
-def test_int8_tells_the_accuracy_before_and_after(tmp_path, format, digits):
-    model = trained(digits)
-    report = getattr(export, format)(model, tmp_path / "int8", quantize="int8", calibration=digits)
-    before = (model.predict(digits.test.x, verbose=0).argmax(-1) == digits.test.y).mean()
-    after = (report.outputs["logits"].argmax(-1) == digits.test.y).mean()
-    assert report.accuracy == export.Accuracy(before, after, len(digits.test.y))
-    assert before > 0.9
-    assert after > before - 0.02
-    assert 1e-4 < report.difference < report.tolerance == 0.25
-    assert f"accuracy {before:.2%} before, {after:.2%} after, on {len(digits.test.y)} examples" in str(report)
-    float32 = getattr(export, format)(model, tmp_path / "float32")
-    weights = tmp_path / "int8/1" / FILES[format], float32.path / FILES[format]
-    assert weights[0].stat().st_size < 0.45 * weights[1].stat().st_size, "small: scales weigh more than in a large one"
-    assert not export.verify(report.path)[0].problems
-
-
+@pytest.fixture(scope="module")
 def trained(digits):
+    """A network that tells the digits apart, of which nothing is changed."""
     keras.utils.set_random_seed(0)
     model = bnzoo.ResNetCifar(
         8, input_shape=digits.input_shape, classes=10, placement="post", classifier_activation=None
@@ -104,6 +88,23 @@ def trained(digits):
     first.kernel.assign(first.kernel / 16)
     bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)
     return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
+def test_int8_tells_the_accuracy_before_and_after(tmp_path, format, digits, trained):
+    report = getattr(export, format)(trained, tmp_path / "int8", quantize="int8", calibration=digits)
+    before = (trained.predict(digits.test.x, verbose=0).argmax(-1) == digits.test.y).mean()
+    after = (report.outputs["logits"].argmax(-1) == digits.test.y).mean()
+    assert report.accuracy == export.Accuracy(before, after, len(digits.test.y))
+    assert before > 0.9
+    assert after > before - 0.02
+    assert 1e-4 < report.difference < report.tolerance == 0.25
+    assert f"accuracy {before:.2%} before, {after:.2%} after, on {len(digits.test.y)} examples" in str(report)
+    float32 = getattr(export, format)(trained, tmp_path / "float32")
+    weights = tmp_path / "int8/1" / FILES[format], float32.path / FILES[format]
+    assert weights[0].stat().st_size < 0.45 * weights[1].stat().st_size, "small: scales weigh more than in a large one"
+    assert not export.verify(report.path)[0].problems
 
 
 @pytest.mark.slow
@@ -132,17 +133,21 @@ def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format)
         ),
     ],
 )
-def test_what_cannot_be_quantized_is_told(tmp_path, network, options, message):
+def test_what_cannot_be_quantized_is_told(tmp_path, options, message):
+    inputs = keras.Input((8, 8, 1), name="image")
+    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(keras.layers.Flatten()(inputs)))
     with pytest.raises(ValueError, match=message):
-        export.onnx(network, tmp_path / "1", **options)
+        export.onnx(model, tmp_path / "1", **options)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
+    """With the packages as without them."""
     monkeypatch.setitem(sys.modules, export.converters._MODULES[format][0], None)
     with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
-        getattr(export, format)(None, tmp_path / "1")
+        getattr(export, format)(None, tmp_path / "model" / "1")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.nightly

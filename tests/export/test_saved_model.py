@@ -95,6 +95,7 @@ def test_an_artefact_that_does_not_load_is_told(tmp_path):
         export.compare(model, broken, np.ones((2, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float64"])
 def test_other_precisions_are_exported_in_float32(tmp_path, random_statistics, policy):
     keras.config.set_dtype_policy(policy)
