@@ -6,10 +6,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from turns_here import WorkerHere
 
 import bnzoo
+from bnzoo.export import latency
 from recipes.benchmarks import report
-from recipes.benchmarks.inference import artefacts, race, results
+from recipes.benchmarks.inference import __main__ as command_line
+from recipes.benchmarks.inference import artefacts, race, results, worker
 from recipes.benchmarks.training.contestants import Network
 from recipes.benchmarks.turns import Worker
 
@@ -83,13 +86,14 @@ def test_the_statistics_are_those_of_the_images():
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setitem(artefacts.SIZES, "tiny", (16, 3))
-    monkeypatch.setitem(artefacts.NETWORKS, "tiny", Network(16, 1, "ResNet20Cifar"))
+    monkeypatch.setitem(artefacts.NETWORKS, "tiny", Network(16, 1, "Tiny"))
+    monkeypatch.setattr(bnzoo, "Tiny", lambda **options: bnzoo.ResNetCifar(8, **options), raising=False)
     monkeypatch.setattr(artefacts, "FORMATS", {"SavedModel": "saved_model", "ONNX": "onnx"})
     return "tiny"
 
 
 @pytest.mark.slow
-def test_what_is_not_installed_is_told_and_left_out(tmp_path, tiny, monkeypatch, capsys):
+def test_what_is_not_installed_is_told_and_left_out(tmp_path, tiny, monkeypatch, verified_here, capsys):
     def missing(*arguments, **options):
         raise ImportError("no onnx here")
 
@@ -104,12 +108,11 @@ def test_what_is_not_installed_is_told_and_left_out(tmp_path, tiny, monkeypatch,
     inputs = tmp_path / "inputs.npz"
     np.savez(inputs, image=artefacts.images(2, 16))
     monkeypatch.chdir(ROOT)
-    for made in (stock, ours):
-        with Worker(made.kind, race.WORKER, made.format, str(made.folder), str(inputs)) as worker:
-            assert worker.ask("ready")
-            assert worker.ask("open") > 0
-            assert worker.ask("call 1") > 0
-            assert worker.ask("call 2") > 0
+    with Worker(ours.kind, race.WORKER, ours.format, str(ours.folder), str(inputs)) as process:
+        assert process.ask("ready")
+        assert process.ask("open") > 0
+        assert process.ask("call 1") > 0
+        assert process.ask("call 2") > 0
 
 
 def test_only_the_runtime_is_imported(tmp_path, monkeypatch):
@@ -124,6 +127,32 @@ assert "csv" in sys.modules and "open_artefact" in _runtimes()
 assert not {{"keras", "tensorflow", "bnzoo", "torch"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.slow
+def test_a_run_in_this_process(tmp_path, tiny, monkeypatch, verified_here, capsys):
+    def here(kind, module, *arguments):
+        assert module == race.WORKER
+        return WorkerHere(kind, lambda: worker._Worker(*arguments))
+
+    monkeypatch.setattr(race, "Worker", here)
+    monkeypatch.setattr(race, "latencies", lambda calls, seconds, measure: latency.latencies(calls, 0, measure))
+    monkeypatch.setattr(artefacts, "FORMATS", {"SavedModel": "saved_model"})
+    command_line.main(network=[tiny], batch=[1, 3], quick=True, output=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"inference.csv", "summary.csv", "inference.png"}
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    assert list(zip(summary["batch"], summary["kind"], strict=True)) == [
+        (batch, kind) for batch in (1, 3) for kind in ("Keras", "SavedModel")
+    ]
+    assert (summary[["ms", "load_s", "first_s", "size_mb"]] > 0).all(axis=None)
+    assert summary["difference"].max() < 1e-4
+    times = pd.read_csv(tmp_path / "inference.csv")
+    assert set(times["network"]) == {tiny}
+    rows = times.groupby(["what", "kind", "batch"])["round"].apply(list).to_dict()
+    for kind in ("Keras", "SavedModel"):
+        assert rows["load", kind, 0] == rows["first", kind, 0] == [0, 1]
+        assert rows["call", kind, 1] == rows["call", kind, 3] == [0, 1, 2, 3, 4]
+    assert f"{tiny}: measured after" in capsys.readouterr().out
 
 
 @pytest.mark.nightly

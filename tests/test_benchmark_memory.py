@@ -3,12 +3,15 @@ import os
 import runpy
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+
+import bnzoo
 
 ROOT = Path(__file__).parent.parent
 memory = SimpleNamespace(**runpy.run_path(str(ROOT / "recipes" / "benchmarks" / "memory.py")))
@@ -96,6 +99,47 @@ def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
     # the five, and two of the gradient
     assert peak == pytest.approx(7 * tensor, rel=0.2)
     assert all(step["before"] == traced["before"] for step in steps)
+
+
+class Here:
+    """A pool of one process that is this one; it notes the cases in `asked`."""
+
+    def __init__(self, workers, context):
+        assert workers == 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def submit(self, step, *case):
+        Here.asked.append(case)
+        future = Future()
+        future.set_result(step(*case))
+        return future
+
+
+@pytest.mark.slow
+@ON_LINUX
+def test_a_run_in_this_process(tmp_path, monkeypatch, capsys):
+    small = SimpleNamespace(Small=lambda **options: bnzoo.DenseNet((1, 1), 4, stem="cifar", classes=3, **options))
+    replaced = {"bnzoo": small, "KINDS": {"Small": ("plain", "memory_efficient")}, "EDGE": 8, "BATCH": 2, "STEPS": 3}
+    for name, value in {**replaced, "ProcessPoolExecutor": Here}.items():
+        monkeypatch.setitem(memory.main.__globals__, name, value)
+    monkeypatch.setattr(Here, "asked", [], raising=False)
+    memory.main(tmp_path / "new" / "memory")
+    kinds = [kind for _, kind, *_ in Here.asked]
+    # both trace at first, then each is first in turn
+    assert kinds == ["plain", "memory_efficient"] * 2 + ["memory_efficient", "plain"] + ["plain", "memory_efficient"]
+    assert {case[2:] for case in Here.asked} == {(8, 2)}
+    steps = pd.read_csv(tmp_path / "new" / "memory" / "memory.csv")
+    assert steps.groupby("kind")["step"].apply(list).to_dict() == {kind: [0, 1, 2, 3] for kind in kinds}
+    assert (steps["peak"] > 0).all()
+    out = capsys.readouterr().out
+    assert "plain" in out
+    assert "memory_efficient" in out
+    assert "memory.csv, 8 steps" in out
 
 
 @pytest.mark.nightly

@@ -7,6 +7,7 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
+from turns_here import WorkerHere
 
 from bnzoo.tuning import MLPSpace, Results, Study
 from recipes.benchmarks import tuning
@@ -179,6 +180,35 @@ def test_failures_in_a_row_are_told_with_their_reason(tmp_path, digits, monkeypa
     found = search(keras_tuner.RandomSearch, Broken, tuning.Budget(600), tmp_path, digits, monkeypatch)
     assert (found.trials, found.model) == ([], None)
     assert found.note.startswith("3 failed (OSError: no space left); ended by failures in a row, 5")
+
+
+@pytest.mark.slow
+def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
+    """Each arm finds as many trials as it has seconds, and a model that takes every digit for a zero."""
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(10, kernel_initializer="zeros"))
+    asked = []
+
+    def search(name):
+        def found(digits, folder, budget, seed, workers):
+            assert Path(folder).is_dir()
+            asked.append((name, seed, workers))
+            trials = [tuning.Trial({"rate": number}, 0, tuning.EPOCHS) for number in range(round(budget.left))]
+            return tuning.Found(trials, model, "")
+
+        return found
+
+    arms = {name: search(name) for name in tuning.ARMS}
+    monkeypatch.setattr(tuning, "ARMS", arms)
+    monkeypatch.setattr(tuning, "Worker", lambda kind, module, name: WorkerHere(kind, lambda: tuning.Arm(name)))
+    tuning.main(seconds=7, seeds=1, workers=3)
+    assert sorted(asked) == sorted((name, 1, 3) for name in arms)
+    printed = capsys.readouterr().out
+    assert printed.count("7 finished,    7 complete,    7 configurations,   63 epochs; best ") == 3
+    assert "medians of 1 seeds, 7 s each, 3 worker(s) of bnzoo" in printed
+    for split in ("validation", "test"):
+        zeros = 100 * (getattr(digits, split).y == 0).mean()
+        assert printed.count(f"{zeros:.2f} % {split}") == 3
 
 
 @pytest.mark.nightly
