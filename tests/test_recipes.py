@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pandas as pd
 import pytest
+import untrained
 
 from bnzoo import data, tuning
 
@@ -39,6 +40,20 @@ def test_a_recipe_goes_to_its_end(hurried, few_digits, tmp_path, capsys, recipe)
     assert "Best: depth" in out
     assert "test accuracy" in out.splitlines()[-1]
     assert (tmp_path / "study" / "report.html").exists()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_says_what_it_found_though_nothing_is_trained(monkeypatch, few_digits, tmp_path, capsys, recipe):
+    run = tuning.Study.run
+    untrained.leave_out_training(monkeypatch)
+    monkeypatch.setattr(tuning.Study, "run", lambda study: run(study, untrained.quiet, trials=2))
+    monkeypatch.setattr(tuning.Study, "report", lambda study: "the page")
+    monkeypatch.setattr(tuning.Study, "export", lambda study: "the artefact")
+    importlib.import_module(f"recipes.{recipe}").main(few_digits.name, str(tmp_path / "study"))
+    out = capsys.readouterr().out
+    assert "best learning rate" in out
+    assert "Best: depth" in out
+    assert out.endswith("report: the page\nthe artefact\n")
 
 
 @pytest.mark.slow

@@ -369,6 +369,7 @@ const column = place => rows().map(row => row.cells[place].textContent);
 """
 
 
+@pytest.mark.slow
 @in_browser
 def test_the_table_filters_in_a_browser(report, tmp_path):
     _, results, _ = report
@@ -397,6 +398,7 @@ def test_the_table_filters_in_a_browser(report, tmp_path):
     assert found["lost"] == ["diverged", "failed", "pruned"]
 
 
+@pytest.mark.slow
 @in_browser
 def test_the_table_sorts_in_a_browser(report, tmp_path):
     """By score up and down; what has no number comes last both ways. The buttons are reached with the keyboard."""
@@ -424,6 +426,7 @@ def test_the_table_sorts_in_a_browser(report, tmp_path):
     assert found["keyboard"] == 0
 
 
+@pytest.mark.slow
 @in_browser
 @pytest.mark.parametrize("width", [390, 1000])
 def test_the_page_is_no_wider_than_the_window(report, tmp_path, width):
@@ -444,6 +447,7 @@ def test_the_page_is_no_wider_than_the_window(report, tmp_path, width):
     assert (found["narrow"] > 0, found["wide"] > 0) == (width == 390, width == 1000)
 
 
+@pytest.mark.slow
 @in_browser
 def test_it_prints(report, tmp_path):
     """All pages: the last trial and the last line are on paper, as nothing is cut off in a box that scrolls."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import untrained
 from matplotlib.figure import Figure
 
 from recipes.claims import NAMES, pages
@@ -71,6 +72,18 @@ TRAINED = ("learning_rate", "saturation", "smoothness")
     "name", [pytest.param(name, marks=pytest.mark.slow if name in TRAINED else pytest.mark.nightly) for name in NAMES]
 )
 def test_a_claim_runs_at_its_smallest_and_its_verdict_follows_from_what_is_stored(name, tmp_path, capsys):
+    assert_runs_at_its_smallest(name, tmp_path, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TRAINED])
+def test_a_claim_runs_at_its_smallest_though_nothing_is_trained(name, monkeypatch, tmp_path, capsys):
+    untrained.leave_out_training(monkeypatch)
+    assert_runs_at_its_smallest(name, tmp_path, capsys)
+    assert "failed" not in set(Store(tmp_path).rows(name)["outcome"])
+
+
+def assert_runs_at_its_smallest(name, tmp_path, capsys):
     run([name], bench(tmp_path, SEEDS[Size.SMALLEST], Size.SMALLEST), tmp_path)
     claim, store = get(name), Store(tmp_path)
     verdict = claim.judge(store.rows(name))

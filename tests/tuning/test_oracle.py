@@ -359,15 +359,53 @@ def test_what_optuna_cannot_sample_is_told(tmp_path):
         search(tmp_path, lambda **values: 0.0, ReverseLog(), max_trials=1)
 
 
+RATES = [3.0, 10.0, 0.01, 30.0, 0.1, 100.0, 300.0, 1e3, 3e3, 1e4]
+
+
 class Linear(keras_tuner.HyperModel):
     """A real model for a stock tuner: four of five learning rates diverge."""
 
     def build(self, hp):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-        rate = hp.Choice("learning_rate", [3.0, 10.0, 0.01, 30.0, 0.1, 100.0, 300.0, 1e3, 3e3, 1e4])
+        rate = hp.Choice("learning_rate", RATES)
         # eagerly: so few steps take less time than one graph
         model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
         return model
+
+
+class Curves(keras_tuner.HyperModel):
+    """The rates of `Linear`, and no model."""
+
+    def build(self, hp):
+        hp.Choice("learning_rate", RATES)
+
+
+class Reporting(Toy):
+    """Reports a loss of each of nine epochs: rates above 1 diverge, and 0.1 is the best of the others."""
+
+    def run_trial(self, trial, **options):
+        rate = trial.hyperparameters.get("learning_rate")
+        loss = 0.0
+        for epoch in range(1, 10):
+            loss = rate**epoch if rate > 1 else self.score(rate) / epoch
+            if self.oracle.report(trial.trial_id, loss, epoch):
+                break
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "median"])
+def test_what_a_planted_curve_shows_to_be_worse_is_pruned(tmp_path, pruner):
+    oracle = OptunaOracle(keras_tuner.Objective("loss", "min"), sampler="grid", pruner=pruner)
+    Reporting(oracle, lambda rate: 0.1 + abs(math.log10(rate) + 1), tmp_path, Curves()).search(verbose=0)
+    trials = oracle.study.trials().values()
+    steps = {trial.params["learning_rate"]: len(trial.intermediate_values) for trial in trials}
+    assert list(steps) == RATES
+    assert steps[0.1] == 9, "the best runs to its end"
+    assert oracle.get_best_trials()[0].hyperparameters.get("learning_rate") == 0.1
+    pruned = {trial.params["learning_rate"] for trial in trials if trial.state == TrialState.PRUNED}
+    assert pruned == {rate for rate in RATES if steps[rate] < 9}
+    assert len(pruned) >= 3
+    assert min(pruned) > 0.1
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ MACHINE = """
     from bnzoo import data, tuning
     from bnzoo.tuning import storage
 
-    storage.HEARTBEAT, storage.SILENCE = 1, 8
-    examples, folder, url, epochs = sys.argv[1:]
+    examples, folder, url, epochs, beat = sys.argv[1:]
+    storage.HEARTBEAT, storage.SILENCE = float(beat), 8 * float(beat)
     space = tuning.MLPSpace(
         depths=(1, 2), learning_rates=(0.01, 1.0, 4), norms=("batch", None), width=16, batch_size=16
     )
@@ -40,8 +40,9 @@ MACHINE = """
 
 
 class Machine:
-    def __init__(self, examples, folder, url, epochs=2):
-        command = [sys.executable, "-c", textwrap.dedent(MACHINE), examples.name, str(folder), url, str(epochs)]
+    def __init__(self, examples, folder, url, epochs=2, beat=1.0):
+        arguments = (examples.name, folder, url, epochs, beat)
+        command = [sys.executable, "-c", textwrap.dedent(MACHINE), *map(str, arguments)]
         self.folder = folder
         self.process = subprocess.Popen(
             command,
@@ -195,8 +196,10 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
     "seconds", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.nightly)]
 )
 def test_the_database_goes_away_for_a_while(few_digits, tmp_path, postgres, seconds):
+    """For over twice the silence after which a worker is taken for dead."""
     url = postgres.new_database()
-    machines = [Machine(few_digits, tmp_path / str(number), url, epochs=2 * seconds) for number in range(2)]
+    options = {"epochs": 2 * seconds, "beat": seconds / 20}
+    machines = [Machine(few_digits, tmp_path / str(number), url, **options) for number in range(2)]
     before = set(machines[0].lines(4)) - {"begins"}
     with postgres.away(), pytest.raises(subprocess.TimeoutExpired):
         machines[0].process.wait(seconds)
@@ -235,5 +238,4 @@ def test_trials_leave_the_memory_as_it_was(tmp_path, rates, limit):
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": os.getcwd()}
     )
-    print(done.stdout)
     assert float(done.stdout.split()[-1]) < limit
