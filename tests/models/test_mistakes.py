@@ -21,7 +21,7 @@ import bnzoo
         (lambda: bnzoo.ResNet50(input_shape=(16, 3)), r"must be \(height, width, channels\)"),
         (lambda: bnzoo.ResNet50(pooling="avg"), "`pooling` is for `include_top=False`"),
         (lambda: bnzoo.ResNet50(pooling="sum", include_top=False), "`pooling` must be"),
-        (lambda: bnzoo.ResNet50(weights="nothing.h5"), "`weights` must be None or the path"),
+        (lambda: bnzoo.ResNetCifar(8, weights="nothing.h5"), "`weights` must be None or the path"),
         (lambda: bnzoo.ResNet50(classes=0), "`classes` must be a positive integer"),
         (lambda: bnzoo.ResNet((2, 2), block="wide"), "Unknown `block`: 'wide'. Known: basic, bottleneck"),
         (lambda: bnzoo.ResNet((2, 2), stem="c10"), "Unknown `stem`"),
