@@ -26,6 +26,12 @@ def build(name: str, **options) -> keras.Model:
     return builder(**{**small, "classes": 3, "classifier_activation": None, **options})
 
 
+def without_values(builder, *arguments, **options) -> keras.Model:
+    """Return the network of a builder with the names and shapes of its weights, for what needs no values."""
+    with keras.StatelessScope(initialize_variables=False):
+        return builder(*arguments, **options)
+
+
 def examples(model: keras.Model, count: int = 6, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(count, *model.input_shape[1:])).astype("float32")
 

@@ -3,7 +3,7 @@
 import keras
 import paper_counts
 import pytest
-from zoo import build, state, trainable
+from zoo import build, state, trainable, without_values
 
 import bnzoo
 
@@ -18,9 +18,7 @@ def rows(table):
 
 
 def counted(name, **options):
-    """Return a network of the zoo whose weights have names and shapes, but no values."""
-    with keras.StatelessScope(initialize_variables=False):
-        return bnzoo.create_model(name, **options)
+    return without_values(bnzoo.create_model, name, **options)
 
 
 def assert_as_on_the_card(model, name):
@@ -106,7 +104,7 @@ def test_macs_of_what_stands_inside_other_layers():
     depthwise = keras.Sequential([keras.Input((6, 6, 5)), keras.layers.DepthwiseConv2D(3, depth_multiplier=2)])
     assert bnzoo.models.count_macs(depthwise).linear == 4 * 4 * 9 * 10
     with pytest.raises(ValueError, match="build the model with an `input_shape`"):
-        bnzoo.models.count_macs(bnzoo.ResNet18(input_shape=(None, None, 3)))
+        bnzoo.models.count_macs(build("resnet", input_shape=(None, None, 3)))
 
 
 def test_macs_of_a_small_network_by_hand():

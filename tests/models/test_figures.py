@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from zoo import build, examples, shaken
+from zoo import build, examples, shaken, without_values
 
 import bnzoo
 
@@ -233,7 +233,7 @@ def test_squeeze_and_excitation():
 
 
 def test_dropout_of_wide_networks_stands_before_the_last_convolution():
-    model = bnzoo.WideResNetCifar(10, 2, dropout_rate=0.3, input_shape=(8, 8, 3))
+    model = without_values(bnzoo.WideResNetCifar, 10, 2, dropout_rate=0.3, input_shape=(8, 8, 3))
     dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     assert [layer.rate for layer in dropouts] == [0.3] * 3
     for layer in dropouts:
@@ -252,7 +252,8 @@ def test_dropout_of_wide_networks_stands_before_the_last_convolution():
     ],
 )
 def test_where_the_strides_are(options, strided):
-    model = bnzoo.ResNet((2, 2), "bottleneck", stem="cifar", filters=4, input_shape=(8, 8, 3), **options)
+    small = {"stem": "cifar", "filters": 4, "input_shape": (8, 8, 3)}
+    model = without_values(bnzoo.ResNet, (2, 2), "bottleneck", **small, **options)
     found = {layer.name for layer in model.layers if getattr(layer, "strides", 1) in (2, (2, 2))}
     assert found == strided
     assert model.get_layer("conv3_block2_add").output.shape[1:3] == (4, 4)
@@ -261,10 +262,11 @@ def test_where_the_strides_are(options, strided):
 @pytest.mark.slow
 def test_linear_layers_have_a_bias_exactly_where_no_norm_reads_them_first():
     def biased(**options):
-        model = bnzoo.ResNetCifar(8, shortcut="projection", **SMALL_RESNET, **options)
+        model = without_values(bnzoo.ResNetCifar, 8, shortcut="projection", **SMALL_RESNET, **options)
         return {layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.use_bias}
 
-    everything = {layer.name for layer in bnzoo.ResNetCifar(8, shortcut="projection").layers if "_conv" in layer.name}
+    model = without_values(bnzoo.ResNetCifar, 8, shortcut="projection")
+    everything = {layer.name for layer in model.layers if "_conv" in layer.name}
     assert biased(norm=None) == everything
     for placement in HE_2016:
         expected = {n for n in everything if "_0_" not in n} if placement == "act_norm" else set()

@@ -6,13 +6,22 @@ import keras
 import numpy as np
 import pytest
 from backend import at_inference, gradients
-from zoo import FAMILIES, build, examples, shaken, state, trainable
+from zoo import FAMILIES, build, examples, shaken, state, trainable, without_values
 
 import bnzoo
 
 RESIDUAL = ("resnet", "mlp_residual", "vit")
 BUILDERS = (bnzoo.ResNet, bnzoo.DenseNet, bnzoo.MLP, bnzoo.ViT)
 COMMON = ("norm", "placement", "activation", "features", "kernel_regularizer")
+
+
+def covering(names, values, also):
+    """Return every name with the first value, some with each other value; the rest of the product is nightly."""
+    return [
+        pytest.param(name, value, marks=() if value == values[0] or name in also else pytest.mark.nightly)
+        for name in names
+        for value in values
+    ]
 
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)
@@ -30,7 +39,7 @@ def test_arguments_stand_in_the_order_of_keras(builder):
 
 
 def test_variants_take_positional_arguments_and_refuse_what_is_too_much():
-    model = bnzoo.ResNet18(True, None, None, (32, 32, 3), None, 7, None, "mine")
+    model = without_values(bnzoo.ResNet18, True, None, None, (32, 32, 3), None, 7, None, "mine")
     assert (model.output_shape, model.name) == ((None, 7), "mine")
     with pytest.raises(TypeError, match="takes 8 positional arguments"):
         bnzoo.ResNet18(True, None, None, (32, 32, 3), None, 7, None, "mine", "batch")
@@ -67,7 +76,7 @@ def test_a_residual_branch_starts_at_zero(name, residual_init, placement, layers
         if variable.name == open_gate
     ]
     assert max(moving) > 0
-    untouched = build(name, placement=placement)
+    untouched = without_values(build, name, placement=placement)
     extra = sum("skip_init" in layer.name for layer in model.layers)
     assert trainable(model) == trainable(untouched) + extra
 
@@ -122,7 +131,7 @@ def test_features(name, options, expected):
 @pytest.mark.parametrize("builder", [bnzoo.ResNet50, bnzoo.DenseNet121], ids=lambda builder: builder.__name__)
 @pytest.mark.parametrize("placement", ["post", "pre"])
 def test_the_pyramid_of_the_imagenet_networks(builder, placement):
-    model = builder(include_top=False, features=True, input_shape=(64, 96, 3), placement=placement)
+    model = without_values(builder, include_top=False, features=True, input_shape=(64, 96, 3), placement=placement)
     shapes = {level: output.shape[1:3] for level, output in model.output.items()}
     assert shapes == {"P2": (16, 24), "P3": (8, 12), "P4": (4, 6), "P5": (2, 3)}
 
@@ -138,8 +147,10 @@ def test_regularizers_see_every_kernel_and_no_norm(name):
     assert len(model.losses) == len(kernels)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    covering(FAMILIES, ["mixed_bfloat16", "mixed_float16", "float64"], also=["resnet", "vit"]),
+)
 def test_dtype_policies(name, policy):
     if policy == "float64" and keras.backend.backend() == "jax":
         pytest.skip("JAX computes in float64 only where the whole process was told to")
@@ -179,8 +190,7 @@ def test_channels_first_is_the_same_function(name):
     np.testing.assert_allclose(outputs, np.asarray(model(x)), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("norm", ["batch", "rms", "dynamic_tanh"])
+@pytest.mark.parametrize(("name", "norm"), covering(FAMILIES, ["batch", "rms", "dynamic_tanh"], also=["vit"]))
 def test_weight_decay_leaves_out_all_but_kernels(name, norm):
     model = (
         build(name, norm=norm, residual_init="skipinit" if name in RESIDUAL else None)
@@ -243,7 +253,7 @@ def test_inputs_and_heads(name):
 
 
 def test_images_of_any_size():
-    model = bnzoo.ResNet18(input_shape=(None, None, 3), classes=4)
+    model = bnzoo.ResNet((1, 1), "basic", filters=4, input_shape=(None, None, 3), classes=4)
     assert np.asarray(model(np.zeros((1, 40, 50, 3)))).sum() == pytest.approx(1, abs=1e-5)
 
 

@@ -5,7 +5,7 @@ import random
 import keras
 import numpy as np
 import pytest
-from backend import gradients
+from backend import BACKEND, gradients
 from zoo import FAMILIES, build, examples, family_of, shaken
 
 import bnzoo
@@ -41,7 +41,7 @@ EVERY = [
     for name in FAMILIES
     for norm in bnzoo.norms.list_norms()
     for placement in bnzoo.placements.list_placements(family_of(name))
-    if (name, placement) not in ALIASES and not (norm == "sync_batch" and keras.backend.backend() != "tensorflow")
+    if (name, placement) not in ALIASES and not (norm == "sync_batch" and BACKEND != "tensorflow")
 ]
 
 
@@ -60,11 +60,18 @@ def covering(pairs):
 
 
 SOME = covering(MEANINGFUL)
+SHALLOW = {"vit": {"depth": 1}}  # its blocks are alike
 
 
-@pytest.mark.parametrize(("name", "norm", "placement"), MEANINGFUL)
+def rows(pairs, in_ci):
+    """Return the pairs as parameters, those that CI leaves out marked."""
+    return [pytest.param(*pair, marks=() if pair in in_ci else pytest.mark.nightly) for pair in pairs]
+
+
+# JAX compiles each network, which takes seconds
+@pytest.mark.parametrize(("name", "norm", "placement"), rows(MEANINGFUL, SOME if BACKEND == "jax" else MEANINGFUL))
 def test_pairs(name, norm, placement):
-    model = build(name, norm=norm, placement=placement)
+    model = build(name, norm=norm, placement=placement, **SHALLOW.get(name, {}))
     every_norm = tuple(NORM_LAYERS.values())
     found = {type(layer) for layer in model.layers if isinstance(layer, every_norm)}
     assert found == ({NORM_LAYERS[norm]} if norm else set())
@@ -79,10 +86,7 @@ def test_pairs(name, norm, placement):
     assert np.isfinite(np.asarray(model(x))).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "norm", "placement"),
-    [pytest.param(*pair, marks=() if pair in SOME else pytest.mark.nightly) for pair in MEANINGFUL],
-)
+@pytest.mark.parametrize(("name", "norm", "placement"), rows(MEANINGFUL, SOME))
 def test_round_trips(tmp_path, name, norm, placement):
     """Through a .keras file, a file of weights and the config."""
     model = shaken(build(name, norm=norm, placement=placement))
