@@ -38,7 +38,7 @@ TESTS = {
     "cli": ("tests/test_cli.py", "tests/test_cli_deploy.py", "tests/test_cli_repair.py"),
     "files": ("tests/test_files.py", "tests/export"),
 }
-TIMEOUT = 900  # seconds for the tests of a tier; a fault may make a loop endless
+TIMEOUT = 1800  # seconds for the tests of a tier; a fault may make a loop endless
 
 
 class Fault(NamedTuple):
@@ -102,8 +102,8 @@ def first_failure(folder: Path, tests: tuple[str, ...], marks: str) -> str | Non
     run = partial(subprocess.run, cwd=folder, env=environment, capture_output=True, text=True)
     try:
         done = run([*command, *tests], timeout=TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        return f"no end in {TIMEOUT} s"
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"The tests have no end in {TIMEOUT} s, which says nothing of the fault.") from error
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, flags=re.MULTILINE)
     if failed:
         return failed[1]
