@@ -210,15 +210,17 @@ def test_center_scale_regularizers_and_constraints(name):
     assert not {"gamma", "beta"} & {weight.name for weight in plain.weights}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_unknown_sizes_and_the_shape_of_the_output(name):
-    it = case(name, (None, None, None, 4), dtype="float32")
-    assert it.layer.compute_output_shape((None, None, 7, 4)) == (None, None, 7, 4)
-    inp = keras.Input((None, None, 4))
-    model = keras.Model(inp, it.layer(inp))
-    assert model.output_shape == (None, None, None, 4)
-    assert model.predict(inputs((3, 5, 2, 4)), verbose=0).shape == (3, 5, 2, 4)
-    assert model.predict(inputs((2, 1, 6, 4)), verbose=0).shape == (2, 1, 6, 4)
+def test_unknown_sizes_and_the_shape_of_the_output():
+    """All norms in one model, so that one function is traced."""
+    image = keras.Input((None, None, 4))
+    of_norms = {name: case(name, (None, None, None, 4), dtype="float32").layer for name in NAMES}
+    for name, layer in of_norms.items():
+        assert layer.compute_output_shape((None, None, 7, 4)) == (None, None, 7, 4), name
+    model = keras.Model(image, {name: layer(image) for name, layer in of_norms.items()})
+    assert {name: output.shape for name, output in model.output.items()} == dict.fromkeys(NAMES, image.shape)
+    for shape in ((3, 5, 2, 4), (2, 1, 6, 4)):
+        outputs = model.predict(inputs(shape), verbose=0)
+        assert {name: output.shape for name, output in outputs.items()} == dict.fromkeys(NAMES, shape)
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if "batch" not in name and name != "rms"])
