@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+import bnzoo
 from bnzoo import data
 
 pytest_plugins = ["postgres", "pytester", "tiers"]
@@ -44,12 +45,28 @@ def few_digits(tmp_path_factory) -> data.Dataset:
     return data.load(path)
 
 
-@pytest.fixture
-def verified_here(monkeypatch):
-    """Artefacts are verified in this process: one of its own takes seconds to start."""
+def verify_here(patch):
+    """Verify artefacts in this process: one of their own takes seconds to start."""
     from bnzoo.export import parity, runtimes
 
-    monkeypatch.setattr(parity, "apply", runtimes.answers)
+    patch.setattr(parity, "apply", runtimes.answers)
+
+
+@pytest.fixture
+def verified_here(monkeypatch):
+    verify_here(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def exported_here():
+    """Export a SavedModel for the tests of a module, verified in this process."""
+
+    def export_here(*args, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            verify_here(patch)
+            return bnzoo.export.saved_model(*args, **options)
+
+    return export_here
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import untrained
+from tiers import tiered
 
 from bnzoo import data, tuning
 
@@ -25,13 +26,7 @@ def hurried(monkeypatch, verified_here):
     monkeypatch.setattr("bnzoo.tuning.trial.STALLED", 10)
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        pytest.param(recipe, marks=pytest.mark.slow if recipe == "norm_placement" else pytest.mark.nightly)
-        for recipe in RECIPES
-    ],
-)
+@pytest.mark.parametrize("recipe", tiered(RECIPES, slow=("norm_placement",)))
 def test_a_recipe_goes_to_its_end(hurried, few_digits, tmp_path, capsys, recipe):
     main = importlib.import_module(f"recipes.{recipe}").main
     main(few_digits.name, str(tmp_path / "study"))

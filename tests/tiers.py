@@ -82,6 +82,25 @@ def tiers_of(item) -> list[str]:
     return [tier for tier in TIERS if item.get_closest_marker(tier) is not None]
 
 
+def tiered(cases, *, plain=(), slow=(), rest="nightly"):
+    """Return cases as parameters of a test, each in its tier.
+
+    Args:
+        cases: Iterable of values, or of tuples of values.
+        plain: Collection of those without a marker.
+        slow: Collection of those marked `slow`.
+        rest: String, the tier of all others.
+    """
+    cases = list(cases)
+    strays = [case for case in (*plain, *slow) if case not in cases]
+    assert not strays, f"not among the cases: {strays}"
+
+    def marks(case):
+        return () if case in plain else getattr(pytest.mark, "slow" if case in slow else rest)
+
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=marks(case)) for case in cases]
+
+
 def processor_seconds() -> float:
     """Return the processor time of this process and of the children that it has waited for, in seconds."""
     return sum(os.times()[:4])

@@ -41,7 +41,7 @@ def measure(compiled, seed, learning_rate, epochs, report=None):
     loss = loss_of({**compiled.hp.values, "learning_rate": learning_rate}, seed)
     compiled.model.set_weights([np.full(weight.shape, loss) for weight in compiled.model.get_weights()])
     curve = [loss * (1 + 1 / epoch) for epoch in range(1, epochs + 1)]
-    outcome, reason = "ok", ""
+    outcome, reason = ("ok", "") if learning_rate <= 10 else ("diverged", "the learning rate is over 10")
     for epoch in (1, 3, 9, 27):
         if report and epoch < epochs and report(curve[epoch - 1], epoch):
             outcome, reason, curve = "pruned", "worse than others", curve[:epoch]

@@ -11,7 +11,7 @@ _GREY = (19595, 38470, 7471)
 
 
 class Pixels:
-    """What turns images into the input of a model.
+    """Turns images into the input of a model.
 
     Args:
         image: The `Image`.

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import untrained
 from matplotlib.figure import Figure
+from tiers import tiered
 
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
@@ -68,9 +69,7 @@ def bench(folder, seeds=5, size=Size.FULL):
 TRAINED = ("learning_rate", "saturation", "smoothness")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in TRAINED else pytest.mark.nightly) for name in NAMES]
-)
+@pytest.mark.parametrize("name", tiered(NAMES, slow=TRAINED))
 def test_a_claim_runs_at_its_smallest_and_its_verdict_follows_from_what_is_stored(name, tmp_path, capsys):
     assert_runs_at_its_smallest(name, tmp_path, capsys)
 

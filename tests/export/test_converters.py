@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiers import tiered
 from with_extras import needs, with_extras
 
 import bnzoo
@@ -84,9 +85,7 @@ MODELS = {
 
 
 @needs(*FILE)
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ("mlp", "several") else pytest.mark.slow) for name in MODELS]
-)
+@pytest.mark.parametrize("name", tiered(MODELS, plain=("mlp", "several"), rest="slow"))
 def test_each_runtime_gives_what_keras_gives(tmp_path, random_statistics, name):
     model = random_statistics(MODELS[name]())
     folded, _ = bnzoo.tools.fold_batch_norm(model)
@@ -150,15 +149,12 @@ def test_unknown_operations_are_named(tmp_path, format):
 
 @pytest.mark.parametrize(
     ("format", "package"),
-    [
-        pytest.param(format, package, marks=needs(format))
-        for format, package in (
-            ("onnx", "tf2onnx"),
-            ("onnx", "onnxruntime"),
-            ("litert", "ai_edge_litert.interpreter"),
-            ("openvino", "openvino"),
-        )
-    ],
+    with_extras(
+        ("onnx", "tf2onnx"),
+        ("onnx", "onnxruntime"),
+        ("litert", "ai_edge_litert.interpreter"),
+        ("openvino", "openvino"),
+    ),
 )
 def test_a_missing_package_is_told(tmp_path, monkeypatch, format, package):
     module = converter(format)

@@ -153,15 +153,7 @@ def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("format", "name"),
-    [
-        pytest.param(format, name, marks=needs(format))
-        for format, name in (
-            ("onnx", "resnet50"),
-            ("onnx", "vit_ti16"),
-            ("litert", "densenet121"),
-            ("openvino", "resnet50"),
-        )
-    ],
+    with_extras(("onnx", "resnet50"), ("onnx", "vit_ti16"), ("litert", "densenet121"), ("openvino", "resnet50")),
 )
 def test_large_networks(tmp_path, format, name, random_statistics):
     size = {"input_shape": (64, 64, 3), "classes": 10, "classifier_activation": None}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image as Pillow
+from tiers import tiered
 
 import bnzoo
 from bnzoo import export
@@ -58,10 +59,7 @@ COMBINED = {(1, "bilinear", None), (3, "bicubic", None), (3, "bilinear", 0.875),
 
 @pytest.mark.parametrize(
     ("channels", "interpolation", "crop"),
-    [
-        pytest.param(*combined, marks=pytest.mark.slow if combined in COMBINED else pytest.mark.nightly)
-        for combined in itertools.product((1, 3), export.image.INTERPOLATIONS, (None, 0.875))
-    ],
+    tiered(itertools.product((1, 3), export.image.INTERPOLATIONS, (None, 0.875)), slow=COMBINED),
 )
 def test_files_are_decoded_and_resized_as_pillow_does(tmp_path, channels, interpolation, crop):
     image = export.Image(interpolation=interpolation, crop=crop)

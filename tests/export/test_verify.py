@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from with_extras import needs
+from with_extras import with_extras
 
 import bnzoo
 from bnzoo import export
@@ -172,15 +172,7 @@ def small_files():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "error"),
-    [
-        pytest.param(format, error, marks=needs(format))
-        for format, error in (
-            ("saved_model", OSError),
-            ("onnx", OSError),
-            ("litert", OSError),
-            ("openvino", RuntimeError),
-        )
-    ],
+    with_extras(("saved_model", OSError), ("onnx", OSError), ("litert", OSError), ("openvino", RuntimeError)),
 )
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, format, error):
     # of another format the SavedModel that it is made of is written before the disk is full

@@ -5,9 +5,10 @@ import pytest
 from bnzoo.export.converters import PACKAGES
 
 
-def with_extras(*formats):
-    """Return a parameter for each format."""
-    return [pytest.param(format, marks=needs(format)) for format in formats]
+def with_extras(*cases):
+    """Return a parameter for each case: a format, or a tuple that begins with one."""
+    rows = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [pytest.param(*row, marks=needs(row[0])) for row in rows]
 
 
 def needs(*formats):

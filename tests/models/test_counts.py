@@ -3,6 +3,7 @@
 import keras
 import paper_counts
 import pytest
+from tiers import tiered
 from zoo import build, state, trainable, without_values
 
 import bnzoo
@@ -14,7 +15,7 @@ PLAIN = ("resnet18", "vit_ti16", "resnet20_cifar", "wrn16_4", "densenet40_12")
 
 
 def rows(table):
-    return [pytest.param(*row, marks=() if row[0] in PLAIN else pytest.mark.slow) for row in table]
+    return tiered(table, plain=[row for row in table if row[0] in PLAIN], rest="slow")
 
 
 def counted(name, **options):
@@ -74,12 +75,9 @@ def test_cards_tell_what_the_built_model_counts(name):
 
 # one of each builder that the others call
 BUILDERS = ("resnet18", "resnet50_v2", "resnet20_cifar", "densenet_bc100_12", "vit_ti16")
-DEEP = ("resnet50_v2", "densenet_bc100_12")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in BUILDERS]
-)
+@pytest.mark.parametrize("name", tiered(BUILDERS, plain=("resnet18", "resnet20_cifar", "vit_ti16"), rest="slow"))
 def test_the_norm_and_placement_of_a_card_are_those_of_the_model(name):
     card, model = bnzoo.model_card(name), counted(name)
     explicit = counted(name, norm=card.norm, placement=card.placement)

@@ -1,11 +1,13 @@
 """What all families take: each option does what it says."""
 
 import inspect
+import itertools
 
 import keras
 import numpy as np
 import pytest
 from backend import at_inference, gradients
+from tiers import tiered
 from zoo import FAMILIES, build, examples, shaken, state, trainable, without_values
 
 import bnzoo
@@ -17,11 +19,8 @@ COMMON = ("norm", "placement", "activation", "features", "kernel_regularizer")
 
 def covering(names, values, also):
     """Return every name with the first value, some with each other value; the rest of the product is nightly."""
-    return [
-        pytest.param(name, value, marks=() if value == values[0] or name in also else pytest.mark.nightly)
-        for name in names
-        for value in values
-    ]
+    pairs = list(itertools.product(names, values))
+    return tiered(pairs, plain=[(name, value) for name, value in pairs if value == values[0] or name in also])
 
 
 @pytest.mark.parametrize("builder", BUILDERS, ids=lambda builder: builder.__name__)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from backend import BACKEND, gradients
+from tiers import tiered
 from zoo import FAMILIES, build, examples, family_of, shaken
 
 import bnzoo
@@ -60,16 +61,14 @@ def covering(pairs):
 
 
 SOME = covering(MEANINGFUL)
+BUILT = SOME if BACKEND == "jax" else MEANINGFUL  # JAX compiles each network, which takes seconds
 SHALLOW = {"vit": {"depth": 1}}  # its blocks are alike
 
 
-def rows(pairs, in_ci):
-    """Return the pairs as parameters, those that CI leaves out marked."""
-    return [pytest.param(*pair, marks=() if pair in in_ci else pytest.mark.nightly) for pair in pairs]
-
-
 # JAX compiles each network, which takes seconds
-@pytest.mark.parametrize(("name", "norm", "placement"), rows(MEANINGFUL, SOME if BACKEND == "jax" else MEANINGFUL))
+@pytest.mark.parametrize(
+    ("name", "norm", "placement"), tiered(MEANINGFUL, plain=SOME if BACKEND == "jax" else MEANINGFUL)
+)
 def test_pairs(name, norm, placement):
     model = build(name, norm=norm, placement=placement, **SHALLOW.get(name, {}))
     every_norm = tuple(NORM_LAYERS.values())
@@ -86,7 +85,7 @@ def test_pairs(name, norm, placement):
     assert np.isfinite(np.asarray(model(x))).all()
 
 
-@pytest.mark.parametrize(("name", "norm", "placement"), rows(MEANINGFUL, SOME))
+@pytest.mark.parametrize(("name", "norm", "placement"), tiered(MEANINGFUL, plain=SOME))
 def test_round_trips(tmp_path, name, norm, placement):
     """Through a .keras file, a file of weights and the config."""
     model = shaken(build(name, norm=norm, placement=placement))

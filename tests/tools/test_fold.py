@@ -1,7 +1,10 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from small_models import L, assert_same_function, batch_norms, chain, fresh, outputs_of
+from tiers import tiered
 
 import bnzoo
 from bnzoo.tools import fold_batch_norm
@@ -47,11 +50,8 @@ def pairs(kinds, norms):
 
     Each kind occurs with one of the options and each of the options with several kinds; the other pairs are nightly.
     """
-    return [
-        pytest.param(kind, options, marks=() if number % len(norms) == index else pytest.mark.nightly)
-        for number, kind in enumerate(kinds)
-        for index, options in enumerate(norms)
-    ]
+    some = [(kind, norms[number % len(norms)]) for number, kind in enumerate(kinds)]
+    return tiered(itertools.product(kinds, norms), plain=some)
 
 
 @pytest.mark.parametrize(("kind", "options"), pairs(BACKWARD, NORMS), ids=str)

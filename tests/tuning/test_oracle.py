@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from tiers import tiered
 
 from bnzoo.tuning import OptunaOracle, PruningCallback
 from bnzoo.tuning import storage as storages
@@ -359,6 +360,7 @@ def test_what_optuna_cannot_sample_is_told(tmp_path):
         search(tmp_path, lambda **values: 0.0, ReverseLog(), max_trials=1)
 
 
+PRUNERS = ("successive_halving", "hyperband", "median")
 RATES = [3.0, 10.0, 0.01, 30.0, 0.1, 100.0, 300.0, 1e3, 3e3, 1e4]
 
 
@@ -393,7 +395,7 @@ class Reporting(Toy):
         return {"loss": loss}
 
 
-@pytest.mark.parametrize("pruner", ["successive_halving", "hyperband", "median"])
+@pytest.mark.parametrize("pruner", PRUNERS)
 def test_what_a_planted_curve_shows_to_be_worse_is_pruned(tmp_path, pruner):
     oracle = OptunaOracle(keras_tuner.Objective("loss", "min"), sampler="grid", pruner=pruner)
     Reporting(oracle, lambda rate: 0.1 + abs(math.log10(rate) + 1), tmp_path, Curves()).search(verbose=0)
@@ -408,13 +410,7 @@ def test_what_a_planted_curve_shows_to_be_worse_is_pruned(tmp_path, pruner):
     assert min(pruned) > 0.1
 
 
-@pytest.mark.parametrize(
-    "pruner",
-    [
-        pytest.param("successive_halving", marks=pytest.mark.slow),
-        *(pytest.param(pruner, marks=pytest.mark.nightly) for pruner in ("hyperband", "median")),
-    ],
-)
+@pytest.mark.parametrize("pruner", tiered(PRUNERS, slow=("successive_halving",)))
 def test_any_tuner_is_pruned_though_most_diverge(tmp_path, pruner):
     random = np.random.default_rng(0)
     x = random.normal(size=(64, 4)).astype("float32")

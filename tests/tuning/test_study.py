@@ -50,19 +50,21 @@ def counted(model, data):
 
 
 def test_what_else_is_measured_is_kept(few_digits, tmp_path):
-    first = study(few_digits, tmp_path / "s", measure=counted)
+    space = tuning.MLPSpace(**{**SPACE, "learning_rates": (0.1, 1e30, 2)})
+    first = study(few_digits, tmp_path / "s", space, measure=counted)
     first.run(quiet)
     best = first.results.best
     assert best.measured == {"test_examples": len(few_digits.test.x), "loss_in_weights": pytest.approx(best.loss)}
     table = pd.read_csv(tmp_path / "s/results.csv")
     np.testing.assert_allclose(table["loss_in_weights"], table["loss"], rtol=1e-6)
+    assert list(table["outcome"]).count("diverged") == TRIALS / 2, "what diverged is measured too"
     assert len(table) == TRIALS
 
-    again = study(few_digits, tmp_path / "s", measure=counted)
+    again = study(few_digits, tmp_path / "s", space, measure=counted)
     assert again.finished
     assert [trial.measured for trial in again.results.trials] == [trial.measured for trial in first.results.trials]
     with pytest.raises(ValueError, match=r"measure: .*counted there, None asked for"):
-        study(few_digits, tmp_path / "s")
+        study(few_digits, tmp_path / "s", space)
 
 
 def test_several_checkpoints_are_kept_where_that_is_asked_for(few_digits, tmp_path):

@@ -10,18 +10,17 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import untrained
 from untrained import comparable, quiet
 
 from bnzoo import tuning
 from bnzoo.data import load
 
 SPACE = {"depths": (1,), "learning_rates": (0.01, 1.0, 2), "norms": ("batch", None), "width": 16, "batch_size": 16}
-TRIALS = 8
 
 
 def study(data, directory, space=None, **options):
-    space = space or tuning.MLPSpace(**SPACE)
-    return tuning.Study(space, data, directory, **{"epochs": 2, "seeds": 2, **options})
+    return untrained.study(data, directory, space or tuning.MLPSpace(**SPACE), **options)
 
 
 @pytest.fixture(scope="module")

@@ -77,8 +77,8 @@ def without_values(monkeypatch):
 
 @pytest.fixture(scope="session")
 def torch():
-    import_torch()  # torchvision with it, where it is installed
-    return importlib.import_module("torch")
+    torch, _ = import_torch()
+    return torch
 
 
 @pytest.fixture(scope="session")

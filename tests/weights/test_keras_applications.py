@@ -1,13 +1,16 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from keras_2 import save_as_keras_2_did
+from tiers import tiered
 
 import bnzoo
 from bnzoo.weights import from_keras_applications, imagenet, keras_applications
 
 SIZES = [(96, 96), (65, 97)]
-slow, nightly = pytest.mark.slow, pytest.mark.nightly
+slow = pytest.mark.slow
 
 FUNCTIONS = {
     "resnet50": "ResNet50",
@@ -45,7 +48,7 @@ def densenet(peer):
     return peer("densenet121", 11)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=slow if name in SHALLOW else nightly) for name in FUNCTIONS])
+@pytest.mark.parametrize("name", tiered(FUNCTIONS, slow=SHALLOW))
 def test_a_model_is_recognised_and_computes_the_same(name, peer, same_logits):
     theirs = peer(name, 11)
     before = theirs.get_weights()
@@ -75,11 +78,7 @@ POOLED = {("resnet50", None), ("resnet50_v2", "avg"), ("densenet121", "max")}
 
 @pytest.mark.parametrize(
     ("name", "pooling"),
-    [
-        pytest.param(name, pooling, marks=slow if (name, pooling) in POOLED else nightly)
-        for name in SHALLOW
-        for pooling in (None, "avg", "max")
-    ],
+    tiered(itertools.product(SHALLOW, (None, "avg", "max")), slow=POOLED),
 )
 def test_without_the_classifier(name, pooling, peer, same_logits):
     theirs = peer(name, pooling=pooling)
@@ -221,9 +220,7 @@ def test_imagenet_goes_through_keras_own_download(densenet, download, same_logit
     same_logits(theirs, ours, [(224, 224)])
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=slow if name == "resnet50" else nightly) for name in SHALLOW]
-)
+@pytest.mark.parametrize("name", tiered(SHALLOW, slow=("resnet50",)))
 def test_imagenet_with_its_classifier(name, peer, download, same_logits):
     theirs = peer(name, 1000)
     asked = download(theirs)
