@@ -1,0 +1,119 @@
+"""What every reader checks first, and the one form of its errors."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# a small file may inflate to this size, a larger one to so many times its own
+_SMALL = 512 * 2**20
+_TIMES = 100
+_JSON = 64 * 2**20
+
+
+def regular_file(path: str | Path) -> Path:
+    """Return the path of a regular file, without opening it.
+
+    Args:
+        path: The path of a file.
+
+    Returns:
+        The path as a `Path`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder, a pipe, a socket or a device. Opening a pipe would wait for ever.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"There is no file {path}") from error
+    except ValueError as error:  # a null character
+        raise ValueError(f"{str(path)!r} cannot be the name of a file: {error}") from error
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path} is a {_kind(mode)}, where a regular file is needed")
+    return path
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_ISDIR: "folder", stat.S_ISFIFO: "pipe", stat.S_ISSOCK: "socket"}
+    return next((name for test, name in kinds.items() if test(mode)), "device")
+
+
+@contextmanager
+def reading(path: str | Path, kind: str) -> Iterator[Path]:
+    """Read a file, turning every error of a library into a `ValueError` that names the file.
+
+    Args:
+        path: The path of the file.
+        kind: String, what it is read as, with its article: `"an .npz file"`.
+
+    Yields:
+        The path as a `Path`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        PermissionError: If it may not be read.
+        ImportError: If a package that reads it is missing.
+        ValueError: If it is no regular file, or if anything else fails: "PATH cannot be read as KIND: reason".
+    """
+    path = regular_file(path)
+    try:
+        yield path
+    except (ImportError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # each library has errors of its own for a damaged file
+        raise ValueError(f"{path} cannot be read as {kind}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    reason = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, KeyError):
+        return f"it has no {reason}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({reason})" if reason else "there is not enough memory"
+    return reason or type(error).__name__
+
+
+def declared(path: Path, size: int, max_bytes: int | None = None) -> None:
+    """Check how large the content of a file says it is, before any of it is read.
+
+    Args:
+        path: The path of the file.
+        size: Integer, bytes that its content says it takes in memory.
+        max_bytes: Integer, how many it may take; `None` for 512 MiB or 100 times the size of the file, whichever is
+            more.
+
+    Raises:
+        ValueError: If it would take more.
+    """
+    stored = os.path.getsize(path)
+    allowed = max(_SMALL, _TIMES * stored) if max_bytes is None else max_bytes
+    if size > allowed:
+        raise ValueError(
+            f"its {stored:,} bytes would become {size:,} in memory, more than the {allowed:,} that are allowed. If "
+            f"you trust it, pass `max_bytes={size}`, or save it without compression"
+        )
+
+
+def read_json(path: str | Path, kind: str) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The path of the file.
+        kind: String, what it is read as, with its article: `"a manifest"`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no JSON, nested too deeply, or larger than 64 MiB.
+    """
+    with reading(path, kind) as file:
+        if (size := file.stat().st_size) > _JSON:
+            raise ValueError(f"it has {size:,} bytes, more than {_JSON:,}")
+        return json.loads(file.read_text(encoding="utf-8"))

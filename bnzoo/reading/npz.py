@@ -1,0 +1,61 @@
+"""`.npz` files: their headers are compared with their members before an array is made."""
+
+import math
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format
+
+from bnzoo.reading.files import declared, reading
+
+_SUFFIX = ".npy"
+
+
+def read_npz(
+    path: str | Path, names: Collection[str] | None = None, max_bytes: int | None = None
+) -> dict[str, np.ndarray]:
+    """Read the arrays of an `.npz` file.
+
+    Args:
+        path: The path of the file.
+        names: Strings, the arrays to read; those that are absent are left out. `None` for all.
+        max_bytes: Integer, how many bytes the arrays may take in memory, as `declared` takes it.
+
+    Returns:
+        Dict of arrays, in the order of the file.
+
+    Raises:
+        ValueError: If the file is damaged, an array holds objects, or a header does not fit what is stored.
+    """
+    with reading(path, "an .npz file") as file, zipfile.ZipFile(file) as archive:
+        members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            raise ValueError("it has two arrays of one name")
+        wanted = {name: info for name, info in members.items() if names is None or name in names}
+        declared(file, sum(info.file_size for info in wanted.values()), max_bytes)
+        arrays = {}
+        for name, info in wanted.items():
+            try:
+                with archive.open(info) as member:
+                    arrays[name] = _array(member, info.file_size)
+            except Exception as error:
+                raise ValueError(f"array {name!r}: {error or type(error).__name__}") from error
+        return arrays
+
+
+def _array(member: BinaryIO, size: int) -> np.ndarray:
+    version = format.read_magic(member)
+    headers = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
+    # the headers of version 3 differ from those of version 2 in the encoding of names of fields, which are refused
+    shape, fortran, dtype = headers[min(version, (2, 0))](member)
+    if dtype.hasobject or dtype.names:
+        raise ValueError(f"it must hold numbers or texts, not objects. Received: dtype {dtype}")
+    length = math.prod(shape) * dtype.itemsize
+    if any(side < 0 for side in shape) or length != size - member.tell():
+        raise ValueError(f"its header says shape {shape} of {dtype}, and {size - member.tell()} bytes are stored")
+    # the checksum is compared at the end of the member
+    values = np.frombuffer(bytearray(member.read()), dtype, math.prod(shape))
+    return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
