@@ -146,7 +146,7 @@ def good(n=30):
         ({**good(), "y": np.eye(30)[0]}, "examples, .* would be for .* two or more that differ"),
         ({**good(), "y": np.array(["a"] * 30)}, "integer label .* or one float of a regression"),
         ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
-        ({**good(), "x": np.array([None] * 30)}, "plain arrays of numbers"),
+        ({**good(), "x": np.array([None] * 30)}, "must hold numbers or texts, not objects"),
         ({**good(), "x": np.array(["a"] * 30)}, "x must hold real numbers"),
         ({**good(), "x": np.ones(30)}, "x must have the shape"),
         ({**good(), "y": np.zeros(30, int)}, "one class only"),
@@ -175,7 +175,7 @@ def test_other_bad_sources(tmp_path):
     (tmp_path / "dog/2.png").write_bytes(whole[: len(whole) // 2])
     fails(ValueError, r"dog/2\.png: not a readable image", tmp_path)
     (tmp_path / "x.npz").write_bytes(b"PK no zip")
-    fails(ValueError, "not a readable .npz", tmp_path / "x.npz")
+    fails(ValueError, r"x\.npz cannot be read as an \.npz file", tmp_path / "x.npz")
     (tmp_path / "x.csv").write_text("a,b\n")
     fails(ValueError, "column is to be predicted", tmp_path / "x.csv")
     (tmp_path / "x.txt").write_text("1")

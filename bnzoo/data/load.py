@@ -35,6 +35,7 @@ def load(
     validation: float = 0.15,
     test: float | None = None,
     seed: int = 0,
+    max_bytes: int | None = None,
 ) -> Dataset:
     """Examples with their classes or numbers, split into training, validation and test data.
 
@@ -59,6 +60,8 @@ def load(
         validation: Float, the share of the validation data. Of a download it is a share of its training data.
         test: Float, the share of the test data; `None` for 0.2. A download has its own test data.
         seed: Integer, of the splits.
+        max_bytes: Integer, how many bytes the content of a file may take in memory; `None` for 512 MiB or 100 times
+            the size of the file, whichever is more. A file that would inflate to more is not read.
 
     Returns:
         A `Dataset`.
@@ -84,7 +87,7 @@ def load(
     shares = {"validation": validation, "test": _TEST if test is None else test}
     if _is_table(name, path):
         return _table(name, path, target, task, shares, seed)
-    x, y, labels = _examples(name, path, image_size)
+    x, y, labels = _examples(name, path, image_size, max_bytes)
     _check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
@@ -110,7 +113,7 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
         raise ValueError(f"{name} has test data of its own: leave `test` out. Received: test={test}")
 
 
-def _examples(name: str, path: Path, image_size: tuple[int, int] | None) -> Examples:
+def _examples(name: str, path: Path, image_size: tuple[int, int] | None, max_bytes: int | None) -> Examples:
     if name in _EMBEDDED:
         return embedded(name)
     if path.is_dir():
@@ -119,7 +122,7 @@ def _examples(name: str, path: Path, image_size: tuple[int, int] | None) -> Exam
         raise ValueError(
             f"{name}: only .npz files (arrays x and y), .csv and .parquet tables and folders of images can be read"
         )
-    return npz(path)
+    return npz(path, max_bytes)
 
 
 def _download(name: str, validation: float, seed: int) -> Dataset:

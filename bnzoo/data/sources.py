@@ -4,11 +4,12 @@ Each gives examples, labels and the classes' names; a regression has float targe
 """
 
 import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
+from bnzoo.reading import read_npz
 
 Examples = tuple[np.ndarray, np.ndarray, list[str]]
 _IMAGES = (".png", ".jpg", ".jpeg")
@@ -28,31 +29,22 @@ def embedded(name: str) -> Examples:
     return x.astype(np.float32), bunch.target, [str(label) for label in bunch.target_names]
 
 
-def npz(path: Path) -> Examples:
-    """The arrays `x` and `y` of a file."""
-    if not zipfile.is_zipfile(path):
+def npz(path: Path, max_bytes: int | None = None) -> Examples:
+    """The arrays `x` and `y` of a file, which may take so many bytes in memory."""
+    arrays = read_npz(path, ("x", "y"), max_bytes)
+    if missing := {"x", "y"} - arrays.keys():
+        with zipfile.ZipFile(path) as archive:
+            held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
         raise ValueError(
-            f"{path}: not a readable .npz file, perhaps truncated; save it with np.savez(path, x=..., y=...)"
+            f"{path}: no array named {' or '.join(sorted(missing))}; it holds {held}. Save it with np.savez(path, "
+            "x=..., y=...)"
         )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if missing := {"x", "y"} - set(file.files):
-                raise ValueError(
-                    f"{path}: no array named {' or '.join(sorted(missing))}; it holds "
-                    f"{', '.join(file.files) or 'nothing'}. Save it with np.savez(path, x=..., y=...)"
-                )
-            x, y = file["x"], file["y"]
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error})") from error
-    except ValueError as error:
-        if "pickle" in str(error):
-            raise ValueError(f"{path}: x and y must be plain arrays of numbers, not objects") from error
-        raise
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool) or np.iscomplexobj(x):
+    x, y = arrays["x"], arrays["y"]
+    if x.dtype.kind not in "biuf":
         raise ValueError(f"{path}: x must hold real numbers. Received: dtype {x.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or not (np.issubdtype(y.dtype, np.integer) or np.issubdtype(y.dtype, np.floating)):
+    if y.ndim != 1 or y.dtype.kind not in "iuf":  # NumPy counts spans of time as integers
         raise ValueError(
             f"{path}: y must be one integer label per example, or one float of a regression. Received: dtype "
             f"{y.dtype}, shape {y.shape}"

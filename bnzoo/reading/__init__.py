@@ -1,7 +1,18 @@
 """Files of strangers, read with care: what is no regular file, reaches outside itself or inflates is refused."""
 
-from bnzoo.reading.files import declared, read_json, reading, regular_file
-from bnzoo.reading.hdf5 import open_hdf5
+from bnzoo.reading.files import RefusedError, declared, read_json, reading, regular_file
+from bnzoo.reading.hdf5 import datasets, open_hdf5, size, tensor
 from bnzoo.reading.npz import read_npz
 
-__all__ = ["declared", "open_hdf5", "read_json", "read_npz", "reading", "regular_file"]
+__all__ = [
+    "RefusedError",
+    "datasets",
+    "declared",
+    "open_hdf5",
+    "read_json",
+    "read_npz",
+    "reading",
+    "regular_file",
+    "size",
+    "tensor",
+]

@@ -44,6 +44,10 @@ def _kind(mode: int) -> str:
     return next((name for test, name in kinds.items() if test(mode)), "device")
 
 
+class RefusedError(ValueError):
+    """What a file asks for and must not get: memory out of proportion, or the content of another file."""
+
+
 @contextmanager
 def reading(path: str | Path, kind: str) -> Iterator[Path]:
     """Read a file, turning every error of a library into a `ValueError` that names the file.
@@ -91,12 +95,12 @@ def declared(path: Path, size: int, max_bytes: int | None = None) -> None:
             more.
 
     Raises:
-        ValueError: If it would take more.
+        RefusedError: If it would take more.
     """
     stored = os.path.getsize(path)
     allowed = max(_SMALL, _TIMES * stored) if max_bytes is None else max_bytes
     if size > allowed:
-        raise ValueError(
+        raise RefusedError(
             f"its {stored:,} bytes would become {size:,} in memory, more than the {allowed:,} that are allowed. If "
             f"you trust it, pass `max_bytes={size}`, or save it without compression"
         )

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from bnzoo.reading.files import declared, reading
+from bnzoo.reading.files import RefusedError, declared, reading
 
 
 @contextmanager
@@ -28,36 +29,68 @@ def open_hdf5(path: str | Path, kind: str = "an HDF5 file", max_bytes: int | Non
         ValueError: If the file is damaged, something in it leads outside, or it is too large.
     """
     with reading(path, kind) as file, h5py.File(file, "r") as opened:
-        declared(file, sum(_size(dataset) for dataset in _datasets(opened)), max_bytes)
+        declared(file, size(opened), max_bytes)
         yield opened
 
 
-def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
-    """Every dataset once; groups may be linked in circles."""
-    seen, groups = set(), [file["/"]]
-    while groups:
-        group = groups.pop()
+def size(file: h5py.File) -> int:
+    """How many bytes the datasets of an HDF5 file take in memory, if nothing in it leads outside.
+
+    Args:
+        file: An open `h5py.File`.
+
+    Raises:
+        RefusedError: If something in it leads outside.
+    """
+    shaped = (dataset for _, dataset in datasets(file) if dataset.shape is not None)
+    return sum(dataset.size * dataset.dtype.itemsize for dataset in shaped)
+
+
+def datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every dataset of an HDF5 file once, after its path in the file, in the order of the names.
+
+    Args:
+        file: An open `h5py.File`.
+
+    Raises:
+        RefusedError: If something in it leads outside.
+    """
+    seen: set[int] = set()  # groups may be linked in circles
+
+    def walk(group: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
         for name in group:
-            where = f"{group.name.rstrip('/')}/{name}"
+            where = f"{path}/{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{where} is a link, which may lead to any other file")
+                raise RefusedError(f"{where!r} is a link, which may lead to any other file")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
                 continue
             seen.add(address)
             if isinstance(item, h5py.Group):
-                groups.append(item)
+                yield from walk(item, where)
             elif isinstance(item, h5py.Dataset):
-                yield _closed(where, item)
+                if item.is_virtual or item.external:
+                    kind = "a virtual dataset" if item.is_virtual else "a dataset in external storage"
+                    raise RefusedError(f"{where!r} is {kind}, which may take its content from any other file")
+                yield where, item
+
+    return walk(file["/"], "")
 
 
-def _closed(where: str, dataset: h5py.Dataset) -> h5py.Dataset:
-    if dataset.is_virtual or dataset.external:
-        kind = "a virtual dataset" if dataset.is_virtual else "a dataset in external storage"
-        raise ValueError(f"{where} is {kind}, which may take its content from any other file")
-    return dataset
+def tensor(item: h5py.Dataset | h5py.Group | None) -> np.ndarray:
+    """Read a dataset of numbers.
 
+    Args:
+        item: What stands in the file where a dataset of numbers is expected.
 
-def _size(dataset: h5py.Dataset) -> int:
-    return 0 if dataset.shape is None else dataset.size * max(dataset.dtype.itemsize, 1)
+    Raises:
+        ValueError: If it is nothing, a group, without a shape, or holds other than numbers.
+    """
+    if not isinstance(item, h5py.Dataset):
+        kind = "nothing" if item is None else f"{item.name!r}, a {type(item).__name__.lower()},"
+        raise ValueError(f"it has {kind} in the place of a tensor")
+    if item.shape is None or item.dtype.kind not in "biuf":
+        what = "no shape" if item.shape is None else f"values of type {item.dtype}"
+        raise ValueError(f"{item.name!r} has {what}, where a tensor of real numbers is expected")
+    return item[()]

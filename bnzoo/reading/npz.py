@@ -4,7 +4,7 @@ import math
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format
@@ -46,7 +46,7 @@ def read_npz(
         return arrays
 
 
-def _array(member: BinaryIO, size: int) -> np.ndarray:
+def _array(member: IO[bytes], size: int) -> np.ndarray:
     version = format.read_magic(member)
     headers = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
     # the headers of version 3 differ from those of version 2 in the encoding of names of fields, which are refused

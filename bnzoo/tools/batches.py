@@ -29,8 +29,9 @@ def batches_of(data: Any, batches: int | None, batch_size: int) -> Iterator[Batc
 
     Args:
         data: An array of inputs or a dict of arrays by input name; a tuple `(x, y)` or `(x, y, sample_weight)` of such;
-            a `tf.data.Dataset`, a `keras.utils.PyDataset` or any iterable of batches, each of them `x`, `(x, y)` or
-            `(x, y, sample_weight)`.
+            a `tf.data.Dataset`, a `keras.utils.PyDataset`, the `DataLoader` of PyTorch or any iterable of batches, each
+            of them `x`, `(x, y)` or `(x, y, sample_weight)`. A list is an iterable of batches: several inputs are a
+            dict by name, or the `x` of a tuple.
         batches: Integer, the most batches to give; `None` for all.
         batch_size: Integer, for arrays.
 
@@ -86,4 +87,5 @@ def _refuse_endless(endless: bool) -> None:
 
 
 def _batch(batch: Any) -> Batch:
-    return Batch(*batch[:3]) if isinstance(batch, tuple) else Batch(batch)
+    # as Keras takes them; the DataLoader of PyTorch makes lists
+    return Batch(*batch[:3]) if isinstance(batch, tuple | list) else Batch(batch)

@@ -1,8 +1,12 @@
 """A saved model, or what is wrong with its file."""
 
 import contextlib
+import io
+import json
+import math
 import re
 import textwrap
+import traceback
 import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +15,7 @@ import h5py
 import keras
 
 from bnzoo import layers  # noqa: F401  # registers them, so that Keras finds them
+from bnzoo.reading import RefusedError, declared, size
 
 _ZIP = b"PK\3\4"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -22,16 +27,26 @@ _UNREGISTERED = re.compile(
 )
 
 
-def load_model(path: str | Path, *, custom_objects: dict[str, Any] | None = None, compile: bool = True) -> keras.Model:
+def load_model(
+    path: str | Path,
+    *,
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    max_bytes: int | None = None,
+) -> keras.Model:
     """Loads a model that Keras has saved, with the layers of bnzoo known.
 
     What a file is, is seen from its content, and every part of a `.keras` file is compared with its checksum first:
-    Keras itself loads weights in which bytes were flipped. An older `.h5` file of a whole model has no checksums.
+    Keras itself loads weights in which bytes were flipped. An older `.h5` file of a whole model has no checksums. Of
+    either, links to other files are refused, and what the parts and the weights of the network would take in memory is
+    known before they are made.
 
     Args:
         path: The path of a `.keras` file, or of an `.h5` file of a whole model.
         custom_objects: Dict of names to the classes and functions of your own that are not registered with Keras.
         compile: Boolean, whether the model gets the optimizer, loss and metrics that it was saved with.
+        max_bytes: Integer, how many bytes the content of the file, and the weights of its network, may take in memory;
+            `None` for 512 MiB or 100 times the size of the file, whichever is more.
 
     Returns:
         A `keras.Model`.
@@ -47,26 +62,18 @@ def load_model(path: str | Path, *, custom_objects: dict[str, Any] | None = None
     >>> model = bnzoo.load_model("resnet.keras")
     """
     path = Path(path)
-    _check(path)
+    _check_weights(path, _check(path, max_bytes), custom_objects, max_bytes)
     try:
         return keras.saving.load_model(path, custom_objects=custom_objects, compile=compile)
     except Exception as error:  # Keras lets through whatever a layer raises; the message carries it
         reason = _reason(path, error)
-        if compile and _loads(path, custom_objects):
+        if any(frame.name == "compile_from_config" for frame in traceback.extract_tb(error.__traceback__)):
             reason += "; or pass `compile=False`: only training needs it"
         raise ValueError(reason) from error
 
 
-def _loads(path: Path, custom_objects: dict[str, Any] | None) -> bool:
-    """Whether the model loads without the optimizer, loss and metrics."""
-    with contextlib.suppress(Exception):
-        keras.saving.load_model(path, custom_objects=custom_objects, compile=False)
-        return True
-    return False
-
-
-def _check(path: Path) -> None:
-    """Raises an error that says what is the case, unless the file is a whole Keras model."""
+def _check(path: Path, max_bytes: int | None) -> str | bytes:
+    """The configuration of the network. Raises an error that says what is the case unless the file is a whole model."""
     if path.is_dir():
         _refuse_folder(path)
     if not path.exists():
@@ -78,11 +85,33 @@ def _check(path: Path) -> None:
     if not start:
         raise ValueError(f"{path} is empty: {_AGAIN}")
     if _ZIP.startswith(start[: len(_ZIP)]):
-        _check_zip(path)
-    elif _HDF5.startswith(start[: len(_HDF5)]):
-        _check_hdf5(path)
-    else:
-        raise ValueError(f"{path} {_foreign(start)}")
+        return _check_zip(path, max_bytes)
+    if _HDF5.startswith(start[: len(_HDF5)]):
+        return _check_hdf5(path, max_bytes)
+    raise ValueError(f"{path} {_foreign(start)}")
+
+
+def _check_weights(
+    path: Path, network: str | bytes, custom_objects: dict[str, Any] | None, max_bytes: int | None
+) -> None:
+    """Raises an error if the weights that a configuration asks for would take more memory than allowed."""
+    count = 0
+    with contextlib.suppress(Exception):  # what cannot be built is told when Keras loads the file
+        count = sum(math.prod(variable.shape) for variable in _built(json.loads(network), custom_objects))
+    try:
+        declared(path, 4 * count, max_bytes)
+    except RefusedError as error:
+        raise ValueError(f"{path} is not loaded, for its network has {count:,} weights: {error}") from error
+
+
+def _built(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> list[keras.Variable]:
+    """The variables of a network, without values."""
+    config.pop("compile_config", None)
+    with keras.StatelessScope(initialize_variables=False), keras.saving.custom_object_scope(custom_objects or {}):
+        if "module" in config:
+            return keras.saving.deserialize_keras_object(config).variables
+        kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model  # an .h5 file
+        return kind.from_config(config["config"]).variables
 
 
 def _refuse_folder(path: Path) -> NoReturn:
@@ -96,13 +125,21 @@ def _refuse_folder(path: Path) -> NoReturn:
     raise ValueError(f"{path} is a folder; a model is loaded from a .keras file")
 
 
-def _check_zip(path: Path) -> None:
+def _check_zip(path: Path, max_bytes: int | None) -> bytes:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is truncated, its end is missing: {_AGAIN}")
+    config = b""
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
+            declared(path, sum(info.file_size for info in archive.infolist()), max_bytes)
             damaged = archive.testzip()
+            if damaged is None and {"config.json", "model.weights.h5"} <= names:
+                config = archive.read("config.json")
+                with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+                    declared(path, size(file), max_bytes)
+    except RefusedError as error:
+        raise ValueError(f"{path} is not loaded: {error}") from error
     except Exception as error:  # another one for each field that may be damaged
         raise ValueError(f"{path} is damaged ({error}): {_AGAIN}") from error
     if damaged is not None:
@@ -115,20 +152,25 @@ def _check_zip(path: Path) -> None:
     if missing:
         raise ValueError(f"{path} is a zip file, but no Keras model: it has no {', '.join(sorted(missing))}")
     _check_suffix(path, ".keras")
+    return config
 
 
-def _check_hdf5(path: Path) -> None:
+def _check_hdf5(path: Path, max_bytes: int | None) -> str | bytes:
     try:
         with h5py.File(path, "r") as file:
-            whole = "model_config" in file.attrs
-    except OSError as error:
+            config = file.attrs.get("model_config")
+            declared(path, size(file), max_bytes)
+    except RefusedError as error:
+        raise ValueError(f"{path} is not loaded: {error}") from error
+    except Exception as error:  # HDF5 has another one for each part that may be damaged
         raise ValueError(f"{path} is a truncated or damaged HDF5 file ({error}): {_AGAIN}") from error
-    if not whole:
+    if config is None:
         raise ValueError(
             f"{path} is an HDF5 file without a model, of weights only: build the model that they belong to, then "
             f"`model.load_weights({str(path)!r})`"
         )
     _check_suffix(path, ".h5", ".hdf5")
+    return config
 
 
 def _check_suffix(path: Path, *suffixes: str) -> None:

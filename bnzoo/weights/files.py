@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+
+from bnzoo.reading import datasets, open_hdf5, read_npz, reading, regular_file, tensor
 
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 
 
-def read_tensors(source: Any) -> dict[str, np.ndarray]:
+def read_tensors(source: Any, max_bytes: int | None = None) -> dict[str, np.ndarray]:
     """Every tensor of a source, by its name.
 
     What a file is, is seen from its content, not from its name.
@@ -21,12 +22,15 @@ def read_tensors(source: Any) -> dict[str, np.ndarray]:
     Args:
         source: The path of a safetensors, HDF5 or `.npz` file, or a mapping of names to arrays (NumPy arrays, torch
             tensors, whatever NumPy converts).
+        max_bytes: Integer, how many bytes the tensors of a file may take in memory; `None` for 512 MiB or 100 times
+            the size of the file, whichever is more.
 
     Returns:
         Dict of NumPy arrays, in the order of the source. Groups in an HDF5 file are read as a dot in the name.
 
     Raises:
-        ValueError: If the file is a pickle, is none of these, or is damaged.
+        ValueError: If the file is a pickle, is none of these, is damaged, refers to another file, or is larger in
+            memory than allowed.
         FileNotFoundError: If there is no such file.
         ImportError: If it is a safetensors file and that package is missing.
     """
@@ -37,31 +41,23 @@ def read_tensors(source: Any) -> dict[str, np.ndarray]:
             "Weights are read from a path (safetensors, HDF5, .npz) or a mapping of names to arrays. "
             f"Received: {type(source).__name__}"
         )
-    path = Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}")
-    kind, read = _reader(path)
-    try:
-        return read(path)
-    except ImportError:
-        raise
-    except Exception as error:  # each library has errors of its own for a damaged file
-        raise ValueError(f"{path} cannot be read as {kind}: {error}") from error
+    path = regular_file(source)
+    return _reader(path)(path, max_bytes)
 
 
-def _reader(path: Path) -> tuple[str, Callable[[Path], dict[str, np.ndarray]]]:
+def _reader(path: Path) -> Callable[[Path, int | None], dict[str, np.ndarray]]:
     with path.open("rb") as file:
         start = file.read(16)
     members: list[str] = []
-    if start.startswith(_ZIP) and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if start.startswith(_ZIP):
+        with reading(path, "a zip file"), zipfile.ZipFile(path) as archive:
             members = archive.namelist()
     if members and all(member.endswith(".npy") for member in members):
-        return "an .npz file", _read_npz
+        return _read_npz
     if start.startswith(_HDF5):
-        return "an HDF5 file", _read_hdf5
+        return _read_hdf5
     if start[8:9] == b"{":
-        return "a safetensors file", _read_safetensors
+        return _read_safetensors
     pickled = any(member.endswith(".pkl") for member in members) or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5")
     if pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
         raise ValueError(
@@ -73,29 +69,22 @@ def _reader(path: Path) -> tuple[str, Callable[[Path], dict[str, np.ndarray]]]:
     raise ValueError(f"Weights are read from safetensors, HDF5 and .npz files. Received: {path}, which is none of them")
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+def _read_npz(path: Path, max_bytes: int | None) -> dict[str, np.ndarray]:
+    return read_npz(path, max_bytes=max_bytes)
 
 
-def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name.replace("/", ".")] = item[()]
-
-    with h5py.File(path, "r") as file:
-        file.visititems(visit)
-    return found
+def _read_hdf5(path: Path, max_bytes: int | None) -> dict[str, np.ndarray]:
+    with open_hdf5(path, max_bytes=max_bytes) as file:
+        return {name.lstrip("/").replace("/", "."): tensor(dataset) for name, dataset in datasets(file)}
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def _read_safetensors(path: Path, max_bytes: int | None) -> dict[str, np.ndarray]:
     try:
         from safetensors.numpy import load_file
     except ImportError as error:
         raise ImportError(f"{path} is a safetensors file: `pip install safetensors`") from error
-    return load_file(path)
+    with reading(path, "a safetensors file"):  # its tensors are as large as they are stored
+        return load_file(path)
 
 
 def _array(name: object, value: Any) -> np.ndarray:

@@ -133,7 +133,9 @@ _NETWORKS = {
 }
 
 
-def from_keras_applications(model_or_path: Any, name: str | None = None, **overrides: Any) -> keras.Model:
+def from_keras_applications(
+    model_or_path: Any, name: str | None = None, *, max_bytes: int | None = None, **overrides: Any
+) -> keras.Model:
     """A network of keras.applications with its trained weights, as a bnzoo model that computes the same.
 
     The biases that keras.applications has before batch norms are taken into the moving means, exactly; so that what a
@@ -144,6 +146,8 @@ def from_keras_applications(model_or_path: Any, name: str | None = None, **overr
         model_or_path: A built `keras.applications` model, or the path of the weights of one: the `.h5` files that
             keras.applications downloads, with the classifier or without, and what `save_weights` writes.
         name: String, bnzoo's name of the network, needed with a path: `"resnet50"`, `"resnet50_v2"`, `"densenet121"`.
+        max_bytes: Integer, how many bytes the tensors of a file may take in memory; `None` for 512 MiB or 100 times
+            the size of the file, whichever is more.
         **overrides: Arguments of the builder that the weights leave free: `include_top`, `input_shape`, `pooling`,
             `classifier_activation`, ... By default they are the model's. `norm` may name another batch norm.
 
@@ -175,9 +179,11 @@ def from_keras_applications(model_or_path: Any, name: str | None = None, **overr
     if name is None:
         raise ValueError(f"`name` is needed with a path, it is one of {', '.join(_NETWORKS)}. Received: name=None")
     build = getattr(keras.applications, _network(name).function)
-    classes = classes_in(model_or_path)
-    skeleton = build(weights=None, include_top=classes is not None, classes=classes or 1000)
-    tensors = read_as(skeleton, model_or_path)
+    classes = classes_in(model_or_path, max_bytes)
+    # its names and shapes suffice: values would take the memory that the file asks for before they are compared
+    with keras.StatelessScope(initialize_variables=False):
+        skeleton = build(weights=None, include_top=classes is not None, classes=classes or 1000)
+    tensors = read_as(skeleton, model_or_path, max_bytes)
     return _imported(name, tensors, {**({"classes": classes} if classes else {}), **overrides})
 
 

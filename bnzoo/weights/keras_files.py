@@ -1,7 +1,8 @@
 """Weights that Keras has saved, of a network whose layers are known."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -10,42 +11,43 @@ import h5py
 import keras
 import numpy as np
 
-# a layer's name in the file, and its variables in their order
-_Saved = tuple[str, list[np.ndarray]]
+from bnzoo.reading import datasets, open_hdf5, regular_file, tensor
+
+# a layer's name in the file, and its variables in their order, not read yet
+_Saved = tuple[str, list[h5py.Dataset]]
 
 _KINDS = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization", "Dense": "dense"}
 
 
-def classes_in(path: str | Path) -> int | None:
+def classes_in(path: str | Path, max_bytes: int | None = None) -> int | None:
     """The number of classes of the classifier in a file of a convolutional network, `None` if it has no classifier.
 
     Args:
         path: The path of a `.h5` file.
+        max_bytes: Integer, as `read_as` takes it.
 
     Raises:
         ValueError: If it is no HDF5 file.
         FileNotFoundError: If there is none.
     """
-    found: list[int] = []
-
-    def visit(name: str, item: Any) -> None:
+    with _opened(path, max_bytes) as file:
         # only a dense layer has a kernel of two axes; what an optimizer has kept of it has the same shape
-        if isinstance(item, h5py.Dataset) and len(item.shape) == 2:
-            found.append(item.shape[1])
-
-    with _opened(path) as file:
-        file.visititems(visit)
-    return found[0] if found else None
+        kernels = [dataset.shape for _, dataset in datasets(file) if dataset.shape and len(dataset.shape) == 2]
+    return kernels[0][1] if kernels else None
 
 
-def read_as(model: keras.Model, path: str | Path) -> dict[str, np.ndarray]:
+def read_as(model: keras.Model, path: str | Path, max_bytes: int | None = None) -> dict[str, np.ndarray]:
     """The tensors of a file, by the names that the variables have in a model.
 
-    Keras numbers the layers in its files, or has called them otherwise when it wrote them: what counts is their order.
+    In a `.h5` file a layer that has its name in the model is found by it, whatever its place. The others have been
+    called otherwise when the file was written, and what counts is their order. The same holds for the variables of a
+    layer. A `.weights.h5` file numbers the layers of each class in their order.
 
     Args:
-        model: A model with the layers of the one that was saved. It stays as it is.
+        model: A model with the layers of the one that was saved. It stays as it is, and may have no values.
         path: The path of a `.weights.h5` file, or of an older `.h5` file of the weights or the whole model.
+        max_bytes: Integer, how many bytes the tensors may take in memory; `None` for 512 MiB or 100 times the size of
+            the file, whichever is more.
 
     Returns:
         Dict of `layer/variable` to arrays.
@@ -56,56 +58,94 @@ def read_as(model: keras.Model, path: str | Path) -> dict[str, np.ndarray]:
         FileNotFoundError: If there is no such file.
     """
     tensors = {}
-    with _opened(path) as file:
-        if "layers" in file:
-            saved = _saved(file["layers"], model)
-        else:
-            saved = _saved_before_keras_3(file.get("model_weights", file))  # of the whole model, or the weights alone
-        layers = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
-        for (layer, variables), (saved_layer, arrays) in zip_longest(layers, saved, fillvalue=("", [])):
-            for variable, array in zip_longest(variables, arrays):
-                if variable is None or array is None or tuple(variable.shape) != array.shape:
+    with _opened(path, max_bytes) as file:
+        for layer, variables, saved_layer, saved in _layers(file, model):
+            for variable, item in zip_longest(variables, saved):
+                shape = None if item is None else getattr(item, "shape", None)
+                if variable is None or tuple(variable.shape) != shape:
                     there = "nothing" if variable is None else f"'{layer}/{variable.name}' of shape {variable.shape}"
-                    here = "nothing" if array is None else f"a tensor of {saved_layer!r} of shape {array.shape}"
+                    here = "nothing" if item is None else f"a tensor of {saved_layer!r} of shape {shape}"
                     raise ValueError(
-                        f"{path} does not fit {model.name!r}: where the network has {there}, the file has {here}. "
-                        "Is it a file of that network?"
+                        f"it does not fit {model.name!r}: where the network has {there}, the file has {here}. Is it a "
+                        "file of that network?"
                     )
-                tensors[f"{layer}/{variable.name}"] = array
+                tensors[f"{layer}/{variable.name}"] = tensor(item)
     return tensors
 
 
-def _opened(path: str | Path) -> h5py.File:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}")
-    if not h5py.is_hdf5(path):
+@contextmanager
+def _opened(path: str | Path, max_bytes: int | None = None) -> Iterator[h5py.File]:
+    if not h5py.is_hdf5(regular_file(path)):
         raise ValueError(
             f"Weights of keras.applications are read from .h5 and .weights.h5 files; load a .keras file with "
             f"`keras.models.load_model` and pass the model. Received: {path}, which is no HDF5 file"
         )
-    return h5py.File(path, "r")
+    with open_hdf5(path, "weights of keras.applications", max_bytes) as file:
+        yield file
 
 
-def _saved(layers: h5py.Group, model: keras.Model) -> Iterator[_Saved]:
+def _layers(file: h5py.File, model: keras.Model) -> Iterator[tuple[str, list[Any], str, list[h5py.Dataset]]]:
+    """Each layer of the model that has variables, with what the file has for it; then what is left in the file."""
+    layers = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
+    saved = (
+        _numbered(_group(file, "layers"), model)
+        if "layers" in file
+        else _named(_group(file, "model_weights") if "model_weights" in file else file, dict(layers))
+    )
+    for (layer, variables), (saved_layer, items) in zip_longest(layers, saved, fillvalue=("", [])):
+        yield layer, variables, saved_layer, items
+
+
+def _numbered(layers: h5py.Group, model: keras.Model) -> Iterator[_Saved]:
     """The layers of a `.weights.h5` file: called after their class and how many of it there are before."""
     before: Counter[str] = Counter()
-    rest = {name: group["vars"] for name, group in layers.items() if len(group.get("vars", ()))}
+    rest = {name: _group(_group(layers, name), "vars") for name in layers if "vars" in _group(layers, name)}
+    rest = {name: variables for name, variables in rest.items() if len(variables)}
     for layer in model.layers:
         kind = _KINDS.get(type(layer).__name__)
         if kind is not None:
             name = f"{kind}_{before[kind]}" if before[kind] else kind
             before[kind] += 1
             stored = rest.pop(name, {})
-            yield name, [stored[str(i)][()] for i in range(len(stored))]
+            yield name, [stored[str(i)] for i in range(len(stored))]
     for name, stored in rest.items():
-        yield name, [array[()] for array in stored.values()]
+        yield name, list(stored.values())
 
 
-def _saved_before_keras_3(layers: h5py.Group) -> Iterator[_Saved]:
-    for name in _names(layers, "layer_names"):
-        arrays = [layers[name][tensor][()] for tensor in _names(layers[name], "weight_names")]
-        if arrays:
-            yield name, arrays
+def _named(file: h5py.Group, layers: Mapping[str, Sequence[Any]]) -> Iterator[_Saved]:
+    """The layers of a file from before Keras 3 in the order of the model, then what is left."""
+    saved = {}
+    for name in _names(file, "layer_names"):
+        group = _group(file, name)
+        if variables := {variable: group.get(variable) for variable in _names(group, "weight_names")}:
+            saved[name] = variables
+    # what Keras calls `conv1_conv` today was `conv1/conv`
+    for name in _in_order(saved, layers, lambda name: name.replace("/", "_")):
+        variables = saved.get(name, {})
+        names = [variable.name for variable in layers.get(name.replace("/", "_"), ())]
+        order = _in_order(variables, names, lambda name: name.rsplit("/", 1)[-1].split(":")[0])
+        yield name, [variables[variable] for variable in order if variable in variables]
+
+
+def _in_order(saved: Collection[str], names: Collection[str], today: Callable[[str], str]) -> list[str]:
+    """Saved names in the order of the names that they fit: a name of today in its place, the others in their order.
+
+    Args:
+        saved: The names in the file.
+        names: The names in the model.
+        today: Function of a name in the file that gives the name in the model.
+    """
+    found = {today(name): name for name in saved if today(name) in names}
+    others = [name for name in saved if name not in found.values()]
+    ordered = [found[name] if name in found else others.pop(0) if others else "" for name in names]
+    return ordered + others
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    group = parent.get(name)
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"it has {'a dataset' if name in parent else 'no group'} {name!r} where a layer is expected")
+    return group
 
 
 def _names(group: h5py.Group, attribute: str) -> list[str]:

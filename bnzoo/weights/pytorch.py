@@ -1,5 +1,6 @@
 """Trained weights of torchvision and timm."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,10 +11,13 @@ from bnzoo.models.ends import image_shape
 from bnzoo.weights.files import read_tensors
 from bnzoo.weights.options import merged
 from bnzoo.weights.pytorch_peers import PEERS
-from bnzoo.weights.translation import transfer
+from bnzoo.weights.translation import fitting, transfer
+
+# above the 21,843 of ImageNet-21k a file is not believed: shapes are compared before a classifier of that size is made
+_MANY_CLASSES = 25_000
 
 
-def from_torch(source: Any, name: str, **overrides: Any) -> keras.Model:
+def from_torch(source: Any, name: str, *, max_bytes: int | None = None, **overrides: Any) -> keras.Model:
     """A network of torchvision or timm with its trained weights, as a bnzoo model that computes the same.
 
     Neither PyTorch nor the peer is needed, and pickles (`.pt`, `.pth`, `.bin`) are not read. Images are to be scaled as
@@ -23,6 +27,8 @@ def from_torch(source: Any, name: str, **overrides: Any) -> keras.Model:
         source: The state dict: the path of a safetensors, HDF5 or `.npz` file, or a dict of names to arrays or tensors.
         name: String, what the peer calls the network: `"resnet50"`, `"resnetv2_50x1_bit"`, `"vit_b_16"`,
             `"vit_tiny_patch16_224"`; what timm writes after a dot is left out.
+        max_bytes: Integer, how many bytes the tensors of a file may take in memory; `None` for 512 MiB or 100 times
+            the size of the file, whichever is more.
         **overrides: Arguments of the builder that the weights leave free: `include_top`, `input_shape`, `pooling`,
             `classifier_activation`, ... `classes` is that of the file. `norm` may name another batch norm.
 
@@ -37,15 +43,19 @@ def from_torch(source: Any, name: str, **overrides: Any) -> keras.Model:
     Examples:
     >>> model = bnzoo.weights.from_torch("model.safetensors", "resnet50.a1_in1k", classifier_activation=None)
     """
-    plain = name.split(".")[0]
+    plain = name.split(".")[0] if isinstance(name, str) else name
     if plain not in PEERS:
         raise ValueError(unknown("network of torchvision or timm", name, PEERS))
     peer, origin = PEERS[plain], f"weights for {plain!r}"
     options = merged({**peer.options, "name": plain}, overrides, origin)
-    tensors = read_tensors(source)
+    tensors = read_tensors(source, max_bytes)
     head = tensors.get(peer.naming.join(peer.naming.head, "weight"))
     if head is not None and head.ndim:
         options.setdefault("classes", head.shape[0])
     if peer.side != 224 and options.get("input_tensor") is None:
         options.setdefault("input_shape", image_shape(peer.side))
-    return transfer(model_card(peer.base).builder(**options), tensors, peer.naming, origin)
+    build = partial(model_card(peer.base).builder, **options)
+    if options.get("classes", 0) > _MANY_CLASSES:
+        with keras.StatelessScope(initialize_variables=False):
+            fitting(build(), tensors, peer.naming, origin)
+    return transfer(build(), tensors, peer.naming, origin)

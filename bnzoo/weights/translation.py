@@ -90,6 +90,18 @@ def transfer(model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Nami
     Raises:
         ValueError: If a tensor is missing, superfluous or of another shape; the message names the first.
     """
+    for variable, value in fitting(model, tensors, naming, origin):
+        variable.assign(value)
+    return model
+
+
+def fitting(
+    model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Naming, origin: str
+) -> list[tuple[Any, np.ndarray]]:
+    """Each variable of a model with the value that a peer has for it.
+
+    Takes and raises what `transfer` does. The model needs no values, and stays as it is.
+    """
     tensors = {naming.spelled(name): value for name, value in tensors.items()}
     values: list[tuple[Any, np.ndarray]] = []
     used = set()
@@ -109,9 +121,7 @@ def transfer(model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Nami
         if name not in used and not re.search(naming.unused, name):
             problem = f"the tensor {name!r} of shape {value.shape} is superfluous, the network has nothing to put it in"
             raise ValueError(_misfit(origin, problem))
-    for variable, value in values:
-        variable.assign(value)
-    return model
+    return values
 
 
 def _converted(naming: Naming, path: str, shape: tuple, name: str, value: np.ndarray, origin: str) -> np.ndarray:

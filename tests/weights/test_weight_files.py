@@ -118,7 +118,7 @@ def test_without_safetensors_the_command_that_installs_it_is_named(tmp_path, mon
 
 def test_objects_in_an_npz_are_refused(tmp_path):
     np.savez(tmp_path / "w.npz", a=np.array([Bomb()], dtype=object))
-    with pytest.raises(ValueError, match=r"w\.npz cannot be read as an \.npz file: .*allow_pickle"):
+    with pytest.raises(ValueError, match=r"w\.npz cannot be read as an \.npz file: array 'a': it must hold numbers"):
         read_tensors(tmp_path / "w.npz")
 
 
