@@ -145,6 +145,8 @@ def good(n=30):
         ({"x": np.ones((5, 3)), "y": np.arange(5.0)}, "of the 5 examples, 1 would be for train"),
         ({**good(), "y": np.eye(30)[0]}, "examples, .* would be for .* two or more that differ"),
         ({**good(), "y": np.array(["a"] * 30)}, "integer label .* or one float of a regression"),
+        ({**good(), "y": (np.arange(30) % 2).astype("timedelta64[s]")}, r"y must be .* timedelta64\[s\]"),
+        ({**good(), "x": np.ones((30, 3), "timedelta64[s]")}, r"real numbers.*timedelta64\[s\]"),
         ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
         ({**good(), "x": np.array([None] * 30)}, "must hold numbers or texts, not objects"),
         ({**good(), "x": np.array(["a"] * 30)}, "x must hold real numbers"),

@@ -1,6 +1,5 @@
 """A saved model, or what is wrong with its file."""
 
-import contextlib
 import io
 import json
 import math
@@ -94,14 +93,17 @@ def _check(path: Path, max_bytes: int | None) -> str | bytes:
 def _check_weights(
     path: Path, network: str | bytes, custom_objects: dict[str, Any] | None, max_bytes: int | None
 ) -> None:
-    """Raises an error if the weights that a configuration asks for would take more memory than allowed."""
-    count = 0
-    with contextlib.suppress(Exception):  # what cannot be built is told when Keras loads the file
-        count = sum(math.prod(variable.shape) for variable in _built(json.loads(network), custom_objects))
+    """Raises an error if a network cannot be built, or its weights would take more memory than allowed."""
     try:
+        count = sum(math.prod(variable.shape) for variable in _built(json.loads(network), custom_objects))
         declared(path, 4 * count, max_bytes)
     except RefusedError as error:
         raise ValueError(f"{path} is not loaded, for its network has {count:,} weights: {error}") from error
+    except Exception as error:
+        # what Keras and bnzoo cannot build without values, they cannot build; code of others may need them
+        registered = {**keras.saving.get_custom_objects(), **(custom_objects or {})}.values()
+        if all(getattr(value, "__module__", "").startswith(("bnzoo.", "keras.")) for value in registered):
+            raise ValueError(_reason(path, error)) from error
 
 
 def _built(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> list[keras.Variable]:

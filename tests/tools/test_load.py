@@ -46,7 +46,7 @@ def rewritten(path, without=(), **members):
     """The file with other members: whole as a zip file, its checksums right."""
     with zipfile.ZipFile(path) as archive:
         held = {name: archive.read(name) for name in archive.namelist() if name not in without}
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in (held | {name.replace("_", "."): content for name, content in members.items()}).items():
             archive.writestr(name, content)
     return path
@@ -79,6 +79,23 @@ def weights_of_another(path):
         del file["layers/dense/vars/0"]
         file["layers/dense/vars/0"] = np.zeros((4, 7))
     return rewritten(save(path), model_weights_h5=path.with_suffix(".weights.h5").read_bytes())
+
+
+def linked(path):
+    with h5py.File(weights_only(path.with_suffix(".weights.h5")), "a") as file:
+        file["layers/dense/vars/outside"] = h5py.ExternalLink("other.h5", "w")
+    return rewritten(save(path), model_weights_h5=path.with_suffix(".weights.h5").read_bytes())
+
+
+def enlarged(config):
+    """The configuration of `network`, 100 million times as wide."""
+    return config.replace(b'"units": 3', b'"units": 300000000').replace(b"null, 3]", b"null, 300000000]")
+
+
+def enlarged_hdf5(path):
+    with h5py.File(save(path), "a") as file:
+        file.attrs["model_config"] = enlarged(file.attrs["model_config"].encode())
+    return path
 
 
 def truncated_hdf5(path):
@@ -175,6 +192,25 @@ BAD = {
         lambda tmp: rewritten(save(tmp / "m.keras"), config_json=config(tmp / "m.keras").replace(b"units", b"unitz")),
         "missing 1 required positional argument: 'units'",
     ),
+    "a bomb": (
+        lambda tmp: rewritten(save(tmp / "m.keras"), assets_x=bytes(600 * 2**20)),
+        "in memory, more than the 536,870,912 that are allowed. If you trust it, pass `max_bytes=",
+    ),
+    "a network out of proportion": (
+        lambda tmp: rewritten(save(tmp / "m.keras"), config_json=enlarged(config(tmp / "m.keras"))),
+        "m.keras is not loaded, for its network has 2,700,000,000 weights: ",
+    ),
+    "a network that does not fit together": (
+        lambda tmp: rewritten(
+            save(tmp / "m.keras"), config_json=config(tmp / "m.keras").replace(b'"units": 3', b'"units": 300000000')
+        ),
+        "incompatible with the layer: expected axis -1 of input shape to have value 3",
+    ),
+    "an HDF5 network out of proportion": (
+        lambda tmp: enlarged_hdf5(tmp / "m.h5"),
+        "m.h5 is not loaded, for its network has 2,700,000,000 weights: ",
+    ),
+    "a link in the weights": (lambda tmp: linked(tmp / "m.keras"), "/outside' is a link, which may lead to any other"),
     "weights of another model": (lambda tmp: weights_of_another(tmp / "m.keras"), "variable.shape=(4, 3)"),
 }
 
@@ -291,3 +327,24 @@ print(json.dumps(model.predict_on_batch(numpy.array({X.tolist()}, "float32")).to
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(json.loads(done.stdout), keras.ops.convert_to_numpy(model(X)), rtol=1e-5, atol=1e-6)
+
+
+def test_what_failed_is_not_tried_again(tmp_path, monkeypatch):
+    calls = []
+
+    def failing(*arguments, **options):
+        calls.append(options)
+        raise ValueError("damaged")
+
+    path = trained_with(tmp_path / "m.keras", "mse")
+    monkeypatch.setattr(keras.saving, "load_model", failing)
+    with pytest.raises(ValueError, match=r"damaged$"):
+        bnzoo.load_model(path)
+    assert len(calls) == 1
+
+
+def test_more_memory_may_be_allowed(tmp_path):
+    path = save(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match="more than the 10 that are allowed"):
+        bnzoo.load_model(path, max_bytes=10)
+    assert_same(bnzoo.load_model(path, max_bytes=10**6), bnzoo.load_model(path))

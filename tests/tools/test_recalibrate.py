@@ -50,6 +50,7 @@ SOURCES = {
     "dict and y": lambda: ({"features": X}, np.zeros(50)),
     "tf.data": lambda: tf.data.Dataset.from_tensor_slices((X, X)).batch(8),
     "PyDataset": Batches,
+    "lists of x and y, as PyTorch's DataLoader gives": lambda: [[X[i : i + 8], X[i : i + 8]] for i in range(0, 50, 8)],
     "generator of x, y, w": lambda: ((X[i : i + 8], 0, 0) for i in range(0, 50, 8)),
     "list of x": lambda: [X[:50:2], X[1:50:2]],
     "batches of dicts": lambda: [{"features": X[:30]}, {"features": X[30:]}],

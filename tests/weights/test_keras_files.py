@@ -78,3 +78,57 @@ def test_what_is_no_hdf5_file(tmp_path):
     (tmp_path / "w.keras").write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match=r"keras\.models\.load_model.*w\.keras"):
         classes_in(tmp_path / "w.keras")
+
+
+def legacy(path, layers):
+    """A file as Keras 2 wrote it: `layers` is a list of names and of lists of names and arrays."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name, _ in layers]
+        for name, variables in layers:
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{variable}:0".encode() for variable, _ in variables]
+            for variable, value in variables:
+                group[f"{name}/{variable}:0"] = value
+
+
+@pytest.mark.parametrize("prefix", ["", "block_"])
+def test_a_layer_that_has_its_name_is_found_by_it(prefix, trained, tmp_path):
+    """So is a variable: gamma and beta have one shape. What is `block_conv` in Keras today was `block/conv`."""
+    model = trained(network(prefix))
+    layers = [
+        (layer.name.replace("_", "/"), [(v.name, np.array(v)) for v in reversed(layer.weights)])
+        for layer in reversed(model.layers)
+        if layer.weights
+    ]
+    legacy(tmp_path / "w.h5", layers)
+    found = read_as(network(prefix), tmp_path / "w.h5")
+    for tensor, expected in zip(found.values(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(tensor, expected)
+
+
+def test_layers_of_other_names_fill_the_places_that_are_left(trained, tmp_path):
+    model = trained(network())
+    layers = [(layer.name, [(v.name, np.array(v)) for v in layer.weights]) for layer in model.layers if layer.weights]
+    called = [(name.replace("bn", "norm"), variables) for name, variables in layers]
+    moved = sorted(called, key=lambda layer: layer[0].startswith("conv"))  # the norms keep their order
+    legacy(tmp_path / "w.h5", moved)
+    found = read_as(network(), tmp_path / "w.h5")
+    for tensor, expected in zip(found.values(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(tensor, expected)
+
+
+ODD = {
+    "a dataset for the layers": (lambda file: file.update({"layers": np.ones(3)}), "a dataset 'layers'"),
+    "a group for a variable": (lambda file: file.create_group("layers/conv2d/vars/0"), "does not fit 'network'"),
+    "a layer that is not there": (lambda file: file.attrs.update({"layer_names": [b"none"]}), "no group 'none'"),
+    "numbers for names": (lambda file: file.attrs.update({"layer_names": 3}), ""),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_file_of_another_structure(kind, tmp_path):
+    change, message = ODD[kind]
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        change(file)
+    with pytest.raises(ValueError, match=rf"w\.h5 cannot be read as weights of keras\.applications: .*{message}"):
+        read_as(network(), tmp_path / "w.h5")
