@@ -200,6 +200,14 @@ def test_a_wrong_state_names_the_first_tensor(small_state):
         from_torch(small_state, "resnet34", input_shape=(32, 32, 3))
 
 
+def test_a_classifier_out_of_proportion_is_compared_before_it_is_made(small_state):
+    rows = np.broadcast_to(np.float32(0), (10**8, 1))  # its kernel would take 50 GB
+    with pytest.raises(ValueError, match=r"'fc\.weight' has the shape \(100000000, 1\).* has \(128, 100000000\)"):
+        from_torch({**small_state, "fc.weight": rows}, "resnet18", input_shape=(32, 32, 3))
+    with pytest.raises(ValueError, match="Unknown network of torchvision or timm: 5"):
+        from_torch(small_state, 5)
+
+
 def test_what_is_not_known_or_contradicts_is_refused_before_the_file_is_read():
     with pytest.raises(ValueError, match=r"Unknown network of torchvision or timm: 'resnet51'.*Did you mean 'resnet5"):
         from_torch("missing", "resnet51")
