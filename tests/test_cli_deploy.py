@@ -140,14 +140,22 @@ def test_a_missing_extra_is_one_line(bnzoo, files, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("folder", "message"),
-    [("nowhere", "has no artefact in it"), ("IN.keras", "has no artefact in it"), ("bad", "MANIFEST.json is damaged")],
+    [("nowhere", "has no artefact in it"), ("IN.keras", "has no artefact in it")],
 )
 def test_nothing_to_verify_is_one_line(bnzoo, files, tmp_path, folder, message):
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "MANIFEST.json").write_text("{")
     status, out, err = bnzoo("verify", folder)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+def test_each_artefact_is_reported_and_a_damaged_one_fails(bnzoo, tmp_path):
+    for name in ("one", "two\x1b[2J"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "MANIFEST.json").write_text("{")
+    status, out, err = bnzoo("verify", ".", "--checksums-only")
+    assert (status, err, out.count("\n")) == (1, "", 4)
+    assert "one: not what was exported" in out
+    assert r"two\x1b[2J: not what was exported" in out
 
 
 def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, files, tmp_path, monkeypatch):

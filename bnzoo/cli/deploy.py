@@ -90,10 +90,16 @@ def export(
 
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An artefact, or a folder with artefacts in it.")],
+    checksums_only: Annotated[
+        bool, typer.Option("--checksums-only", help="Load and run nothing: right for what comes from a stranger.")
+    ] = False,
 ) -> None:
-    """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was."""
+    """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was.
+
+    To ask an artefact is to run it, with all that you may do.
+    """
     with mistakes(ValueError, OSError, ImportError), quietly():
-        found = bnzoo.export.verify(folder)
+        found = bnzoo.export.verify(folder, checksums_only=checksums_only)
     for verification in found:
         typer.echo(verification)
     raise typer.Exit(1 if any(verification.problems for verification in found) else 0)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.export import manifest, parity
+from bnzoo.export import evidence, manifest, parity
 from bnzoo.export.image import Image
 from bnzoo.export.prepare import check, check_rounding, folded, in_float32
 from bnzoo.export.sample import Sample, samples
@@ -54,6 +54,7 @@ class ExportReport:
         outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
         size: Integer, the bytes of all its files.
         accuracy: An `Accuracy`, or `None` where the classes of the examples are not known.
+        notes: List of strings, what weakens the comparison, or is not as one might expect of the format.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class ExportReport:
     outputs: dict[str, np.ndarray] = field(repr=False)
     size: int
     accuracy: Accuracy | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
@@ -72,6 +74,7 @@ class ExportReport:
         ]
         if self.accuracy is not None:
             lines.append(str(self.accuracy))
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -206,7 +209,8 @@ def make(
         content = {"format": format, **plan.describe(), **(notes or {}), **measured}
         files = manifest.write(folder, content, packages)
     size = sum(file["bytes"] for file in files.values())
-    return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy)
+    told = [note for note in (evidence.proves_nothing(plan.outputs),) if note]
+    return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy, told)
 
 
 def _count(inputs: Sample) -> int:

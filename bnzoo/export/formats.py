@@ -21,8 +21,6 @@ from bnzoo.export.sample import by_input
 from bnzoo.export.saved_model import write as write_saved_model
 from bnzoo.export.saved_model import write_labels
 
-# of 8-bit roundings, relative to the largest output
-INT8_TOLERANCE = 0.25
 _CONVERTERS: dict[str, Any] = {"onnx": to_onnx, "litert": to_litert, "openvino": to_openvino}
 _QUANTIZATIONS = ("int8",)
 _LABELS = Path("assets", "labels.txt")
@@ -118,10 +116,10 @@ def _export(
 ) -> ExportReport:
     converters.require(format)
     converter = _CONVERTERS[format]
-    convert, tolerance = converter.convert, parity.TOLERANCE
+    convert = converter.convert
     if quantize is not None or calibration is not None:
         request, examples = _calibrated(request, quantize, calibration)
-        convert, tolerance = partial(converter.quantize, calibration=examples), INT8_TOLERANCE
+        convert = partial(converter.quantize, calibration=examples)
 
     def write(plan: Plan, folder: Path) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -132,7 +130,7 @@ def _export(
             write_labels(folder / _LABELS, plan.request.labels)
 
     packages = (*PACKAGES, *converters.PACKAGES[format])
-    notes = {"quantization": quantize}
+    notes, tolerance = {"quantization": quantize}, parity.TOLERANCES[format, quantize]
     return make(Plan(request), path, format, write, packages=packages, tolerance=tolerance, notes=notes)
 
 
