@@ -19,9 +19,12 @@ def test_folders_may_be_nested_more_deeply_than_pythons_stack(tmp_path, monkeypa
         os.mkdir("d")
         os.chdir("d")
     open("file", "w").close()
-    os.chdir(tmp_path)
     [entry] = entries(tmp_path)
     assert entry.name == "d/" * 1200 + "file"
+    os.remove("file")  # what removes the folders of tests is recursive
+    for _ in range(1200):
+        os.chdir("..")
+        os.rmdir("d")
 
 
 def test_a_folder_that_cannot_be_read_is_found_with_the_reason(tmp_path):
