@@ -122,7 +122,8 @@ def _export(
         convert = partial(converter.quantize, calibration=examples)
 
     def write(plan: Plan, folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
+        # beside the draft: an export that is killed leaves nothing elsewhere
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             write_saved_model(plan, Path(scratch))
             convert(Path(scratch), folder)
         if plan.request.labels is not None:

@@ -212,6 +212,7 @@ def test_warmup_tells_its_extra(tmp_path, monkeypatch):
 
 def test_nothing_is_overwritten(tmp_path, network):
     (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "theirs").write_text("x")
     with pytest.raises(FileExistsError, match="is not overwritten"):
         export.saved_model(network, tmp_path / "1")
 
