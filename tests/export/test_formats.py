@@ -150,6 +150,27 @@ def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
     assert list(tmp_path.iterdir()) == []
 
 
+def shallow(name):
+    """Return the arguments of the zoo's network of that name, with as few blocks as have all their kinds."""
+    depths = {"vit": 1, "wrn": 10, "resnet164": 11, "resnet1001": 11, "densenet_bc": 10, "densenet40": 7}
+    depth = next((depth for word, depth in depths.items() if name.startswith(word)), 8)
+    if name == "mlp":
+        return {"input_shape": (5,), "classes": 3}
+    least = {"depth": depth} if "cifar" in name or any(map(name.startswith, depths)) else {"blocks": (1, 1, 1, 1)}
+    return {"input_shape": (32, 32, 3), "classes": 3, **least}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
+@pytest.mark.parametrize("name", bnzoo.list_models())
+def test_every_network_of_the_zoo_in_every_format(tmp_path, format, name, random_statistics):
+    model = random_statistics(bnzoo.create_model(name, classifier_activation=None, **shallow(name)))
+    report = getattr(export, format)(model, tmp_path / "1")
+    assert report.difference <= report.tolerance
+    [found] = export.verify(report.path)
+    assert (found.problems, found.notes) == ([], [])
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize(
     ("format", "name"),
