@@ -125,6 +125,18 @@ def test_grouped_convolutions(tmp_path, format):
     assert (saved / "saved_model.pb").read_bytes() == content, "the SavedModel is as it was"
 
 
+@needs("onnx")
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_grouped_convolutions_of_other_dimensions(tmp_path, dimensions):
+    inputs = keras.Input((5,) * dimensions + (4,), name="x")
+    model = keras.Model(inputs, [L.Conv1D, L.Conv2D, L.Conv3D][dimensions - 1](6, 2, groups=2, name="y")(inputs))
+    converter("onnx").convert(save_model(tmp_path / "saved", model), tmp_path)
+    given = draw(model, 3)
+    np.testing.assert_allclose(
+        runtimes.open_artefact("onnx", tmp_path)(given)["y"], predict(model, given)["y"], atol=1e-5
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format", with_extras("onnx", "litert"))
 def test_int8_of_grouped_convolutions(tmp_path, format):

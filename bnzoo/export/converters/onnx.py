@@ -77,7 +77,7 @@ def _converted(saved_model: Path) -> Any:
     names = sorted(specs)
     function = tf.function(lambda *values: serve(**dict(zip(names, values, strict=True))))
     signature = [specs[name] for name in names]
-    handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
+    handlers: dict[str, Any] = {"Erfc": (_erfc, []), "Conv3D": (_conv3d, [])}
     model, _ = tf2onnx.convert.from_function(function, signature, opset=_OPSET, custom_op_handlers=handlers)
     _bind_constants(model, function.get_concrete_function(*signature))
     return model
@@ -127,6 +127,16 @@ def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
     one = graph.make_const(utils.make_name("one"), np.array(1, kind))
     output = node.output[0]
     graph.insert_new_node_on_output("Sub", output, utils.make_name(name), inputs=[one.output[0], output])
+
+
+def _conv3d(graph: Any, node: Any, name: str, _: Any) -> None:
+    """A convolution in three dimensions, whose groups tf2onnx does not count."""
+    from tf2onnx.onnx_opset.nn import ConvOp
+
+    channels = graph.get_shape(node.input[0])[1 if node.get_attr_str("data_format") == "NCDHW" else -1]
+    of_a_group = graph.get_shape(node.input[1])[-2]
+    ConvOp.any_version(_OPSET, graph, node)
+    node.set_attr("group", channels // of_a_group)
 
 
 def _name_batch(model: Any) -> None:
