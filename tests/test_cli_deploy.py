@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import test_cli
 
-from bnzoo import ResNetCifar, export
+from bnzoo import ResNetCifar, export, tools
 
 bnzoo = test_cli.bnzoo
 pytestmark = pytest.mark.usefixtures("verified_here")
@@ -84,7 +84,9 @@ def test_export_and_verify(bnzoo, model, tmp_path, digits, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.extras("onnxruntime", "tf2onnx", "ai_edge_litert", "openvino", "tensorflow_serving")
-def test_every_format(bnzoo, model, tmp_path, monkeypatch):
+def test_every_format(bnzoo, model, tmp_path, monkeypatch, digits):
+    tools.recalibrate_batch_norm(model, digits.train.x)
+    model.save(tmp_path / "IN.keras")
     monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.5)
     formats = "saved_model,onnx,litert,openvino,onnx-int8,litert-int8"
     status, out, err = bnzoo("export", "IN.keras", "all", "--formats", formats, "--warmup", "1,8", *DIGITS)

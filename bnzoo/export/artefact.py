@@ -172,7 +172,7 @@ def make(
     plan: Plan,
     path: str | Path,
     format: str,
-    write: Callable[[Plan, Path], None],
+    write: Callable[[Plan, Path], list[str] | None],
     *,
     packages: Sequence[str] = PACKAGES,
     tolerance: float = parity.TOLERANCE,
@@ -184,7 +184,7 @@ def make(
         plan: The `Plan`.
         path: As `bnzoo.files.whole_version` takes it.
         format: String, as `runtimes.open_artefact` takes.
-        write: Function of the plan and the folder to write in.
+        write: Function of the plan and the folder to write in, which may return notes for the report.
         packages: The distributions that make it, for the manifest.
         tolerance: Float, the difference that it may have.
         notes: Dict, what else to say in the manifest.
@@ -198,7 +198,7 @@ def make(
     labels = plan.request.labels
     with whole_version(path) as version:
         folder = version.draft
-        write(plan, folder)
+        told = write(plan, folder) or []
         found = parity.apply(format, folder, plan.inputs)
         difference = parity.difference(plan.outputs, found, labels)
         parity.require(difference, tolerance)
@@ -209,7 +209,7 @@ def make(
         content = {"format": format, **plan.describe(), **(notes or {}), **measured}
         files = manifest.write(folder, content, packages)
     size = sum(file["bytes"] for file in files.values())
-    told = [note for note in (evidence.proves_nothing(plan.outputs),) if note]
+    told += filter(None, [evidence.proves_nothing(plan.outputs)])
     return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy, told)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from bnzoo.errors import choice
 from bnzoo.export import converters, parity
 from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
+from bnzoo.export.calibration import check_scale
 from bnzoo.export.converters import litert as to_litert
 from bnzoo.export.converters import onnx as to_onnx
 from bnzoo.export.converters import openvino as to_openvino
@@ -51,10 +52,11 @@ def onnx(
         sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
             distribution by default, from the calibration data if there are any.
         quantize: `"int8"`: weights in 8 bits for each channel, activations in 8 bits; inputs and outputs stay float32.
-        calibration: What the ranges of the activations are taken from: an array (or dict of arrays by input name) of
-            examples; or such and the integer classes, as a pair; or a `bnzoo.data.Dataset`, calibrated on its training
-            data. With classes the report has the accuracy before and after: on the examples of the pair, on the test
-            data of the dataset.
+        calibration: What the ranges of the activations are taken from, scaled as for training: an array (or dict of
+            arrays by input name) of examples; or such and the integer classes, as a pair; or a `bnzoo.data.Dataset`,
+            calibrated on its training data. With classes the report has the accuracy before and after: on the examples
+            of the pair, on the test data of the dataset. Examples on another scale than the model's first batch norm
+            or `Normalization` layer was trained on are refused.
 
     Returns:
         An `ExportReport`.
@@ -88,7 +90,7 @@ def litert(
     """Exports a model for LiteRT (TensorFlow Lite), `model.tflite`, and verifies it in LiteRT's own interpreter.
 
     The same promises as `onnx`, which see for the arguments. The signature is `serve`; only LiteRT's own operations are
-    used. Needs the extra `litert`.
+    used. In int8 the notes of the report name the operations that LiteRT has in float32 only. Needs the extra `litert`.
     """
     request = Request(model, fold=fold, labels=labels, sample=sample)
     return _export(request, path, "litert", quantize, calibration)
@@ -121,14 +123,15 @@ def _export(
         request, examples = _calibrated(request, quantize, calibration)
         convert = partial(converter.quantize, calibration=examples)
 
-    def write(plan: Plan, folder: Path) -> None:
+    def write(plan: Plan, folder: Path) -> list[str]:
         # beside the draft: an export that is killed leaves nothing elsewhere
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             write_saved_model(plan, Path(scratch))
-            convert(Path(scratch), folder)
+            told = convert(Path(scratch), folder)
         if plan.request.labels is not None:
             (folder / _LABELS).parent.mkdir()
             write_labels(folder / _LABELS, plan.request.labels)
+        return told or []
 
     packages = (*PACKAGES, *converters.PACKAGES[format])
     notes, tolerance = {"quantization": quantize}, parity.TOLERANCES[format, quantize]
@@ -150,6 +153,7 @@ def _calibrated(request: Request, quantize: str | None, calibration: Any) -> tup
         (x, truth) = calibration
         tested = x
     examples = by_input(request.model, x, "calibration")
+    check_scale(request.model, examples)
     if truth is not None and request.sample is not None:
         raise ValueError(
             "`sample` cannot be given where `calibration` has classes: the accuracy is that of their examples"
