@@ -117,6 +117,12 @@ def _export(
     request: Request, path: str | Path, format: str, quantize: str | None = None, calibration: Any = None
 ) -> ExportReport:
     converters.require(format)
+    check(request.model, request.labels)
+    if texts := [tensor.name for tensor in request.model.inputs if tensor.dtype == "string"]:
+        raise ValueError(
+            f"`model` takes strings in its input {', '.join(texts)}, for which {format} has no operations. Export it "
+            "with `bnzoo.export.saved_model`, or export the part behind the vocabulary, which takes integers"
+        )
     converter = _CONVERTERS[format]
     convert = converter.convert
     if quantize is not None or calibration is not None:
@@ -143,7 +149,6 @@ def _calibrated(request: Request, quantize: str | None, calibration: Any) -> tup
     choice("quantize", quantize, _QUANTIZATIONS)
     if calibration is None:
         raise ValueError("`quantize` needs `calibration`: examples from which the ranges of the activations are taken")
-    check(request.model, request.labels)
     x, truth, tested = calibration, None, calibration
     if hasattr(calibration, "train"):
         x, (tested, truth) = calibration.train.x, calibration.test

@@ -1,7 +1,7 @@
 """A trained Keras model as a SavedModel: folded, verified, whole or not at all."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ def write(plan: Plan, folder: Path) -> None:
         name: tf.function(signature.call, autograph=False).get_concrete_function(**signature.inputs)
         for name, signature in signatures(plan.served, request.image, request.labels).items()
     }
+    module.tables = _tables(plan.served, module.functions.values())
     with tempfile.TemporaryDirectory() as scratch:
         if request.labels is not None:
             file = Path(scratch, "labels.txt")
@@ -104,6 +105,13 @@ def write(plan: Plan, folder: Path) -> None:
             tf.saved_model.save(module, str(folder), signatures=offered)
         except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses
             raise OSError(f"The SavedModel could not be written: {error.message}") from error
+
+
+def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:
+    """The vocabularies that functions look up in: tables of layers, which are no variables."""
+    used = {id(tensor) for function in functions for tensor in function.captured_inputs}
+    held = [value for layer in model._flatten_layers() for value in vars(layer).values()]
+    return [value for value in held if id(getattr(value, "resource_handle", None)) in used]
 
 
 def write_labels(path: Path, labels: Sequence[str]) -> None:

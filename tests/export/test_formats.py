@@ -141,6 +141,15 @@ def test_what_cannot_be_quantized_is_told(tmp_path, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("format", with_extras(*FORMATS))
+def test_strings_are_refused_by_other_formats(tmp_path, format):
+    text = keras.Input((1,), dtype="string", name="text")
+    model = keras.Model(text, keras.layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(text))
+    with pytest.raises(ValueError, match=rf"`model` takes strings in its input text, for which {format} has no opera"):
+        getattr(export, format)(model, tmp_path / "1", sample=[["a"], ["b"]])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
     """With the packages as without them."""
