@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.export import evidence, manifest, parity
+from bnzoo.export import evidence, manifest, parity, signing
 from bnzoo.export.image import Image
 from bnzoo.export.prepare import check, check_rounding, folded, in_float32
 from bnzoo.export.sample import Sample, samples
@@ -89,6 +89,7 @@ class Request:
         sample: What artefact and model are compared on, or `None`.
         truth: Array of integers, the classes of the sample's examples, or `None`.
         image: An `Image`, or `None`.
+        sign: The path of a private key, or `None`.
     """
 
     model: keras.Model
@@ -97,6 +98,7 @@ class Request:
     sample: Any = None
     truth: np.ndarray | None = None
     image: Image | None = None
+    sign: str | Path | None = None
 
 
 class Plan:
@@ -111,6 +113,7 @@ class Plan:
         signatures: The functions of the model that was passed, by name.
         inputs: The examples of each.
         outputs: What the model that was passed gives for them.
+        sign: Function of the folder of the artefact that signs it, if it is asked for.
 
     Raises:
         ValueError: If the model cannot be exported so.
@@ -118,6 +121,7 @@ class Plan:
 
     def __init__(self, request: Request) -> None:
         check(request.model, request.labels)
+        self.sign = signing.signer(request.sign)
         if request.image is not None:
             request.image.check(request.model.inputs)
         reference = in_float32(request.model)
@@ -208,6 +212,7 @@ def make(
         measured = {"parity": verified, "accuracy": None if accuracy is None else asdict(accuracy)}
         content = {"format": format, **plan.describe(), **(notes or {}), **measured}
         files = manifest.write(folder, content, packages)
+        plan.sign(folder)
     size = sum(file["bytes"] for file in files.values())
     told += filter(None, [evidence.proves_nothing(plan.outputs)])
     return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy, told)

@@ -36,6 +36,7 @@ def onnx(
     sample: Any = None,
     quantize: str | None = None,
     calibration: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model as ONNX, `model.onnx`, and verifies it with `onnx.checker` and in ONNX Runtime.
 
@@ -57,6 +58,8 @@ def onnx(
             calibrated on its training data. With classes the report has the accuracy before and after: on the examples
             of the pair, on the test data of the dataset. Examples on another scale than the model's first batch norm
             or `Normalization` layer was trained on are refused.
+        sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
+            the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
     Returns:
         An `ExportReport`.
@@ -73,7 +76,7 @@ def onnx(
     >>> report = bnzoo.export.onnx(model, "models/digits", quantize="int8", calibration=bnzoo.data.load("digits"))
     >>> print(report)
     """
-    request = Request(model, fold=fold, labels=labels, sample=sample)
+    request = Request(model, fold=fold, labels=labels, sample=sample, sign=sign)
     return _export(request, path, "onnx", quantize, calibration)
 
 
@@ -86,13 +89,14 @@ def litert(
     sample: Any = None,
     quantize: str | None = None,
     calibration: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model for LiteRT (TensorFlow Lite), `model.tflite`, and verifies it in LiteRT's own interpreter.
 
     The same promises as `onnx`, which see for the arguments. The signature is `serve`; only LiteRT's own operations are
     used. In int8 the notes of the report name the operations that LiteRT has in float32 only. Needs the extra `litert`.
     """
-    request = Request(model, fold=fold, labels=labels, sample=sample)
+    request = Request(model, fold=fold, labels=labels, sample=sample, sign=sign)
     return _export(request, path, "litert", quantize, calibration)
 
 
@@ -103,13 +107,14 @@ def openvino(
     fold: bool = True,
     labels: Sequence[str] | None = None,
     sample: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model for OpenVINO, `model.xml` and `model.bin` in float32, and verifies it in OpenVINO at float32.
 
     The same promises as `onnx`, which see for the arguments. OpenVINO computes in bfloat16 on processors that have it,
     unless it is compiled with `{"INFERENCE_PRECISION_HINT": "f32"}`. Needs the extra `openvino`.
     """
-    request = Request(model, fold=fold, labels=labels, sample=sample)
+    request = Request(model, fold=fold, labels=labels, sample=sample, sign=sign)
     return _export(request, path, "openvino")
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from bnzoo.reading import Entry, entries, read_json, regular_file
 
 NAME = "MANIFEST.json"
-# beside the manifest, which it signs with all other files
-SIGNATURE = "model.sig"
+# beside the manifest, which it signs
+SIGNATURE = f"{NAME}.sig"
 
 _REPR = reprlib.Repr()  # a manifest may hold values of any size and depth
 _REPR.maxstring = 80

@@ -25,6 +25,7 @@ def saved_model(
     labels: Sequence[str] | None = None,
     warmup: Sequence[int] | None = None,
     sample: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model as a SavedModel that needs TensorFlow alone, and verifies it before it appears.
 
@@ -56,6 +57,8 @@ def saved_model(
             answers the first request. Needs the extra `warmup`.
         sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
             distribution by default.
+        sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
+            the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
     Returns:
         An `ExportReport`.
@@ -72,7 +75,7 @@ def saved_model(
     >>> serve = tf.saved_model.load(report.path).signatures["serve_image_bytes"]
     >>> serve(image_bytes=tf.constant([open("cat.jpeg", "rb").read()]))["label"]
     """
-    plan = Plan(Request(model, fold=fold, labels=labels, sample=sample, image=images.get(image)))
+    plan = Plan(Request(model, fold=fold, labels=labels, sample=sample, image=images.get(image), sign=sign))
     log = warmups.log(plan.inputs, warmup) if warmup is not None else None
 
     def write_all(plan: Plan, folder: Path) -> None:
