@@ -164,11 +164,10 @@ def _warmup(text: str | None) -> list[int] | None:
 def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
     if path is None:
         return None if examples is None or not examples.labels else list(examples.labels)
-    with mistakes(OSError):
-        try:
-            return path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UserError(f"--labels must be a text file in UTF-8. Received: {path}") from error
+    from bnzoo.reading import reading
+
+    with mistakes(OSError, ValueError), reading(path, "a text file in UTF-8, as --labels must be") as file:
+        return file.read_text(encoding="utf-8").splitlines()
 
 
 def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float]]":

@@ -255,6 +255,7 @@ def test_nothing_is_overwritten(tmp_path, network):
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": np.ones((0, 4))}, "at least one example"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": (0,)}, "`warmup` must be a positive integer"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": range(1, 1002)}, "more than 1000 requests"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": (10**12,)}, "more than 2,147,483,647 bytes of req"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"image": "raw"}, r"`image` needs .*the first of the shape"),
         (lambda: bnzoo.ResNet18(input_shape=(None, None, 3)), {"image": "raw"}, "fixed but for the batch"),
         (two_inputs, {"image": "raw"}, "Received: 2 inputs"),
