@@ -105,3 +105,11 @@ def _number(name: str, value: Any, holds: Callable[[float], bool], rule: str) ->
     if not number or not holds(value):
         raise ValueError(f"`{name}` must be a number {rule}. Received: {name}={value!r}")
     return value
+
+
+def printable(text: str) -> str:
+    """Return a text in which whatever is not printable is escaped, line breaks too.
+
+    A terminal obeys control characters: a name in a stranger's file could clear the screen or forge a line.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -8,23 +9,59 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 _DRAFT = ".draft-"
+# in each draft, locked by the process that writes it: a process that was killed holds no lock
+_LOCK = ".bnzoo-draft.lock"
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A path to write to; what was written takes the place of `path` when the block ends without an error.
 
+    Drafts that processes left in the folder of the file when they were killed are removed.
+
     Args:
         path: The file to write. Its folder must exist.
     """
     path = Path(path)
-    with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=path.parent) as folder:
-        draft = Path(folder) / path.name  # the name is kept: some writers choose the format by the suffix
+    with _draft(path.parent) as folder:
+        draft = folder / path.name  # the name is kept: some writers choose the format by the suffix
         yield draft
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """Makes a locked folder for a draft, and removes it, and those without an owner, when the block ends."""
+    _remove_dead_drafts(folder)
+    draft, lock = _locked(folder)
+    try:
+        yield draft
+    finally:
+        lock.release()
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _locked(folder: Path) -> tuple[Path, filelock.BaseFileLock]:
+    while True:
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=folder))
+        lock = filelock.FileLock(draft / _LOCK)
+        with suppress(filelock.Timeout):  # another process takes it for a dead one in this moment
+            lock.acquire(blocking=False)
+            if (draft / _LOCK).exists():
+                return draft, lock
+            lock.release()
+
+
+def _remove_dead_drafts(folder: Path) -> None:
+    """Removes the drafts in a folder that no process writes. A folder without the lock is someone else's."""
+    for path in list(folder.glob(f"{_DRAFT}*/{_LOCK}")):
+        with suppress(filelock.Timeout, OSError), filelock.FileLock(path, blocking=False):
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @dataclass
@@ -44,9 +81,11 @@ class Version:
 def whole_version(path: str | Path) -> Iterator[Version]:
     """A version of something, a folder whose name is an integer: there when the block ends without an error, or never.
 
+    Drafts that processes left in the folder of the versions when they were killed are removed.
+
     Args:
         path: The folder to make, `<folder>/<integer>`; or the folder of the versions, in which it gets the integer
-            after the highest that is there.
+            after the highest that is there. An empty folder is no version: it is filled.
 
     Raises:
         FileExistsError: If the version that was given exists, before or after the block. Nothing is overwritten.
@@ -55,17 +94,15 @@ def whole_version(path: str | Path) -> Iterator[Version]:
     path = Path(path)
     given = path.name.isdecimal()
     versions = path.parent if given else path
-    if given and os.path.lexists(path):
+    if given and _taken(path):
         raise FileExistsError(f"{path} exists already and is not overwritten: choose another path, or remove it")
-    with _folder(versions):
-        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=versions))
+    with _folder(versions), _draft(versions) as folder:
+        draft = folder / (versions.resolve().name or "version")
+        draft.mkdir()
         version = Version(draft, path)
-        try:
-            yield version
-            draft.chmod(0o755)
-            version.path = _rename(draft, path) if given else _rename_to_next(draft, versions)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+        yield version
+        draft.chmod(0o755)
+        version.path = _rename(draft, path) if given else _rename_to_next(draft, versions)
 
 
 @contextmanager
@@ -85,19 +122,27 @@ def _folder(path: Path) -> Iterator[None]:
         raise
 
 
+def _taken(path: Path) -> bool:
+    """Whether there is something other than an empty folder, in whose place a folder may be renamed."""
+    return os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir()))
+
+
 def _rename(draft: Path, path: Path) -> Path:
+    """Renames in one step: a process that is killed leaves either the draft or the version."""
     try:
-        path.mkdir()  # a folder may be renamed to an empty one, so that the name is ours from here on
-    except FileExistsError as error:
+        return draft.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
         raise FileExistsError(f"{path} was made by someone else meanwhile and is not overwritten") from error
-    return draft.rename(path)
 
 
 def _rename_to_next(draft: Path, versions: Path) -> Path:
     while True:
-        taken = [int(entry.name) for entry in versions.iterdir() if entry.name.isdecimal()]
+        highest = max((int(entry.name) for entry in versions.iterdir() if entry.name.isdecimal()), default=0)
+        number = highest if highest and not _taken(versions / str(highest)) else highest + 1
         with suppress(FileExistsError):  # made by someone else meanwhile: the one after it
-            return _rename(draft, versions / str(max(taken, default=0) + 1))
+            return _rename(draft, versions / str(number))
 
 
 def write_text(path: str | Path, text: str) -> None:

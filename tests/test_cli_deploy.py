@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import sys
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import test_cli
 
-from bnzoo import ResNetCifar, export
+from bnzoo import ResNetCifar, export, tools
 
 bnzoo = test_cli.bnzoo
 pytestmark = pytest.mark.usefixtures("verified_here")
@@ -84,7 +85,9 @@ def test_export_and_verify(bnzoo, model, tmp_path, digits, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.extras("onnxruntime", "tf2onnx", "ai_edge_litert", "openvino", "tensorflow_serving")
-def test_every_format(bnzoo, model, tmp_path, monkeypatch):
+def test_every_format(bnzoo, model, tmp_path, monkeypatch, digits):
+    tools.recalibrate_batch_norm(model, digits.train.x)
+    model.save(tmp_path / "IN.keras")
     monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.5)
     formats = "saved_model,onnx,litert,openvino,onnx-int8,litert-int8"
     status, out, err = bnzoo("export", "IN.keras", "all", "--formats", formats, "--warmup", "1,8", *DIGITS)
@@ -96,6 +99,31 @@ def test_every_format(bnzoo, model, tmp_path, monkeypatch):
     status, out, err = bnzoo("verify", "all")
     assert (status, err) == (0, "")
     assert len(out.splitlines()) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.extras("cryptography")
+def test_what_was_signed_is_verified_with_the_public_key(bnzoo, files, tmp_path, monkeypatch):
+    from cryptography.hazmat.primitives import serialization as s
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
+    public = key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+    Path("own.pem").write_bytes(private)
+    Path("own.pub").write_bytes(public)
+    monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.2)
+    assert bnzoo("export", "IN.keras", "out", "--sign", "own.pem")[0] == 0
+    status, out, err = bnzoo("verify", "out", "--key", "own.pub")
+    assert (status, err) == (0, "")
+    assert "files as signed" in out
+    Path("out/saved_model/1/MANIFEST.json.sig").unlink()
+    status, out, err = bnzoo("verify", "out", "--key", "own.pub")
+    assert (status, err) == (1, "")
+    assert "is not signed: it has no MANIFEST.json.sig" in out
+    status, out, err = bnzoo("verify", "out", "--key", "IN.keras")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "IN.keras cannot be read as a public key" in err
 
 
 @pytest.mark.parametrize(
@@ -110,8 +138,11 @@ def test_every_format(bnzoo, model, tmp_path, monkeypatch):
         (["IN.keras", "out", "--image", "torch"], "`mean` must be one number or 1"),
         (["IN.keras", "out", "--warmup", "1;8"], "--warmup must be batch sizes separated by commas, as 1,8"),
         (["IN.keras", "out", "--warmup", "0"], "`warmup` must be a positive integer"),
-        (["IN.keras", "out", "--labels", "nowhere.txt"], "No such file or directory: nowhere.txt"),
-        (["IN.keras", "out", "--labels", "IN.keras"], "--labels must be a text file in UTF-8"),
+        (["IN.keras", "out", "--warmup", "1000000000000"], "`warmup` must not make more than 2,147,483,647 bytes"),
+        (["IN.keras", "out", "--labels", "nowhere.txt"], "There is no file nowhere.txt"),
+        (["IN.keras", "out", "--labels", "IN.keras"], "IN.keras cannot be read as a text file in UTF-8, as --labels"),
+        (["IN.keras", "out", "--labels", "pipe"], "pipe is a pipe, where a regular file is needed"),
+        (["IN.keras", "out", "--sign", "nowhere.pem"], "nowhere.pem"),
         (["IN.keras", "out", "--labels", "two.txt"], "`labels` must name the classes of the model's one output"),
         (["IN.keras", "out", "--data", "wine"], "the examples of wine have the shape (13,)"),
         (["IN.keras", "labels.txt"], "labels.txt is a file, and a folder is needed there"),
@@ -121,6 +152,7 @@ def test_every_format(bnzoo, model, tmp_path, monkeypatch):
 )
 def test_mistakes_are_one_line(bnzoo, files, tmp_path, arguments, message):
     (tmp_path / "two.txt").write_text("a\nb\n")
+    os.mkfifo(tmp_path / "pipe")
     before = sorted(tmp_path.rglob("*"))
     status, out, err = bnzoo("export", *arguments)
     assert (status, out) == (2, "")
@@ -140,14 +172,22 @@ def test_a_missing_extra_is_one_line(bnzoo, files, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("folder", "message"),
-    [("nowhere", "has no artefact in it"), ("IN.keras", "has no artefact in it"), ("bad", "MANIFEST.json is damaged")],
+    [("nowhere", "has no artefact in it"), ("IN.keras", "has no artefact in it")],
 )
 def test_nothing_to_verify_is_one_line(bnzoo, files, tmp_path, folder, message):
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "MANIFEST.json").write_text("{")
     status, out, err = bnzoo("verify", folder)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+def test_each_artefact_is_reported_and_a_damaged_one_fails(bnzoo, tmp_path):
+    for name in ("one", "two\x1b[2J"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "MANIFEST.json").write_text("{")
+    status, out, err = bnzoo("verify", ".", "--checksums-only")
+    assert (status, err, out.count("\n")) == (1, "", 4)
+    assert "one: not what was exported" in out
+    assert r"two\x1b[2J: not what was exported" in out
 
 
 def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, files, tmp_path, monkeypatch):

@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import pytest
 
+from bnzoo import files
 from bnzoo.files import whole_file, whole_version, write_text
 
 
@@ -40,6 +44,7 @@ def test_a_version_is_whole_or_not_there(tmp_path):
 def test_the_next_version_is_the_one_after_the_highest(tmp_path):
     for taken in ("2", "10", "name", ".hidden"):
         (tmp_path / taken).mkdir()
+        (tmp_path / taken / "file").write_text("x")
     (tmp_path / "7").write_text("a file")
     made = []
     for _ in range(2):
@@ -54,12 +59,60 @@ def test_a_version_that_someone_else_made_meanwhile_is_kept(tmp_path):
     with whole_version(tmp_path) as version:
         (version.draft / "mine").write_text("x")
         (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "theirs").write_text("x")
     assert version.path == tmp_path / "2"
     with pytest.raises(FileExistsError, match="meanwhile"), whole_version(tmp_path / "3"):
         (tmp_path / "3").mkdir()
         (tmp_path / "3" / "theirs").write_text("x")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2", "3"]
     assert [p.name for p in (tmp_path / "3").iterdir()] == ["theirs"]
+
+
+@pytest.mark.parametrize("given", ["", "2"], ids=["the next", "a given one"])
+def test_an_empty_folder_is_no_version(tmp_path, given):
+    """A process that was killed between two steps, or a server, made it."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "file").write_text("x")
+    (tmp_path / "2").mkdir()
+    with whole_version(tmp_path / given) as version:
+        (version.draft / "file").write_text("x")
+    assert version.path == tmp_path / "2"
+    assert [p.name for p in version.path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_no_folder_is_not_overwritten_by_a_version(tmp_path, kind):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileExistsError, match="is not overwritten"), whole_version(tmp_path / "1") as version:
+        (version.draft / "file").write_text("x")
+        if kind == "file":
+            (tmp_path / "1").write_text("theirs")
+        else:
+            (tmp_path / "1").symlink_to(tmp_path / "empty")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "empty"]
+
+
+KILLED = """
+import os, runpy, signal, sys
+
+files = runpy.run_path(sys.argv[3])  # without the package, whose import takes seconds
+with files["whole_version"](sys.argv[1]) as version, files["whole_file"](sys.argv[2]) as draft:
+    (version.draft / "part").write_text("x")
+    draft.write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_drafts_of_killed_processes_are_removed_and_those_of_living_ones_kept(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path, tmp_path / "file", files.__file__], check=False)
+    assert len(list(tmp_path.glob(".draft-*"))) == 2
+    (tmp_path / ".draft-of-a-letter").mkdir()
+    with whole_version(tmp_path) as living:
+        (living.draft / "file").write_text("x")
+        write_text(tmp_path / "other", "x")
+        assert (living.draft / "file").exists()
+        assert len(list(tmp_path.glob(".draft-*"))) == 2, "the living and what is no draft of ours"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".draft-of-a-letter", "1", "other"]
 
 
 def test_versions_cannot_be_in_a_file(tmp_path):

@@ -40,7 +40,7 @@ ARROWS = {
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "files"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports"},
-    "export": {"export", "tools", "files", "errors"},
+    "export": {"export", "tools", "files", "errors", "reading"},
     "data": {"data", "errors", "files"},
     "reports": {"reports", "files"},
     "tuning": {

@@ -51,6 +51,10 @@ def export(
     warmup: Annotated[
         str | None, typer.Option(help="Batch sizes, as 1,8, that TensorFlow Serving is to try when it loads.")
     ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(help="A private key (Ed25519 or ECDSA, PEM) to sign the artefacts with. Needs the extra sign."),
+    ] = None,
     fold: Annotated[bool, typer.Option(help="Fold batch norms into the layers next to them.")] = True,
     column: Column = None,
     task: TaskWord = None,
@@ -58,6 +62,11 @@ def export(
 ) -> None:
     """Export a model for production: verified, with checksums, whole or not at all; then compare the formats."""
     asked = _formats(formats, data)
+    if sign is not None:
+        with mistakes(ValueError, OSError, ImportError), quietly():
+            from bnzoo.export import signing
+
+            signing.signer(sign)  # seen before the work
     options = {"image": image, "warmup": _warmup(warmup)}
     for name, value in options.items():
         if value is not None and "saved_model" not in asked:
@@ -70,7 +79,7 @@ def export(
 
         for name in asked:
             converters.require(name.removesuffix(_INT8))
-    job = _Job(model, folder, fold, names, examples, {k: v for k, v in options.items() if v is not None})
+    job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
     for name in asked:
         with mistakes(ValueError, OSError, ImportError), Console(stderr=True).status(f"{name}: writing and verifying"):
@@ -90,10 +99,22 @@ def export(
 
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="An artefact, or a folder with artefacts in it.")],
+    checksums_only: Annotated[
+        bool, typer.Option("--checksums-only", help="Load and run nothing: right for what comes from a stranger.")
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="A public key (PEM). What it has not signed is a problem and is not run. Needs the extra sign."
+        ),
+    ] = None,
 ) -> None:
-    """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was."""
+    """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was.
+
+    To ask an artefact is to run it, with all that you may do.
+    """
     with mistakes(ValueError, OSError, ImportError), quietly():
-        found = bnzoo.export.verify(folder)
+        found = bnzoo.export.verify(folder, checksums_only=checksums_only, key=key)
     for verification in found:
         typer.echo(verification)
     raise typer.Exit(1 if any(verification.problems for verification in found) else 0)
@@ -104,12 +125,13 @@ class _Job:
     model: "keras.Model"
     folder: Path
     fold: bool
+    sign: Path | None
     labels: list[str] | None
     examples: "Dataset | None"
     saved_model: dict[str, Any]
 
     def run(self, name: str) -> "ExportReport":
-        options: dict[str, Any] = {"fold": self.fold, "labels": self.labels}
+        options: dict[str, Any] = {"fold": self.fold, "labels": self.labels, "sign": self.sign}
         if name.endswith(_INT8):
             options |= {"quantize": "int8", "calibration": self.examples}
         else:
@@ -142,11 +164,10 @@ def _warmup(text: str | None) -> list[int] | None:
 def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
     if path is None:
         return None if examples is None or not examples.labels else list(examples.labels)
-    with mistakes(OSError):
-        try:
-            return path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UserError(f"--labels must be a text file in UTF-8. Received: {path}") from error
+    from bnzoo.reading import reading
+
+    with mistakes(OSError, ValueError), reading(path, "a text file in UTF-8, as --labels must be") as file:
+        return file.read_text(encoding="utf-8").splitlines()
 
 
 def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float]]":

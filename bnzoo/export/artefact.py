@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.export import manifest, parity
+from bnzoo.export import evidence, manifest, parity, signing
 from bnzoo.export.image import Image
 from bnzoo.export.prepare import check, check_rounding, folded, in_float32
 from bnzoo.export.sample import Sample, samples
@@ -54,6 +54,7 @@ class ExportReport:
         outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
         size: Integer, the bytes of all its files.
         accuracy: An `Accuracy`, or `None` where the classes of the examples are not known.
+        notes: List of strings, what weakens the comparison, or is not as one might expect of the format.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class ExportReport:
     outputs: dict[str, np.ndarray] = field(repr=False)
     size: int
     accuracy: Accuracy | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [
@@ -72,6 +74,7 @@ class ExportReport:
         ]
         if self.accuracy is not None:
             lines.append(str(self.accuracy))
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -86,6 +89,7 @@ class Request:
         sample: What artefact and model are compared on, or `None`.
         truth: Array of integers, the classes of the sample's examples, or `None`.
         image: An `Image`, or `None`.
+        sign: The path of a private key, or `None`.
     """
 
     model: keras.Model
@@ -94,6 +98,7 @@ class Request:
     sample: Any = None
     truth: np.ndarray | None = None
     image: Image | None = None
+    sign: str | Path | None = None
 
 
 class Plan:
@@ -108,6 +113,7 @@ class Plan:
         signatures: The functions of the model that was passed, by name.
         inputs: The examples of each.
         outputs: What the model that was passed gives for them.
+        sign: Function of the folder of the artefact that signs it, if it is asked for.
 
     Raises:
         ValueError: If the model cannot be exported so.
@@ -115,6 +121,7 @@ class Plan:
 
     def __init__(self, request: Request) -> None:
         check(request.model, request.labels)
+        self.sign = signing.signer(request.sign)
         if request.image is not None:
             request.image.check(request.model.inputs)
         reference = in_float32(request.model)
@@ -169,7 +176,7 @@ def make(
     plan: Plan,
     path: str | Path,
     format: str,
-    write: Callable[[Plan, Path], None],
+    write: Callable[[Plan, Path], list[str] | None],
     *,
     packages: Sequence[str] = PACKAGES,
     tolerance: float = parity.TOLERANCE,
@@ -181,7 +188,7 @@ def make(
         plan: The `Plan`.
         path: As `bnzoo.files.whole_version` takes it.
         format: String, as `runtimes.open_artefact` takes.
-        write: Function of the plan and the folder to write in.
+        write: Function of the plan and the folder to write in, which may return notes for the report.
         packages: The distributions that make it, for the manifest.
         tolerance: Float, the difference that it may have.
         notes: Dict, what else to say in the manifest.
@@ -195,7 +202,7 @@ def make(
     labels = plan.request.labels
     with whole_version(path) as version:
         folder = version.draft
-        write(plan, folder)
+        told = write(plan, folder) or []
         found = parity.apply(format, folder, plan.inputs)
         difference = parity.difference(plan.outputs, found, labels)
         parity.require(difference, tolerance)
@@ -205,8 +212,10 @@ def make(
         measured = {"parity": verified, "accuracy": None if accuracy is None else asdict(accuracy)}
         content = {"format": format, **plan.describe(), **(notes or {}), **measured}
         files = manifest.write(folder, content, packages)
+        plan.sign(folder)
     size = sum(file["bytes"] for file in files.values())
-    return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy)
+    told += filter(None, [evidence.proves_nothing(plan.outputs)])
+    return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy, told)
 
 
 def _count(inputs: Sample) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from bnzoo.errors import choice
 from bnzoo.export import converters, parity
 from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
+from bnzoo.export.calibration import check_scale
 from bnzoo.export.converters import litert as to_litert
 from bnzoo.export.converters import onnx as to_onnx
 from bnzoo.export.converters import openvino as to_openvino
@@ -21,8 +22,6 @@ from bnzoo.export.sample import by_input
 from bnzoo.export.saved_model import write as write_saved_model
 from bnzoo.export.saved_model import write_labels
 
-# of 8-bit roundings, relative to the largest output
-INT8_TOLERANCE = 0.25
 _CONVERTERS: dict[str, Any] = {"onnx": to_onnx, "litert": to_litert, "openvino": to_openvino}
 _QUANTIZATIONS = ("int8",)
 _LABELS = Path("assets", "labels.txt")
@@ -37,6 +36,7 @@ def onnx(
     sample: Any = None,
     quantize: str | None = None,
     calibration: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model as ONNX, `model.onnx`, and verifies it with `onnx.checker` and in ONNX Runtime.
 
@@ -53,10 +53,13 @@ def onnx(
         sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
             distribution by default, from the calibration data if there are any.
         quantize: `"int8"`: weights in 8 bits for each channel, activations in 8 bits; inputs and outputs stay float32.
-        calibration: What the ranges of the activations are taken from: an array (or dict of arrays by input name) of
-            examples; or such and the integer classes, as a pair; or a `bnzoo.data.Dataset`, calibrated on its training
-            data. With classes the report has the accuracy before and after: on the examples of the pair, on the test
-            data of the dataset.
+        calibration: What the ranges of the activations are taken from, scaled as for training: an array (or dict of
+            arrays by input name) of examples; or such and the integer classes, as a pair; or a `bnzoo.data.Dataset`,
+            calibrated on its training data. With classes the report has the accuracy before and after: on the examples
+            of the pair, on the test data of the dataset. Examples on another scale than the model's first batch norm
+            or `Normalization` layer was trained on are refused.
+        sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
+            the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
     Returns:
         An `ExportReport`.
@@ -73,7 +76,7 @@ def onnx(
     >>> report = bnzoo.export.onnx(model, "models/digits", quantize="int8", calibration=bnzoo.data.load("digits"))
     >>> print(report)
     """
-    request = Request(model, fold=fold, labels=labels, sample=sample)
+    request = Request(model, fold=fold, labels=labels, sample=sample, sign=sign)
     return _export(request, path, "onnx", quantize, calibration)
 
 
@@ -86,13 +89,14 @@ def litert(
     sample: Any = None,
     quantize: str | None = None,
     calibration: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model for LiteRT (TensorFlow Lite), `model.tflite`, and verifies it in LiteRT's own interpreter.
 
     The same promises as `onnx`, which see for the arguments. The signature is `serve`; only LiteRT's own operations are
-    used. Needs the extra `litert`.
+    used. In int8 the notes of the report name the operations that LiteRT has in float32 only. Needs the extra `litert`.
     """
-    request = Request(model, fold=fold, labels=labels, sample=sample)
+    request = Request(model, fold=fold, labels=labels, sample=sample, sign=sign)
     return _export(request, path, "litert", quantize, calibration)
 
 
@@ -103,13 +107,14 @@ def openvino(
     fold: bool = True,
     labels: Sequence[str] | None = None,
     sample: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model for OpenVINO, `model.xml` and `model.bin` in float32, and verifies it in OpenVINO at float32.
 
     The same promises as `onnx`, which see for the arguments. OpenVINO computes in bfloat16 on processors that have it,
     unless it is compiled with `{"INFERENCE_PRECISION_HINT": "f32"}`. Needs the extra `openvino`.
     """
-    request = Request(model, fold=fold, labels=labels, sample=sample)
+    request = Request(model, fold=fold, labels=labels, sample=sample, sign=sign)
     return _export(request, path, "openvino")
 
 
@@ -117,22 +122,30 @@ def _export(
     request: Request, path: str | Path, format: str, quantize: str | None = None, calibration: Any = None
 ) -> ExportReport:
     converters.require(format)
+    check(request.model, request.labels)
+    if texts := [tensor.name for tensor in request.model.inputs if tensor.dtype == "string"]:
+        raise ValueError(
+            f"`model` takes strings in its input {', '.join(texts)}, for which {format} has no operations. Export it "
+            "with `bnzoo.export.saved_model`, or export the part behind the vocabulary, which takes integers"
+        )
     converter = _CONVERTERS[format]
-    convert, tolerance = converter.convert, parity.TOLERANCE
+    convert = converter.convert
     if quantize is not None or calibration is not None:
         request, examples = _calibrated(request, quantize, calibration)
-        convert, tolerance = partial(converter.quantize, calibration=examples), INT8_TOLERANCE
+        convert = partial(converter.quantize, calibration=examples)
 
-    def write(plan: Plan, folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
+    def write(plan: Plan, folder: Path) -> list[str]:
+        # beside the draft: an export that is killed leaves nothing elsewhere
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             write_saved_model(plan, Path(scratch))
-            convert(Path(scratch), folder)
+            told = convert(Path(scratch), folder)
         if plan.request.labels is not None:
             (folder / _LABELS).parent.mkdir()
             write_labels(folder / _LABELS, plan.request.labels)
+        return told or []
 
     packages = (*PACKAGES, *converters.PACKAGES[format])
-    notes = {"quantization": quantize}
+    notes, tolerance = {"quantization": quantize}, parity.TOLERANCES[format, quantize]
     return make(Plan(request), path, format, write, packages=packages, tolerance=tolerance, notes=notes)
 
 
@@ -141,7 +154,6 @@ def _calibrated(request: Request, quantize: str | None, calibration: Any) -> tup
     choice("quantize", quantize, _QUANTIZATIONS)
     if calibration is None:
         raise ValueError("`quantize` needs `calibration`: examples from which the ranges of the activations are taken")
-    check(request.model, request.labels)
     x, truth, tested = calibration, None, calibration
     if hasattr(calibration, "train"):
         x, (tested, truth) = calibration.train.x, calibration.test
@@ -151,6 +163,7 @@ def _calibrated(request: Request, quantize: str | None, calibration: Any) -> tup
         (x, truth) = calibration
         tested = x
     examples = by_input(request.model, x, "calibration")
+    check_scale(request.model, examples)
     if truth is not None and request.sample is not None:
         raise ValueError(
             "`sample` cannot be given where `calibration` has classes: the accuracy is that of their examples"

@@ -10,15 +10,32 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from bnzoo.errors import printable
 from bnzoo.export import runtimes
 from bnzoo.export.sample import Sample
 from bnzoo.export.signatures import Signature
+from bnzoo.reading import read_npz, reading
 
 # relative to the largest absolute output; folding and another graph reorder float32 sums
 TOLERANCE = 1e-4
+# likewise, of 8-bit roundings
+INT8_TOLERANCE = 0.25
+# by format and quantization, whatever the manifest of an artefact allows it
+TOLERANCES = {
+    ("saved_model", None): TOLERANCE,
+    ("onnx", None): TOLERANCE,
+    ("onnx", "int8"): INT8_TOLERANCE,
+    ("litert", None): TOLERANCE,
+    ("litert", "int8"): INT8_TOLERANCE,
+    ("openvino", None): TOLERANCE,
+}
 # so many examples stay with an artefact, for `verify`, and of large ones so many bytes
 _KEPT, _BYTES = 8, 1_500_000
 _FILE = Path("assets.extra", "parity.npz")
+# of numpy's dtypes: texts, and all that are compared
+_TEXT, _KINDS = "OS", "OSbiuf"
+# of what a process said on stderr, and of its last line
+_TAIL, _LINE = 65_536, 500
 
 
 def answers(signatures: dict[str, Signature], sample: Sample) -> Sample:
@@ -48,14 +65,28 @@ def apply(format: str, folder: Path, sample: Sample) -> Sample:
         RuntimeError: If it cannot be loaded or called there.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        source, target = Path(scratch, "inputs.npz"), Path(scratch, "outputs.npz")
+        source, target, said = (Path(scratch, name) for name in ("inputs.npz", "outputs.npz", "stderr"))
         runtimes.save(source, sample)
         command = [sys.executable, "-P", runtimes.__file__, format, str(folder), str(source), str(target)]
-        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        with said.open("wb") as stderr:  # not in memory: an artefact may print without end
+            process = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, check=False
+            )
         if process.returncode:
-            last = process.stderr.strip().rpartition("\n")[2]
-            raise RuntimeError(f"The {format} artefact does not work in a process of its own: {last}")
-        return runtimes.load(target)
+            reason = _last_line(said) or f"it ended with status {process.returncode}"
+            raise RuntimeError(f"The {format} artefact does not work in a process of its own: {reason}")
+        try:
+            return runtimes.by_signature(read_npz(target))
+        except (ValueError, OSError) as error:
+            raise RuntimeError(f"The {format} artefact gave no answers that can be read: {error}") from error
+
+
+def _last_line(path: Path) -> str:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL, 0))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return printable(last[:_LINE])
 
 
 def difference(expected: Sample, found: Sample, labels: Sequence[str] | None = None) -> float:
@@ -69,27 +100,31 @@ def difference(expected: Sample, found: Sample, labels: Sequence[str] | None = N
     """
     worst = 0.0
     for signature, outputs in expected.items():
-        if set(found.get(signature, {})) != set(outputs):
+        own = found.get(signature, {})
+        if set(own) != set(outputs) or any(own[name].shape != values.shape for name, values in outputs.items()):
             return np.inf
         for name, values in outputs.items():
-            own = found[signature][name]
-            worst = float(np.maximum(worst, _difference(name, values, own, found[signature], labels)))
+            worst = float(np.maximum(worst, _difference(name, values, own[name], own, labels)))
     return worst
 
 
 def _difference(
     name: str, expected: np.ndarray, found: np.ndarray, beside: dict, labels: Sequence[str] | None
 ) -> float:
-    if found.shape != expected.shape:
+    if _is_text(found) != _is_text(expected) or found.dtype.kind not in _KINDS:
         return np.inf
-    if name == "label":
+    if name == "label" and "probabilities" in beside:
         return 0.0 if np.array_equal(found, _best_labels(beside, labels)) else np.inf
-    if expected.dtype.kind in "SO":
+    if _is_text(expected):
         return 0.0 if np.array_equal(found, expected) else np.inf
     values = np.asarray(expected, np.float64)
     scale = max(float(np.abs(values).max(initial=0)), np.finfo(np.float32).tiny)
     # NaN anywhere must count, and the `max` of Python would drop it
     return float(np.abs(values - found).max(initial=0) / scale)
+
+
+def _is_text(values: np.ndarray) -> bool:
+    return values.dtype.kind in _TEXT
 
 
 def _best_labels(outputs: dict[str, np.ndarray], labels: Sequence[str] | None) -> np.ndarray:
@@ -114,20 +149,38 @@ def keep(folder: Path, inputs: Sample, outputs: Sample) -> None:
     (folder / _FILE).parent.mkdir(exist_ok=True)
     parts = {"inputs": inputs, "outputs": outputs}
     one = max(sum(values[:1].nbytes for values in arrays.values()) for arrays in inputs.values())
-    count = max(1, min(_KEPT, _BYTES // max(one, 1)))
+    count = max(2, min(_KEPT, _BYTES // max(one, 1)))  # one would not tell a constant from an answer
     some = {
-        f"{part}/{signature}": {name: values[:count] for name, values in arrays.items()}
+        f"{part}/{signature}": {name: values[_rows(outputs[signature], count)] for name, values in arrays.items()}
         for part, sample in parts.items()
         for signature, arrays in sample.items()
     }
     runtimes.save(folder / _FILE, some)
 
 
+def _rows(outputs: dict[str, np.ndarray], count: int) -> list[int]:
+    """The first examples; among them one to which the answer is another than to the first, if there is any."""
+    total = len(next(iter(outputs.values())))
+    rows = list(range(min(count, total)))
+    others = (row for row in range(1, total) if any(np.any(v[row] != v[0]) for v in outputs.values()))
+    other = next(others, 0)
+    return rows if other in rows else [*rows[:-1], other]
+
+
 def kept(folder: Path) -> tuple[Sample, Sample]:
-    """The examples that `keep` left, and what the model gives for them."""
-    inputs: Sample = {}
-    outputs: Sample = {}
-    for key, arrays in runtimes.load(folder / _FILE).items():
-        part, _, signature = key.partition("/")
-        {"inputs": inputs, "outputs": outputs}[part][signature] = arrays
-    return inputs, outputs
+    """Reads the examples that `keep` left, and what the model gives for them.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If they cannot be read; the message names the file.
+    """
+    path = folder / _FILE
+    arrays = read_npz(path)
+    with reading(path, "the examples of an artefact"):
+        parts: dict[str, Sample] = {"inputs": {}, "outputs": {}}
+        for key, named in runtimes.by_signature(arrays).items():
+            part, _, signature = key.partition("/")
+            if part not in parts or not signature:
+                raise ValueError(f"{key!r} is neither an input nor an output")
+            parts[part][signature] = named
+        return parts["inputs"], parts["outputs"]

@@ -23,7 +23,7 @@ def check(model: Any, labels: Sequence[str] | None) -> None:
             f"Received: {type(model).__name__}"
         )
     if labels is not None:
-        if isinstance(labels, str) or any("\n" in str(label) for label in labels):
+        if isinstance(labels, str) or not all(_is_one_line(str(label)) for label in labels):
             raise ValueError(f"`labels` must be a sequence of strings without line breaks. Received: {labels!r}")
         classes = model.outputs[0].shape[-1]
         if len(model.outputs) != 1 or classes != len(labels):
@@ -31,6 +31,11 @@ def check(model: Any, labels: Sequence[str] | None) -> None:
                 "`labels` must name the classes of the model's one output. "
                 f"Received: {len(labels)} labels, {len(model.outputs)} outputs, {classes} classes"
             )
+
+
+def _is_one_line(label: str) -> bool:
+    """Whether a file of lines can hold it; its readers may take any of Unicode's line breaks for one."""
+    return "".join(label.splitlines()) == label and not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 
 def in_float32(model: keras.Model) -> keras.Model:

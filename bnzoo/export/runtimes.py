@@ -115,15 +115,21 @@ def unpack(arrays: Arrays) -> Arrays:
 
     Returns:
         Dict of arrays.
+
+    Raises:
+        ValueError: If the lengths of strings are not those of their contents.
     """
     return {
-        name: _strings(values, arrays[name + _LENGTHS]) if name + _LENGTHS in arrays else values
+        name: _strings(name, values, arrays[name + _LENGTHS]) if name + _LENGTHS in arrays else values
         for name, values in arrays.items()
         if not name.endswith(_LENGTHS)
     }
 
 
-def _strings(contents: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _strings(name: str, contents: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    sizes = lengths.ravel().tolist() if lengths.dtype == np.int64 else [-1]
+    if contents.dtype != np.uint8 or contents.ndim != 1 or min(sizes, default=0) < 0 or sum(sizes) != len(contents):
+        raise ValueError(f"the contents and the lengths of the strings {name!r} do not fit")
     ends = np.cumsum(lengths)
     strings = np.empty(lengths.size, object)
     strings[:] = [contents[end - size : end].tobytes() for end, size in zip(ends, lengths.flat, strict=True)]
@@ -148,11 +154,23 @@ def save(path: str | Path, arrays: dict[str, Arrays]) -> None:
 
 def load(path: str | Path) -> dict[str, Arrays]:
     """Reads what `save` wrote."""
-    found: dict[str, Arrays] = {}
     with np.load(path) as file:
-        for key, values in unpack(dict(file)).items():
-            signature, _, name = key.rpartition("/")
-            found.setdefault(signature, {})[name] = values
+        return by_signature(dict(file))
+
+
+def by_signature(arrays: Arrays) -> dict[str, Arrays]:
+    """What `save` was given.
+
+    Args:
+        arrays: Dict of arrays, by the names in the file.
+
+    Raises:
+        ValueError: If they are not as `save` writes them.
+    """
+    found: dict[str, Arrays] = {}
+    for key, values in unpack(arrays).items():
+        signature, _, name = key.rpartition("/")
+        found.setdefault(signature, {})[name] = values
     return found
 
 

@@ -60,7 +60,7 @@ def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.nda
         raise ValueError(f"`{argument}` must be an array for each input: {', '.join(names)}. Received: {received}")
     found = {}
     for name, tensor in zip(names, model.inputs, strict=True):
-        found[name] = array = np.asarray(arrays[name], tensor.dtype)
+        found[name] = array = _array(arrays[name], tensor.dtype, name, argument)
         if array.ndim != len(tensor.shape) or not len(array) or not _fits(array.shape, tensor.shape):
             raise ValueError(
                 f"`{argument}` must hold at least one example for the input {name!r}, which takes {tensor.shape}. "
@@ -70,6 +70,19 @@ def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.nda
         sizes = {name: len(array) for name, array in found.items()}
         raise ValueError(f"`{argument}` must hold as many examples for each input. Received: {sizes}")
     return found
+
+
+def _array(values: Any, dtype: str, name: str, argument: str) -> np.ndarray:
+    """An array of a dtype; strings as objects of bytes."""
+    try:
+        if dtype != "string":
+            return np.asarray(values, dtype)
+        found = np.array(values, object)  # a copy
+        for index, value in np.ndenumerate(found):
+            found[index] = value if isinstance(value, bytes) else str(value).encode()
+        return found
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{argument}` must be {dtype} for the input {name!r}: {error}") from error
 
 
 def _fits(given: Sequence[int], taken: Sequence[int | None]) -> bool:

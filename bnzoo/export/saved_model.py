@@ -1,7 +1,7 @@
 """A trained Keras model as a SavedModel: folded, verified, whole or not at all."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def saved_model(
     labels: Sequence[str] | None = None,
     warmup: Sequence[int] | None = None,
     sample: Any = None,
+    sign: str | Path | None = None,
 ) -> ExportReport:
     """Exports a model as a SavedModel that needs TensorFlow alone, and verifies it before it appears.
 
@@ -56,6 +57,8 @@ def saved_model(
             answers the first request. Needs the extra `warmup`.
         sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
             distribution by default.
+        sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
+            the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
     Returns:
         An `ExportReport`.
@@ -72,7 +75,7 @@ def saved_model(
     >>> serve = tf.saved_model.load(report.path).signatures["serve_image_bytes"]
     >>> serve(image_bytes=tf.constant([open("cat.jpeg", "rb").read()]))["label"]
     """
-    plan = Plan(Request(model, fold=fold, labels=labels, sample=sample, image=images.get(image)))
+    plan = Plan(Request(model, fold=fold, labels=labels, sample=sample, image=images.get(image), sign=sign))
     log = warmups.log(plan.inputs, warmup) if warmup is not None else None
 
     def write_all(plan: Plan, folder: Path) -> None:
@@ -94,6 +97,7 @@ def write(plan: Plan, folder: Path) -> None:
         name: tf.function(signature.call, autograph=False).get_concrete_function(**signature.inputs)
         for name, signature in signatures(plan.served, request.image, request.labels).items()
     }
+    module.tables = _tables(plan.served, module.functions.values())
     with tempfile.TemporaryDirectory() as scratch:
         if request.labels is not None:
             file = Path(scratch, "labels.txt")
@@ -104,6 +108,13 @@ def write(plan: Plan, folder: Path) -> None:
             tf.saved_model.save(module, str(folder), signatures=offered)
         except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses
             raise OSError(f"The SavedModel could not be written: {error.message}") from error
+
+
+def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:
+    """The vocabularies that functions look up in: tables of layers, which are no variables."""
+    used = {id(tensor) for function in functions for tensor in function.captured_inputs}
+    held = [value for layer in model._flatten_layers() for value in vars(layer).values()]
+    return [value for value in held if id(getattr(value, "resource_handle", None)) in used]
 
 
 def write_labels(path: Path, labels: Sequence[str]) -> None:

@@ -35,12 +35,19 @@ def regular_file(path: str | Path) -> Path:
     except ValueError as error:  # a null character
         raise ValueError(f"{str(path)!r} cannot be the name of a file: {error}") from error
     if not stat.S_ISREG(mode):
-        raise ValueError(f"{path} is a {_kind(mode)}, where a regular file is needed")
+        raise ValueError(f"{path} is a {kind_of(mode)}, where a regular file is needed")
     return path
 
 
-def _kind(mode: int) -> str:
-    kinds = {stat.S_ISDIR: "folder", stat.S_ISFIFO: "pipe", stat.S_ISSOCK: "socket"}
+def kind_of(mode: int) -> str:
+    """Return in a word what a mode of `os.stat` belongs to: `"file"`, `"folder"`, `"pipe"`, ..."""
+    kinds = {
+        stat.S_ISREG: "file",
+        stat.S_ISDIR: "folder",
+        stat.S_ISLNK: "symbolic link",
+        stat.S_ISFIFO: "pipe",
+        stat.S_ISSOCK: "socket",
+    }
     return next((name for test, name in kinds.items() if test(mode)), "device")
 
 

@@ -74,10 +74,15 @@ def norms():
 
 
 SMALL = {"input_shape": (8, 8, 1), "classes": 3, "classifier_activation": None}
+CIFAR = {"stem": "cifar", **SMALL}
 MODELS = {
     "resnet": lambda: bnzoo.ResNetCifar(8, **SMALL),
     "mlp": lambda: bnzoo.MLP(input_shape=(4,), classes=2),
     "vit": lambda: bnzoo.ViT(patch_size=4, depth=1, width=16, heads=2, **SMALL),
+    "grouped": lambda: bnzoo.ResNet(
+        (1, 1), "bottleneck", groups=4, width_per_group=2, filters=8, se_ratio=0.25, **CIFAR
+    ),
+    "mlp_residual": lambda: bnzoo.MLP(widths=(6, 4, 6), residual=True, input_shape=(5,)),
     "densenet": lambda: bnzoo.DenseNet((2, 1), 4, stem="cifar", **SMALL),
     "several": several,
     "norms": norms,
@@ -102,6 +107,45 @@ def test_each_runtime_gives_what_keras_gives(tmp_path, random_statistics, name):
             for output, values in expected[size].items():
                 scale = np.abs(values).max()
                 np.testing.assert_allclose(outputs[output], values, atol=1e-5 * scale, rtol=0, err_msg=format)
+
+
+@pytest.mark.parametrize("format", with_extras(*FILE))
+def test_grouped_convolutions(tmp_path, format):
+    """Keras has XLA compile them, which ONNX cannot."""
+    inputs = keras.Input((6, 6, 8), name="image")
+    x = L.Conv2D(12, 3, groups=4)(inputs)
+    rate = 1 if format == "openvino" else 2  # OpenVINO knows no dilated ones in groups, and says so
+    model = keras.Model(inputs, L.Conv2D(6, 2, groups=2, dilation_rate=rate, name="y")(x))
+    saved = save_model(tmp_path / "saved", model)
+    content = (saved / "saved_model.pb").read_bytes()
+    converter(format).convert(saved, tmp_path)
+    given = draw(model, 3)
+    outputs = runtimes.open_artefact(format, tmp_path)(given)["y"]
+    np.testing.assert_allclose(outputs, predict(model, given)["y"], atol=1e-5)
+    assert (saved / "saved_model.pb").read_bytes() == content, "the SavedModel is as it was"
+
+
+@needs("onnx")
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_grouped_convolutions_of_other_dimensions(tmp_path, dimensions):
+    inputs = keras.Input((5,) * dimensions + (4,), name="x")
+    model = keras.Model(inputs, [L.Conv1D, L.Conv2D, L.Conv3D][dimensions - 1](6, 2, groups=2, name="y")(inputs))
+    converter("onnx").convert(save_model(tmp_path / "saved", model), tmp_path)
+    given = draw(model, 3)
+    np.testing.assert_allclose(
+        runtimes.open_artefact("onnx", tmp_path)(given)["y"], predict(model, given)["y"], atol=1e-5
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", with_extras("onnx", "litert"))
+def test_int8_of_grouped_convolutions(tmp_path, format):
+    model = MODELS["grouped"]()
+    folded, _ = bnzoo.tools.fold_batch_norm(model)
+    inputs = draw(model, 40)
+    converter(format).quantize(save_model(tmp_path / "saved", folded), tmp_path, inputs)
+    logits, expected = runtimes.open_artefact(format, tmp_path)(inputs)["logits"], predict(model, inputs)["logits"]
+    assert np.linalg.norm(logits - expected) < 0.1 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("format", with_extras(*FILE))

@@ -141,6 +141,15 @@ def test_what_cannot_be_quantized_is_told(tmp_path, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("format", with_extras(*FORMATS))
+def test_strings_are_refused_by_other_formats(tmp_path, format):
+    text = keras.Input((1,), dtype="string", name="text")
+    model = keras.Model(text, keras.layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(text))
+    with pytest.raises(ValueError, match=rf"`model` takes strings in its input text, for which {format} has no opera"):
+        getattr(export, format)(model, tmp_path / "1", sample=[["a"], ["b"]])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
     """With the packages as without them."""
@@ -148,6 +157,27 @@ def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
     with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
         getattr(export, format)(None, tmp_path / "model" / "1")
     assert list(tmp_path.iterdir()) == []
+
+
+def shallow(name):
+    """Return the arguments of the zoo's network of that name, with as few blocks as have all their kinds."""
+    depths = {"vit": 1, "wrn": 10, "resnet164": 11, "resnet1001": 11, "densenet_bc": 10, "densenet40": 7}
+    depth = next((depth for word, depth in depths.items() if name.startswith(word)), 8)
+    if name == "mlp":
+        return {"input_shape": (5,), "classes": 3}
+    least = {"depth": depth} if "cifar" in name or any(map(name.startswith, depths)) else {"blocks": (1, 1, 1, 1)}
+    return {"input_shape": (32, 32, 3), "classes": 3, **least}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
+@pytest.mark.parametrize("name", bnzoo.list_models())
+def test_every_network_of_the_zoo_in_every_format(tmp_path, format, name, random_statistics):
+    model = random_statistics(bnzoo.create_model(name, classifier_activation=None, **shallow(name)))
+    report = getattr(export, format)(model, tmp_path / "1")
+    assert report.difference <= report.tolerance
+    [found] = export.verify(report.path)
+    assert (found.problems, found.notes) == ([], [])
 
 
 @pytest.mark.nightly

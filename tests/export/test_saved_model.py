@@ -144,6 +144,27 @@ def indices():
     return keras.Model(x, L.Flatten()(L.Embedding(5, 2)(x)))
 
 
+WORDS = [["good movie"], ["bad film"], ["fine movie and good"], ["übel"]]
+
+
+def texts():
+    text = keras.Input((1,), dtype="string", name="text")
+    vectors = L.TextVectorization(vocabulary=["good", "bad", "übel"], output_sequence_length=4)(text)
+    x = L.GlobalAveragePooling1D()(L.Embedding(5, 3)(vectors))
+    return keras.Model(text, L.Dense(2, "softmax")(x))
+
+
+def test_strings_are_looked_up_in_the_vocabulary_of_the_model(tmp_path):
+    model = texts()
+    report = export.saved_model(model, tmp_path / "1", fold=False, sample=np.array(WORDS, object))
+    expected = model(tf.constant(WORDS))
+    np.testing.assert_allclose(report.outputs["probabilities"], expected, atol=1e-6)
+    [found] = export.verify(report.path)
+    assert (found.problems, found.notes) == ([], [])
+    serve = tf.saved_model.load(report.path).signatures["serve"]
+    np.testing.assert_allclose(serve(text=tf.constant(WORDS))["probabilities"], expected, atol=1e-6)
+
+
 def test_a_subclassed_model_is_exported_as_told(tmp_path):
     x = keras.Input((3,), name="x")
     model = keras.Model(x, Subclassed()(x))
@@ -212,6 +233,7 @@ def test_warmup_tells_its_extra(tmp_path, monkeypatch):
 
 def test_nothing_is_overwritten(tmp_path, network):
     (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "theirs").write_text("x")
     with pytest.raises(FileExistsError, match="is not overwritten"):
         export.saved_model(network, tmp_path / "1")
 
@@ -223,12 +245,17 @@ def test_nothing_is_overwritten(tmp_path, network):
         (Subclassed, {}, r"a subclassed one becomes one by `keras.Model\(x, model\(x\)\)`"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"labels": ["a"]}, "1 labels, 1 outputs, 2 classes"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"labels": ["a\nb", "c"]}, "without line breaks"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"labels": ["a", "b\u2028"]}, "without line breaks"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"labels": ["a", "b\ud800"]}, "without line breaks"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": [["x"] * 4]}, "`sample` must be float32 for the"),
+        (texts, {}, "`sample` is needed: the input 'text' takes string"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": {"x": 1}}, "an array for each input: features"),
         (lambda: bnzoo.ResNet18(input_shape=(None, None, 3)), {}, "`sample` is needed"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": np.ones((2, 5))}, r"takes \(None, 4\).*\(2, 5\)"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"sample": np.ones((0, 4))}, "at least one example"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": (0,)}, "`warmup` must be a positive integer"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": range(1, 1002)}, "more than 1000 requests"),
+        (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"warmup": (10**12,)}, "more than 2,147,483,647 bytes of req"),
         (lambda: bnzoo.MLP(input_shape=(4,), classes=2), {"image": "raw"}, r"`image` needs .*the first of the shape"),
         (lambda: bnzoo.ResNet18(input_shape=(None, None, 3)), {"image": "raw"}, "fixed but for the batch"),
         (two_inputs, {"image": "raw"}, "Received: 2 inputs"),

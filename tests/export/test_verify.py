@@ -1,10 +1,12 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,9 @@ import bnzoo
 from bnzoo import export
 
 LABELS = ["a", "b", "c"]
+PARITY = "assets.extra/parity.npz"
+LOGITS = "outputs/serve/logits"
+ENTRY = {"sha256": "0" * 64, "bytes": 1}
 
 
 @pytest.fixture(scope="module")
@@ -92,29 +97,243 @@ def test_the_file_that_does_not_match_is_named(artefact, name):
     assert re.search(message, problem)
 
 
+def document(artefact, change):
+    """Change the manifest of an artefact."""
+    path = artefact / "MANIFEST.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def examples(artefact, change):
+    """Change the examples of an artefact, and their checksum with them."""
+    path = artefact / PARITY
+    with np.load(path) as file:
+        arrays = dict(file)
+    change(arrays)
+    np.savez(path, **arrays)
+    rehash(artefact, PARITY)
+
+
+def rehash(artefact, name):
+    content = (artefact / name).read_bytes()
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    document(artefact, lambda content: content["files"].update({name: entry}))
+
+
+def problems(artefact):
+    [found] = export.verify(artefact)
+    assert found.path == artefact
+    return "\n".join(found.problems)
+
+
 def test_an_artefact_that_answers_otherwise_is_told(artefact):
     """As one would whose weights were exchanged together with the manifest."""
-    keys = artefact / "assets.extra" / "parity.npz"
-    with np.load(keys) as file:
-        arrays = dict(file)
-    arrays["outputs/serve/logits"] = arrays["outputs/serve/logits"] * 1.01
-    np.savez(keys, **arrays)
-    content = keys.read_bytes()
-    document = json.loads((artefact / "MANIFEST.json").read_text())
-    document["files"]["assets.extra/parity.npz"] = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-    }
-    (artefact / "MANIFEST.json").write_text(json.dumps(document))
-    [found] = export.verify(artefact)
-    assert "differs from the one in memory" in found.problems[0]
+    examples(artefact, lambda arrays: arrays.update({LOGITS: arrays[LOGITS] * 1.01}))
+    assert "differs from the one in memory" in problems(artefact)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"files": {}}', "\0\0"])
-def test_a_manifest_that_cannot_be_read_is_named(artefact, text):
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"files": {}}', "\0\0", "[" * 100_000, "1" * 5000], ids=lambda text: text[:10]
+)
+def test_a_manifest_that_cannot_be_read_is_a_problem_of_its_artefact_alone(tmp_path, artefact, text):
     (artefact / "MANIFEST.json").write_text(text)
-    with pytest.raises(ValueError, match=f"{artefact / 'MANIFEST.json'} is damaged"):
-        export.verify(artefact.parent)
+    other = tmp_path / "digits" / "2"
+    other.mkdir()
+    (other / "MANIFEST.json").write_text(text)
+    found = export.verify(artefact.parent)
+    assert [verification.path for verification in found] == [artefact, other]
+    for verification in found:
+        [problem] = verification.problems
+        assert problem.startswith(str(verification.path / "MANIFEST.json"))
+
+
+HOSTILE = {
+    "tolerance too large": (
+        lambda d: d["parity"].update(tolerance=1e9),
+        "from 0 to 0.0001. Received: `tolerance` 1000",
+    ),
+    "tolerance a text": (lambda d: d["parity"].update(tolerance="x"), "from 0 to 0.0001"),
+    "tolerance not a number": (lambda d: d["parity"].update(tolerance=float("nan")), "from 0 to 0.0001"),
+    "tolerance negative": (lambda d: d["parity"].update(tolerance=-1), "from 0 to 0.0001"),
+    "tolerance true": (lambda d: d["parity"].update(tolerance=True), "from 0 to 0.0001"),
+    "int8 SavedModel": (lambda d: d.update(quantization="int8"), "its format must be one of litert, onnx"),
+    "unknown format": (lambda d: d.update(format="pickle"), "its format must be one of litert, onnx"),
+    "no signatures": (lambda d: d.update(signatures={}), "must name the signatures serve"),
+    "image, without its signatures": (lambda d: d["signatures"].pop("serve_uint8"), "must name the signatures serve"),
+    "labels a number": (lambda d: d.update(labels=3), "`labels` must be a list of strings, or null"),
+    "labels of numbers": (lambda d: d.update(labels=[1, 2, 3]), "`labels` must be a list of strings, or null"),
+    "labels too few": (lambda d: d.update(labels=["a"]), "names 1 classes, and 'serve' answers with [3]"),
+    "sha256 a number": (lambda d: d["files"][PARITY].update(sha256=5), "must be 64 hexadecimal digits"),
+    "bytes a text": (lambda d: d["files"][PARITY].update(bytes="x"), "must be an integer that is not negative"),
+    "entry a list": (lambda d: d["files"].update(x=[]), "must be an object"),
+    "name outside": (lambda d: d["files"].update({"../x": ENTRY}), "cannot be the name of a file of an artefact"),
+    "name absolute": (lambda d: d["files"].update({"/etc/passwd": ENTRY}), "cannot be the name of a file"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_manifest_says_is_not_taken_on_trust(artefact, name):
+    change, message = HOSTILE[name]
+    document(artefact, change)
+    assert message in problems(artefact)
+
+
+def constant(arrays):
+    for name in ("logits", "probabilities"):
+        arrays[f"outputs/serve/{name}"][:] = arrays[f"outputs/serve/{name}"][:1]
+
+
+EXAMPLES = {
+    "none": (lambda arrays: arrays.clear(), "there must be examples for each signature"),
+    "one signature without": (
+        lambda arrays: [arrays.pop(name) for name in list(arrays) if "/serve_uint8/" in name],
+        "there must be examples for each signature",
+    ),
+    "of length zero": (lambda arrays: arrays.update({LOGITS: arrays[LOGITS][:0]}), "must have examples, as many for"),
+    "as many dates": (
+        lambda arrays: arrays.update({LOGITS: arrays[LOGITS].astype("int64").astype("M8[s]")}),
+        "must be numbers or bytes",
+    ),
+    "neither input nor output": (lambda arrays: arrays.update({"a/b/c": np.ones(3)}), "'a/b' is neither"),
+    "lengths of strings": (
+        lambda arrays: arrays.update({"inputs/serve_image_bytes/image_bytes.lengths": np.array([-1, 5, 10**12])}),
+        "the contents and the lengths of the strings",
+    ),
+    "labels without probabilities": (
+        lambda arrays: [arrays.pop(name) for name in list(arrays) if "bytes/probabilities" in name],
+        "without the probabilities that they are chosen by",
+    ),
+    "answers that do not vary": (constant, "are the same, so that an artefact of it proves nothing"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_that_prove_nothing_are_a_problem(artefact, name):
+    change, message = EXAMPLES[name]
+    examples(artefact, change)
+    assert message in problems(artefact)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"PK\3\4" + bytes(100)])
+def test_examples_that_cannot_be_read_are_named(artefact, content):
+    (artefact / PARITY).write_bytes(content)
+    rehash(artefact, PARITY)
+    assert f"{artefact / PARITY} cannot be read as an .npz file" in problems(artefact)
+
+
+def test_one_example_is_noted_and_no_problem(tmp_path, exported_here):
+    model = bnzoo.MLP(depth=1, width=4, input_shape=(3,), classes=2)
+    report = exported_here(model, tmp_path / "one", sample=np.ones((1, 3)))
+    assert "compared on one example only" in str(report)
+    [found] = export.verify(report.path)
+    assert not found.problems
+    assert "note: it was compared on one example only" in str(found)
+    assert "the same: the comparison proves nothing" in str(
+        exported_here(model, tmp_path / "same", sample=np.ones((3, 3)))
+    )
+
+
+def test_an_example_with_another_answer_is_kept(tmp_path, exported_here):
+    x = np.ones((40, 3))
+    x[30] = 5
+    report = exported_here(bnzoo.MLP(depth=1, width=4, input_shape=(3,), classes=2), tmp_path, sample=x)
+    assert report.notes == []
+    [found] = export.verify(report.path)
+    assert (found.problems, found.notes) == ([], [])
+
+
+def link_to_outside(path):
+    outside = path.parent / "outside"
+    shutil.copy(path, outside)
+    outside.rename(path.parents[2] / "outside")
+    path.unlink()
+    path.symlink_to(path.parents[2] / "outside")
+
+
+KINDS = {
+    "a link in the place of a file": (link_to_outside, "is a symbolic link, where only regular files belong"),
+    "a pipe in the place of a file": (
+        lambda path: (path.unlink(), os.mkfifo(path)),
+        "is a pipe, where only regular files belong",
+    ),
+    "a pipe beside the files": (lambda path: os.mkfifo(path.with_name("pipe")), "pipe is a pipe"),
+    "a link beside the files": (lambda path: path.with_name("link").symlink_to("/"), "link is a symbolic link"),
+    "a socket beside the files": (
+        lambda path: socket.socket(socket.AF_UNIX).bind(os.path.relpath(path.with_name("s"))),
+        "s is a socket",
+    ),
+    "a link in the place of the manifest": (
+        lambda path: link_to_outside(path.parents[1] / "MANIFEST.json"),
+        "MANIFEST.json is a symbolic link",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_regular_files_belong_to_an_artefact(artefact, kind, monkeypatch):
+    spoil, message = KINDS[kind]
+    monkeypatch.chdir(artefact)  # the name of a socket must be short
+    spoil(artefact / "assets" / "labels.txt")
+    assert message in problems(artefact)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables", "MANIFEST.json"])
+def test_what_may_not_be_read_is_a_problem(artefact, name):
+    mode = (artefact / name).stat().st_mode
+    (artefact / name).chmod(0)
+    try:
+        assert "ermission denied" in problems(artefact)
+    finally:
+        (artefact / name).chmod(mode)
+
+
+def test_control_characters_do_not_reach_the_terminal(artefact):
+    forged = f"\x1b[2J\n{artefact}: saved_model, 9 files as exported\u202e"
+    document(artefact, lambda content: content["files"].update({forged: ENTRY}))
+    [found] = export.verify(artefact)
+    for text in (*str(found).splitlines(), *found.problems):
+        assert text.isprintable()
+    assert len(str(found).splitlines()) == 2
+    assert r"\x1b[2J\n" in str(found)
+
+
+def test_checksums_only_loads_nothing(artefact, monkeypatch):
+    for name in ("apply", "kept"):
+        monkeypatch.setattr(export.parity, name, None)
+    [found] = export.verify(artefact, checksums_only=True)
+    assert (found.problems, found.difference) == ([], None)
+    assert str(found).endswith("files as exported, not asked")
+    flip(artefact / "saved_model.pb")
+    [found] = export.verify(artefact, checksums_only=True)
+    assert "is not what was exported: sha256" in found.problems[0]
+
+
+CHILD = """
+import os, sys
+os.write(2, b"\\xff\\n" + b"x" * 100_000 + b"\\nError: \\x1b[2J the reason\\n\\n")
+sys.exit(1)
+"""
+
+
+@pytest.mark.own_process
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (CHILD, r": Error: \x1b[2J the reason"),
+        ("import os; os.abort()", "it ended with status -6"),
+        ("import sys; open(sys.argv[4], 'wb').write(b'x')", "gave no answers that can be read"),
+        ("", "gave no answers that can be read"),
+    ],
+)
+def test_the_words_of_another_process_are_one_readable_line(tmp_path, monkeypatch, script, message):
+    (tmp_path / "child.py").write_text(script)
+    monkeypatch.setattr(export.parity.runtimes, "__file__", str(tmp_path / "child.py"))
+    with pytest.raises(RuntimeError) as caught:
+        export.parity.apply("onnx", tmp_path, {"serve": {"x": np.ones((2, 3))}})
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
@@ -129,7 +348,7 @@ import numpy as np
 import bnzoo
 model = bnzoo.MLP(input_shape=(4,), classes=3, width=300, classifier_activation=None)
 print("start", flush=True)
-bnzoo.export.saved_model(model, sys.argv[1], sample=np.ones((2, 4)))
+bnzoo.export.saved_model(model, sys.argv[1], sample=np.eye(2, 4))
 """
 
 

@@ -1,6 +1,8 @@
 """ONNX of a SavedModel, in float32 or int8."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from bnzoo.export.converters import batches, require
 # the newest that tf2onnx calls tested; later ones change nothing for these models and shut out older runtimes
 _OPSET = 15
 _FILE = "model.onnx"
+# where a SavedModel has its functions, and the attribute of those that are to be compiled
+_GRAPH, _XLA = "saved_model.pb", "_XlaMustCompile"
 # Processors without VNNI add products of 8 bits by 8 in 16 bits, which saturates: 7 bits for the weights cost less.
 # What is not linear stays float32: int8 norms and residual sums of transformers cost most of the accuracy.
 _INT8 = {"per_channel": True, "reduce_range": True, "op_types_to_quantize": ["Conv", "MatMul", "Gemm"]}
@@ -66,16 +70,39 @@ def _converted(saved_model: Path) -> Any:
     import tensorflow as tf
     import tf2onnx
 
-    loaded = tf.saved_model.load(str(saved_model))
+    with _without_xla(saved_model) as plain:
+        loaded = tf.saved_model.load(str(plain))
     serve = loaded.signatures["serve"]
     specs = serve.structured_input_signature[1]
     names = sorted(specs)
     function = tf.function(lambda *values: serve(**dict(zip(names, values, strict=True))))
     signature = [specs[name] for name in names]
-    handlers: dict[str, Any] = {"Erfc": (_erfc, [])}
+    handlers: dict[str, Any] = {"Erfc": (_erfc, []), "Conv3D": (_conv3d, [])}
     model, _ = tf2onnx.convert.from_function(function, signature, opset=_OPSET, custom_op_handlers=handlers)
     _bind_constants(model, function.get_concrete_function(*signature))
     return model
+
+
+@contextmanager
+def _without_xla(saved_model: Path) -> Iterator[Path]:
+    """Yields a SavedModel whose functions are not to be compiled by XLA.
+
+    Keras has XLA compile grouped convolutions. Such a function is not inlined, and tf2onnx leaves the call in.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    content = SavedModel.FromString((saved_model / _GRAPH).read_bytes())
+    for meta in content.meta_graphs:
+        functions = meta.graph_def.library.function
+        for holder in (*functions, *meta.graph_def.node, *(node for f in functions for node in f.node_def)):
+            if _XLA in holder.attr:
+                del holder.attr[_XLA]
+    with tempfile.TemporaryDirectory() as scratch:
+        for entry in saved_model.iterdir():
+            if entry.name != _GRAPH:
+                (Path(scratch) / entry.name).symlink_to(entry.resolve())
+        (Path(scratch) / _GRAPH).write_bytes(content.SerializeToString())
+        yield Path(scratch)
 
 
 def _bind_constants(model: Any, function: Any) -> None:
@@ -100,6 +127,16 @@ def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
     one = graph.make_const(utils.make_name("one"), np.array(1, kind))
     output = node.output[0]
     graph.insert_new_node_on_output("Sub", output, utils.make_name(name), inputs=[one.output[0], output])
+
+
+def _conv3d(graph: Any, node: Any, name: str, _: Any) -> None:
+    """A convolution in three dimensions, whose groups tf2onnx does not count."""
+    from tf2onnx.onnx_opset.nn import ConvOp
+
+    channels = graph.get_shape(node.input[0])[1 if node.get_attr_str("data_format") == "NCDHW" else -1]
+    of_a_group = graph.get_shape(node.input[1])[-2]
+    ConvOp.any_version(_OPSET, graph, node)
+    node.set_attr("group", channels // of_a_group)
 
 
 def _name_batch(model: Any) -> None:

@@ -1,0 +1,121 @@
+"""What the examples that are kept with an artefact can prove."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bnzoo.export.parity import TOLERANCES
+from bnzoo.export.sample import Sample
+from bnzoo.export.signatures import SERVE, SERVE_IMAGE_BYTES, SERVE_UINT8
+
+_NUMBERS = "biuf"
+
+
+def faults_of_manifest(document: dict[str, Any]) -> Iterator[str]:
+    """Find what a manifest must not say.
+
+    Args:
+        document: The manifest, as `bnzoo.export.manifest.read` returns it.
+
+    Yields:
+        A sentence for each fault.
+    """
+    format, quantization, tolerance = document["format"], document.get("quantization"), document["parity"]["tolerance"]
+    offered = document.get("signatures")
+    needed = {SERVE} if document.get("image") is None else {SERVE, SERVE_UINT8, SERVE_IMAGE_BYTES}
+    if not isinstance(offered, dict) or not needed <= set(offered):
+        yield f"its manifest must name the signatures {', '.join(sorted(needed))}. Received: {_names(offered)}"
+    if not isinstance(quantization, str | None) or (format, quantization) not in TOLERANCES:
+        known = ", ".join(sorted({name for name, _ in TOLERANCES}))
+        yield f"its format must be one of {known}; of these onnx and litert may be in int8. Received: {_kind(document)}"
+        return
+    most = TOLERANCES[format, quantization]
+    number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not number or not 0 <= tolerance <= most:
+        yield f"its manifest must allow a difference from 0 to {most:g}. Received: `tolerance` {tolerance!r:.40}"
+
+
+def _names(offered: Any) -> str:
+    return ", ".join(sorted(offered)) if offered and isinstance(offered, dict) else "none"
+
+
+def _kind(document: dict[str, Any]) -> str:
+    return f"{document['format']!r:.40}, `quantization` {document.get('quantization')!r:.40}"
+
+
+def faults_of_examples(document: dict[str, Any], inputs: Sample, outputs: Sample) -> Iterator[str]:
+    """Find what the examples lack, so that no answer to them would prove anything.
+
+    Args:
+        document: The manifest.
+        inputs: The inputs that were kept, by signature.
+        outputs: What the model gave for them.
+
+    Yields:
+        A sentence for each fault.
+    """
+    offered = set(document["signatures"])
+    if set(inputs) != offered or set(outputs) != offered:
+        yield (
+            f"there must be examples for each signature: {', '.join(sorted(offered))}. Received: inputs for "
+            f"{', '.join(sorted(inputs)) or 'none'}, outputs for {', '.join(sorted(outputs)) or 'none'}"
+        )
+        return
+    for signature in sorted(offered):
+        arrays = [*inputs[signature].values(), *outputs[signature].values()]
+        sizes = {len(values) if values.ndim else 0 for values in arrays}
+        if len(sizes) != 1 or sizes == {0}:
+            yield f"{signature!r} must have examples, as many for each input and output. Received: {sorted(sizes)}"
+        elif not all(values.dtype.kind in _NUMBERS or values.dtype == object for values in arrays):
+            yield f"the examples of {signature!r} must be numbers or bytes"
+        elif _chosen_by_nothing(outputs[signature]):
+            yield f"{signature!r} answers with labels without the probabilities that they are chosen by"
+        elif signature == SERVE and (fault := _fault_of_labels(document["labels"], outputs[SERVE])):
+            yield fault
+        elif signature == SERVE and sizes != {1} and _all_the_same(outputs[SERVE]):
+            (count,) = sizes
+            yield f"the model's answers to all {count} examples are the same, so that an artefact of it proves nothing"
+
+
+def _fault_of_labels(labels: list[str] | None, outputs: dict[str, np.ndarray]) -> str:
+    classes = sorted({values.shape[-1] for values in outputs.values()})
+    if labels is None or classes == [len(labels)]:
+        return ""
+    return f"`labels` of its manifest names {len(labels)} classes, and {SERVE!r} answers with {classes}"
+
+
+def _chosen_by_nothing(outputs: dict[str, np.ndarray]) -> bool:
+    probabilities, label = outputs.get("probabilities"), outputs.get("label")
+    return label is not None and (probabilities is None or probabilities.ndim != 2 or label.ndim != 2)
+
+
+def notes(outputs: Sample) -> Iterator[str]:
+    """Find what weakens a comparison and is no fault.
+
+    Args:
+        outputs: The outputs, by signature.
+
+    Yields:
+        A sentence for each.
+    """
+    if _count(outputs) == 1:
+        yield "it was compared on one example only: an artefact that gives the same for every input would pass"
+
+
+def proves_nothing(outputs: Sample) -> str:
+    """Return why a comparison on the answers of a model proves nothing or little, or an empty string."""
+    if _count(outputs) > 1 and _all_the_same(outputs[SERVE]):
+        return (
+            f"the model's answers to all {_count(outputs)} examples of `sample` are the same: the comparison proves "
+            "nothing, and `verify` will not accept it. Pass real examples as `sample`"
+        )
+    return next(notes(outputs), "")
+
+
+def _count(outputs: Sample) -> int:
+    return len(next(iter(outputs[SERVE].values())))
+
+
+def _all_the_same(outputs: dict[str, np.ndarray]) -> bool:
+    return all(bool((values == values[:1]).all()) for values in outputs.values())
