@@ -40,8 +40,10 @@ ARROWS = {
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "files"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports"},
-    "export": {"export", "tools", "files", "errors"},
-    "data": {"data", "errors", "files"},
+    "export": {"export", "tools", "files", "errors", "pictures"},
+    "data": {"data", "errors", "files", "pictures", "reading"},
+    "pictures": {"pictures"},
+    "reading": {"reading"},
     "reports": {"reports", "files"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,10 @@ from bnzoo.reading import reading
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 _NAMES = "PNG, JPEG, GIF, BMP, WebP or TIFF"
 # what operating systems and archives leave behind, beside what begins with a dot
-_STRAYS = ("__macosx", "thumbs.db", "desktop.ini")
+_STRAYS = (
+    *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("lost+found", "@eadir"),
+)
 _SIDE = 2**14
 # no file needs more for its pixels: four channels of 16 bits
 _BYTES = 8 * MAX_PIXELS
@@ -51,10 +53,7 @@ def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray
     except ImportError as error:
         raise ImportError("folders of images are read with Pillow: pip install 'bnzoo[tune]'") from error
     size = _checked(size)
-    labels = [entry.name for entry in _entries(folder) if entry.is_dir()]
-    if not labels:
-        raise ValueError(f"{folder}: no subfolders; it needs one subfolder of {_NAMES} files for each class")
-    unread = [entry for entry in _entries(folder) if not entry.is_dir() and _is_image(entry)]
+    labels, unread = _classes(folder)
     files, y = [], []
     for index, label in enumerate(labels):
         entries = _entries(folder / label)
@@ -73,14 +72,29 @@ def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray
 def _checked(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
-    sides = (size, size) if isinstance(size, Integral) else size
-    whole = isinstance(sides, Sequence) and all(isinstance(n, Integral) and not isinstance(n, bool) for n in sides)
-    if not whole or len(sides) != 2 or not all(1 <= side <= _SIDE for side in sides):
+    sides = (size, size) if isinstance(size, int | np.integer) else size
+    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(map(_is_side, sides)):
         raise ValueError(
             f"`image_size` must be (height, width), or one integer for both, from 1 to {_SIDE}. "
             f"Received: image_size={size!r}"
         )
     return int(sides[0]), int(sides[1])
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= int(value) <= _SIDE
+
+
+def _classes(folder: Path) -> tuple[list[str], list[Path]]:
+    """Return the names of the classes, and images beside them."""
+    entries = _entries(folder)
+    for entry in entries:
+        if not entry.exists():
+            raise ValueError(f"{entry}: a link to what is not there; remove it, or bring back what it leads to")
+    labels = [entry.name for entry in entries if entry.is_dir()]
+    if not labels:
+        raise ValueError(f"{folder}: no subfolders; it needs one subfolder of {_NAMES} files for each class")
+    return labels, [entry for entry in entries if not entry.is_dir() and _is_image(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -102,9 +116,9 @@ def _warn_of_unread(paths: list[Path]) -> None:
     kinds = Counter(_kind(path) for path in paths)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     warnings.warn(
-        f"{len(paths)} entries of the folder are not read ({counts}), such as {paths[0]}: only files named "
-        f"{', '.join(_SUFFIXES)} in the folder of a class are",
-        stacklevel=4,
+        f"The folder has files that are not read: {counts}, such as {paths[0]}. Images must lie in the folder of a "
+        f"class, and have one of the suffixes {', '.join(_SUFFIXES)}",
+        stacklevel=5,
     )
 
 
@@ -136,16 +150,21 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     rows, columns = size
-    if levels.dtype == np.uint8:
-        image = Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
-        return np.asarray(image.resize((columns, rows))).reshape(rows, columns, -1)
+
+    def resized(array: np.ndarray) -> np.ndarray:
+        # columns first, as a served model does it; Pillow alone takes the other order where it is less work
+        image = Image.fromarray(array).resize((columns, len(array)))
+        return np.asarray(image.resize((columns, rows)))
+
+    if levels.dtype == np.uint8 and levels.shape[-1] == 3:
+        return resized(levels)
     # Pillow resizes other levels one channel at a time
-    channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(levels, -1, 0)]
-    resized = np.stack([np.asarray(channel.resize((columns, rows))) for channel in channels], -1)
-    if levels.dtype == np.float32:
-        return resized
+    wide = levels if levels.dtype == np.uint8 else levels.astype(np.float32)
+    result = np.stack([resized(channel) for channel in np.moveaxis(wide, -1, 0)], -1)
+    if result.dtype == levels.dtype:
+        return result
     least, most = np.iinfo(levels.dtype).min, np.iinfo(levels.dtype).max
-    return np.clip(np.rint(resized.astype(np.float64)), least, most).astype(levels.dtype)
+    return np.clip(np.rint(result.astype(np.float64)), least, most).astype(levels.dtype)
 
 
 def _check_memory(count: int, shape: tuple[int, ...]) -> None:
@@ -169,13 +188,13 @@ def _warn_of_unserved(images: list[_Image]) -> None:
     kinds = Counter(image.unserved for image in images if image.unserved)
     if not kinds:
         return
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
     example = next(image.file for image in images if image.unserved)
     warnings.warn(
-        f"{counts} of {len(images)} images, such as {example}, are of kinds that `serve_image_bytes` of an exported "
-        "model cannot decode. Clients must send their pixels to `serve`, or convert them to 8-bit PNG or JPEG for "
-        "training and serving",
-        stacklevel=4,
+        f"{kinds.total()} of {len(images)} images, such as {example}, are files that `serve_image_bytes` of an "
+        f"exported model cannot decode ({counts}). Clients must send their pixels to `serve`, or send 8-bit PNG or "
+        "JPEG files, on which the model is better trained too",
+        stacklevel=5,
     )
 
 

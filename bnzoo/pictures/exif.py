@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bnzoo.pictures.numbers import either, number, part, size
+from bnzoo.pictures.numbers import either, number, part, powers, size
 
 _ORIENTATION, _SHORT, _LONG = 0x0112, 3, 4
 _ENTRY = 12
@@ -26,8 +26,7 @@ def orientation(exif: tf.Tensor) -> tf.Tensor:
     digits = tf.cast(entries, tf.int64)
 
     def column(start: int, count: int) -> tf.Tensor:
-        powers = tf.constant([256**power for power in range(count)], tf.int64)
-        return tf.reduce_sum(digits[:, start : start + count] * tf.where(little, powers, powers[::-1]), -1)
+        return tf.reduce_sum(digits[:, start : start + count] * powers(count, little), -1)
 
     kind = column(2, 2)
     value = either(kind == _SHORT, column(8, 2), column(8, 4))

@@ -10,6 +10,7 @@ from bnzoo.pictures.header import Header, header
 
 FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp}
 NAMES = "JPEG, PNG, GIF or BMP"
+UNKNOWN = f"it is no {NAMES} file"
 _MODULES = tuple(FORMATS.values())
 
 
@@ -49,7 +50,7 @@ def decode(file: tf.Tensor, max_pixels: int, bits: int = 8) -> Decoded:
 
 def _inspect(file: tf.Tensor) -> Header:
     branches = [lambda module=module: module.inspect(file) for module in _MODULES]
-    return tf.switch_case(_kind(file), [*branches, lambda: header("", 0, 0, problem=f"it is no {NAMES} file")])
+    return tf.switch_case(_kind(file), [*branches, lambda: header("", 0, 0, problem=UNKNOWN)])
 
 
 def _refusal(head: Header, max_pixels: int, bits: int) -> tf.Tensor:

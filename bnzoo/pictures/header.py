@@ -27,5 +27,5 @@ class Header(NamedTuple):
 
 def header(content: Any, height: Any, width: Any, *, bits: Any = 8, orientation: Any = 1, problem: Any = "") -> Header:
     """Return a `Header` of tensors, for branches of one graph that must give the same types."""
-    numbers = (tf.cast(value, tf.int64) for value in (height, width, bits, orientation))
-    return Header(tf.convert_to_tensor(content), *numbers, tf.convert_to_tensor(problem))
+    height, width, bits, orientation = (tf.cast(value, tf.int64) for value in (height, width, bits, orientation))
+    return Header(tf.convert_to_tensor(content), height, width, bits, orientation, tf.convert_to_tensor(problem))

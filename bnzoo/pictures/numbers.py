@@ -16,8 +16,13 @@ def number(file: tf.Tensor, start: int | tf.Tensor, count: int, little: bool | t
         Scalar int64 tensor. Bytes that the file does not have are zeros.
     """
     digits = tf.cast(tf.io.decode_raw(part(file, start, count), tf.uint8, fixed_length=count), tf.int64)
-    powers = tf.constant([256**power for power in range(count)], tf.int64)
-    return tf.reduce_sum(digits * tf.where(little, powers, powers[::-1]))
+    return tf.reduce_sum(digits * powers(count, little))
+
+
+def powers(count: int, little: bool | tf.Tensor) -> tf.Tensor:
+    """Return what each byte of a number counts, as an int64 tensor `(count,)`."""
+    rising = [256**power for power in range(count)]
+    return tf.where(little, tf.constant(rising, tf.int64), tf.constant(rising[::-1], tf.int64))
 
 
 def part(file: tf.Tensor, start: int | tf.Tensor, count: int | tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from bnzoo.pictures import MAX_PIXELS
 
 # what each is opened as, and nothing else: Pillow knows formats that start other programs
-_MAGIC = {"TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "WEBP": (b"RIFF",), "BMP": (b"BM",)}
+_MAGIC = {"TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
 _GREY = ("1", "L", "LA", "La")
 _WIDE = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
 _BITS_PER_SAMPLE = 258
@@ -33,12 +33,12 @@ def read(content: bytes, name: str) -> np.ndarray:
     Raises:
         ValueError: If it is damaged, of too many pixels, or of values that Pillow would cut.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound is below Pillow's
-            with Image.open(io.BytesIO(content), formats=[name]) as opened:
+            with Image.open(io.BytesIO(content), formats=[name.upper()]) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     size = f"{opened.height}x{opened.width}"
                     raise ValueError(f"it has {size} pixels, more than the {MAX_PIXELS} allowed")
@@ -46,7 +46,9 @@ def read(content: bytes, name: str) -> np.ndarray:
                 return _levels(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
         raise ValueError(f"it has more pixels than the {MAX_PIXELS} allowed") from error
-    except UnidentifiedImageError as error:
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow has errors of many kinds for a damaged file
         raise ValueError(f"it is damaged, or a {name} file of a kind that Pillow does not read") from error
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.pictures import MAX_PIXELS, others
-from bnzoo.pictures.file import NAMES, decode
+from bnzoo.pictures.file import NAMES, UNKNOWN, decode
 
 # each is traced once, at the first file
 _SPEC = [tf.TensorSpec((), tf.string)]
@@ -50,8 +50,8 @@ def read(content: bytes) -> Picture:
         raise ValueError(f"it is not a whole {NAMES} file") from error
     if problem := found.problem.numpy().decode():
         name = others.format_of(content)
-        if name is None:
-            raise ValueError(problem)
-        return Picture(others.read(content, name), name)
+        if name is not None:
+            return Picture(others.read(content, name), name)
+        raise ValueError("it is no JPEG, PNG, GIF, BMP, WebP or TIFF file" if problem == UNKNOWN else problem)
     levels = found.image.numpy()
     return Picture(levels[..., :3] if levels.shape[-1] >= 3 else levels[..., :1], "16-bit PNG" if deep else "")
