@@ -162,7 +162,7 @@ def test_sizes_that_no_image_has(tmp_path, size):
 
 def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "_memory", lambda: 10 * 64 * 64 * 4 - 1)
-    with pytest.raises(ValueError, match=r"10 images of 64x64 pixels take 163,840 bytes.*choose a smaller size"):
+    with pytest.raises(ValueError, match=r"10 images of 64x64 pixels take 163,840 bytes .*choose a smaller size"):
         data.load(save(tmp_path), image_size=64)
 
 

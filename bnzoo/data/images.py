@@ -128,10 +128,18 @@ def _kind(path: Path) -> str:
 
 def _read_all(files: list[Path], size: tuple[int, int] | None) -> list[_Image]:
     images: list[_Image] = []
+    stored, memory = 0, _memory()
     for file in files:
         images.append(_read(file, size))
-        if len(images) == 1:
-            _check_memory(len(files), images[0].levels.shape)
+        stored += images[-1].levels.nbytes
+        # all as float32, from the first image on; and what differs from it in size
+        if (needed := max(4 * len(files) * images[0].levels.size, stored)) > memory:
+            height, width = images[0].levels.shape[:2]
+            raise ValueError(
+                f"{file}: {len(files)} images of {height}x{width} pixels take {needed:,} bytes or more, over the "
+                f"{memory:,} of this machine; choose a smaller size, `image_size=(64, 64)` or `--image-size 64`, or "
+                "fewer images"
+            )
     return images
 
 
@@ -165,16 +173,6 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return result
     least, most = np.iinfo(levels.dtype).min, np.iinfo(levels.dtype).max
     return np.clip(np.rint(result.astype(np.float64)), least, most).astype(levels.dtype)
-
-
-def _check_memory(count: int, shape: tuple[int, ...]) -> None:
-    """Raise `ValueError` before more is read than the machine can hold."""
-    needed = 4 * count * int(np.prod(shape, dtype=np.int64))
-    if needed > (memory := _memory()):
-        raise ValueError(
-            f"{count} images of {shape[0]}x{shape[1]} pixels take {needed:,} bytes, more than the {memory:,} of this "
-            "machine; choose a smaller size, `image_size=(64, 64)` or `--image-size 64`, or fewer images"
-        )
 
 
 def _memory() -> float:

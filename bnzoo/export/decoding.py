@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from bnzoo.export.image import Image
+from bnzoo.pictures import MAX_PIXELS
 from bnzoo.pictures.file import NAMES, decode
 
 # of red, green and blue in grey, in 65536ths, as Pillow has them (ITU-R 601-2)
@@ -20,6 +21,16 @@ class Pixels:
     def __init__(self, image: Image, shape: tuple[int, int, int]) -> None:
         self.image = image
         self.size, self.channels = shape[:2], shape[2]
+
+    def from_levels(self, images: tf.Tensor) -> tf.Tensor:
+        """Return images of one size as the model takes them; an error if they are too long to be resized.
+
+        Args:
+            images: Tensor of levels of 0 to 255, `(batch, rows, columns, channels)`.
+        """
+        fits = tf.Assert(self._fits(images), ["the images are too long and narrow to be resized:", tf.shape(images)])
+        with tf.control_dependencies([fits]):
+            return self.normalise(images)
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Images of one size, levels of 0 to 255 with any number of rows and columns, as the model takes them."""
@@ -42,7 +53,10 @@ class Pixels:
 
         def decoded(index: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             found = decode(file, self.image.max_pixels)
-            return index, self.normalise(self._channels(found.image)[None])[0], found.problem
+            levels = self._channels(found.image)[None]
+            problem = tf.where(self._fits(levels), found.problem, "it is too long and narrow to be resized")
+            nothing = tf.zeros((1, *self.size, self.channels))
+            return index, tf.cond(problem == "", lambda: self.normalise(levels), lambda: nothing)[0], problem
 
         # a graph has no `try`; a dataset can leave out the elements that raised
         images = tf.data.Dataset.from_tensor_slices(files).enumerate().map(decoded, tf.data.AUTOTUNE).ignore_errors()
@@ -73,14 +87,26 @@ class Pixels:
             return tf.cond(coloured, lambda: image[..., :3], lambda: tf.repeat(alone, 3, axis=-1))
         return tf.cond(coloured, lambda: _grey(image), lambda: alone)
 
-    def _resize(self, images: tf.Tensor) -> tf.Tensor:
+    def _fits(self, images: tf.Tensor) -> tf.Tensor:
+        """Return whether images stay within the bound of pixels while they are resized; narrow ones may not."""
+        rows, columns = tf.unstack(tf.cast(self._whole(images), tf.float64))
+        most = tf.maximum(rows, tf.cast(tf.shape(images)[1], tf.float64)) * columns
+        return most <= max(self.image.max_pixels, MAX_PIXELS)
+
+    def _whole(self, images: tf.Tensor) -> tf.Tensor:
+        """Return the rows and columns that whole images are resized to, before their middle is cut out."""
         if self.image.crop is None:
-            return self._resize_to(images, self.size)
-        rows, columns = self.size
+            return tf.constant(self.size, tf.int64)
         height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float64))
-        factor = tf.maximum(rows / height, columns / width) / self.image.crop
-        whole = tf.stack([height * factor, width * factor]) + 1e-6  # 224 / 0.875 is 256, not 255.99...
-        images = self._resize_to(images, tf.cast(whole, tf.int32))
+        factor = tf.maximum(self.size[0] / height, self.size[1] / width) / self.image.crop
+        # 224 / 0.875 is 256, not 255.99...
+        return tf.cast(tf.stack([height * factor, width * factor]) + 1e-6, tf.int64)
+
+    def _resize(self, images: tf.Tensor) -> tf.Tensor:
+        images = self._resize_to(images, tf.cast(self._whole(images), tf.int32))
+        if self.image.crop is None:
+            return images
+        rows, columns = self.size
         top, left = tf.unstack((tf.shape(images)[1:3] - self.size) // 2)
         return images[:, top : top + rows, left : left + columns]
 

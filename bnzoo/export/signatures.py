@@ -124,7 +124,7 @@ class _Images:
         self.labels = None if labels is None else tf.constant([str(label) for label in labels])
 
     def from_levels(self, image: tf.Tensor) -> Outputs:
-        return self._best(self.serve(**{self.serve.names[0]: self.pixels.normalise(image)}))
+        return self._best(self.serve(**{self.serve.names[0]: self.pixels.from_levels(image)}))
 
     def from_files(self, image_bytes: tf.Tensor) -> Outputs:
         images, problems = self.pixels.decode_files(image_bytes)

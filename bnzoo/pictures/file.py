@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from bnzoo.pictures import bmp, gif, jpeg, png
+from bnzoo.pictures import MAX_SIDE, bmp, gif, jpeg, png
 from bnzoo.pictures.exif import upright
 from bnzoo.pictures.header import Header, header
 
@@ -57,8 +57,10 @@ def _refusal(head: Header, max_pixels: int, bits: int) -> tf.Tensor:
     height, width, depth = (tf.strings.as_string(value) for value in (head.height, head.width, head.bits))
     large = tf.cast(head.height, tf.float64) * tf.cast(head.width, tf.float64) > max_pixels
     too_large = tf.strings.join(["it has ", height, "x", width, f" pixels, more than the {max_pixels} allowed"])
+    long = tf.maximum(head.height, head.width) > MAX_SIDE
+    too_long = tf.strings.join(["it has ", height, "x", width, f" pixels, more than {MAX_SIDE} in a row or column"])
     deep = tf.strings.join(["it has ", depth, f" bits for each channel, not {bits}"])
-    found = tf.where(large, too_large, tf.where(head.bits != bits, deep, ""))
+    found = tf.where(large, too_large, tf.where(long, too_long, tf.where(head.bits != bits, deep, "")))
     return tf.where(head.problem == "", found, head.problem)
 
 

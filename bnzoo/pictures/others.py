@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bnzoo.pictures import MAX_PIXELS
+from bnzoo.pictures import MAX_PIXELS, MAX_SIDE
 
 # what each is opened as, and nothing else: Pillow knows formats that start other programs
 _MAGIC = {"TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
@@ -39,9 +39,7 @@ def read(content: bytes, name: str) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound is below Pillow's
             with Image.open(io.BytesIO(content), formats=[name.upper()]) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    size = f"{opened.height}x{opened.width}"
-                    raise ValueError(f"it has {size} pixels, more than the {MAX_PIXELS} allowed")
+                _check_size(opened)
                 _check_depth(opened)
                 return _levels(ImageOps.exif_transpose(opened))
     except Image.DecompressionBombError as error:
@@ -50,6 +48,14 @@ def read(content: bytes, name: str) -> np.ndarray:
         raise
     except Exception as error:  # Pillow has errors of many kinds for a damaged file
         raise ValueError(f"it is damaged, or a {name} file of a kind that Pillow does not read") from error
+
+
+def _check_size(image: Any) -> None:
+    size = f"it has {image.height}x{image.width} pixels"
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{size}, more than the {MAX_PIXELS} allowed")
+    if max(image.size) > MAX_SIDE:
+        raise ValueError(f"{size}, more than {MAX_SIDE} in a row or column")
 
 
 def _check_depth(image: Any) -> None:

@@ -12,6 +12,7 @@ from tiers import tiered
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export.decoding import Pixels
 
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
@@ -188,6 +189,17 @@ def test_an_empty_batch_has_empty_outputs(served):
         assert {output.shape[0] for output in outputs.values()} == {0}, name
         assert outputs["probabilities"].shape == (0, 6), name
         assert ("error" in outputs) == (name == "serve_image_bytes")
+
+
+def test_what_is_too_long_and_narrow_to_be_resized():
+    """With `crop` the shorter side is enlarged: an image of one column would need gigabytes."""
+    pixels = Pixels(export.Image(crop=0.5), (100, 100, 1))
+    long = encoded(Pillow.new("L", (1, 2000)), "PNG")
+    images, problems = pixels.decode_files(tf.constant([long, encoded(picture("L"), "PNG")]))
+    assert problems.numpy().tolist() == [b"it is too long and narrow to be resized", b""]
+    assert not images[0].numpy().any()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too long and narrow"):
+        pixels.from_levels(tf.zeros((1, 1, 2000, 1), tf.uint8))
 
 
 def test_images_are_turned_upright(served):

@@ -140,15 +140,24 @@ def huge():
         entry = struct.pack("<HHI", tag, 4, 1)
         assert entry + struct.pack("<I", side) in tiff
         tiff = tiff.replace(entry + struct.pack("<I", side), entry + struct.pack("<I", 12000))
-    return {"PNG": png, "JPEG": jpeg, "GIF": gif, "BMP": bmp, "BMP with a palette": palette, "TIFF": tiff}
+    long = encoded(Image.new("L", (70000, 1)), "PNG")
+    return {
+        "PNG": png,
+        "PNG of one row": long,
+        "JPEG": jpeg,
+        "GIF": gif,
+        "BMP": bmp,
+        "BMP with a palette": palette,
+        "TIFF": tiff,
+    }
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(served):
-    files = {kind: bytes(file) for kind, file in huge().items()}
-    for file in files.values():
-        with pytest.raises(ValueError, match=r"pixels.* than the 67108864 allowed"):
+    files = huge()
+    for file in files:
+        with pytest.raises(ValueError, match=r"pixels.* than (the 67108864 allowed|65535 in a row or column)"):
             read(file)
-    assert not served(list(files.values()))[1].any()
+    assert not served(files)[1].any()
 
 
 def test_the_first_frame_of_a_moving_picture():
