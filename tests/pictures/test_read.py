@@ -141,15 +141,7 @@ def huge():
         assert entry + struct.pack("<I", side) in tiff
         tiff = tiff.replace(entry + struct.pack("<I", side), entry + struct.pack("<I", 12000))
     long = encoded(Image.new("L", (70000, 1)), "PNG")
-    return {
-        "PNG": png,
-        "PNG of one row": long,
-        "JPEG": jpeg,
-        "GIF": gif,
-        "BMP": bmp,
-        "BMP with a palette": palette,
-        "TIFF": tiff,
-    }
+    return [bytes(file) for file in (png, long, jpeg, gif, bmp, palette, tiff)]
 
 
 def test_too_many_pixels_are_refused_before_they_are_decoded(served):
