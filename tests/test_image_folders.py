@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bnzoo import data
+from bnzoo.cli.inputs import load_data
 from bnzoo.data import images
 
 
@@ -172,3 +173,11 @@ def test_a_file_larger_than_any_image_is_not_read(tmp_path):
         file.truncate(2**40)  # a hole, which takes no place
     with pytest.raises(ValueError, match=r"dog/x\.png .*it has 1,099,511,627,776 bytes"):
         data.load(tmp_path)
+
+
+def test_on_the_command_line_a_warning_is_one_line(tmp_path, capfd):
+    save(tmp_path)
+    (tmp_path / "cat/a.heic").write_bytes(b"anything")
+    assert load_data(str(tmp_path), None, None, 4).input_shape == (4, 4, 1)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("bnzoo: warning: The folder has files that are not read: 1 .heic, such as ")

@@ -33,7 +33,7 @@ def read(content: bytes, name: str) -> np.ndarray:
     Raises:
         ValueError: If it is damaged, of too many pixels, or of values that Pillow would cut.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
@@ -41,7 +41,8 @@ def read(content: bytes, name: str) -> np.ndarray:
             with Image.open(io.BytesIO(content), formats=[name.upper()]) as opened:
                 _check_size(opened)
                 _check_depth(opened)
-                return _levels(ImageOps.exif_transpose(opened))
+                opened.load()
+                return _levels(_upright(opened))
     except Image.DecompressionBombError as error:
         raise ValueError(f"it has more pixels than the {MAX_PIXELS} allowed") from error
     except ValueError:
@@ -65,6 +66,15 @@ def _check_depth(image: Any) -> None:
         raise ValueError(
             f"it has {max(bits)} bits for each of several channels, which would be cut to 8: save it as a 16-bit PNG"
         )
+
+
+def _upright(image: Any) -> Any:
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF, of which Pillow has errors of many kinds: the pixels are whole
+        return image
 
 
 def _levels(image: Any) -> np.ndarray:
