@@ -105,6 +105,15 @@ def test_a_class_that_is_a_broken_link_is_named(tmp_path):
         data.load(tmp_path)
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"\x1b[31mred"])
+def test_a_class_needs_a_name_that_can_be_printed(tmp_path, name):
+    save(tmp_path)
+    (tmp_path / os.fsdecode(name)).mkdir()
+    with pytest.raises(ValueError, match="a class needs a name that can be printed") as raised:
+        data.load(tmp_path)
+    assert str(raised.value).isprintable()
+
+
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     save(tmp_path)
     listed = type(tmp_path).iterdir

@@ -91,6 +91,8 @@ def _classes(folder: Path) -> tuple[list[str], list[Path]]:
     for entry in entries:
         if not entry.exists():
             raise ValueError(f"{entry}: a link to what is not there; remove it, or bring back what it leads to")
+        if not entry.name.isprintable():
+            raise ValueError(f"{str(entry)!r}: a class needs a name that can be printed; rename the folder")
     labels = [entry.name for entry in entries if entry.is_dir()]
     if not labels:
         raise ValueError(f"{folder}: no subfolders; it needs one subfolder of {_NAMES} files for each class")

@@ -37,7 +37,7 @@ def read(content: bytes, name: str) -> np.ndarray:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound is below Pillow's
+            warnings.simplefilter("ignore")  # of many pixels, for which there is a bound, and of odd EXIF
             with Image.open(io.BytesIO(content), formats=[name.upper()]) as opened:
                 _check_size(opened)
                 _check_depth(opened)
