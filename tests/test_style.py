@@ -38,10 +38,12 @@ ARROWS = {
     "blocks": {"blocks", "layers", "norms", "placements", "errors"},
     # the weights know the models; one line of the models calls them, when they are asked for
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
-    "weights": {"weights", "models", "norms", "errors", "files"},
-    "tools": {"tools", "layers", "norms", "errors", "files", "reports"},
-    "export": {"export", "tools", "files", "errors", "reading"},
-    "data": {"data", "errors", "files"},
+    "weights": {"weights", "models", "norms", "errors", "reading"},
+    "tools": {"tools", "layers", "norms", "errors", "files", "reports", "reading"},
+    "export": {"export", "tools", "files", "errors", "pictures", "reading"},
+    "data": {"data", "errors", "files", "pictures", "reading"},
+    "pictures": {"pictures"},
+    "reading": {"reading", "errors"},
     "reports": {"reports", "files"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),

@@ -21,6 +21,7 @@ assert len(EXCEPTIONS) <= 10
 ONE_PROCESS = (
     "tests/export/test_images.py",
     "tests/export/test_verify.py",
+    "tests/pictures/test_read.py",
     "tests/test_report.py",
     "tests/tuning/test_study_training.py",
 )

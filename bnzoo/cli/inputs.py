@@ -1,13 +1,14 @@
 """What several commands are given: a model, data."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import bnzoo
-from bnzoo.cli.console import UserError, mistakes, quietly
+from bnzoo.cli.console import UserError, mistakes, quietly, say
 
 if TYPE_CHECKING:
     import keras
@@ -36,9 +37,14 @@ def load(path: Path) -> "keras.Model":
 
 def load_data(name: str, target: str | None, task: str | None, image_size: int | None) -> "Dataset":
     """Data by the words of the command line."""
-    size = None if image_size is None else (image_size, image_size)
-    with mistakes(ValueError, OSError, ImportError):
-        return bnzoo.data.load(name, target=target, task=task, image_size=size)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        with quietly(), mistakes(ValueError, OSError, ImportError):
+            examples = bnzoo.data.load(name, target=target, task=task, image_size=image_size)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            say(f"warning: {warning.message}")
+    return examples
 
 
 def load_examples(

@@ -31,7 +31,7 @@ def load(
     *,
     target: str | None = None,
     task: str | None = None,
-    image_size: tuple[int, int] | None = None,
+    image_size: tuple[int, int] | int | None = None,
     validation: float = 0.15,
     test: float | None = None,
     seed: int = 0,
@@ -49,14 +49,21 @@ def load(
     whole number counts as a number, unless a letter before it makes it text. An `.npz` file with an integer `y` is a
     classification, one with a float `y` a regression.
 
+    Images are PNG, JPEG, GIF, BMP, WebP or TIFF files of at most 2**26 (67 million) pixels. What a file is decides its
+    content, not its name; of several frames or pages the first is read. They are turned upright as their EXIF says.
+    Grey images give one channel; if any is of colour, all have three. Opacity is left out. Levels stay as they are, 8
+    bits, 16 bits or fractions, but must be of one kind. A warning counts the files that are not read, and those that
+    `serve_image_bytes` of an exported model cannot decode: WebP, TIFF, BMP with a palette, 16 bits. Hidden files and
+    what operating systems leave behind are skipped.
+
     Args:
         source: One of `list_datasets()` or `list_downloads()`; the path of an `.npz` file with arrays `x` and `y`; a
-            `.csv` or `.parquet` table; or a folder with one subfolder of PNG or JPEG files for each class. Grey images
-            give one channel, any colour image gives three.
+            `.csv` or `.parquet` table; or a folder with one subfolder of images for each class, as below.
         target: String, the column of a table that is to be predicted. Needed for tables.
         task: String, `"classification"` or `"regression"`, for a table whose target is of another kind than the rule
             says: grades from 1 to 6 to regress on, or classes stored as floats.
-        image_size: Tuple `(height, width)` that images of a folder are resized to. Needed if they differ in size.
+        image_size: Tuple `(height, width)` that images of a folder are resized to, or one integer for both. Needed if
+            they differ in size.
         validation: Float, the share of the validation data. Of a download it is a share of its training data.
         test: Float, the share of the test data; `None` for 0.2. A download has its own test data.
         seed: Integer, of the splits.
@@ -113,7 +120,7 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
         raise ValueError(f"{name} has test data of its own: leave `test` out. Received: test={test}")
 
 
-def _examples(name: str, path: Path, image_size: tuple[int, int] | None, max_bytes: int | None) -> Examples:
+def _examples(name: str, path: Path, image_size: tuple[int, int] | int | None, max_bytes: int | None) -> Examples:
     if name in _EMBEDDED:
         return embedded(name)
     if path.is_dir():

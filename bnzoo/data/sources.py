@@ -4,15 +4,16 @@ Each gives examples, labels and the classes' names; a regression has float targe
 """
 
 import zipfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from bnzoo.data.images import image_folder
 from bnzoo.reading import read_npz
 
+__all__ = ["Examples", "embedded", "image_folder", "npz"]
+
 Examples = tuple[np.ndarray, np.ndarray, list[str]]
-_IMAGES = (".png", ".jpg", ".jpeg")
 
 
 def embedded(name: str) -> Examples:
@@ -61,53 +62,3 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
         return x, y, []
     values, labels = np.unique(y, return_inverse=True)
     return x, labels, [str(value) for value in values]
-
-
-def image_folder(folder: Path, size: tuple[int, int] | None) -> Examples:
-    """A folder with a subfolder of PNG or JPEG files for each class."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("folders of images are read with Pillow: pip install 'bnzoo[tune]'") from error
-    labels = sorted(sub.name for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith("."))
-    if not labels:
-        raise ValueError(f"{folder}: no subfolders; it needs one subfolder of PNG or JPEG files for each class")
-    images, y = [], []
-    for index, label in enumerate(labels):
-        files = sorted(file for file in (folder / label).iterdir() if file.suffix.lower() in _IMAGES)
-        if not files:
-            raise ValueError(f"{folder / label}: no PNG or JPEG file in the folder of this class")
-        for file in files:
-            images.append((file, _read_image(Image, file, size)))
-            y.append(index)
-    colour = any(image.ndim == 3 for _, image in images)
-    _check_sizes(images)
-    x = np.stack([_channels(image, colour) for _, image in images])
-    return x.astype(np.float32), np.array(y), labels
-
-
-def _read_image(pillow: object, file: Path, size: tuple[int, int] | None) -> np.ndarray:
-    try:
-        with pillow.open(file) as image:  # type: ignore[attr-defined]
-            grey = image.mode in ("1", "L", "LA")
-            loaded = image.convert("L" if grey else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises each of them for a broken file
-        raise ValueError(f"{file}: not a readable image, perhaps truncated ({error})") from error
-    return np.asarray(loaded if size is None else loaded.resize((size[1], size[0])))
-
-
-def _check_sizes(images: list[tuple[Path, np.ndarray]]) -> None:
-    sizes = Counter(image.shape[:2] for _, image in images)
-    if len(sizes) > 1:
-        common = sizes.most_common(1)[0][0]
-        odd = next((file, image.shape[:2]) for file, image in images if image.shape[:2] != common)
-        raise ValueError(
-            f"{odd[0]}: {odd[1][0]}x{odd[1][1]} pixels where most images have {common[0]}x{common[1]}; choose a size "
-            "to resize all to, `image_size=(64, 64)` or `--image-size 64`"
-        )
-
-
-def _channels(image: np.ndarray, colour: bool) -> np.ndarray:
-    if image.ndim == 3:
-        return image
-    return np.repeat(image[..., None], 3, axis=-1) if colour else image[..., None]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bnzoo.errors import choice, share, unknown
+from bnzoo.errors import choice, positive_integer, share, unknown
+from bnzoo.pictures import MAX_PIXELS
 
 INTERPOLATIONS = ("bicubic", "bilinear")
 # the modes of `keras.applications.imagenet_utils.preprocess_input`, and two without a name there
@@ -29,6 +30,9 @@ class Image:
         interpolation: String, `"bicubic"` (what Pillow's `resize` does unless told) or `"bilinear"`, both antialiased.
         crop: Float, the share of the shorter side that the model sees: the image is resized so that this share is the
             model's size, and cut around its centre. `None` resizes the whole image, whatever its proportions.
+        max_pixels: Integer, how many pixels an image file may have; by default 2**26, 67 million. A file that declares
+            more is not decoded, and has its own message in the output `error`. A few kilobytes can declare more than
+            the memory of a server holds. Decoding takes up to 16 bytes for each pixel.
 
     Raises:
         ValueError: If an argument is not possible.
@@ -42,6 +46,7 @@ class Image:
     bgr: bool = False
     interpolation: str = "bicubic"
     crop: float | None = None
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -49,6 +54,7 @@ class Image:
         choice("interpolation", self.interpolation, INTERPOLATIONS)
         if self.crop is not None:
             share("crop", self.crop)
+        positive_integer("max_pixels", self.max_pixels)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as JSON."""

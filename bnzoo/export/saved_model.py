@@ -1,7 +1,7 @@
 """A trained Keras model as a SavedModel: folded, verified, whole or not at all."""
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from bnzoo.export import image as images
 from bnzoo.export import parity, warmups
 from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
 from bnzoo.export.sample import samples
-from bnzoo.export.signatures import SERVE, signatures
+from bnzoo.export.signatures import SERVE, Signature, answering_none, signatures
 
 
 def saved_model(
@@ -35,11 +35,13 @@ def saved_model(
     there are also
 
     - `serve_uint8`: `image`, uint8 of any height and width;
-    - `serve_image_bytes`: `image_bytes`, the contents of JPEG or PNG files. One that cannot be decoded has its message
-      in the output `error`, zeros and empty strings elsewhere; the others of the batch are not touched by it.
+    - `serve_image_bytes`: `image_bytes`, the contents of JPEG, PNG, GIF (the first frame) or BMP files (without
+      compression or palette), with 8 bits for each channel, turned upright as their EXIF says. One that is damaged, of
+      another kind, or of more pixels than the `max_pixels` of `Image`, has its message in the output `error`, zeros and
+      empty strings elsewhere; the others of the batch are not touched by it.
 
     Both resize as Pillow does, normalise as the model was trained, and give the five best classes of a classifier:
-    `label` (its number if there are no `labels`) and `score`, both `(batch, 5)`.
+    `label` (its number if there are no `labels`) and `score`, both `(batch, 5)`. An empty batch has empty outputs.
 
     Each weight is stored once. The artefact is loaded by a process that can import neither Keras nor bnzoo, and
     compared with the model that was passed; only then does it appear. Beside it are `MANIFEST.json` (checksums,
@@ -79,7 +81,7 @@ def saved_model(
     log = warmups.log(plan.inputs, warmup) if warmup is not None else None
 
     def write_all(plan: Plan, folder: Path) -> None:
-        write(plan, folder)
+        write(plan, folder, answering_none)
         if log is not None:
             warmups.write(folder, log)
 
@@ -88,13 +90,19 @@ def saved_model(
     return make(plan, path, "saved_model", write_all, packages=packages, notes=notes)
 
 
-def write(plan: Plan, folder: Path) -> None:
-    """A module of our own holds each variable once; Keras's exporter stores the weights twice."""
+def write(plan: Plan, folder: Path, offer: Callable[[Signature], Signature] = lambda signature: signature) -> None:
+    """Write a SavedModel. A module of our own holds each variable once; Keras's exporter stores the weights twice.
+
+    Args:
+        plan: The `Plan`.
+        folder: The folder to write in.
+        offer: Function of each `Signature` that returns the one to write.
+    """
     request = plan.request
     module = tf.Module()
     module.weights = [variable.value for variable in plan.served.variables]
     module.functions = {
-        name: tf.function(signature.call, autograph=False).get_concrete_function(**signature.inputs)
+        name: tf.function(offer(signature).call, autograph=False).get_concrete_function(**signature.inputs)
         for name, signature in signatures(plan.served, request.image, request.labels).items()
     }
     module.tables = _tables(plan.served, module.functions.values())

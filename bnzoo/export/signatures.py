@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -67,6 +67,31 @@ def signatures(
     return found
 
 
+def answering_none(signature: Signature) -> Signature:
+    """Return a signature that answers an empty batch with empty outputs.
+
+    With oneDNN TensorFlow's convolutions refuse a batch of none. The model has one example of zeros in its stead, and
+    the answer is cut off.
+
+    Args:
+        signature: A `Signature`.
+    """
+
+    def call(**inputs: tf.Tensor) -> Outputs:
+        empty = tf.shape(next(iter(inputs.values())))[0] == 0
+        outputs = signature.call(**{name: _some(tensor) for name, tensor in inputs.items()})
+        return {name: tensor[: tf.where(empty, 0, tf.shape(tensor)[0])] for name, tensor in outputs.items()}
+
+    return replace(signature, call=call)
+
+
+def _some(tensor: tf.Tensor) -> tf.Tensor:
+    """The examples; one of zeros, or of empty strings, if there is none."""
+    shape = tf.concat([[1], tf.maximum(tf.shape(tensor)[1:], 1)], 0)
+    some = tf.cond(tf.shape(tensor)[0] == 0, lambda: tf.zeros(shape, tensor.dtype), lambda: tensor)
+    return tf.ensure_shape(some, tensor.shape)
+
+
 class _Serve:
     """A model as a function of its inputs by name that gives its outputs by name."""
 
@@ -99,15 +124,15 @@ class _Images:
         self.labels = None if labels is None else tf.constant([str(label) for label in labels])
 
     def from_levels(self, image: tf.Tensor) -> Outputs:
-        return self._best(self.serve(**{self.serve.names[0]: self.pixels.normalise(image)}))
+        return self._best(self.serve(**{self.serve.names[0]: self.pixels.from_levels(image)}))
 
     def from_files(self, image_bytes: tf.Tensor) -> Outputs:
-        images, usable = self.pixels.decode_batch(image_bytes)
+        images, problems = self.pixels.decode_files(image_bytes)
         outputs = self._best(self.serve(**{self.serve.names[0]: images}))
-        count = tf.size(image_bytes)
-        outputs = {name: _where(usable, tensor[:count]) for name, tensor in outputs.items()}
-        number = tf.strings.as_string(tf.range(count))
-        message = tf.strings.join(["image_bytes[", number, "] cannot be decoded: it is not a whole JPEG or PNG file"])
+        usable = problems == ""
+        outputs = {name: _where(usable, tensor) for name, tensor in outputs.items()}
+        number = tf.strings.as_string(tf.range(tf.size(image_bytes)))
+        message = tf.strings.join(["image_bytes[", number, "] cannot be decoded: ", problems])
         return {**outputs, "error": tf.where(usable, "", message)}
 
     def _best(self, outputs: Outputs) -> Outputs:

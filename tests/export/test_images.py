@@ -12,6 +12,7 @@ from tiers import tiered
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export.decoding import Pixels
 
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)
@@ -97,7 +98,7 @@ def served(tmp_path_factory, exported_here):
     keras.utils.set_random_seed(1)
     model = bnzoo.ResNetCifar(8, input_shape=(*SIZE, 3), classes=6, classifier_activation=None)
     folder = tmp_path_factory.mktemp("served") / "1"
-    image = export.Image(MEAN, STD, bgr=True)
+    image = export.Image(MEAN, STD, bgr=True, max_pixels=10_000)
     report = exported_here(model, folder, image=image, labels=LABELS)
     return model, report, tf.saved_model.load(folder).signatures
 
@@ -136,9 +137,20 @@ BROKEN = {
     "half a JPEG": encoded(picture(), "JPEG")[:-200],
     "half a PNG": encoded(picture(), "PNG")[:200],
     "a PNG with a flipped byte": bytes(b ^ (i == 100) for i, b in enumerate(encoded(picture(), "PNG"))),
-    "another format": encoded(picture(), "BMP"),
-    "a moving picture": encoded(picture(), "GIF"),
+    "half a GIF": encoded(picture("P"), "GIF")[:-200],
+    "half a BMP": encoded(picture(), "BMP")[:-200],
     "only the first bytes of a JPEG": b"\xff\xd8\xff",
+    "another format": encoded(picture(), "TIFF"),
+    "a BMP with a palette": encoded(picture("P"), "BMP"),
+    "16 bits": encoded(Pillow.fromarray(np.zeros((3, 3), np.uint16)), "PNG"),
+    "many pixels": encoded(Pillow.new("L", (101, 100)), "PNG"),
+}
+REASONS = {
+    **dict.fromkeys(("empty", "text", "another format"), "it is no JPEG, PNG, GIF or BMP file"),
+    "half a GIF": "its first frame is not whole",
+    "a BMP with a palette": "it is a BMP file with a palette, masks or compression",
+    "16 bits": "it has 16 bits for each channel, not 8",
+    "many pixels": "it has 100x101 pixels, more than the 10000 allowed",
 }
 
 
@@ -149,7 +161,7 @@ def test_what_cannot_be_decoded_fails_alone(served, kind):
     alone = {name: t.numpy() for name, t in serve(image_bytes=tf.constant(good)).items()}
     found = serve(image_bytes=tf.constant([good[0], BROKEN[kind], good[1], BROKEN[kind]]))
     outputs = {name: t.numpy() for name, t in found.items()}
-    message = "image_bytes[{}] cannot be decoded: it is not a whole JPEG or PNG file"
+    message = "image_bytes[{}] cannot be decoded: " + REASONS.get(kind, "it is not a whole JPEG, PNG, GIF or BMP file")
     assert [error.decode() for error in outputs["error"]] == ["", message.format(1), "", message.format(3)]
     for name in ("label", "error"):
         np.testing.assert_array_equal(outputs[name][[0, 2]], alone[name])
@@ -159,11 +171,43 @@ def test_what_cannot_be_decoded_fails_alone(served, kind):
     assert not outputs["probabilities"][[1, 3]].any()
 
 
-@pytest.mark.parametrize("files", [[], [b"nothing", b"whole"]])
-def test_a_batch_of_which_nothing_is_left(served, files):
-    outputs = served[2]["serve_image_bytes"](image_bytes=tf.constant(files, tf.string))
-    assert outputs["probabilities"].shape == (len(files), 6)
+def test_a_batch_of_which_nothing_is_left(served):
+    outputs = served[2]["serve_image_bytes"](image_bytes=tf.constant([b"nothing", b"whole"]))
+    assert outputs["probabilities"].shape == (2, 6)
     assert all(outputs["error"].numpy())
+
+
+def test_an_empty_batch_has_empty_outputs(served):
+    inputs = {
+        "serve": {"image": tf.zeros((0, *SIZE, 3))},
+        "serving_default": {"image": tf.zeros((0, *SIZE, 3))},
+        "serve_uint8": {"image": tf.zeros((0, 40, 40, 3), tf.uint8)},
+        "serve_image_bytes": {"image_bytes": tf.constant([], tf.string)},
+    }
+    for name, arrays in inputs.items():
+        outputs = served[2][name](**arrays)
+        assert {output.shape[0] for output in outputs.values()} == {0}, name
+        assert outputs["probabilities"].shape == (0, 6), name
+        assert ("error" in outputs) == (name == "serve_image_bytes")
+
+
+def test_what_is_too_long_and_narrow_to_be_resized():
+    """With `crop` the shorter side is enlarged: an image of one column would need gigabytes."""
+    pixels = Pixels(export.Image(crop=0.5), (100, 100, 1))
+    long = encoded(Pillow.new("L", (1, 2000)), "PNG")
+    images, problems = pixels.decode_files(tf.constant([long, encoded(picture("L"), "PNG")]))
+    assert problems.numpy().tolist() == [b"it is too long and narrow to be resized", b""]
+    assert not images[0].numpy().any()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too long and narrow"):
+        pixels.from_levels(tf.zeros((1, 1, 2000, 1), tf.uint8))
+
+
+def test_images_are_turned_upright(served):
+    tags = Pillow.Exif()
+    tags[0x112] = 8
+    files = [encoded(picture(), "PNG", exif=tags), encoded(picture().transpose(Pillow.Transpose.ROTATE_90), "PNG")]
+    turned, upright = served[2]["serve_image_bytes"](image_bytes=tf.constant(files))["logits"].numpy()
+    np.testing.assert_array_equal(turned, upright)
 
 
 @pytest.mark.slow
@@ -182,6 +226,7 @@ def test_classes_without_labels_are_numbers(tmp_path):
         ({"std": 0}, "`std` must be one number or one for each channel, positive numbers. Received: std=0"),
         ({"std": ()}, "`std` must be"),
         ({"interpolation": "cubic"}, "Unknown `interpolation`: 'cubic'. Did you mean 'bicubic'?"),
+        ({"max_pixels": 0}, "`max_pixels` must be a positive integer. Received: max_pixels=0"),
         ({"crop": 1.5}, "`crop` must be a number above 0 and not above 1"),
     ],
 )

@@ -1,0 +1,192 @@
+import os
+import socket
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bnzoo import data
+from bnzoo.cli.inputs import load_data
+from bnzoo.data import images
+
+
+def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
+    """A folder with some images for each class, all alike."""
+    image = Image.new("L", (6, 5), 7) if image is None else image
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            image.save(folder / name / f"{number}{suffix}", **options)
+    return folder
+
+
+def x_of(dataset):
+    return np.concatenate([part.x for part in (dataset.train, dataset.validation, dataset.test)])
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings():
+    """A test that does not expect a warning must not see one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def test_what_operating_systems_leave_behind_is_no_image_and_no_class(tmp_path):
+    save(tmp_path)
+    for name in ("._0.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / name).write_bytes(b"stray")
+        (tmp_path / "cat" / name).write_bytes(b"stray")
+    for folder in ("__MACOSX/cat", ".ipynb_checkpoints", "cat/.ipynb_checkpoints", "dog/__MACOSX"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "0.png").write_bytes(b"stray")
+    found = data.load(tmp_path)
+    assert (found.labels, len(x_of(found))) == (("cat", "dog"), 10)
+
+
+def test_files_that_are_not_read_are_counted(tmp_path):
+    save(tmp_path)
+    for name in ("cat/a.heic", "cat/b.HEIC", "dog/README", "beside.png"):
+        (tmp_path / name).write_bytes(b"anything")
+    (tmp_path / "dog/more").mkdir()
+    counts = r"not read: 2 \.heic, 1 \.png, 1 folder, 1 without a suffix, such as .*beside\.png"
+    with pytest.warns(UserWarning, match=counts) as said:
+        assert len(x_of(data.load(tmp_path))) == 10
+    assert len(said) == 1
+    assert said[0].filename == __file__
+
+
+def test_formats_that_cannot_be_served_are_named(tmp_path):
+    save(tmp_path)
+    save(tmp_path, suffix=".webp", lossless=True)
+    save(tmp_path, suffix=".tiff", count=1)
+    save(tmp_path, suffix=".bmp")
+    with pytest.warns(UserWarning, match=r"12 of 32 images.*`serve_image_bytes`.*TIFF: 2, WebP: 10.*PNG"):
+        assert (x_of(data.load(tmp_path)) == 7).all()
+
+
+def test_the_content_decides_not_the_name(tmp_path):
+    save(tmp_path, suffix=".jpg", format="GIF")
+    assert (x_of(data.load(tmp_path)) == 7).all()
+    (tmp_path / "cat/x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    with pytest.raises(ValueError, match=r"cat/x\.png cannot be read as an image: it is no JPEG, PNG"):
+        data.load(tmp_path)
+
+
+def strange(kind, path, folder):
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        os.chdir(path.parent)  # the path of a socket must be short
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+        os.chdir(folder)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device", "file"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path)
+    strange(kind, tmp_path / "dog/x.png", tmp_path)
+    message = r"There is no file .*dog/x\.png" if kind == "file" else rf"dog/x\.png is a {kind}"
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        data.load(tmp_path)
+
+
+def test_a_class_that_is_a_broken_link_is_named(tmp_path):
+    save(tmp_path)
+    (tmp_path / "eel").symlink_to("nowhere")
+    with pytest.raises(ValueError, match="eel: a link to what is not there"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"\x1b[31mred"])
+def test_a_class_needs_a_name_that_can_be_printed(tmp_path, name):
+    save(tmp_path)
+    (tmp_path / os.fsdecode(name)).mkdir()
+    with pytest.raises(ValueError, match="a class needs a name that can be printed") as raised:
+        data.load(tmp_path)
+    assert str(raised.value).isprintable()
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    save(tmp_path)
+    listed = type(tmp_path).iterdir
+
+    def iterdir(path):  # root may read everything
+        if path.name == "dog":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", iterdir)
+    with pytest.raises(PermissionError, match="dog: the folder may not be read"):
+        data.load(tmp_path)
+
+
+def test_16_bits_stay_and_are_not_mixed(tmp_path):
+    levels = np.linspace(0, 65535, 30).astype(np.uint16).reshape(5, 6)
+    save(tmp_path, Image.fromarray(levels))
+    with pytest.warns(UserWarning, match="16-bit PNG: 10"):
+        deep = data.load(tmp_path)
+    assert deep.input_shape == (5, 6, 1)
+    np.testing.assert_array_equal(deep.test.x[0, ..., 0], levels)
+    with pytest.warns(UserWarning, match="16-bit PNG"):
+        twice = x_of(data.load(tmp_path, image_size=(10, 6)))
+    np.testing.assert_allclose(twice.mean(), levels.mean(), rtol=0.01)
+
+    Image.new("L", (6, 5)).save(tmp_path / "dog/flat.png")
+    with (
+        pytest.raises(ValueError, match=r"dog/flat\.png: its levels have 8 bits where .* 16 bits"),
+        pytest.warns(UserWarning, match="16-bit PNG"),
+    ):
+        data.load(tmp_path)
+
+
+def test_fractions_stay_and_nan_is_refused(tmp_path):
+    levels = np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 6)
+    save(tmp_path, Image.fromarray(levels), suffix=".tif")
+    with pytest.warns(UserWarning, match="TIFF: 10"):
+        np.testing.assert_array_equal(data.load(tmp_path).test.x[0, ..., 0], levels)
+    levels[2, 2] = np.nan
+    Image.fromarray(levels).save(tmp_path / "cat/3.tif")
+    with pytest.raises(ValueError, match=r"cat/3\.tif .*NaN"):
+        data.load(tmp_path)
+
+
+def test_an_integer_is_both_sides(tmp_path):
+    assert data.load(save(tmp_path), image_size=8).input_shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    "size", [0, -3, True, 2.5, "64", 20000, (0, 0), (8,), (8, 8, 3), (8, 8.0), (8, 10**12), {8, 9}]
+)
+def test_sizes_that_no_image_has(tmp_path, size):
+    with pytest.raises(ValueError, match=r"`image_size` must be .* from 1 to 16384\. Received: image_size="):
+        data.load(save(tmp_path, count=1), image_size=size)
+
+
+def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "_memory", lambda: 10 * 64 * 64 * 4 - 1)
+    with pytest.raises(ValueError, match=r"10 images of 64x64 pixels take 163,840 bytes .*choose a smaller size"):
+        data.load(save(tmp_path), image_size=64)
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path):
+    save(tmp_path)
+    with (tmp_path / "dog/x.png").open("wb") as file:
+        file.truncate(2**40)  # a hole, which takes no place
+    with pytest.raises(ValueError, match=r"dog/x\.png .*it has 1,099,511,627,776 bytes"):
+        data.load(tmp_path)
+
+
+def test_on_the_command_line_a_warning_is_one_line(tmp_path, capfd):
+    save(tmp_path)
+    (tmp_path / "cat/a.heic").write_bytes(b"anything")
+    assert load_data(str(tmp_path), None, None, 4).input_shape == (4, 4, 1)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("bnzoo: warning: The folder has files that are not read: 1 .heic, such as ")
