@@ -129,6 +129,7 @@ class OptunaOracle(keras_tuner.Oracle):
             taken = self._open_queue().take()
         except Nothing as nothing:
             if nothing.for_good:
+                self.reload()  # a trial that was lost with its worker has ended since it was read
                 return self._no_trial(TrialStatus.STOPPED)
             time.sleep(_POLL)
             return self._no_trial(TrialStatus.IDLE)
