@@ -4,8 +4,11 @@ import re
 
 MASK = "***"
 # SQLAlchemy's own masking needs a URL that it can parse. A URL with a mistake in it has a password too.
-_IN_URL = re.compile(r"(//[^:/@\s]*:).*@")
+# Where a text is a URL, its password goes to the last @, and may have spaces in it.
+_URL = re.compile(r"(\A\S*?//[^:/@\s]*:).*@", re.DOTALL)
+_IN_TEXT = re.compile(r"(//[^:/@\s]*:)(?:\S*@|[^@]*@)")
 _WORD = r"(?:pass|pwd|secret|token|credential|api_?key)"
+_WITHOUT_SCHEME = re.compile(r"(\b[\w.%+-]+:)[^\s@/:]\S*@")
 # `password=secret`; within the query of a URL both signs may be percent-encoded
 _ASSIGNED = re.compile(
     rf"(\b\w*{_WORD}[\w-]*)(?:(=)('[^']*'|\"[^\"]*\"|[^\s&'\"]+)|(%3D)(?:(?!%3B|%26)[^\s&'\"])+)", re.IGNORECASE
@@ -28,7 +31,9 @@ def mask_passwords(text: str) -> str:
     >>> mask_passwords("postgresql://me:secret@host/studies")
     'postgresql://me:***@host/studies'
     """
-    return _ASSIGNED.sub(_masked, _IN_URL.sub(rf"\1{MASK}@", text))
+    for pattern in (_URL, _IN_TEXT, _WITHOUT_SCHEME):
+        text = pattern.sub(rf"\1{MASK}@", text)
+    return _ASSIGNED.sub(_masked, text)
 
 
 def is_password_option(argument: str) -> bool:

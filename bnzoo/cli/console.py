@@ -71,9 +71,9 @@ def quietly() -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     try:
-        file = tempfile.TemporaryFile()
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # what follows is no part of making it
     except OSError as error:
-        raise UserError(f"No temporary file can be made ({in_words(error)}): set TMPDIR to a folder for them") from error
+        raise UserError(f"No temporary file can be made: {in_words(error)}. Set TMPDIR to a folder for them") from error
     with file as said:
         stderr = os.dup(2)
         os.dup2(said.fileno(), 2)

@@ -80,5 +80,3 @@ def _report() -> str:
     urls = [url.split(", ", 1) for url in metadata.metadata("bnzoo").get_all("Project-URL") or ()]
     where = next((f" at {url}" for label, url in urls if label.lower() in ("issues", "bug tracker")), "")
     return f"please report it{where}; run the command again with {DEBUG} for the traceback"
-
-

@@ -17,7 +17,7 @@ def ensure_open() -> None:
             os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def flush() -> None:
@@ -27,7 +27,7 @@ def flush() -> None:
 
 
 def end() -> None:
-    """Write what is still to be written, as far as possible, so that the interpreter has nothing to write at its end."""
+    """Write what is still to be written, as far as possible. The interpreter would complain where it is not."""
     try:
         flush()
     except OSError:

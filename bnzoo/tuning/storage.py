@@ -230,7 +230,7 @@ def _explained(url: str) -> Iterator[None]:
         raise ValueError(f"`storage`: no driver for {shown} is installed ({error}){hint}") from error
     except exc.ArgumentError as error:
         raise ValueError(
-            "`storage` must be an SQLAlchemy URL as postgresql://user:password@host/database or sqlite:///study.db. "
+            "`storage` must be an SQLAlchemy URL as postgresql://user@host/database or sqlite:///study.db. "
             f"Received: {shown!r}"
         ) from error
     except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, TypeError, ValueError) as error:
@@ -242,8 +242,9 @@ def _masked(text: str, url: str) -> str:
     """The text without the password, which a driver may have decoded and quoted."""
     from sqlalchemy.engine import make_url
 
-    password = make_url(url).password
-    return mask_passwords(text.replace(str(password), MASK) if password else text)
+    with suppress(Exception):  # of a URL that cannot be parsed nothing is decoded
+        text = text.replace(str(make_url(url).password or MASK), MASK)
+    return mask_passwords(text)
 
 
 def _connect(url: str) -> RDBStorage:

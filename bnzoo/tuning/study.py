@@ -1,6 +1,7 @@
 """A study: a space and data in; records, the best model, a report and an artefact out."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -28,6 +29,8 @@ from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.tuner import RESULT, Measure, StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
 
+# what a study may ask for at most; the machine would be at its end before the study
+SEEDS, EPOCHS, WORKERS, TRIALS = 1_000, 1_000_000, 256, 100_000
 # under which name the storage has what the study is
 _DEFINITION = "bnzoo:definition"
 # how many compiled models a process keeps where a sampler may come back to their architectures; a grid does not
@@ -47,8 +50,9 @@ class Study:
         space: A `Space`.
         data: A `bnzoo.data.Dataset`.
         directory: The folder of the study; made when it runs.
-        seeds: Integer, the number of seeds (0, 1, ...) of every configuration, for weights and shuffling.
-        epochs: Integer, of every trial.
+        seeds: Integer, the number of seeds (0, 1, ...) of every configuration, for weights and shuffling. At most
+            1,000; a grid with all seeds has at most 100,000 trials.
+        epochs: Integer, of every trial, at most 1,000,000.
         sampler: `"grid"`, every combination; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which take learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: what ends trials that others surpass after
@@ -97,15 +101,16 @@ class Study:
         self.space.check()
         self.data = data
         self.directory = Path(directory)
-        self.seeds = positive_integer("seeds", seeds)
-        self.epochs = positive_integer("epochs", epochs)
+        self.seeds = positive_integer("seeds", seeds, SEEDS)
+        self.epochs = positive_integer("epochs", epochs, EPOCHS)
         self.sampler = choice("sampler", check_sampler(sampler), WORDS)
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
         self.sampler_seed = _seed(sampler_seed)
+        self._check_size()
         self.enqueue = [dict(values) for values in enqueue]
         check_start(self.enqueue, self._axes())
         self.storage = storage
-        self.checkpoints = positive_integer("checkpoints", checkpoints)
+        self.checkpoints = positive_integer("checkpoints", checkpoints, TRIALS)
         self.measure = measure
         self._numbers: dict[int, int] = {}  # of the trials that have ended: which they are in the storage
         self._results = Results([], self.definition, self._not_tried([], {}))
@@ -159,9 +164,10 @@ class Study:
         Args:
             progress: Function of the study and what happened, instead of the progress bar: the values of the trial
                 that starts (with one worker), or the `TrialResult` of the one that has ended.
-            workers: Integer, processes that share the trials and the cores of this machine.
+            workers: Integer, processes that share the trials and the cores of this machine, at most 256.
             budget: Float, seconds in which trials are begun. One that runs then is finished.
-            trials: Integer, how many trials the study has at most, those of earlier runs and other workers included.
+            trials: Integer, how many trials the study has at most, those of earlier runs and other workers included;
+                at most 100,000.
 
         Returns:
             The `Results`. They have what was not tried.
@@ -192,9 +198,9 @@ class Study:
 
     def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
         """Raises `ValueError` if `run` could not be called with these arguments."""
-        positive_integer("workers", workers)
+        positive_integer("workers", workers, WORKERS)
         if trials is not None:
-            positive_integer("trials", trials)
+            positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
         if self.sampler != "grid" and budget is None and trials is None:
@@ -289,6 +295,16 @@ class Study:
             artefact = ship(self.best_model(), trial, self.data, self._file(f"best/{version}"))
             artefact.save(note)
         return artefact
+
+    def _check_size(self) -> None:
+        axes = {name: len(values) for name, values in self.space.axes().items()}
+        size = math.prod(axes.values()) * self.seeds
+        if self.sampler == "grid" and size > TRIALS:
+            parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
+            raise ValueError(
+                f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed: leave values out, or use "
+                "another sampler with `trials`"
+            )
 
     def _axes(self) -> keras_tuner.HyperParameters:
         """The hyperparameters: of a grid with the values that they have there, else with their ranges."""
@@ -449,6 +465,6 @@ class Study:
 
 
 def _seed(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"`sampler_seed` must be an integer from 0. Received: sampler_seed={value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise ValueError(f"`sampler_seed` must be an integer from 0 to 2**32 - 1. Received: sampler_seed={value!r}")
     return value
