@@ -210,7 +210,13 @@ class OptunaOracle(keras_tuner.Oracle):
     def reload(self) -> None:
         """Reads the search space and the trials of all processes."""
         if config := self.study.read(_SPACE):
-            self.hyperparameters.merge(keras_tuner.HyperParameters.from_config(config))
+            try:
+                self.hyperparameters.merge(keras_tuner.HyperParameters.from_config(config))
+            except Exception as error:  # whatever Keras Tuner makes of what it has not written
+                raise ValueError(
+                    f"{self.study.keeper.place}: the hyperparameters of the study {self.study.name!r} cannot be read: "
+                    f"{error or type(error).__name__}"
+                ) from error
         everything = self.study.stored()
         counting = {trial.number for trial in counted(everything).values()}
         for stored in everything:
