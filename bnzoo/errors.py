@@ -1,7 +1,8 @@
 """One wording for each mistake that can be made in several places."""
 
 import difflib
-import math
+import reprlib
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,14 +21,21 @@ def unknown(what: str, received: object, known: Iterable[object]) -> str:
     return f"Unknown {what}: {received!r}.{hint} Known: {', '.join(words)}"
 
 
-def positive_integer(name: str, value: Any) -> int:
-    """The value, if it is a positive integer.
+def positive_integer(name: str, value: Any, most: int | None = None) -> int:
+    """Return the value if it is a positive integer.
+
+    Args:
+        name: String, the argument.
+        value: What was received.
+        most: Integer, the largest that it may be; `None` if there is none.
 
     Raises:
-        ValueError: If it is not; the message names the argument.
+        ValueError: If it is not; the message names the argument and the bound.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < 1 or (most is not None and value > most):
+        bound = "" if most is None else f", at most {most:,}"
+        raise ValueError(f"`{name}` must be a positive integer{bound}. Received: {name}={reprlib.repr(value)}")
     return value
 
 
@@ -100,9 +108,14 @@ def steps(name: str, value: Any) -> list[int]:
     return pair
 
 
+def is_finite(value: Any) -> bool:
+    """Return whether the value is a finite number that a float can hold, and no truth value."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
+
+
 def _number(name: str, value: Any, holds: Callable[[float], bool], rule: str) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not holds(value):
+    if not is_finite(value) or not holds(value):
         raise ValueError(f"`{name}` must be a number {rule}. Received: {name}={value!r}")
     return value
 

@@ -26,7 +26,9 @@ TaskWord = Annotated[
     str | None,
     typer.Option("--task", help="classification or regression, where a table's target does not tell which is meant."),
 ]
-ImageSize = Annotated[int | None, typer.Option(min=1, help="Resize the images of a folder to this side.")]
+ImageSize = Annotated[
+    int | None, typer.Option(min=1, max=8192, help="Resize the images of a folder to this side, at most 8192.")
+]
 
 
 def load(path: Path) -> "keras.Model":

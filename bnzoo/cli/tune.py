@@ -1,6 +1,7 @@
 """`bnzoo tune`."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bnzoo.tuning import Space, Study
 
 _FAMILIES = ("resnet", "densenet", "vit", "mlp")
+_OF_DATA = ("input_shape", "classes", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -27,11 +29,14 @@ def tune(
         str | None,
         typer.Option(
             help="Whole numbers: 6n+2 for resnet (8,14,20 by default), 6n+4 for densenet (10,16,22), blocks of a vit, "
-            "hidden layers of an mlp (2,4,8)."
+            "hidden layers of an mlp (2,4,8). At most 2000."
         ),
     ] = None,
     learning_rates: Annotated[
-        str | None, typer.Option(help="LOW:HIGH[:POINTS], a log grid; by default 1e-3:3:7, for vit 1e-4:0.1:7.")
+        str | None,
+        typer.Option(
+            help="LOW:HIGH[:POINTS], a log grid of at most 1000 points; by default 1e-3:3:7, for vit 1e-4:0.1:7."
+        ),
     ] = None,
     norms: Annotated[
         str | None,
@@ -47,8 +52,8 @@ def tune(
         list[str] | None,
         typer.Option(help="NAME=VALUE[,VALUE...] for the family's builder: growth_rate=8,12 or width=64. Repeatable."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds of every configuration.")] = 1,
-    epochs: Annotated[int, typer.Option(help="Epochs of every trial.")] = 15,
+    seeds: Annotated[int, typer.Option(help="Seeds of every configuration, at most 1000.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Epochs of every trial, at most 1000000.")] = 15,
     sampler: Annotated[str, typer.Option(help="grid (all), random, tpe or gp.")] = "grid",
     pruner: Annotated[
         str | None, typer.Option(help="successive_halving, hyperband or median: ends trials that others surpass.")
@@ -57,9 +62,13 @@ def tune(
     enqueue: Annotated[
         list[str] | None, typer.Option(help="Where to start: depth=8,learning_rate=0.1. Repeatable.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes that share the trials and this machine's cores.")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes that share the trials and this machine's cores, at most 256.")
+    ] = 1,
     budget: Annotated[str | None, typer.Option(help="Time in which trials are begun: 90s, 10m, 2h.")] = None,
-    trials: Annotated[int | None, typer.Option(help="How many trials the study has at most.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="How many trials the study has at most; 100000 is the highest.")
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +77,10 @@ def tune(
         ),
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="The study's name in the database. By default the name of the output folder.")
+        str | None,
+        typer.Option(
+            help="The study's name in the database. By default that of the study in the folder, or of the folder."
+        ),
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's HParams runs.")] = None,
     image_size: ImageSize = None,
@@ -108,7 +120,7 @@ def tune(
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
-        with mistakes(OSError, ImportError):
+        with mistakes(ValueError, OSError, ImportError):
             write_hparams(found.results, tensorboard)
     _print_finding(found)
     if found.results.best is None:
@@ -138,14 +150,26 @@ def _axes(
         "weight_decay": weight_decay
         and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers, as 1e-4 or 0,1e-4")),
     }
+    given: dict[str, Any] = {}
     for text in options:
         name, values = _assignment("--option", text)
-        axes[name] = _one_or_more([_value(part) for part in values.split(",")])
-    return axes
+        _check_option(name, known=axes, given=given)
+        given[name] = _one_or_more([_value(part) for part in values.split(",")])
+    return {**axes, **given}
+
+
+def _check_option(name: str, known: Collection[str], given: Collection[str]) -> None:
+    """Refuse an option of the builder that is given twice, is one of this command, or follows from the data."""
+    if name in given:
+        raise UserError(f"--option {name} is given twice; several values are separated by commas")
+    if name in known:
+        raise UserError(f"--option {name} cannot be used; the option is --{name.replace('_', '-')}")
+    if name in _OF_DATA:
+        raise UserError(f"--option {name} cannot be used: it follows from the data")
 
 
 def _run(study: "Study", bounds: dict[str, Any]) -> None:
-    with mistakes(OSError):
+    with mistakes(ValueError, OSError, ImportError):
         try:
             study.run(**bounds)
         except KeyboardInterrupt as error:
@@ -211,12 +235,13 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _print_artefact(study: "Study") -> None:
-    try:
-        with Console(stderr=True).status("verifying the SavedModel in a process of its own"):
-            artefact = study.export()
-    except RuntimeError as error:
-        say(str(error))
-        raise typer.Exit(1) from error
+    with mistakes(ValueError, OSError, ImportError):
+        try:
+            with Console(stderr=True).status("verifying the SavedModel in a process of its own"):
+                artefact = study.export()
+        except RuntimeError as error:
+            say(str(error))
+            raise typer.Exit(1) from error
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
     typer.echo(

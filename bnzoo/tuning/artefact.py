@@ -1,15 +1,33 @@
 """What a study ships: the best model as a SavedModel, with figures that are the SavedModel's own."""
 
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path, PurePath
+from typing import Any
 
 import keras
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
+from bnzoo.export import manifest
 from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 from bnzoo.files import write_text
+from bnzoo.reading import read_json, reading
+
+ENCODER = "encoder.json"
+METRICS = ("accuracy", "R²")
+# the types that JSON may have for each field
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "path": str,
+    "trial": int,
+    "test_accuracy": (int, float),
+    "test_examples": int,
+    "difference": (int, float),
+    "norms_folded": int,
+    "norms_kept": dict,
+    "metric": str,
+    "encoder": (str, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -48,14 +66,64 @@ class Artefact:
         """What it reaches on the test data, in words."""
         return f"{self.metric} {in_words(self.test_accuracy, self.metric)}"
 
+    def check(self) -> None:
+        """Raise `RuntimeError` if the files of the artefact are not what their checksums say, or some are missing."""
+        folder = Path(self.path)
+        try:
+            problems = manifest.mismatches(folder, manifest.read(folder))
+        except (ValueError, OSError) as error:
+            problems = [str(error)]
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise RuntimeError(
+                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, and the same study, run again, "
+                "exports the model anew"
+            )
+
     def save(self, path: Path) -> None:
-        """Writes the figures as JSON."""
+        """Write the figures as JSON."""
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Artefact":
-        """Reads the figures."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        """Read the figures.
+
+        Args:
+            path: The `export.json` in the folder of a study. The artefact is one of the versions in `best` beside it,
+                wherever that folder is now: of the path in the file only the version is taken.
+
+        Raises:
+            ValueError: If the file is no such note; the message names it.
+        """
+        kind = "the note on an artefact"
+        found = read_json(path, kind)
+        try:
+            with reading(path, kind):
+                return cls(**_checked(found, path.parent / "best"))
+        except ValueError as error:
+            raise ValueError(f"{error}. Remove it, and the same study, run again, writes it anew") from error
+
+
+def _checked(found: Any, versions: Path) -> dict[str, Any]:
+    """What was read, if it is the figures of an artefact among these versions."""
+    known = {field.name: field for field in fields(Artefact)}
+    if not isinstance(found, dict) or not found.keys() <= known.keys():
+        raise ValueError(f"it must be an object with the fields {', '.join(known)}")
+    for name, field in known.items():
+        if name not in found and field.default is not MISSING:
+            continue
+        value, kinds = found.get(name), _KINDS[name]
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"its field {name!r} is missing or of another type")
+    if not all(isinstance(reason, str) for reason in found["norms_kept"].values()):
+        raise ValueError("its field 'norms_kept' must have strings")
+    if found.get("metric", "accuracy") not in METRICS:
+        raise ValueError(f"its field 'metric' must be one of {', '.join(METRICS)}")
+    version = PurePath(found["path"]).name
+    if not version.isdecimal():
+        raise ValueError(f"its field 'path' must be a version in {versions}")
+    encoder = found.get("encoder") and str(versions / ENCODER)
+    return {**found, "path": str(versions / version), "encoder": encoder}
 
 
 def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
@@ -96,7 +164,7 @@ def _keep_encoder(data: Dataset, path: Path) -> str | None:
     """Writes how a table becomes the model's input, before the artefact that is of no use without it."""
     if data.encoder is None:
         return None
-    file = path.parent / "encoder.json"
+    file = path.parent / ENCODER
     file.parent.mkdir(parents=True, exist_ok=True)
     data.encoder.save(file)
     return str(file)

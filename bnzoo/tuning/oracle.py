@@ -18,10 +18,11 @@ from optuna.trial import FrozenTrial, TrialState
 from bnzoo.errors import positive, positive_integer
 from bnzoo.tuning.plans import architecture, check_sampler, make_plan
 from bnzoo.tuning.queue import Nothing, Queue
-from bnzoo.tuning.shared import SharedStudy, index, make_pruner
+from bnzoo.tuning.shared import SharedStudy, counted, index, make_pruner
 
 # under which names the storage has what Keras Tuner needs and Optuna has no place for
 _SPACE, _BEST_STEP, _MESSAGE = "bnzoo:hyperparameters", "bnzoo:best_step", "bnzoo:message"
+_LOST = "Nothing was heard of this worker for so long that its trial was given to another"
 # seconds between two looks whether there is something to do
 _POLL = 0.5
 
@@ -129,6 +130,7 @@ class OptunaOracle(keras_tuner.Oracle):
             taken = self._open_queue().take()
         except Nothing as nothing:
             if nothing.for_good:
+                self.reload()  # a trial that was lost with its worker has ended since it was read
                 return self._no_trial(TrialStatus.STOPPED)
             time.sleep(_POLL)
             return self._no_trial(TrialStatus.IDLE)
@@ -208,11 +210,24 @@ class OptunaOracle(keras_tuner.Oracle):
     def reload(self) -> None:
         """Reads the search space and the trials of all processes."""
         if config := self.study.read(_SPACE):
-            self.hyperparameters.merge(keras_tuner.HyperParameters.from_config(config))
-        for stored in self.study.trials().values():
+            try:
+                self.hyperparameters.merge(keras_tuner.HyperParameters.from_config(config))
+            except Exception as error:  # whatever Keras Tuner makes of what it has not written
+                raise ValueError(
+                    f"{self.study.keeper.place}: the hyperparameters of the study {self.study.name!r} cannot be read: "
+                    f"{error or type(error).__name__}"
+                ) from error
+        everything = self.study.stored()
+        counting = {trial.number for trial in counted(everything).values()}
+        for stored in everything:
             trial = self._trial(stored)
-            new = stored.state != TrialState.WAITING and trial.trial_id not in self.trials
-            if new or stored.state.is_finished():
+            known = trial.trial_id in self.trials
+            # one that was read while it ran and was lost with its worker is not listed as running for ever
+            if known and stored.state.is_finished():
+                if stored.number not in counting:
+                    trial.message = trial.message or _LOST
+                self.trials[trial.trial_id] = trial
+            elif not known and stored.number in counting and stored.state != TrialState.WAITING:
                 self.trials[trial.trial_id] = trial
 
     def _store(self, trial: Trial) -> None:
@@ -226,7 +241,7 @@ class OptunaOracle(keras_tuner.Oracle):
         value = trial.score if state == TrialState.COMPLETE else None
         if not self.study.end(int(trial.trial_id), state, value):
             trial.status = TrialStatus.FAILED
-            trial.message = "Nothing was heard of this worker for so long that its trial was given to another"
+            trial.message = _LOST
 
     def _open_queue(self) -> Queue:
         if self._queue is None:

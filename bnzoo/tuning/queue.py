@@ -66,7 +66,7 @@ class Queue:
         """
         while True:
             self._study.keeper.end_abandoned(self._study.optuna)
-            stored = self._study.optuna.get_trials(deepcopy=False)
+            stored = self._study.stored()
             trials = counted(stored)
             self._end_doubles(stored, trials)
             wanted = [trial for number, trial in trials.items() if self._limit is None or number < self._limit]

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,48 @@ class TrialResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialResult":
-        """The trial that `to_dict` wrote."""
-        floats = {f.name: float(values[f.name]) for f in fields(cls) if f.type is float}
-        history = {key: [float(value) for value in curve] for key, curve in values["history"].items()}
-        measured = {key: float(value) for key, value in values.get("measured", {}).items()}
-        return cls(**{**values, **floats, "history": history, "measured": measured})
+        """Return the trial that `to_dict` wrote.
+
+        Raises:
+            ValueError: If it did not write this.
+        """
+        if not isinstance(values, dict):
+            raise ValueError("it must be an object")
+        given = {f.name: _field(f.name, f.type, values[f.name]) for f in fields(cls) if f.name in values}
+        missing = [f.name for f in fields(cls) if f.name not in given and f.default is f.default_factory is MISSING]
+        foreign = [name for name in values if name not in given]
+        if missing or foreign:
+            raise ValueError(f"its fields are other ones: {', '.join(map(repr, missing + foreign[:3]))}")
+        if given["outcome"] not in OUTCOMES:
+            raise ValueError(f"'outcome' must be one of {', '.join(OUTCOMES)}")
+        return cls(**given)
+
+
+def _field(name: str, kind: Any, value: Any) -> Any:
+    """The value of a field of a `TrialResult`, from JSON."""
+    try:
+        if kind is float:
+            return _float(value)
+        if name == "history":
+            return {key: [_float(entry) for entry in curve] for key, curve in value.items()}
+        if name == "measured":
+            return {key: _float(entry) for key, entry in value.items()}
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{name!r} must be numbers") from error
+    entries = value.values() if isinstance(value, dict) else ()
+    if not isinstance(value, dict if name in ("values", "versions") else kind) or isinstance(value, bool):
+        raise ValueError(f"{name!r} is of another type")
+    if not all(isinstance(entry, str | int | float) for entry in entries):
+        raise ValueError(f"{name!r} must have numbers and strings")
+    if name == "values" and not all(entry.isprintable() for entry in entries if isinstance(entry, str)):
+        raise ValueError("'values' must be in one line each")  # they are written on terminals
+    return value
+
+
+def _float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError
+    return float(value)
 
 
 def _plain(value: Any) -> Any:

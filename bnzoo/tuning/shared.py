@@ -36,15 +36,18 @@ class SharedStudy:
     Args:
         url: An SQLAlchemy URL, or `None` for the journal in the folder.
         folder: The folder of the study; the journal needs that it exists.
-        name: String, the study in the storage.
+        name: String, the study in the storage; `None` for the only one of a journal, whose name is then that of a
+            folder that was renamed since.
         direction: `optuna.study.StudyDirection`.
         pruner: As `OptunaOracle`'s.
         create: Boolean, whether the study is made if there is none.
 
     Raises:
         KeyError: If there is none and it is not made.
+        ValueError: If the storage cannot be read, or it has several studies and no name tells which is meant.
 
     Attributes:
+        name: String, the study in the storage.
         optuna: The `optuna.Study`.
         keeper: `bnzoo.tuning.storage.Keeper`.
     """
@@ -53,12 +56,13 @@ class SharedStudy:
         self,
         url: str | None,
         folder: Path,
-        name: str,
+        name: str | None,
         direction: StudyDirection = StudyDirection.MINIMIZE,
         pruner: Any = None,
         create: bool = True,
     ) -> None:
         self.keeper = open_storage(url, folder)
+        self.name = name = self._only_name() if name is None else name
         options: dict[str, Any] = {"study_name": name, "storage": self.storage, "pruner": make_pruner(pruner)}
         try:
             self.optuna = optuna.load_study(**options)
@@ -69,14 +73,38 @@ class SharedStudy:
                 self.optuna = optuna.create_study(direction=direction, load_if_exists=True, **options)
         self._id = self.storage.get_study_id_from_name(name)
 
+    def _only_name(self) -> str:
+        names = [study.study_name for study in self.storage.get_all_studies()]
+        if len(names) > 1:
+            raise ValueError(f"{self.keeper.place} has {len(names)} studies: {', '.join(names)}. Pass `name=`")
+        if not names:
+            raise KeyError("no study")
+        return names[0]
+
     @property
     def storage(self) -> BaseStorage:
         """The storage."""
         return self.keeper.storage
 
     def trials(self) -> dict[int, FrozenTrial]:
-        """The trials that count, by index: the first of each index that was not lost with its worker."""
-        return counted(self.optuna.get_trials(deepcopy=False))
+        """Return the trials that count, by index: the first of each index that was not lost with its worker."""
+        return counted(self.stored())
+
+    def stored(self) -> list[FrozenTrial]:
+        """Return all trials.
+
+        Raises:
+            ValueError: If a trial was not added by bnzoo.
+        """
+        stored = self.optuna.get_trials(deepcopy=False)
+        for trial in stored:
+            place = trial.system_attrs.get(INDEX)
+            if type(place) is not int or place < 0:
+                raise ValueError(
+                    f"{self.keeper.place}: trial {trial.number} of the study {self.name!r} has no place in it: it was "
+                    "not added by bnzoo, or is damaged. Choose another folder or name"
+                )
+        return stored
 
     def running(self) -> bool:
         """Whether any trial is running."""
@@ -126,7 +154,7 @@ class SharedStudy:
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
-def find_study(url: str | None, folder: Path, name: str, pruner: Any = None) -> SharedStudy | None:
+def find_study(url: str | None, folder: Path, name: str | None, pruner: Any = None) -> SharedStudy | None:
     """The study of this name, if there is one; nothing is written into the folder to find out.
 
     Takes what `SharedStudy` does.

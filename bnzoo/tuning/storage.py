@@ -1,7 +1,6 @@
 """Where a study is kept, a journal in its folder or a database, and whose a running trial is."""
 
 import functools
-import os
 import threading
 import time
 import warnings
@@ -13,11 +12,13 @@ from typing import Any
 
 import filelock
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-JOURNAL = "journal.log"
+from bnzoo.passwords import MASK, mask_passwords
+from bnzoo.tuning.journal import NAME as JOURNAL
+from bnzoo.tuning.journal import Operations
+
 # seconds: how often a worker says that it lives, and after how long a silence its trial is another's to take
 HEARTBEAT, SILENCE = 5, 40
 # seconds that a database may be away in the middle of a study
@@ -40,9 +41,11 @@ class Keeper(ABC):
 
     Attributes:
         storage: The `optuna.storages.BaseStorage`.
+        place: String, where it is, for messages: the path of the journal, or the URL without its password.
     """
 
     storage: BaseStorage
+    place: str
 
     @abstractmethod
     def hold(self, trial: FrozenTrial) -> bool:
@@ -65,7 +68,8 @@ class Journal(Keeper):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.storage = JournalStorage(_JournalFile(folder / JOURNAL))
+        self.storage = Operations(folder / JOURNAL)
+        self.place = str(folder / JOURNAL)
         self._folder = folder / ".running"
         self._held: filelock.FileLock | None = None
 
@@ -120,6 +124,7 @@ class Database(Keeper):
     """
 
     def __init__(self, url: str) -> None:
+        self.place = mask_passwords(url)
         database = _connect(url)
         self.engine = database.engine
         self.storage = optuna.storages.get_storage(database)  # which puts a cache of finished trials before it
@@ -159,35 +164,21 @@ def open_storage(url: str | None, folder: Path) -> Keeper:
         return Journal(folder) if url is None else Database(url)
 
 
-class _JournalFile(JournalFileBackend):
-    """A journal that a killed writer cannot spoil: half a line at its end is cut off before the next is written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writing = filelock.FileLock(path.with_name(".journal.lock"))
-        # Optuna's own locks outlive a killed process by half a minute; this one ends with it
-        super().__init__(str(path), lock_obj=self._writing)  # type: ignore[arg-type]
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        with self._writing:
-            with self._path.open("rb+") as file:
-                _cut_half_a_line(file)
-            super().append_logs(logs)
-
-
-def _cut_half_a_line(file: Any) -> None:
-    end = file.seek(0, os.SEEK_END)
-    if end and (file.seek(end - 1), file.read(1))[1] != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
-
-
 def patient(method: Callable) -> Callable:
-    """The same method, called again while the database is away."""
+    """Return the same method, called again while the database is away, and at the end a `ConnectionError`."""
 
     @functools.wraps(method)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _insist(lambda: method(*args, **kwargs), _is_away, times=PATIENCE, pause=1)
+        try:
+            return _insist(lambda: method(*args, **kwargs), _is_away, times=PATIENCE, pause=1)
+        except Exception as error:
+            if not _is_away(error):
+                raise
+            reason = mask_passwords(str(error).strip().partition("\n")[0])
+            raise ConnectionError(
+                f"The database of the study was away for {PATIENCE} seconds ({reason}). The same study, run again, "
+                "goes on"
+            ) from error
 
     return call
 
@@ -230,23 +221,30 @@ for _name in (
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
     from sqlalchemy import exc
-    from sqlalchemy.engine import make_url
 
-    shown = url
+    shown = mask_passwords(url)
     try:
-        shown = make_url(url).render_as_string(hide_password=True)
         yield
     except ImportError as error:
         hint = "; pip install 'bnzoo[postgresql]'" if url.startswith("postgresql") else ""
         raise ValueError(f"`storage`: no driver for {shown} is installed ({error}){hint}") from error
     except exc.ArgumentError as error:
         raise ValueError(
-            "`storage` must be an SQLAlchemy URL as postgresql://user:password@host/database or sqlite:///study.db. "
+            "`storage` must be an SQLAlchemy URL as postgresql://user@host/database or sqlite:///study.db. "
             f"Received: {shown!r}"
         ) from error
-    except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except (exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, TypeError, ValueError) as error:
         reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-        raise ValueError(f"`storage`: the database {shown} cannot be used: {reason}") from error
+        raise ValueError(f"`storage`: the database {shown} cannot be used: {_masked(reason, url)}") from None
+
+
+def _masked(text: str, url: str) -> str:
+    """The text without the password, which a driver may have decoded and quoted."""
+    from sqlalchemy.engine import make_url
+
+    with suppress(Exception):  # of a URL that cannot be parsed nothing is decoded
+        text = text.replace(str(make_url(url).password or MASK), MASK)
+    return mask_passwords(text)
 
 
 def _connect(url: str) -> RDBStorage:

@@ -1,13 +1,13 @@
 """A study: a space and data in; records, the best model, a report and an artefact out."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import filelock
 import keras
 import keras_tuner
 from optuna.trial import FrozenTrial
@@ -15,17 +15,22 @@ from optuna.trial import FrozenTrial
 from bnzoo.data import Dataset
 from bnzoo.errors import choice, positive_integer
 from bnzoo.files import remove_drafts, whole_file, write_text
+from bnzoo.tools import load_model
 from bnzoo.tuning.artefact import Artefact, ship
 from bnzoo.tuning.checkpoints import Checkpoints, may_win, open_checkpoints, worth_keeping
-from bnzoo.tuning.definition import command, refuse_another, versions
+from bnzoo.tuning.definition import check_definition, command, refuse_another, versions
+from bnzoo.tuning.folder import BEST, DEFINITION, NOTE, RESULTS, check_model, recorded, stored_definition, turn
+from bnzoo.tuning.journal import NAME as JOURNAL
 from bnzoo.tuning.oracle import OptunaOracle
 from bnzoo.tuning.plans import WORDS, Grid, check_sampler, check_start
 from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.shared import PRUNERS, SharedStudy, find_study
+from bnzoo.tuning.shared import PRUNERS, SharedStudy, find_study, index
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.tuner import RESULT, Measure, StudyTuner
 from bnzoo.tuning.verdict import Verdict, verdict
 
+# what a study may ask for at most; the machine would be at its end before the study
+SEEDS, EPOCHS, WORKERS, TRIALS = 1_000, 1_000_000, 256, 100_000
 # under which name the storage has what the study is
 _DEFINITION = "bnzoo:definition"
 # how many compiled models a process keeps where a sampler may come back to their architectures; a grid does not
@@ -45,8 +50,9 @@ class Study:
         space: A `Space`.
         data: A `bnzoo.data.Dataset`.
         directory: The folder of the study; made when it runs.
-        seeds: Integer, the number of seeds (0, 1, ...) of every configuration, for weights and shuffling.
-        epochs: Integer, of every trial.
+        seeds: Integer, the number of seeds (0, 1, ...) of every configuration, for weights and shuffling. At most
+            1,000; a grid with all seeds has at most 100,000 trials.
+        epochs: Integer, of every trial, at most 1,000,000.
         sampler: `"grid"`, every combination; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which take learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: what ends trials that others surpass after
@@ -55,7 +61,8 @@ class Study:
         enqueue: Sequence of dicts, values to start with, `{"depth": 8, "learning_rate": 0.1}`. See `OptunaOracle`.
         storage: An SQLAlchemy URL, as `"postgresql://user:password@host/database"`, through which any number of
             machines share the study, its checkpoints included. `None`: the file `journal.log` in its folder.
-        name: String, the study in the storage. Default: the name of the folder.
+        name: String, the study in the storage. Default: the name that the study in the folder has; of a new study that
+            of the folder.
         checkpoints: Integer, of how many of the best configurations the trained models are kept.
         measure: Function of a trained model, its statistics recalibrated, and the data, which gives a dict of floats:
             `TrialResult.measured`, a column each in `results.csv`. Whatever the training led to, unless it was pruned;
@@ -94,22 +101,21 @@ class Study:
         self.space.check()
         self.data = data
         self.directory = Path(directory)
-        self.seeds = positive_integer("seeds", seeds)
-        self.epochs = positive_integer("epochs", epochs)
+        self.seeds = positive_integer("seeds", seeds, SEEDS)
+        self.epochs = positive_integer("epochs", epochs, EPOCHS)
         self.sampler = choice("sampler", check_sampler(sampler), WORDS)
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
         self.sampler_seed = _seed(sampler_seed)
+        self._check_size()
         self.enqueue = [dict(values) for values in enqueue]
         check_start(self.enqueue, self._axes())
-        self.storage, self.name = storage, name or self.directory.resolve().name
-        self.checkpoints = positive_integer("checkpoints", checkpoints)
+        self.storage = storage
+        self.checkpoints = positive_integer("checkpoints", checkpoints, TRIALS)
         self.measure = measure
-        self._refuse_another_folder()
         self._numbers: dict[int, int] = {}  # of the trials that have ended: which they are in the storage
         self._results = Results([], self.definition, self._not_tried([], {}))
-        self._shared = find_study(self.storage, self.directory, self.name, self.pruner)
-        self._refuse_another_study()
-        self.refresh()
+        self.name, self._shared = self._find(name)
+        self._check_folder()
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -158,9 +164,10 @@ class Study:
         Args:
             progress: Function of the study and what happened, instead of the progress bar: the values of the trial
                 that starts (with one worker), or the `TrialResult` of the one that has ended.
-            workers: Integer, processes that share the trials and the cores of this machine.
+            workers: Integer, processes that share the trials and the cores of this machine, at most 256.
             budget: Float, seconds in which trials are begun. One that runs then is finished.
-            trials: Integer, how many trials the study has at most, those of earlier runs and other workers included.
+            trials: Integer, how many trials the study has at most, those of earlier runs and other workers included;
+                at most 100,000.
 
         Returns:
             The `Results`. They have what was not tried.
@@ -191,9 +198,9 @@ class Study:
 
     def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
         """Raises `ValueError` if `run` could not be called with these arguments."""
-        positive_integer("workers", workers)
+        positive_integer("workers", workers, WORKERS)
         if trials is not None:
-            positive_integer("trials", trials)
+            positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
         if self.sampler != "grid" and budget is None and trials is None:
@@ -215,11 +222,7 @@ class Study:
         if self._shared is not None:
             trials = self._shared.trials()
             ended = {place: each for place, each in trials.items() if each.state.is_finished()}
-            results = [
-                TrialResult.from_dict(each.system_attrs[RESULT])
-                for each in ended.values()
-                if RESULT in each.system_attrs
-            ]
+            results = [self._result(each) for each in ended.values() if RESULT in each.system_attrs]
             self._numbers = {place: each.number for place, each in ended.items()}
             self._results = Results(results, self.definition, self._not_tried(results, trials))
         return self._results
@@ -236,7 +239,8 @@ class Study:
         from bnzoo import reports
 
         path = self._file("report.html") if path is None else Path(path)
-        reports.write_report(self._results, self.verdict, path, command())
+        with turn(self.directory):
+            reports.write_report(self._results, self.verdict, path, command())
         return path
 
     def best_model(self) -> keras.Model:
@@ -257,8 +261,9 @@ class Study:
 
         Raises:
             FileNotFoundError: If it is not kept: the best `checkpoints` configurations are.
+            ValueError: If its file is damaged.
         """
-        return keras.saving.load_model(self._checkpoint(trial))
+        return load_model(self._checkpoint(trial))
 
     def export(self) -> Artefact:
         """Exports the best model as a SavedModel, `best/1` in the study's folder. See `bnzoo.export.saved_model`.
@@ -267,22 +272,39 @@ class Study:
         Where the study has exported it before, that is what is returned; where it has gone on since and found a better
         one, that becomes the next version.
 
+        An artefact whose files are not what their checksums say is not returned. Of several processes that export at
+        once one does it, and the others wait for it.
+
         Returns:
             An `Artefact`.
 
         Raises:
-            RuntimeError: If no trial is usable, or the artefact differs from the model.
+            RuntimeError: If no trial is usable, the artefact differs from the model, or it was exported before and is
+                damaged.
+            ValueError: If `export.json`, the note on the artefact, is damaged.
         """
-        note, trial, version = self._file("export.json"), self._best().trial, 1
-        if note.exists():
-            artefact = Artefact.load(note)
-            if artefact.trial == trial and Path(artefact.path).exists():
-                return artefact
-            there = [int(path.name) for path in self._file("best").glob("[0-9]*")]
-            version = max(there, default=0) + 1  # the study went on, and found a better one
-        artefact = ship(self.best_model(), trial, self.data, self._file(f"best/{version}"))
-        artefact.save(note)
+        note, trial, version = self._file(NOTE), self._best().trial, 1
+        with turn(self.directory):
+            if note.exists():
+                artefact = Artefact.load(note)
+                if artefact.trial == trial and Path(artefact.path).exists():
+                    artefact.check()
+                    return artefact
+                there = [int(path.name) for path in self._file("best").glob("*") if path.name.isdecimal()]
+                version = max(there, default=0) + 1  # the study went on, and found a better one
+            artefact = ship(self.best_model(), trial, self.data, self._file(f"best/{version}"))
+            artefact.save(note)
         return artefact
+
+    def _check_size(self) -> None:
+        axes = {name: len(values) for name, values in self.space.axes().items()}
+        size = math.prod(axes.values()) * self.seeds
+        if self.sampler == "grid" and size > TRIALS:
+            parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
+            raise ValueError(
+                f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed: leave values out, or use "
+                "another sampler with `trials`"
+            )
 
     def _axes(self) -> keras_tuner.HyperParameters:
         """The hyperparameters: of a grid with the values that they have there, else with their ranges."""
@@ -310,14 +332,13 @@ class Study:
 
     def _begin(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._refuse_another_folder()
-        if not self._file("study.json").exists():
-            write_text(self._file("study.json"), json.dumps(self.definition, indent=1) + "\n")
+        if stored_definition(self.directory) is None:
+            text = json.dumps({"name": self.name, **self.definition}, indent=1)
+            write_text(self._file(DEFINITION), text + "\n")
         self._file("checkpoints").mkdir(exist_ok=True)
         if self._shared is None:
             self._shared = SharedStudy(self.storage, self.directory, self.name, pruner=self.pruner)
-        self._refuse_another_study()
-        self.refresh()
+        self._check_folder()
         if self._shared.read(_DEFINITION) is None:
             self._shared.keep(_DEFINITION, self.definition)
 
@@ -366,21 +387,19 @@ class Study:
     def _finish(self) -> None:
         """Writes what is known now. Of several workers the last one has all."""
         assert self._shared is not None
-        with filelock.FileLock(self._file(".finish.lock")):
-            if self._written() == len(self._results):
+        with turn(self.directory):
+            self.refresh()
+            best, file = self._results.best, self._file(BEST)
+            if recorded(self.directory) == len(self._results) and (best is None or file.exists()):
+                if best is not None:
+                    check_model(file)
                 return
             if not self._shared.running():
                 remove_drafts(self.directory)  # of workers that were killed; nobody writes now
-            best = self._results.best
             if best is not None:
-                with whole_file(self._file("best.keras")) as draft:
+                with whole_file(file) as draft:
                     shutil.copyfile(self._checkpoint(best), draft)
             self._results.save(self.directory, command())
-
-    def _written(self) -> int | None:
-        """How many trials `results.json` has, if it is there."""
-        path = self._file("results.json")
-        return len(json.loads(path.read_text(encoding="utf-8"))["trials"]) if path.exists() else None
 
     @cached_property
     def _models(self) -> Checkpoints:
@@ -396,22 +415,56 @@ class Study:
             raise RuntimeError(f"{self.directory}: no usable trial, so there is no best model")
         return best
 
-    def _refuse_another_study(self) -> None:
-        if self._shared is not None and (stored := self._shared.read(_DEFINITION)):
-            refuse_another(stored, self.definition, f"study {self.name!r} of the storage")
+    def _find(self, name: str | None) -> tuple[str, SharedStudy | None]:
+        """The name of the study, which it keeps when its folder is renamed, and the study if its storage has it."""
+        stored, usual = stored_definition(self.directory), self.directory.resolve().name
+        name = name or (stored or {}).get("name") or (usual if self.storage else None)
+        shared = find_study(self.storage, self.directory, name, self.pruner)
+        if shared is None and stored is None and self._file(JOURNAL).exists():
+            raise ValueError(f"{self._file(JOURNAL)} has no study {name or 'at all'!r}: choose another folder or name")
+        return name or (usual if shared is None else shared.name), shared
 
-    def _refuse_another_folder(self) -> None:
-        path = self._file("study.json")
-        if path.exists():
-            refuse_another(json.loads(path.read_text(encoding="utf-8")), self.definition, str(self.directory))
-        elif self.directory.is_dir() and any(not entry.name.startswith(".") for entry in self.directory.iterdir()):
-            raise ValueError(f"{self.directory} is not empty and holds no study: choose another folder")
+    def _check_folder(self) -> None:
+        """Reads what is known now, and refuses a folder or a storage of another study, or one that has lost trials."""
+        stored, before = stored_definition(self.directory), recorded(self.directory)
+        if stored is not None:
+            named = {"name": self.name, **self.definition}
+            refuse_another({"name": self.name, **stored}, named, str(self.directory))
+        if self._shared is not None and (kept := self._shared.read(_DEFINITION)) is not None:
+            where = f"{self._shared.keeper.place}: study {self.name!r} of the storage"
+            try:
+                check_definition(kept)
+            except ValueError as error:
+                raise ValueError(f"{where} has no definition that can be read: {error}") from error
+            refuse_another(kept, self.definition, where)
+        self.refresh()
+        if (before or 0) > len(self._results):
+            where = "the database" if self.storage else str(self._file(JOURNAL))
+            raise ValueError(
+                f"{self._file(RESULTS)} has {before} trials, and of the study {self.name!r} there are only "
+                f"{len(self._results)} in {where}. Restore what was lost, or give the study its former name; or choose "
+                "another folder to start anew"
+            )
+
+    def _result(self, stored: FrozenTrial) -> TrialResult:
+        assert self._shared is not None
+        try:
+            result = TrialResult.from_dict(stored.system_attrs[RESULT])
+            same = stored.params.items() <= result.values.items()
+            if not same or (result.trial, result.seed) != (index(stored), index(stored) % self.seeds):
+                raise ValueError("it is that of another trial")
+        except ValueError as error:
+            raise ValueError(
+                f"{self._shared.keeper.place} cannot be read as the storage of a study: the result of trial "
+                f"{stored.number}: {error}. Restore it from a copy, or choose another folder or name to start anew"
+            ) from error
+        return result
 
     def _file(self, name: str) -> Path:
         return self.directory / name
 
 
 def _seed(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"`sampler_seed` must be an integer from 0. Received: sampler_seed={value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
+        raise ValueError(f"`sampler_seed` must be an integer from 0 to 2**32 - 1. Received: sampler_seed={value!r}")
     return value

@@ -1,6 +1,5 @@
 """An axis: what a hyperparameter may be, in the user's values and in labels that JSON and Keras Tuner can hold."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,10 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from bnzoo.errors import is_finite
+
 POINTS = 7
+MOST_POINTS = 1000
 
 Label = str | int | float
 Check = Callable[[str, Any], Any]
@@ -99,14 +101,14 @@ def log_grid(learning_rates: Any) -> tuple[float, ...]:
     Raises:
         ValueError: If there is none.
     """
-    numbers = isinstance(learning_rates, Sequence) and all(
-        isinstance(value, int | float) and math.isfinite(value) for value in learning_rates
-    )
+    numbers = isinstance(learning_rates, Sequence) and all(map(is_finite, learning_rates))
     if numbers and len(learning_rates) in (2, 3):
         low, high, points = (*learning_rates, POINTS)[:3]
-        if 0 < low <= high and points == int(points) and points >= 1 and (low < high) == (points > 1):
-            return tuple(float(f"{rate:.4g}") for rate in np.geomspace(low, high, int(points)))
+        if 0 < low <= high and points in range(1, MOST_POINTS + 1) and (low < high) == (points > 1):
+            rates = tuple(float(f"{rate:.4g}") for rate in np.geomspace(low, high, int(points)))
+            return distinct("learning_rates", rates)
     raise ValueError(
         "`learning_rates` must be two positive numbers, the lower first, and the number of points between and with "
-        f"them if it is not {POINTS}: (0.001, 3.0) or (0.001, 3.0, {POINTS}). Received: {learning_rates!r}"
+        f"them if it is not {POINTS}, at most {MOST_POINTS:,}: (0.001, 3.0) or (0.001, 3.0, {POINTS}). Received: "
+        f"{learning_rates!r}"
     )

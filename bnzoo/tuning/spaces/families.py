@@ -1,5 +1,7 @@
 """The families, and what depth means in each."""
 
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from bnzoo.errors import positive_integer
@@ -23,11 +25,17 @@ class ResNetSpace(Space):
     family = "resnet"
     builder = staticmethod(ResNetCifar)
     searchable_options = ("filters", "widen_factor", "residual_init", "drop_path_rate", "dropout_rate")
+    size_options = ("filters", "widen_factor")
     default_depths = (8, 14, 20)
 
     def check_depth(self, depth: int) -> None:
         """The depth must be 6n+2, or 9n+2."""
         _staged(depth, 9 if "bottleneck" in self.values_of("block") else 6, 2)
+
+    def parameters(self) -> float:
+        """Estimate them from 3x3 convolutions in three stages of equal depth, each twice as wide as the one before."""
+        width = self.largest("filters", 16) * self.largest("widen_factor", 1)
+        return max(self.depths) / 3 * 9 * (1 + 4 + 16) * width**2
 
 
 class DenseNetSpace(Space):
@@ -42,11 +50,19 @@ class DenseNetSpace(Space):
     family = "densenet"
     builder = staticmethod(DenseNetCifar)
     searchable_options = ("growth_rate", "compression", "dropout_rate")
+    size_options = ("growth_rate", "filters")
     default_depths = (10, 16, 22)
 
     def check_depth(self, depth: int) -> None:
         """The depth must be 6n+4, or 3n+4."""
         _staged(depth, 3 if False in self.values_of("bottleneck") else 6, 4)
+
+    def parameters(self) -> float:
+        """Estimate them from layers that read the channels of all before: 3x3 convolutions, or bottlenecks."""
+        depth, rate, filters = max(self.depths), self.largest("growth_rate", 12), self.largest("filters", 16)
+        if False in self.values_of("bottleneck"):
+            return 9 * rate * depth * (filters + rate * depth / 2)
+        return 4 * rate * depth / 2 * (filters + rate * depth / 4 + 9 * rate)
 
 
 class ViTSpace(Space):
@@ -71,6 +87,7 @@ class ViTSpace(Space):
         "drop_path_rate",
         "dropout_rate",
     )
+    size_options = ("width", "mlp_ratio")
     default_depths = (2, 4, 8)
     default_norms = ("layer", "batch")
     default_activation = "gelu"
@@ -80,6 +97,12 @@ class ViTSpace(Space):
     def check_depth(self, depth: int) -> None:
         """The depth must be positive."""
         positive_integer("depths", depth)
+
+    def parameters(self) -> float:
+        """Estimate them from the attention and the feed-forward network of each block, and the patches."""
+        width, patch = self.largest("width", 64), self.largest("patch_size", 0)
+        blocks = max(self.depths) * (4 + 2 * self.largest("mlp_ratio", 4)) * width**2
+        return blocks + width * (patch**2 * self.input_shape[-1] + _size(self.input_shape[:2]))
 
     def shape_options(self) -> dict[str, Any]:
         """The patch size for the data, unless it is given."""
@@ -108,6 +131,7 @@ class MLPSpace(Space):
     family = "mlp"
     builder = staticmethod(MLP)
     searchable_options = ("width", "residual", "residual_init", "drop_path_rate", "dropout_rate")
+    size_options = ("width",)
     needs_images = False
     default_depths = (2, 4, 8)
 
@@ -117,6 +141,15 @@ class MLPSpace(Space):
             raise ValueError(f"`depths` of MLPs must be positive integers. Received: {depth!r}")
         if True in self.values_of("residual") and depth % 2 == 0:
             raise ValueError(f"`depths` of residual MLPs must be odd: one layer, then blocks of two. Received: {depth}")
+
+    def parameters(self) -> float:
+        """Estimate them from dense layers of equal width."""
+        width = self.largest("width", 128)
+        return width * (_size(self.input_shape) + max(self.depths) * width + max(self.classes, 1))
+
+
+def _size(sides: Sequence[int | None]) -> int:
+    return math.prod(side or 1 for side in sides)
 
 
 def _staged(depth: Any, step: int, rest: int) -> None:

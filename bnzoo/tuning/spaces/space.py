@@ -11,10 +11,10 @@ import keras_tuner
 
 from bnzoo.blocks import Parts
 from bnzoo.data import Dataset
-from bnzoo.errors import proper_fraction
+from bnzoo.errors import is_finite, positive_integers, proper_fraction
 from bnzoo.models.ends import new_input
 from bnzoo.norms import Norm
-from bnzoo.tuning.spaces import words
+from bnzoo.tuning.spaces import bounds, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
 from bnzoo.tuning.spaces.grid import Grid
 from bnzoo.tuning.spaces.optimizers import Optimizer
@@ -35,9 +35,9 @@ class Space(keras_tuner.HyperModel, ABC):
     on half a cosine (Loshchilov & Hutter 2017, eq. 5, without restarts).
 
     Args:
-        depths: Sequence of integers.
+        depths: Sequence of integers, each at most 2,000.
         learning_rates: Tuple `(low, high)` or `(low, high, points)`, the ends of a log grid of 7 or `points`. By
-            default `(1e-3, 3.0)` for SGD and `(1e-4, 0.1)` for AdamW.
+            default `(1e-3, 3.0)` for SGD and `(1e-4, 0.1)` for AdamW. At most 1,000 points.
         norms: Sequence of norms: names, dicts, `bnzoo.Norm`, or `None` for none.
         placement: String or sequence of strings, where the norm stands.
         activation: String or sequence of strings, any activation of Keras; by default the family's.
@@ -52,7 +52,8 @@ class Space(keras_tuner.HyperModel, ABC):
             are. A study takes it from its data.
         target_scale: Tuple of mean and variance of the target of a regression. A study takes it from its data.
         **options: Further arguments of the family's builder, `width=64` for instance; they must be JSON-able. Those
-            that the family's `searchable_options` names may be a sequence of values.
+            that the family's `searchable_options` names may be a sequence of values. Numbers are at most 1,000,000,
+            and the largest network has at most 500,000,000 parameters.
 
     Raises:
         ValueError: If a word is unknown, a range is not possible, or a norm, a placement and an activation do not go
@@ -62,6 +63,7 @@ class Space(keras_tuner.HyperModel, ABC):
     family: ClassVar[str]
     builder: Callable[..., keras.Model]
     searchable_options: ClassVar[tuple[str, ...]]
+    size_options: ClassVar[tuple[str, ...]] = ()  # those that decide, with the depth, how large a network is
     needs_images: ClassVar[bool] = True
     default_depths: ClassVar[tuple[int, ...]]
     default_norms: ClassVar[tuple[Any, ...]] = ("batch", None)
@@ -88,11 +90,12 @@ class Space(keras_tuner.HyperModel, ABC):
         **options: Any,
     ) -> None:
         super().__init__(name=self.family)
-        self.input_shape: Any = None if input_shape is None else tuple(input_shape)
+        self.input_shape: Any = None if input_shape is None else _sides(input_shape)
         self.classes: Any = classes
         self.scale = scale
         self.target_scale = target_scale
         self.optimizer = Optimizer(_given(optimizer, self.default_optimizer), momentum)
+        bounds.check_options(options)
         self.options = {**self.default_options, **options}
         usual = self.optimizer.defaults
         axes = [
@@ -105,6 +108,7 @@ class Space(keras_tuner.HyperModel, ABC):
             words.batch_sizes(batch_size),
         ]
         self._grid = Grid(axes, log_grid(_given(learning_rates, usual.learning_rates)))
+        bounds.check_depths(self.depths)
         for depth in self.depths:
             self.check_depth(depth)
         for together in self._grid.combinations(("norm", "placement", "activation")):
@@ -160,6 +164,14 @@ class Space(keras_tuner.HyperModel, ABC):
             return self._grid.axes[option].values
         return (self.options[option],) if option in self.options else ()
 
+    def largest(self, option: str, usual: float) -> float:
+        """Return the largest value of an argument of the builder, or the usual one where it is not given a number."""
+        return max((value for value in self.values_of(option) if is_finite(value)), default=usual)
+
+    def parameters(self) -> float:
+        """Estimate the number of parameters of the largest network. A family that cannot tell has 0."""
+        return 0.0
+
     def shape_options(self) -> dict[str, Any]:
         """The arguments of the builder that follow from the shape of the data."""
         return {}
@@ -183,12 +195,22 @@ class Space(keras_tuner.HyperModel, ABC):
         )
 
     def check(self) -> None:
-        """Raises `ValueError` if a norm or an option cannot be used on the data, or not with another."""
+        """Raise `ValueError` if a network is too large, or a norm or an option cannot be used on the data."""
         self._require_data()
+        bounds.check_parameters(self.parameters(), self.size_options)
         # which activation it is was looked at with the norms and placements, and makes no difference to shapes
         same = {"depth": min(self.depths), "activation": self._grid.axes["activation"].values[0]}
         for values in self._grid.combinations(name for name in self._grid.axes if name not in (*same, *_TRAINING)):
-            self._network({**same, **values}, new_input(self.input_shape))
+            try:
+                self._network({**same, **values}, new_input(self.input_shape))
+            except ValueError:
+                raise
+            except Exception as error:  # an option may be anything, and what a builder makes of it too
+                reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                if isinstance(error, RecursionError):
+                    reason = "Keras cannot connect so many layers in a row"
+                given = ", ".join(f"{name}={value!r}" for name, value in {**values, **self.options}.items())
+                raise ValueError(f"No network can be built with depth={same['depth']}, {given}: {reason}") from error
 
     def for_data(self, data: Dataset) -> "Space":
         """A copy with the shape, the classes and the scales of the data.
@@ -284,6 +306,13 @@ class Space(keras_tuner.HyperModel, ABC):
                 f"`{type(self).__name__}` does not know the data yet: pass `input_shape=` and `classes=`, or use the "
                 "space in a `bnzoo.tuning.Study`"
             )
+
+
+def _sides(shape: Any) -> tuple[int | None, ...]:
+    sides = tuple(shape) if isinstance(shape, list | tuple) else ()
+    known = [side for side in sides if side is not None]
+    positive_integers("input_shape", known, "the sides of an example without the batch, as (32, 32, 3)")
+    return sides
 
 
 def _given(value: Any, default: Any) -> Any:

@@ -9,6 +9,8 @@ from bnzoo import placements as bn_placements
 from bnzoo.errors import positive_integer
 from bnzoo.tuning.spaces.axes import Axis, distinct
 
+MOST_EXAMPLES = 1_000_000  # of a batch
+
 
 def norms(values: Any) -> Axis:
     """The axis of norms, whose labels are those of the norms."""
@@ -39,10 +41,10 @@ def activations(values: Any) -> Axis:
 
 
 def batch_sizes(values: Any) -> Axis:
-    """The axis of batch sizes, 2 at least."""
+    """Return the axis of batch sizes, 2 at least."""
 
     def usable(name: str, value: Any) -> int:
-        if positive_integer(name, value) < 2:
+        if positive_integer(name, value, MOST_EXAMPLES) < 2:
             raise ValueError(f"`{name}` must be at least 2: one example has no batch statistics. Received: {value}")
         return value
 

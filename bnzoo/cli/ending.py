@@ -1,0 +1,82 @@
+"""How every command ends: with its exit status, and with one line on stderr where something went wrong."""
+
+import traceback
+from importlib import metadata
+
+from bnzoo.cli import streams
+from bnzoo.cli.console import CLOSED, DEBUG, FAULT, INTERRUPTED, MISTAKE, UserError, debugging, in_words, say
+
+_LONG = 500  # characters of a message that are shown
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: Strings, the command line without the name of the program.
+
+    Returns:
+        The exit status. The meaning of each is in `bnzoo.cli.console.STATUSES`.
+    """
+    streams.ensure_open()
+    token = debugging.set(DEBUG in arguments)
+    try:
+        status = _command([argument for argument in arguments if argument != DEBUG])
+        streams.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has enough, as `head` has
+        streams.discard()
+        return CLOSED
+    except (Exception, KeyboardInterrupt) as error:
+        status = _told(error)
+        streams.end()
+        return status
+    finally:
+        debugging.reset(token)
+
+
+def _command(arguments: list[str]) -> int:
+    import typer
+
+    from bnzoo.cli.app import app
+
+    command = typer.main.get_command(app)
+    try:
+        # not `app(...)`, which has answers of its own to interrupts and closed pipes
+        with command.make_context("bnzoo", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.TyperException as error:  # the command line cannot be parsed
+        if not (message := error.format_message()).strip():
+            return MISTAKE  # the help has been shown
+        raise UserError(message) from error
+    return 0
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong, and return the exit status."""
+    if debugging.get():
+        say("".join(traceback.format_exception(error)), lines=True)
+    if isinstance(error, UserError):
+        return say(str(error))
+    if isinstance(error, KeyboardInterrupt):
+        say("stopped")
+        return INTERRUPTED
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return say(f"There is not enough memory: {_short(error)}. Make the network, the batches or the data smaller")
+    if isinstance(error, OSError | ImportError):
+        return say(in_words(error))
+    say(f"{type(error).__name__}: {_short(error)}. This is a fault of bnzoo: {_report()}")
+    return FAULT
+
+
+def _short(error: BaseException) -> str:
+    words = " ".join(str(error).split()).rstrip(".")
+    return words if len(words) <= _LONG else f"{words[:_LONG]}..."
+
+
+def _report() -> str:
+    urls = [url.split(", ", 1) for url in metadata.metadata("bnzoo").get_all("Project-URL") or ()]
+    where = next((f" at {url}" for label, url in urls if label.lower() in ("issues", "bug tracker")), "")
+    return f"please report it{where}; run the command again with {DEBUG} for the traceback"

@@ -1,0 +1,45 @@
+"""Passwords in texts that others will read: reports, messages, logs."""
+
+import re
+
+MASK = "***"
+# SQLAlchemy's own masking needs a URL that it can parse. A URL with a mistake in it has a password too.
+# Where a text is a URL, its password goes to the last @, and may have spaces in it.
+_URL = re.compile(r"(\A\S*?//[^:/@\s]*:).*@", re.DOTALL)
+_IN_TEXT = re.compile(r"(//[^:/@\s]*:)(?:\S*@|[^@]*@)")
+_WORD = r"(?:pass|pwd|secret|token|credential|api_?key)"
+_WITHOUT_SCHEME = re.compile(r"(\b[\w.%+-]+:)[^\s@/:]\S*@")
+# `password=secret`; within the query of a URL both signs may be percent-encoded
+_ASSIGNED = re.compile(
+    rf"(\b\w*{_WORD}[\w-]*)(?:(=)('[^']*'|\"[^\"]*\"|[^\s&'\"]+)|(%3D)(?:(?!%3B|%26)[^\s&'\"])+)", re.IGNORECASE
+)
+_HARMLESS = re.compile(r"class_token|token_|_tokens|passfile", re.IGNORECASE)
+_OPTION = re.compile(rf"--?[\w-]*{_WORD}[\w-]*", re.IGNORECASE)
+
+
+def mask_passwords(text: str) -> str:
+    """Replace the passwords in a text by `***`.
+
+    Args:
+        text: String. Passwords are recognized in URLs, `scheme://user:password@host`, and in assignments,
+            `password=...`, whether they stand alone or in the query of a URL.
+
+    Returns:
+        The text without them.
+
+    Examples:
+    >>> mask_passwords("postgresql://me:secret@host/studies")
+    'postgresql://me:***@host/studies'
+    """
+    for pattern in (_URL, _IN_TEXT, _WITHOUT_SCHEME):
+        text = pattern.sub(rf"\1{MASK}@", text)
+    return _ASSIGNED.sub(_masked, text)
+
+
+def is_password_option(argument: str) -> bool:
+    """Return whether an argument of a command line is an option whose value is a password."""
+    return bool(_OPTION.fullmatch(argument)) and not _HARMLESS.search(argument)
+
+
+def _masked(found: re.Match[str]) -> str:
+    return found[0] if _HARMLESS.search(found[1]) else f"{found[1]}{found[2] or found[4]}{MASK}"
