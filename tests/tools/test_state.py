@@ -29,7 +29,7 @@ class Words(L.Layer):
 
     def call(self, texts):
         if self.inside:
-            return self.dense(self.inner(texts))
+            return self.dense(self.inner(texts[:, None]))
         return tf.stack([tf.cast(texts == word, "float32") for word in self.words], -1)
 
     def compute_output_shape(self, shape):
