@@ -25,7 +25,8 @@ class Recalibration:
         if every and not self.norms:
             raise ValueError(
                 "`model` has frozen batch norms only, whose statistics stay: recalibrate before you freeze them, or "
-                f"call `bnzoo.tools.unfreeze_batch_norm(model)`. Received: {model.name}"
+                "call `bnzoo.tools.unfreeze_batch_norm(model)`, or set `trainable` of the norms to True. "
+                f"Received: {model.name}"
             )
         self._observer = Observer(model, self.norms, dropout)
 
