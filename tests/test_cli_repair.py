@@ -115,6 +115,10 @@ def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, 
             ["recalibrate", *IN_OUT, "--data", "data.npz"],
             "takes an input of shape (8, 8, 1), the examples of data.npz have the shape (6,)",
         ),
+        (
+            ["recalibrate", *IN_OUT, "--data", "huge.npz"],
+            "batch 0 of `data`, counted from 0, gives the norm 'conv1_norm' a mean or a variance that is not finite",
+        ),
         (["recalibrate", *IN_OUT, "--data", "wine"], "shape (8, 8, 1), the examples of wine have the shape (13,)"),
         (["recalibrate", *IN_OUT, "--data", "scans"], "have the shape (5, 5, 1); --image-size resizes images"),
     ],
@@ -123,6 +127,7 @@ def test_mistakes(bnzoo, model, tmp_path, arguments, message):
     MLP(depth=1, width=4, norm="layer", input_shape=(13,), classes=3).save(tmp_path / "mlp.keras")
     (tmp_path / "part.keras").write_bytes((tmp_path / "IN.keras").read_bytes()[:9999])
     np.savez(tmp_path / "data.npz", x=np.ones((9, 6)), y=np.arange(9) % 2)
+    np.savez(tmp_path / "huge.npz", x=np.full((30, 8, 8, 1), 3e38), y=np.arange(30) % 10)
     for label in ("a", "b"):
         (tmp_path / "scans" / label).mkdir(parents=True)
         for i in range(3):

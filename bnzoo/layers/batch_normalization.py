@@ -5,6 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.layers.batch_statistics import scaled_and_shifted
+from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
+from bnzoo.layers.moving import move
+
 if keras.backend.backend() == "tensorflow":
     from bnzoo.layers import fused_batch_norm
 
@@ -18,8 +22,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     The kernel is used in training: on a CPU for inputs of 3 to 5 axes with the channels last, on a GPU also for vectors
     and with the channels first. It takes float32, float16 and bfloat16 as they are, and its statistics are float32.
-    Elsewhere it does not apply or was measured to be slower or less exact, and Keras' own operations run: at inference,
-    with a mask, `renorm` or `synchronized`, another axis, float64, under XLA, on JAX.
+    Elsewhere it does not apply or was measured to be slower or less exact, and plain operations run: at inference, with
+    a mask, `renorm` or `synchronized`, another axis, float64, under XLA, on JAX. A function that is traced without XLA
+    and compiled by it later trains with the same statistics.
+
+    The statistics are exact as far as float32 can tell the values of a channel apart: the variance of equal values is
+    0, and that of values around 1e7 is right for a standard deviation above 1. (On a GPU, outside XLA, they are as
+    exact as the kernel there.) A batch without a value, because it is empty or masked as a whole, leaves the moving
+    statistics as they are.
 
     Args:
         **kwargs: The arguments of `keras.layers.BatchNormalization`, with its defaults. The zoo's own are
@@ -51,18 +61,38 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return keras.layers.Layer._unpickle_model, super().__reduce__()[1]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalizes: in training by the batch, else by the moving statistics."""
-        if not (training and self.trainable and mask is None and self._has_kernel(inputs)):
-            return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = fused_batch_norm.normalize(
-            inputs, self.gamma, self.beta, self.axis, self.epsilon, self.moving_mean.shape[0]
-        )
-        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            average.assign(ops.cast(average, value.dtype) * self.momentum + value * (1 - self.momentum))
+        """Normalize: in training by the batch, else by the moving statistics."""
+        if not (training and self.trainable):
+            return super().call(inputs, training=False, mask=mask)
+        if self.renorm or self.synchronized:
+            return self._as_keras_does(inputs, mask)
+        if mask is None and self._has_kernel(inputs):
+            outputs, mean, variance = fused_batch_norm.normalize(
+                inputs, self.gamma, self.beta, self.axis, self.epsilon, self.moving_mean.shape[0]
+            )
+            seen = ops.size(inputs)
+        else:
+            x, mask = at_least_float32(inputs), along_channels(mask, inputs, self.axis)
+            axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+            mean, variance = moments(x, mask, axes)
+            seen = count(x, mask, axes)
+            normalized = (x - mean) * ops.rsqrt(variance + self.epsilon)
+            outputs = ops.cast(scaled_and_shifted(self, normalized), self.compute_dtype)
+        move(self.moving_mean, mean, self.momentum, seen)
+        move(self.moving_variance, variance, self.momentum, seen)
+        return outputs
+
+    def _as_keras_does(self, inputs: Any, mask: Any) -> Any:
+        """Normalize as the base class does. Without a value there are no statistics, and none move."""
+        before = [(variable, ops.copy(variable)) for variable in self.non_trainable_variables]
+        outputs = super().call(inputs, training=True, mask=mask)
+        seen = ops.size(inputs) > 0 if mask is None else ops.any(mask)
+        for variable, value in before:
+            variable.assign(ops.where(seen, ops.convert_to_tensor(variable), value))
         return outputs
 
     def _has_kernel(self, inputs: Any) -> bool:
-        if self.renorm or self.synchronized or keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() != "tensorflow":
             return False
         return inputs.dtype == self.compute_dtype and fused_batch_norm.applies(inputs, self.axis)
 

@@ -9,6 +9,7 @@ from bnzoo.errors import at_least, fraction, steps
 from bnzoo.layers.axes import per_channel
 from bnzoo.layers.batch_statistics import BatchStatistics
 from bnzoo.layers.moments import count, moments
+from bnzoo.layers.moving import move
 
 
 @keras.saving.register_keras_serializable(package="bnzoo")
@@ -129,13 +130,13 @@ class BatchRenormalization(BatchStatistics):
         return _between((done - first) / (last - first), 0, 1)
 
     def _move_all(self, mean: Any, deviation: Any, seen: Any) -> None:
-        self._move(self.renorm_mean, mean, self.renorm_momentum, seen)
-        self._move(self.renorm_stddev, deviation, self.renorm_momentum, seen)
-        self._move(self.moving_mean, mean, self.momentum, seen)
+        move(self.renorm_mean, mean, self.renorm_momentum, seen)
+        move(self.renorm_stddev, deviation, self.renorm_momentum, seen)
+        move(self.moving_mean, mean, self.momentum, seen)
         # as in the paper it is the standard deviation that is averaged; rounding must not make a variance negative
         usual = ops.sqrt(per_channel(self.moving_variance, deviation, self.axis) + self.epsilon)
         moved = self.momentum * usual + (1 - self.momentum) * deviation
-        self._move(self.moving_variance, ops.maximum(ops.square(moved) - self.epsilon, 0), 0, seen)
+        move(self.moving_variance, ops.maximum(ops.square(moved) - self.epsilon, 0), 0, seen)
         self.steps.assign(self.steps + ops.cast(ops.reshape(seen, (-1,)) > 0, self.steps.dtype))
 
 

@@ -42,11 +42,7 @@ class BatchStatistics(keras.layers.BatchNormalization):
             return super().call(inputs, training=False)
         x = at_least_float32(inputs)
         x = self._normalize(x, along_channels(mask, x, self.axis))
-        if self.scale:
-            x = x * per_channel(self.gamma, x, self.axis)
-        if self.center:
-            x = x + per_channel(self.beta, x, self.axis)
-        return ops.cast(x, self.compute_dtype)
+        return ops.cast(scaled_and_shifted(self, x), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer."""
@@ -57,8 +53,11 @@ class BatchStatistics(keras.layers.BatchNormalization):
         """The normalized tensor, before gamma and beta; moves the statistics."""
         raise NotImplementedError
 
-    def _move(self, average: Any, value: Any, momentum: float, seen: Any) -> None:
-        """A step of a moving average, unless nothing was seen: a batch that is masked as a whole says nothing."""
-        value = ops.reshape(value, average.shape)
-        moved = momentum * ops.cast(average, value.dtype) + (1 - momentum) * value
-        average.assign(ops.where(ops.reshape(seen, (-1,)) > 0, moved, ops.cast(average, value.dtype)))
+
+def scaled_and_shifted(norm: keras.layers.BatchNormalization, x: Any) -> Any:
+    """Return a normalized tensor times the gamma of a norm plus its beta, as far as it has them."""
+    if norm.scale:
+        x = x * per_channel(norm.gamma, x, norm.axis)
+    if norm.center:
+        x = x + per_channel(norm.beta, x, norm.axis)
+    return x

@@ -1,15 +1,21 @@
 """TensorFlow's batch norm of training in one kernel: where it applies and pays, and its call."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # there is no public way to ask
 
+from bnzoo.layers.moments import representative
+
 _DTYPES = (tf.float32, tf.float16, tf.bfloat16)
+_DEVICES = ("CPU", "GPU")
+# half of the distance from 1 to the next float32
+_ROUNDING = 2.0**-24
 
 
 def applies(x: Any, axis: int) -> bool:
-    """Whether the kernel can normalize a tensor and is the better way.
+    """Return whether the kernel can normalize a tensor and is the better way.
 
     A GPU has it for up to 5 axes with the channels first or last. On a CPU the plain operations are faster for vectors
     and with the channels first (`recipes.benchmarks.batch_norm`). XLA has no kernel: what it writes out is no faster
@@ -29,7 +35,9 @@ def applies(x: Any, axis: int) -> bool:
 
 
 def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels: int) -> tuple[Any, Any, Any]:
-    """A tensor normalized by the statistics of the batch, and these: the mean and the biased variance, in float32.
+    """Return a tensor normalized by the statistics of the batch, and these: the mean and the biased variance.
+
+    Where float32 cannot tell the variance, the tensor is normalized a second time, its values less one of them.
 
     Args:
         x: Tensor to which the kernel `applies`.
@@ -40,23 +48,62 @@ def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels
         channels: Integer, how many there are, which the shape of the tensor need not tell.
     """
     images, data_format = _as_images(x, axis, channels)
-    unused = tf.constant((), tf.float32)
-    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=images,
-        scale=tf.ones(channels) if gamma is None else tf.cast(gamma, tf.float32),
-        offset=tf.zeros(channels) if beta is None else tf.cast(beta, tf.float32),
-        mean=unused,
-        variance=unused,
-        epsilon=epsilon,
-        data_format=data_format,
+    axes = [0, 1, 2] if data_format == "NHWC" else [0, 2, 3]
+    values = tf.cast(tf.size(x, out_type=tf.int64), tf.float32) / channels
+    options = {"epsilon": epsilon, "data_format": data_format}
+
+    @tf.custom_gradient
+    def normalized(images: Any, scale: Any, offset: Any) -> tuple[tuple, Callable]:
+        def kernel(images: Any) -> tuple:
+            unused = tf.constant((), tf.float32)
+            return tuple(
+                tf.raw_ops.FusedBatchNormV3(
+                    x=images, scale=scale, offset=offset, mean=unused, variance=unused, **options
+                )
+            )
+
+        def shifted() -> tuple:
+            shift = representative(images, None, axes)
+            y, mean, *rest = kernel(images - shift)
+            return y, mean + tf.reshape(tf.cast(shift, tf.float32), (-1,)), *rest
+
+        made = kernel(images)
+        again = _must_shift(made[1], made[2], values)
+        y, mean, variance, *reserved = tf.cond(again, shifted, lambda: made)
+
+        def gradients(by_y: Any, *_: Any) -> tuple:  # none goes through moving statistics
+            spaces = {f"reserve_space_{number}": space for number, space in enumerate(reserved, 1)}
+            seen = tf.cond(again, lambda: images - representative(images, None, axes), lambda: images)
+            made = tf.raw_ops.FusedBatchNormGradV3(y_backprop=by_y, x=seen, scale=scale, **spaces, **options)
+            return tuple(made[:3])
+
+        return (y, mean, variance), gradients
+
+    y, mean, variance = normalized(
+        images,
+        tf.ones(channels) if gamma is None else tf.cast(gamma, tf.float32),
+        tf.zeros(channels) if beta is None else tf.cast(beta, tf.float32),
     )
     # the kernel divides the squared distances by one value less than there are; of a single value they are 0
-    values = tf.cast(tf.size(x, out_type=tf.int64), tf.float32) / channels
     return y if images is x else tf.reshape(y, tf.shape(x)), mean, variance * (1 - 1 / values)
 
 
+def _must_shift(mean: Any, variance: Any, values: Any) -> Any:
+    """Return whether rounding may have spoilt a variance, as a boolean tensor.
+
+    On a CPU the kernel adds up the values of a channel one after another, so that the rounding of the mean may grow
+    with their number. (On a GPU the answer would have to be waited for in every layer; the sums are taken in parts
+    there.) Under XLA the variance is a difference of large numbers. A function may be traced without XLA and compiled
+    by it later, as a part of another: which of the two it is, is asked when it runs.
+    """
+    in_xla = tf.raw_ops.DeviceIndex(device_names=_DEVICES) == len(_DEVICES)  # the answer of no device
+    if tf.config.list_physical_devices("GPU"):
+        return in_xla
+    return in_xla | tf.reduce_any(tf.square(4 * _ROUNDING * values * mean) > variance)
+
+
 def _as_images(x: Any, axis: int, channels: int) -> tuple[Any, str]:
-    """The tensor with four axes, and the place of its channels in the kernel's word."""
+    """Return the tensor with four axes, and the kernel's word for the place of its channels."""
     rank = x.shape.rank
     if axis % rank == rank - 1:
         return x if rank == 4 else tf.reshape(x, (1, -1, 1, channels)), "NHWC"

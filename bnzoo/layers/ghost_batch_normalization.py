@@ -8,7 +8,8 @@ from keras import ops
 from bnzoo.errors import positive_integer
 from bnzoo.layers.axes import position_axes
 from bnzoo.layers.batch_statistics import BatchStatistics
-from bnzoo.layers.moments import count, total
+from bnzoo.layers.moments import count, representative, total
+from bnzoo.layers.moving import move
 
 
 @keras.saving.register_keras_serializable(package="bnzoo")
@@ -67,6 +68,8 @@ class GhostBatchNormalization(BatchStatistics):
 
     def _normalize(self, x: Any, mask: Any) -> Any:
         positions = position_axes(len(x.shape), self.axis)
+        shift = representative(x, mask, [0, *positions])
+        x = x - shift
         sums = total(x, mask, positions)
         counts = ops.broadcast_to(count(x, mask, positions), ops.shape(sums))
         ghost_counts = ops.maximum(self._over_ghosts(counts), 1)
@@ -78,8 +81,8 @@ class GhostBatchNormalization(BatchStatistics):
         shares = counts / ops.maximum(seen, 1)
         batch_mean = ops.sum(shares * mean, axis=0, keepdims=True)
         batch_variance = ops.sum(shares * (variance + ops.square(mean - batch_mean)), axis=0, keepdims=True)
-        self._move(self.moving_mean, batch_mean, self.momentum, seen)
-        self._move(self.moving_variance, batch_variance, self.momentum, seen)
+        move(self.moving_mean, shift + batch_mean, self.momentum, seen)
+        move(self.moving_variance, batch_variance, self.momentum, seen)
         return centred * ops.rsqrt(variance + self.epsilon)
 
     def _over_ghosts(self, values: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -49,13 +50,37 @@ def count(x: Any, mask: Any, axes: Sequence[int]) -> Any:
 
 
 def mean(x: Any, mask: Any, axes: Sequence[int]) -> Any:
-    """The mean over some axes, which stay with size 1; 0 where everything is masked."""
-    if mask is None:
-        return ops.mean(x, axes, keepdims=True)
+    """Return the mean over some axes, which stay with size 1; 0 where there is no value, or all are masked."""
     return total(x, mask, axes) / ops.maximum(count(x, mask, axes), 1)
 
 
+def representative(x: Any, mask: Any, axes: Sequence[int]) -> Any:
+    """Return one of the values that `mean` is taken over, for each of its results; 0 where there is none.
+
+    No gradient goes through it. A tensor minus its representative has the same variance, and its mean is close to 0 on
+    the scale of the variance, so that float32 loses nothing of either in a sum of many values.
+    """
+    x = ops.stop_gradient(x)
+    if mask is not None:
+        largest = ops.max(ops.where(mask, x, -np.inf), axes, keepdims=True, initial=-np.inf)
+        return ops.where(ops.isfinite(largest), largest, ops.zeros_like(largest))
+    first = x[tuple(slice(1) if axis in axes else slice(None) for axis in range(len(x.shape)))]
+    return ops.sum(first, axes, keepdims=True)  # of a single value, or of none
+
+
 def moments(x: Any, mask: Any, axes: Sequence[int]) -> tuple[Any, Any]:
-    """The mean and the variance over some axes, which stay with size 1; twice over the data, so nothing cancels."""
-    centre = mean(x, mask, axes)
-    return centre, mean(ops.square(x - centre), mask, axes)
+    """Return the mean and the variance over some axes, which stay with size 1.
+
+    They are taken of the distances from one of the values: the mean of equal values is this value and their variance is
+    0, whatever their size and number. A variance is exact to float32 as long as float32 can tell the values apart: for
+    a mean of 1e7 that is a standard deviation above 1.
+
+    Args:
+        x: Tensor in float32 or float64.
+        mask: Tensor of booleans that broadcasts with it, `True` where a value counts; or `None`.
+        axes: Sequence of integers, the axes to reduce.
+    """
+    shift = representative(x, mask, axes)
+    distance = x - shift
+    centre = mean(distance, mask, axes)
+    return shift + centre, mean(ops.square(distance - centre), mask, axes)

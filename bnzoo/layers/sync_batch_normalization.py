@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from bnzoo.layers.batch_statistics import BatchStatistics
-from bnzoo.layers.moments import count, total
+from bnzoo.layers.moments import count, representative, total
+from bnzoo.layers.moving import move
 
 
 @keras.saving.register_keras_serializable(package="bnzoo")
@@ -52,12 +53,20 @@ class SyncBatchNormalization(BatchStatistics):
     def _normalize(self, x: Any, mask: Any) -> Any:
         axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
         seen = _over_replicas(count(x, mask, axes))
+        shift = _common(representative(x, mask, axes), count(x, mask, axes))
+        x = x - shift
         mean = _over_replicas(total(x, mask, axes)) / ops.maximum(seen, 1)
         centred = x - mean
         variance = _over_replicas(total(ops.square(centred), mask, axes)) / ops.maximum(seen, 1)
-        self._move(self.moving_mean, mean, self.momentum, seen)
-        self._move(self.moving_variance, variance, self.momentum, seen)
+        move(self.moving_mean, shift + mean, self.momentum, seen)
+        move(self.moving_variance, variance, self.momentum, seen)
         return centred * ops.rsqrt(variance + self.epsilon)
+
+
+def _common(shift: Any, seen: Any) -> Any:
+    """Return a shift for all replicas: the mean of those of the replicas that have a value."""
+    has_value = ops.cast(seen > 0, shift.dtype)
+    return _over_replicas(shift * has_value) / ops.maximum(_over_replicas(has_value), 1)
 
 
 def _over_replicas(x: Any) -> Any:

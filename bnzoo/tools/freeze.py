@@ -2,17 +2,25 @@
 
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakSet
 
 import keras
 
+from bnzoo.tools.optimizer import follow_trainable_variables
+
+# the norms that `freeze_batch_norm` has frozen, which `unfreeze_batch_norm` may release
+_frozen: WeakSet = WeakSet()
+
 
 def freeze_batch_norm(model: keras.Model) -> list[str]:
-    """Puts every batch norm in inference mode: fixed statistics, fixed gamma and beta.
+    """Put every batch norm in inference mode: fixed statistics, fixed gamma and beta.
 
     The usual advice for fine-tuning with small batches or on few examples, where moving statistics may spoil what the
     weights behind them have learned; it does not always pay (`python -m recipes.finetune` compares it with what else
     there is). In Keras `trainable=False` on a batch norm means both, even where the model is called with
-    `training=True`. It takes effect at the next `fit` of this model; a model around it must be compiled again.
+    `training=True`. It takes effect at the next `fit` of this model; a model around it must be compiled again. On JAX
+    the model gets an optimizer of the same kind and state, for an optimizer there takes exactly the variables that it
+    was built for.
 
     Args:
         model: Any built `keras.Model`, changed in place.
@@ -25,15 +33,19 @@ def freeze_batch_norm(model: keras.Model) -> list[str]:
     >>> model.fit(x, y, batch_size=2)
     """
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    return _set_trainable(model, [norm for norm in norms if norm.trainable], False)
+    norms = [norm for norm in norms if norm.trainable]
+    _frozen.update(norms)
+    return _set_trainable(model, norms, False)
 
 
 def unfreeze_batch_norm(model: keras.Model) -> list[str]:
-    """Undoes `freeze_batch_norm`: statistics move again, gamma and beta are trained.
+    """Undo `freeze_batch_norm`: statistics move again, gamma and beta are trained.
 
-    Norms inside a layer or model that is frozen as a whole stay frozen: their statistics would move without anything
-    else being trained. An optimizer that was built while the norms were frozen does not know their weights: compile the
-    model again with a new one, as Keras' error will say.
+    Norms that it has not frozen stay as they are: those that were frozen before, by whatever else, and those of a model
+    that was loaded or copied since; set their `trainable`. Norms inside a layer or model that is frozen as a whole stay
+    frozen: their statistics would move without anything else being trained. On TensorFlow an optimizer that was built
+    while the norms were frozen does not know their weights: compile the model again with a new one, as Keras' error
+    will say.
 
     Args:
         model: Any built `keras.Model`, changed in place.
@@ -41,11 +53,13 @@ def unfreeze_batch_norm(model: keras.Model) -> list[str]:
     Returns:
         The names of the norms that are no longer frozen.
     """
-    return _set_trainable(model, [norm for norm in _within_trainable(model) if not norm.trainable], True)
+    norms = [norm for norm in _within_trainable(model) if norm in _frozen and not norm.trainable]
+    _frozen.difference_update(norms)
+    return _set_trainable(model, norms, True)
 
 
 def _within_trainable(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """The batch norms that no frozen layer holds."""
+    """Return the batch norms that no frozen layer holds."""
     if isinstance(layer, keras.layers.BatchNormalization):
         yield layer
     elif layer.trainable:
@@ -59,4 +73,5 @@ def _set_trainable(model: Any, norms: list[keras.Layer], trainable: bool) -> lis
     if norms:
         # what is compiled has read `trainable` already
         model.train_function = model.test_function = model.predict_function = None
+        follow_trainable_variables(model)
     return [norm.name for norm in norms]

@@ -58,17 +58,30 @@ class Observer(Passes):
         self._norms, self._dropout = norms, dropout
 
     def populations(self, batches: Iterable[Batch]) -> dict[int, Population]:
-        """By the index of each norm that was called, what it saw; a norm that is called several times sees them all."""
+        """Return, by the index of each norm that was called, what it saw; of several calls what they saw together.
+
+        Raises:
+            ValueError: If a batch makes a moment that is not finite; the message names the batch and the norm.
+        """
         self.restart()
         found: dict[int, Population] = {}
-        for batch in batches:
-            for index, parts in self(batch.x).items():
+        for number, batch in enumerate(batches):
+            for index, parts in sorted(self(batch.x).items()):
                 for part in parts:
+                    self._check_finite(number, index, part)
                     found.setdefault(index, Population()).add(*part)
         return found
 
+    def _check_finite(self, number: int, index: int, part: Moments) -> None:
+        if not all(np.isfinite(np.asarray(moment)).all() for moment in part):
+            raise ValueError(
+                f"batch {number} of `data`, counted from 0, gives the norm {self._norms[index].name!r} a mean or a "
+                "variance that is not finite in float32, and the statistics are as before. Look for NaN, infinite or "
+                "huge values in the batch, and in the weights before the norm"
+            )
+
     def look(self, x: Any) -> dict[int, list[Moments]]:
-        """By the index of each norm that is called, the moments of its input at each of its calls."""
+        """Return, by the index of each norm that is called, the moments of its input at each of its calls."""
         seen: dict[int, list[Moments]] = {}
         with ExitStack() as hooks:
             for index, norm in enumerate(self._norms):

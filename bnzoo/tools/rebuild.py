@@ -8,13 +8,14 @@ import keras
 
 from bnzoo.layers import Recompute
 from bnzoo.tools.graph import first_argument, functional, inner_model, run
+from bnzoo.tools.state import copy_assets, copy_variables
 
 # Function of a layer: the layers that take its place one after another, none to leave it out, `None` for a copy of it.
 Remake = Callable[[Any], Sequence[keras.Layer] | None]
 
 
 class Rebuilt:
-    """A copy of a functional or Sequential model: layers and structure, nested models included, names, weights.
+    """A copy of a functional or Sequential model: layers and structure, nested models included, names, weights, assets.
 
     Shared layers stay shared. The model that is copied stays as it is; the copy is not compiled.
 
@@ -37,7 +38,7 @@ class Rebuilt:
         self._copied: list[tuple[Any, Any]] = []
         self.model: keras.Model = self._model(model)
         for old, new in self._copied:
-            _copy_state(old, new)
+            copy_variables(old, new)
 
     def __getitem__(self, layer: Any) -> tuple[Any, ...]:
         """What stands in the place of a layer."""
@@ -93,7 +94,8 @@ class Rebuilt:
 
     def _copy(self, layer: Any) -> Any:
         copy = self._copy_of(layer)
-        if isinstance(layer, keras.Layer):  # an operation has no weights
+        if isinstance(layer, keras.Layer):  # an operation has no state
+            copy_assets(layer, copy)  # before it is called: a vocabulary may decide the shape of the output
             self._copied.append((layer, copy))
         return copy
 
@@ -123,17 +125,6 @@ def copy_of(layer: Any, **changes: Any) -> Any:
     if "name" not in config:  # a class of someone's that tells its own arguments only
         copy.name = layer.name
     return copy
-
-
-def _copy_state(old: keras.Layer, new: keras.Layer) -> None:
-    """As saving and loading do: some layers, as `Normalization`, compute with what they make of their weights."""
-    for source, target in zip(old._flatten_layers(), new._flatten_layers(), strict=True):
-        store: dict[str, Any] = {}
-        source.save_own_variables(store)
-        target.load_own_variables(store)
-        seeds = (getattr(layer, "_seed_generators", []) for layer in (source, target))
-        for old_seed, new_seed in zip(*seeds, strict=True):
-            new_seed.state.assign(old_seed.state)
 
 
 def _input_layer(tensor: Any) -> keras.layers.InputLayer:

@@ -301,15 +301,25 @@ def test_the_moving_variance_is_the_biased_one(gpu, shape):
         np.testing.assert_allclose(got["outputs"], np.broadcast_to(weights(ours)["beta"], shape), atol=1e-4)
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(("rank", "axis"), AXES)
-def test_no_examples_are_what_they_are_to_keras(gpu, rank, axis, training):
-    """The moving statistics are lost in training, in both."""
-    shape = (0, *SHAPES[rank][1:])
-    got, expected = (called(layer, np.zeros(shape), training=training) for layer in pair(shape, axis=axis))
+EMPTY = {
+    "no examples": ((0, 4, 3, 2), {}, {}),
+    "no examples, vectors": ((0, 3), {}, {}),
+    "no examples, channels first": ((0, 3, 4, 2), {"axis": 1}, {}),
+    "no examples, float16": ((0, 4, 3, 2), {"dtype": "mixed_float16"}, {}),
+    "no examples, renorm": ((0, 4, 3, 2), {"renorm": True}, {}),
+    "all masked, renorm": ((6, 4, 2), {"renorm": True}, {"mask": np.zeros((6, 4), bool)}),
+    "all masked": ((6, 4, 2), {}, {"mask": np.zeros((6, 4), bool)}),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+def test_without_a_value_the_statistics_stay(gpu, case):
+    shape, arguments, options = EMPTY[case]
+    layer, _ = pair(shape, **arguments)
+    before = weights(layer)
+    got = called(layer, np.ones(shape), training=True, **options)
     assert got["outputs"].shape == shape
-    assert np.isnan(expected["moving_mean"]).all() == training
-    for name, value in expected.items():
+    for name, value in before.items():
         np.testing.assert_array_equal(got[name], value)
 
 
@@ -332,6 +342,51 @@ def test_a_mean_far_from_zero(how, dtype):
     np.testing.assert_allclose(got["moving_variance"], exact.var((0, 1, 2)), rtol=1e-4)
     expected, _ = numpy_norms.batch(exact, weights(ours), {"momentum": 0, "epsilon": 1e-5})
     np.testing.assert_allclose(got["outputs"], expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("value", [33333333.0, 6e7])
+@pytest.mark.parametrize("how", ["eager", pytest.param("compiled", marks=backend.tensorflow_only)])
+def test_equal_values_have_no_variance(how, value):
+    shape = (16, 8, 8, 4)
+    ours, _ = pair(shape, momentum=0)
+    got = stepping(ours, shape, how=how)(np.full(shape, value))
+    np.testing.assert_array_equal(got["moving_variance"], 0)
+    np.testing.assert_array_equal(got["moving_mean"], np.float32(value))
+    np.testing.assert_array_equal(got["outputs"], np.broadcast_to(weights(ours)["beta"], shape))
+
+
+@backend.tensorflow_only
+def test_many_values_added_up_do_not_spoil_the_mean(cpu):
+    x = np.random.default_rng(0).normal(1000, 1, (64, 64, 64, 2)).astype("float32")
+    ours, stock = pair(x.shape, momentum=0)
+    exact = x.mean((0, 1, 2), "float64")
+    errors = [abs(called(layer, x, training=True)["moving_mean"] - exact).max() for layer in (ours, stock)]
+    assert errors[0] < 1e-4 < 1e-3 < errors[1]  # what float32 can hold, and what Keras makes of it
+
+
+@backend.tensorflow_only
+@pytest.mark.parametrize(("offset", "spread"), [(0, 1), (1e5, 4)])
+def test_a_function_that_xla_compiles_after_it_was_traced(cpu, offset, spread):
+    shape = (8, 4, 4, 3)
+    x = tf.constant(np.random.default_rng(0).normal(offset, spread, shape), "float32")
+    found = []
+    for compiled in (False, True):
+        layer, _ = pair(shape, momentum=0)
+
+        @tf.function(input_signature=[tf.TensorSpec((None, *shape[1:]))])
+        def inner(x, layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x, training=True)
+                value = loss(outputs)
+            return outputs, tape.gradient(value, x)
+
+        inner.get_concrete_function()
+        outputs, gradient = tf.function(lambda x, inner=inner: inner(x), jit_compile=compiled)(x)
+        found.append({"outputs": outputs.numpy(), "gradient": gradient.numpy(), **weights(layer)})
+    for name, value in found[0].items():
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-4, atol=5e-3, err_msg=name)
+    np.testing.assert_allclose(found[1]["moving_variance"], np.var(x, (0, 1, 2), "float64"), rtol=1e-4)
 
 
 @backend.tensorflow_only

@@ -124,6 +124,18 @@ def broken_in_the_middle():
     raise BrokenError
 
 
+def stopped_in_the_middle():
+    yield X[:8]
+    raise KeyboardInterrupt
+
+
+def spoilt(value):
+    """A batch with one value that is no value of a feature."""
+    x = X[:8].copy()
+    x[3, 2] = value
+    return x
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
@@ -131,8 +143,10 @@ def broken_in_the_middle():
         (X[:0], ValueError),
         ([X[:8], X[:8, :3]], (ValueError, tf.errors.InvalidArgumentError)),
         (broken_in_the_middle(), BrokenError),
+        (stopped_in_the_middle(), KeyboardInterrupt),
+        ([X[:8], spoilt(np.nan)], ValueError),
     ],
-    ids=["no batch", "no example", "another shape", "a generator that raises"],
+    ids=["no batch", "no example", "another shape", "a generator that raises", "an interruption", "not a number"],
 )
 def test_an_error_restores_the_statistics(data, error):
     model = network()
@@ -152,6 +166,15 @@ def test_an_error_restores_the_statistics(data, error):
         (Endless(), {}, "`data` has no end"),
         ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
         (X[:0], {}, "`data` is empty"),
+        ([X[:0], X[:0]], {}, "`data` has no example of which a value reaches the norm 'first'"),
+        ([X[:8], spoilt(np.nan)], {}, "batch 1 of `data`, counted from 0, gives the norm 'first' a mean"),
+        ([spoilt(-np.inf)], {}, "batch 0 of `data`.*'first'.*the statistics are as before"),
+        ([spoilt(3e38)], {}, "batch 0 of `data`.*'first'.*not finite in float32"),
+        (
+            [np.full_like(X, 3e19), np.full_like(X, -3e19)],
+            {},
+            "norm 'first' lie too far apart: their variance is not",
+        ),
         ("digits", {}, "`data` must be an array.*Received: str"),
         (bnzoo, {}, "or an iterable of batches. Received: module"),
     ],
@@ -159,6 +182,27 @@ def test_an_error_restores_the_statistics(data, error):
 def test_mistakes(data, options, message):
     with pytest.raises(ValueError, match=message):
         recalibrate_batch_norm(network(), data, **options)
+
+
+def test_an_interruption_between_two_norms_restores_both(monkeypatch):
+    model = network()
+    before = statistics(model)
+    second = model.get_layer("second").moving_mean
+    values = []
+
+    def assign(self, value):
+        if self is second and not values:
+            values.append(value)
+            raise KeyboardInterrupt
+        return usual(self, value)
+
+    usual = keras.Variable.assign
+    monkeypatch.setattr(keras.Variable, "assign", assign)
+    with pytest.raises(KeyboardInterrupt):
+        recalibrate_batch_norm(model, X)
+    assert values
+    for name, arrays in statistics(model).items():
+        np.testing.assert_array_equal(arrays, before[name])
 
 
 @pytest.mark.parametrize("data", [tf.data.Dataset.from_tensors(X[:16]).repeat(), Endless(), [X[:16], X[:16]]])

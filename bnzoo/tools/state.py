@@ -1,0 +1,54 @@
+"""The state of a layer, copied into another as by saving and loading: variables, seeds and assets."""
+
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+
+
+def copy_variables(old: keras.Layer, new: keras.Layer) -> None:
+    """Copy what `save_own_variables` and the generators of random numbers hold, nested layers included.
+
+    Some layers, as `Normalization`, compute with what they make of their variables when these are loaded.
+    """
+    for source, target in _pairs(old, new):
+        _copy_own_variables(source, target)
+        seeds = (getattr(layer, "_seed_generators", []) for layer in (source, target))
+        for old_seed, new_seed in zip(*seeds, strict=True):
+            new_seed.state.assign(old_seed.state)
+
+
+def copy_assets(old: keras.Layer, new: keras.Layer) -> None:
+    """Copy what a layer and those inside it keep beside variables: a lookup keeps its vocabulary.
+
+    Args:
+        old: The layer.
+        new: A layer with the same arguments, which need not be built.
+    """
+    if not any(hasattr(layer, "save_assets") for layer in old._flatten_layers()):
+        return
+    if len(old._flatten_layers()) != len(new._flatten_layers()):  # some are made when the layer is built
+        _build_like(old, new)
+    # the inner ones first: what is around them may be built by the size of their vocabulary
+    for source, target in reversed(_pairs(old, new)):
+        if hasattr(source, "save_assets"):
+            _build_like(source, target)
+            _copy_own_variables(source, target)  # a vocabulary with weights reads these when it is loaded
+            with TemporaryDirectory() as folder:
+                source.save_assets(folder)
+                target.load_assets(folder)
+
+
+def _copy_own_variables(old: keras.Layer, new: keras.Layer) -> None:
+    store: dict[str, Any] = {}
+    old.save_own_variables(store)
+    new.load_own_variables(store)
+
+
+def _build_like(old: keras.Layer, new: keras.Layer) -> None:
+    if old.built and not new.built and (config := old.get_build_config()):
+        new.build_from_config(config)
+
+
+def _pairs(old: keras.Layer, new: keras.Layer) -> list[tuple[Any, Any]]:
+    return list(zip(old._flatten_layers(), new._flatten_layers(), strict=True))
