@@ -46,7 +46,20 @@ ARROWS = {
     "reading": {"reading", "errors"},
     "reports": {"reports", "files"},
     "tuning": {
-        *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
+        *(
+            "tuning",
+            "models",
+            "blocks",
+            "norms",
+            "placements",
+            "data",
+            "tools",
+            "export",
+            "reports",
+            "files",
+            "errors",
+            "reading",
+        ),
     },
 }
 

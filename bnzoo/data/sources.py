@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo.data.images import image_folder
+from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
 __all__ = ["Examples", "embedded", "image_folder", "npz"]
@@ -35,7 +36,7 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
     arrays = read_npz(path, ("x", "y"), max_bytes)
     if missing := {"x", "y"} - arrays.keys():
         with zipfile.ZipFile(path) as archive:
-            held = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+            held = ", ".join(printable(name).removesuffix(".npy") for name in archive.namelist()) or "nothing"
         raise ValueError(
             f"{path}: no array named {' or '.join(sorted(missing))}; it holds {held}. Save it with np.savez(path, "
             "x=..., y=...)"

@@ -1,5 +1,6 @@
 """Files of strangers, read with care: what is no regular file, reaches outside itself or inflates is refused."""
 
+from bnzoo.reading.archive import members
 from bnzoo.reading.files import RefusedError, declared, read_json, reading, regular_file
 from bnzoo.reading.folders import Entry, entries
 from bnzoo.reading.hdf5 import datasets, open_hdf5, size, tensor
@@ -11,6 +12,7 @@ __all__ = [
     "datasets",
     "declared",
     "entries",
+    "members",
     "open_hdf5",
     "read_json",
     "read_npz",

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bnzoo.errors import printable
+
 # a small file may inflate to this size, a larger one to so many times its own
 _SMALL = 512 * 2**20
 _TIMES = 100
@@ -82,7 +84,7 @@ def reading(path: str | Path, kind: str) -> Iterator[Path]:
 
 
 def _reason(error: Exception) -> str:
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = printable(" ".join(str(error).split())).rstrip(".")
     if isinstance(error, KeyError):
         return f"it has no {reason}"
     if isinstance(error, RecursionError):

@@ -9,6 +9,8 @@ from typing import IO
 import numpy as np
 from numpy.lib import format
 
+from bnzoo.errors import printable
+from bnzoo.reading.archive import members
 from bnzoo.reading.files import declared, reading
 
 _SUFFIX = ".npy"
@@ -31,10 +33,11 @@ def read_npz(
         ValueError: If the file is damaged, an array holds objects, or a header does not fit what is stored.
     """
     with reading(path, "an .npz file") as file, zipfile.ZipFile(file) as archive:
-        members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
-        if len(members) < len(archive.infolist()):
+        held = members(archive)
+        every = {info.filename.removesuffix(_SUFFIX): info for info in held}
+        if len(every) < len(held):
             raise ValueError("it has two arrays of one name")
-        wanted = {name: info for name, info in members.items() if names is None or name in names}
+        wanted = {name: info for name, info in every.items() if names is None or name in names}
         declared(file, sum(info.file_size for info in wanted.values()), max_bytes)
         arrays = {}
         for name, info in wanted.items():
@@ -42,7 +45,7 @@ def read_npz(
                 with archive.open(info) as member:
                     arrays[name] = _array(member, info.file_size)
             except Exception as error:
-                raise ValueError(f"array {name!r}: {error or type(error).__name__}") from error
+                raise ValueError(f"array '{printable(name)}': {error or type(error).__name__}") from error
         return arrays
 
 

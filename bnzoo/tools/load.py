@@ -14,7 +14,8 @@ import h5py
 import keras
 
 from bnzoo import layers  # noqa: F401  # registers them, so that Keras finds them
-from bnzoo.reading import RefusedError, declared, size
+from bnzoo.errors import printable
+from bnzoo.reading import RefusedError, declared, members, size
 
 _ZIP = b"PK\3\4"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -133,8 +134,9 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
     config = b""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            declared(path, sum(info.file_size for info in archive.infolist()), max_bytes)
+            held = members(archive)
+            names = {info.filename for info in held}
+            declared(path, sum(info.file_size for info in held), max_bytes)
             damaged = archive.testzip()
             if damaged is None and {"config.json", "model.weights.h5"} <= names:
                 config = archive.read("config.json")
@@ -143,9 +145,9 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
     except RefusedError as error:
         raise ValueError(f"{path} is not loaded: {error}") from error
     except Exception as error:  # another one for each field that may be damaged
-        raise ValueError(f"{path} is damaged ({error}): {_AGAIN}") from error
+        raise ValueError(f"{path} is damaged ({printable(str(error))}): {_AGAIN}") from error
     if damaged is not None:
-        raise ValueError(f"{path} is damaged, {damaged} in it does not have its checksum: {_AGAIN}")
+        raise ValueError(f"{path} is damaged, {printable(damaged)} in it does not have its checksum: {_AGAIN}")
     if any(name.endswith("/data.pkl") for name in names):
         raise ValueError(f"{path} is a PyTorch file, no Keras model; {_PYTORCH}")
     missing = {"config.json", "metadata.json"} - names
@@ -165,7 +167,7 @@ def _check_hdf5(path: Path, max_bytes: int | None) -> str | bytes:
     except RefusedError as error:
         raise ValueError(f"{path} is not loaded: {error}") from error
     except Exception as error:  # HDF5 has another one for each part that may be damaged
-        raise ValueError(f"{path} is a truncated or damaged HDF5 file ({error}): {_AGAIN}") from error
+        raise ValueError(f"{path} is a truncated or damaged HDF5 file ({printable(str(error))}): {_AGAIN}") from error
     if config is None:
         raise ValueError(
             f"{path} is an HDF5 file without a model, of weights only: build the model that they belong to, then "

@@ -93,3 +93,13 @@ def test_a_flipped_byte_and_two_arrays_of_one_name(tmp_path):
         file.writestr("x", npy("(3,)", body=FLOATS[:12]))
     with pytest.raises(ValueError, match="two arrays of one name"):
         read_npz(tmp_path / "g.npz")
+
+
+def test_a_table_of_contents_that_hides_an_array(tmp_path):
+    np.savez(tmp_path / "f.npz", x=np.arange(3), y=np.arange(3))
+    whole = bytearray((tmp_path / "f.npz").read_bytes())
+    first, second = whole.index(b"PK\1\2"), whole.rindex(b"PK\1\2")
+    whole[first + 32 : first + 34] = struct.pack("<H", len(whole) - second - 22)  # the second is the first's comment
+    (tmp_path / "f.npz").write_bytes(whole)
+    with pytest.raises(ValueError, match=r"f\.npz cannot .* has 1 members, not the 2 that it says"):
+        read_npz(tmp_path / "f.npz")
