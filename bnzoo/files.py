@@ -36,7 +36,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """Makes a locked folder for a draft, and removes it, and those without an owner, when the block ends."""
+    """Make a locked folder for a draft, and remove it when the block ends; remove dead drafts first."""
     _remove_dead_drafts(folder)
     draft, lock = _locked(folder)
     try:
@@ -58,7 +58,7 @@ def _locked(folder: Path) -> tuple[Path, filelock.BaseFileLock]:
 
 
 def _remove_dead_drafts(folder: Path) -> None:
-    """Removes the drafts in a folder that no process writes. A folder without the lock is someone else's."""
+    """Remove the drafts in a folder that no process writes. A folder without the lock is someone else's."""
     for path in list(folder.glob(f"{_DRAFT}*/{_LOCK}")):
         with suppress(filelock.Timeout, OSError), filelock.FileLock(path, blocking=False):
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -123,12 +123,12 @@ def _folder(path: Path) -> Iterator[None]:
 
 
 def _taken(path: Path) -> bool:
-    """Whether there is something other than an empty folder, in whose place a folder may be renamed."""
+    """Return whether a path exists and is not an empty folder, whose place a renamed folder may take."""
     return os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir()))
 
 
 def _rename(draft: Path, path: Path) -> Path:
-    """Renames in one step: a process that is killed leaves either the draft or the version."""
+    """Rename in one step: a process that is killed leaves either the draft or the version."""
     try:
         return draft.rename(path)
     except OSError as error:

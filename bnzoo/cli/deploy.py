@@ -90,6 +90,8 @@ def export(
                 raise typer.Exit(1) from error
     typer.echo(str(next(iter(reports.values())).fold))
     for name, report in reports.items():
+        for note in report.notes:
+            typer.echo(f"{name}: note: {note}")
         if report.accuracy is not None:
             typer.echo(f"{name}: {report.accuracy}")
     with Console(stderr=True).status("measuring"), quietly():
@@ -105,13 +107,13 @@ def verify(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="A public key (PEM). What it has not signed is a problem and is not run. Needs the extra sign."
+            help="A public key (PEM): an artefact without its signature is a problem, and is not run. Needs the extra sign."
         ),
     ] = None,
 ) -> None:
     """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was.
 
-    To ask an artefact is to run it, with all that you may do.
+    To ask an artefact is to run it, with all your rights.
     """
     with mistakes(ValueError, OSError, ImportError), quietly():
         found = bnzoo.export.verify(folder, checksums_only=checksums_only, key=key)

@@ -54,7 +54,7 @@ class ExportReport:
         outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
         size: Integer, the bytes of all its files.
         accuracy: An `Accuracy`, or `None` where the classes of the examples are not known.
-        notes: List of strings, what weakens the comparison, or is not as one might expect of the format.
+        notes: List of strings: weaknesses of the comparison, and operations that were not quantized.
     """
 
     path: Path

@@ -25,7 +25,7 @@ _CLOSE = 0.1
 
 
 def check_scale(model: keras.Model, examples: dict[str, np.ndarray]) -> None:
-    """Check that examples are finite, and that the first norm of a model sees what its own statistics tell.
+    """Check that examples are finite, and that the inputs of the first norm of a model fit its own statistics.
 
     The norm is the first batch norm or `Normalization` layer that is called. A model without one, or whose statistics
     are still the initial ones, takes any examples.
@@ -47,9 +47,9 @@ def check_scale(model: keras.Model, examples: dict[str, np.ndarray]) -> None:
     if distance <= _FAR + _CHANCE / len(next(iter(examples.values()))):
         return
     raise ValueError(
-        f"`calibration` is not on the scale of the data that the model was trained on: what the layer "
-        f"{found.layer.name!r} sees of it has {deviation:.2g} times the standard deviation that its own statistics "
-        f"tell, and a mean that is {mean:.2g} of these away (medians over the channels). Scale the examples as for "
+        f"`calibration` is not on the scale of the data that the model was trained on: the inputs of "
+        f"{found.layer.name!r} have {deviation:.2g} times the standard deviation of its own statistics, and a mean "
+        f"that is {mean:.2g} of these away (medians over the channels). Scale the examples as for "
         "training. If they are, the statistics are at fault: call "
         "`bnzoo.tools.recalibrate_batch_norm(model, data)` first"
     )
@@ -57,7 +57,7 @@ def check_scale(model: keras.Model, examples: dict[str, np.ndarray]) -> None:
 
 @dataclass(frozen=True)
 class _Norm:
-    """A layer, its own statistics by channel, and what it sees of the examples."""
+    """A layer, its own statistics by channel, and those of its inputs."""
 
     layer: Any
     mean: np.ndarray
@@ -103,7 +103,7 @@ def _statistics(layer: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _observed(norm: Any, population_of: Callable[[int, Population], Population], index: int) -> Callable:
-    """A call that notes what the layer is given."""
+    """Return a call of a layer that notes the statistics of its inputs."""
 
     def call(usual: Callable, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         axes = _axes(norm)
@@ -115,7 +115,7 @@ def _observed(norm: Any, population_of: Callable[[int, Population], Population],
 
 
 def _distance(found: _Norm) -> tuple[float, float, float]:
-    """How far the examples are from the statistics, in nats, in ratios of deviations, and in deviations.
+    """Measure the distance of the examples from the statistics: in nats, as a ratio of deviations, in deviations.
 
     Moving statistics that few steps have moved are a mixture of the initial ones, 0 and 1, and of the data's.
     """
@@ -129,7 +129,7 @@ def _distance(found: _Norm) -> tuple[float, float, float]:
 
 
 def _apart(found: _Norm, mean: np.ndarray, variance: np.ndarray) -> tuple[float, float, float]:
-    """The divergence of normal distributions of Kullback and Leibler and what it is made of, medians of channels."""
+    """Return the Kullback-Leibler divergence of normal distributions and its two parts, medians of the channels."""
     epsilon = getattr(found.layer, "epsilon", 1e-6)
     with np.errstate(invalid="ignore", divide="ignore"):  # negative variances, and none, are far from any
         deviation = np.sqrt((found.seen.variance + epsilon) / (variance + epsilon))

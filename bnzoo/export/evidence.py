@@ -1,4 +1,4 @@
-"""What the examples that are kept with an artefact can prove."""
+"""Checks that the examples kept with an artefact prove something."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _NUMBERS = "biuf"
 
 
 def faults_of_manifest(document: dict[str, Any]) -> Iterator[str]:
-    """Find what a manifest must not say.
+    """Find values in a manifest that no export writes.
 
     Args:
         document: The manifest, as `bnzoo.export.manifest.read` returns it.
@@ -45,12 +45,12 @@ def _kind(document: dict[str, Any]) -> str:
 
 
 def faults_of_examples(document: dict[str, Any], inputs: Sample, outputs: Sample) -> Iterator[str]:
-    """Find what the examples lack, so that no answer to them would prove anything.
+    """Find the reasons why answers to the examples would prove nothing.
 
     Args:
         document: The manifest.
         inputs: The inputs that were kept, by signature.
-        outputs: What the model gave for them.
+        outputs: The outputs of the model for them.
 
     Yields:
         A sentence for each fault.
@@ -91,7 +91,7 @@ def _chosen_by_nothing(outputs: dict[str, np.ndarray]) -> bool:
 
 
 def notes(outputs: Sample) -> Iterator[str]:
-    """Find what weakens a comparison and is no fault.
+    """Find weaknesses of a comparison that are no faults.
 
     Args:
         outputs: The outputs, by signature.

@@ -44,7 +44,7 @@ def write(folder: Path, content: dict[str, Any], packages: Iterable[str]) -> Fil
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Reads the manifest of a folder, which has the form that `write` gives it.
+    """Read the manifest of a folder, and check that it has the form of those of `write`.
 
     Raises:
         FileNotFoundError: If it has none.
@@ -64,7 +64,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _faults(document: Any) -> Iterator[str]:
-    """What is not of the form that `write` gives it; values are judged by those who use them."""
+    """Find departures from the form of the manifests of `write`; values are judged by those who use them."""
     if not isinstance(document, dict):
         yield f"it must be an object. Received: {type(document).__name__}"
         return
@@ -98,7 +98,7 @@ def _short(value: Any) -> str:
 
 
 def mismatches(folder: Path, document: dict[str, Any]) -> list[str]:
-    """What is not as the manifest says, a sentence for each file. Only regular files of the manifest are opened."""
+    """Return a sentence for each file that differs from the manifest. Only regular files that it names are opened."""
     found, expected = {entry.name: entry for entry in _inside(folder)}, document["files"]
     missing = [f"{folder / name} is missing" for name in expected if name not in found]
     foreign, other = [], []
@@ -128,14 +128,14 @@ def _difference(path: Path, expected: dict[str, Any]) -> str:
 
 
 def _inside(folder: Path) -> Iterator[Entry]:
-    """Everything in a folder that the manifest has to name."""
+    """Find all entries of a folder that its manifest has to name."""
     return (
         entry for entry in entries(folder) if entry.name != NAME and (entry.name, entry.kind) != (SIGNATURE, "file")
     )
 
 
 def _file(path: Path, expected: int | None = None) -> dict[str, Any]:
-    """The checksum and the size of a file; of one that has not the expected size the size alone."""
+    """Return the checksum and the size of a file; the checksum is empty if the size is not the expected one."""
     with open(path, "rb", opener=_opener) as file:
         size = os.fstat(file.fileno()).st_size
         sha256 = hashlib.file_digest(file, "sha256").hexdigest() if expected in (None, size) else ""
@@ -143,7 +143,7 @@ def _file(path: Path, expected: int | None = None) -> dict[str, Any]:
 
 
 def _opener(path: str, flags: int) -> int:
-    """Opens a regular file that is no link, without waiting: a pipe may have taken its place meanwhile."""
+    """Open a regular file that is no link, without waiting: a pipe may have taken its place meanwhile."""
     descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -159,7 +159,7 @@ def keep(folder: Path, inputs: Sample, outputs: Sample) -> None:
 
 
 def _rows(outputs: dict[str, np.ndarray], count: int) -> list[int]:
-    """The first examples; among them one to which the answer is another than to the first, if there is any."""
+    """Return the numbers of the first examples, with one among them whose answer is not that of the first."""
     total = len(next(iter(outputs.values())))
     rows = list(range(min(count, total)))
     others = (row for row in range(1, total) if any(np.any(v[row] != v[0]) for v in outputs.values()))
@@ -168,7 +168,7 @@ def _rows(outputs: dict[str, np.ndarray], count: int) -> list[int]:
 
 
 def kept(folder: Path) -> tuple[Sample, Sample]:
-    """Reads the examples that `keep` left, and what the model gives for them.
+    """Read the examples that `keep` left, and the outputs of the model for them.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -34,7 +34,7 @@ def check(model: Any, labels: Sequence[str] | None) -> None:
 
 
 def _is_one_line(label: str) -> bool:
-    """Whether a file of lines can hold it; its readers may take any of Unicode's line breaks for one."""
+    """Return whether a file of lines can hold a label; its readers may obey any of Unicode's line breaks."""
     return "".join(label.splitlines()) == label and not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 

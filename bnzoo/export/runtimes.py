@@ -159,10 +159,13 @@ def load(path: str | Path) -> dict[str, Arrays]:
 
 
 def by_signature(arrays: Arrays) -> dict[str, Arrays]:
-    """What `save` was given.
+    """Group the arrays of a file of `save` by signature.
 
     Args:
         arrays: Dict of arrays, by the names in the file.
+
+    Returns:
+        Dict of dicts of arrays, by signature and by name.
 
     Raises:
         ValueError: If they are not as `save` writes them.

@@ -73,7 +73,7 @@ def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.nda
 
 
 def _array(values: Any, dtype: str, name: str, argument: str) -> np.ndarray:
-    """An array of a dtype; strings as objects of bytes."""
+    """Convert values to an array of a dtype; strings become objects of bytes."""
     try:
         if dtype != "string":
             return np.asarray(values, dtype)

@@ -119,7 +119,7 @@ def write(plan: Plan, folder: Path, offer: Callable[[Signature], Signature] = la
 
 
 def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:
-    """The vocabularies that functions look up in: tables of layers, which are no variables."""
+    """Return the tables of layers that functions look up in: vocabularies, which are no variables."""
     used = {id(tensor) for function in functions for tensor in function.captured_inputs}
     held = [value for layer in model._flatten_layers() for value in vars(layer).values()]
     return [value for value in held if id(getattr(value, "resource_handle", None)) in used]

@@ -23,8 +23,8 @@ class Verification:
         files: Integer, how many files were compared with their checksums.
         difference: Float, the largest difference between its outputs and those of the model that it was made from,
             relative to the largest output; `None` where it was not asked.
-        problems: List of strings, what is wrong, empty if nothing is.
-        notes: List of strings, what weakens the comparison and is no problem.
+        problems: List of strings, empty if nothing is wrong.
+        notes: List of strings, weaknesses of the comparison that are no problems.
         signed: Boolean, whether its signature was verified with a key.
     """
 
@@ -50,18 +50,18 @@ class Verification:
 
 
 def verify(path: str | Path, *, checksums_only: bool = False, key: str | Path | None = None) -> list[Verification]:
-    """Compares every file of artefacts with its checksum, then asks each artefact again.
+    """Compare every file of artefacts with its checksum, then ask each artefact again.
 
     The examples, and what the model gave for them, are part of the artefact: neither the model nor Keras is needed.
     Nothing that an artefact says of itself is taken on trust: its manifest cannot allow a larger difference than its
-    format may have. To ask an artefact is to run it, in a process of its own and with all that you may do. Of a
-    stranger's compare the checksums only, or verify who signed it: anyone can write checksums.
+    format may have. To ask an artefact is to run it, in a process of its own and with all your rights. Compare only the
+    checksums of a stranger's artefact, or verify its signature: anyone can write checksums.
 
     Args:
         path: The folder of an artefact, or one that has artefacts in it, at any depth. Links in it are not followed.
         checksums_only: Boolean, whether files are compared with their checksums, and nothing is loaded or run.
-        key: The path of a public key (Ed25519 or ECDSA, PEM). Then what is not signed with its private key is a
-            problem, and is not run. Needs the extra `sign`.
+        key: The path of a public key (Ed25519 or ECDSA, PEM). An artefact that its private key has not signed then has
+            a problem, and is not run. Needs the extra `sign`.
 
     Returns:
         A `Verification` for each artefact, and for each folder that cannot be read.

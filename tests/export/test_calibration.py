@@ -48,9 +48,7 @@ def test_images_on_another_scale_are_refused(levels, scale):
     if scale in ("train", "half"):
         check_scale(model, {"x": check(x)})
         return
-    message = (
-        r"`calibration` is not on the scale .* the layer 'conv1_norm' sees of it has .* times the standard deviation"
-    )
+    message = r"`calibration` is not on the scale .* the inputs of 'conv1_norm' have .* times the standard deviation"
     with pytest.raises(ValueError, match=message):
         check_scale(model, {"x": check(x)})
 

@@ -61,7 +61,7 @@ def quantize(saved_model: Path, folder: Path, calibration: dict[str, np.ndarray]
 
 
 def _float_operations(content: bytes) -> Counter[str]:
-    """The operations that read or write float32, by name, but for those that convert from and to it."""
+    """Count the operations that read or write float32, by name, but for those that convert from and to it."""
     from tensorflow.lite.python.schema_py_generated import TensorType
     from tensorflow.lite.tools import flatbuffer_utils
 

@@ -85,7 +85,7 @@ def _converted(saved_model: Path) -> Any:
 
 @contextmanager
 def _without_xla(saved_model: Path) -> Iterator[Path]:
-    """Yields a SavedModel whose functions are not to be compiled by XLA.
+    """Yield a SavedModel whose functions are not to be compiled by XLA.
 
     Keras has XLA compile grouped convolutions. Such a function is not inlined, and tf2onnx leaves the call in.
     """
@@ -130,7 +130,7 @@ def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
 
 
 def _conv3d(graph: Any, node: Any, name: str, _: Any) -> None:
-    """A convolution in three dimensions, whose groups tf2onnx does not count."""
+    """Convert a convolution in three dimensions, whose groups tf2onnx does not count."""
     from tf2onnx.onnx_opset.nn import ConvOp
 
     channels = graph.get_shape(node.input[0])[1 if node.get_attr_str("data_format") == "NCDHW" else -1]
