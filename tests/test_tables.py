@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from decimal import Decimal
 
@@ -10,6 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
 from bnzoo import data
+from bnzoo.data import tables
 
 ROWS = 200
 
@@ -305,6 +307,8 @@ def test_which_column_is_asked(tmp_path):
         (b"area;price\n1;2\n", "one column only, 'area;price'; .* commas separate"),
         ("area,price\n1,\xfc\n".encode("latin-1"), "not in UTF-8 .* at byte"),
         (b"price\n1\n", "one column only, 'price'"),
+        (b'area,price\n1,2\n3,"4\n5,6\n', "houses.csv cannot be read as a CSV table: a quote in line 3 is not closed"),
+        (b'area,price\n1,"2\n3,"4\n5,6\n', "a quote in line 2 is not closed before the line ends"),
     ],
 )
 def test_broken_csv(tmp_path, text, message):
@@ -317,6 +321,88 @@ def test_csv_as_spreadsheets_and_people_write_it(tmp_path):
     rows = "".join(f"{i}, {'ab'[i % 2]}, {i / 7}\r\n" for i in range(50))
     (tmp_path / "houses.csv").write_text("\ufeffarea, Straße, price\r\n" + rows, encoding="utf-8")
     assert data.load(tmp_path / "houses.csv", target="price").encoder.features == ["area", "Straße=a", "Straße=b"]
+
+
+def test_quotes_that_are_closed(tmp_path):
+    rows = "".join(f'"{word}",{i}\n' for i, word in enumerate(["two\nlines", 'a ""quote""', "a, comma"] * 9))
+    (tmp_path / "notes.csv").write_text(f'"note",price\n{rows}5\'10", 3\n')
+    features = data.load(tmp_path / "notes.csv", target="price").encoder.features
+    assert {"note=two\nlines", 'note=a "quote"', "note=a, comma"} <= set(features)
+
+
+def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
+    rows = [("NA", "None", "1"), ("US", "some", "NA"), ("", "None", "None"), ("nan", "some", "4")] * 10
+    path = tmp_path / "countries.csv"
+    path.write_text("country,label,size\n" + "".join(",".join(row) + "\n" for row in rows))
+    found = data.load(path, target="label")
+    assert found.labels == ("None", "some")
+    assert found.encoder.features == [
+        *("country=NA", "country=US", "country=nan", "country is missing", "size", "size is missing")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "advice"),
+    [
+        ([2**63 + i for i in range(ROWS)], "Drop it if it only names the rows"),
+        ([None, *(2**60 + i for i in range(1, ROWS))], "Drop it if it only names the rows"),
+        ([1_700_000_000 + 60.0 * i for i in range(ROWS)], r"count times from a later start"),
+    ],
+    ids=["ids", "ids, one missing", "seconds"],
+)
+def test_numbers_that_float32_cannot_tell_apart(tmp_path, column, advice):
+    ids = pd.Series(column, dtype="Float64" if isinstance(column[-1], float) else "object")
+    path = save(houses().assign(rooms=ids), tmp_path / "houses.csv")
+    with pytest.raises(ValueError, match=rf"column 'rooms' has 1\d\d different values, which become .*{advice}"):
+        data.load(path, target="price")
+    with pytest.raises(ValueError, match=r"target 'rooms' (is missing|has 200 different values, which become)"):
+        data.load(path, target="rooms", task="regression")
+
+
+def test_large_numbers_get_another_unit(tmp_path):
+    frame = distinct().assign(rooms=lambda f: f.rooms * 1e29, price=lambda f: f.price * 1e-9)
+    found = data.load(save(frame, tmp_path / "houses.csv"), target="kind")
+    columns = {column.name: column for column in found.encoder.columns}
+    assert (columns["rooms"].unit, columns["area"].unit) == (1e29, 1)
+    np.testing.assert_allclose(found.train.x[:, 1], find(frame, found.train).rooms / 1e29, rtol=1e-6)
+    with np.errstate(over="raise"):
+        assert (np.float32(found.scale[1]) > 0).all()
+    found.encoder.save(tmp_path / "encoder.json")
+    assert data.TableEncoder.load(tmp_path / "encoder.json") == found.encoder
+
+
+def test_an_encoder_of_an_earlier_version():
+    column = {"kind": "numeric", "name": "area", "median": 2.0, "missing": False}
+    assert data.TableEncoder.from_config({"columns": [column]}).encode([{"area": 3}]).tolist() == [[3]]
+
+
+def test_a_parquet_file_that_inflates(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    ones = arrow.table({name: arrow.array(np.ones(100_000, np.int8)) for name in "abc"})
+    arrow.parquet.write_table(ones, tmp_path / "ones.parquet")
+    with pytest.raises(ValueError, match=r"ones\.parquet cannot be read as a Parquet table: .* 2,400,000 in memory"):
+        tables.read(tmp_path / "ones.parquet", "a", None, max_bytes=2_000_000)
+    assert len(tables.read(tmp_path / "ones.parquet", "a", None).y) == 100_000
+
+
+def test_equal_texts_of_a_parquet_file_are_kept_once(tmp_path):
+    """A long text takes no place for each of its rows."""
+    arrow = pytest.importorskip("pyarrow")
+    texts = arrow.DictionaryArray.from_arrays(np.zeros(4_000, np.int32), ["x" * 10_000]).cast(arrow.string())
+    arrow.parquet.write_table(arrow.table({"a": texts, "b": np.arange(4_000) % 2}), tmp_path / "texts.parquet")
+    del texts
+    before = arrow.total_allocated_bytes()
+    features = tables.read(tmp_path / "texts.parquet", "b", None).features
+    assert len(set(map(id, features.a))) == 1
+    assert arrow.total_allocated_bytes() - before < 1_000_000
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_no_regular_file(tmp_path, suffix):
+    pytest.importorskip("pyarrow")
+    os.mkfifo(tmp_path / f"pipe{suffix}")
+    with pytest.raises(ValueError, match=r"is a pipe, where a regular file is needed"):
+        tables.read(tmp_path / f"pipe{suffix}", "a", None)
 
 
 def test_parquet_with_two_columns_of_one_name(tmp_path):
@@ -333,7 +419,7 @@ def test_broken_parquet(tmp_path):
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], whole[: len(whole) // 2] + whole[-8:], b"", b"PAR1"):
         path.write_bytes(broken)
-        with pytest.raises(ValueError, match=r"houses\.parquet: not a readable Parquet file, perhaps truncated"):
+        with pytest.raises(ValueError, match=r"houses\.parquet cannot be read as a Parquet table: perhaps truncated"):
             data.load(path, target="price")
 
 

@@ -1,5 +1,6 @@
 """What a column of a table holds, as numbers or as words; what cannot be used is refused by name."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
@@ -14,8 +15,26 @@ if TYPE_CHECKING:
 NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "decimal")
 _WORDS = ("string", "categorical")
 _TIMES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period", "interval")
+# which share of the different values of a column may become equal in float32: of 1e6 random ones it is a hundredth
+LOST = 0.1
 MANY_CATEGORIES = 100
 FEW_CATEGORIES = 10
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of columns that are empty or there twice.
+
+    Raises:
+        ValueError: If there is one; the message tells what to do.
+    """
+    if not all(names):
+        raise ValueError(
+            f"column {list(names).index('') + 1} has no name; if it numbers the rows, drop it "
+            "(DataFrame.to_csv(..., index=False) does not write it)"
+        )
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise ValueError(f"{count} columns are named {name!r}; leave one of that name")
 
 
 def content(column: "pd.Series") -> str:
@@ -69,6 +88,27 @@ def numbers(name: str, column: "pd.Series") -> np.ndarray:
             f"{column.index[bad.argmax()]}; replace them, or leave them empty"
         )
     return values
+
+
+def check_distinct(what: str, column: "pd.Series", values: np.ndarray) -> None:
+    """Refuse numbers of which many become equal in float32: ids, or times counted from long ago.
+
+    Args:
+        what: String, the beginning of the message: `"column 'id'"`.
+        column: The column.
+        values: Its values as float64.
+
+    Raises:
+        ValueError: If more than a tenth of its different values are lost.
+    """
+    different = column.nunique()
+    kept = len(np.unique(values[~np.isnan(values)].astype(np.float32)))
+    if kept < (1 - LOST) * different:
+        raise ValueError(
+            f"{what} has {different} different values, which become {kept} in float32: {column.dropna().iloc[0]} and "
+            "its like are too large beside their differences. Drop it if it only names the rows; count times from a "
+            "later start (seconds since the first row), or subtract what all have in common"
+        )
 
 
 def words(name: str, column: "pd.Series") -> tuple[np.ndarray, list[str]]:

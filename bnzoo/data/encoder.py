@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# numbers whose largest is between these keep their unit: in float32 they are standardized without loss
+_SMALL, _LARGE = 1e-6, 1e15
+
+
 @dataclass(frozen=True)
 class Numeric:
     """A column of numbers, or of truth values as 0 and 1.
@@ -24,19 +28,23 @@ class Numeric:
         name: String, the column.
         median: Float, what takes the place of a missing value.
         missing: Boolean, whether there were missing values: a feature of its own, 1 for a missing value, tells them.
+        unit: Float, what the numbers are divided by: 1, or a power of ten where float32 would not hold their variance.
     """
 
     name: str
     median: float
     missing: bool
+    unit: float = 1.0
     kind: ClassVar[str] = "numeric"
 
     @classmethod
     def learn(cls, name: str, column: "pd.Series") -> "Numeric":
-        """Learns from the column of the training rows."""
+        """Learn from the column of the training rows."""
         values = columns.numbers(name, column)
+        columns.check_distinct(f"column {name!r}", column, values)
         missing = np.isnan(values)
-        return cls(name, float(np.median(values[~missing])), bool(missing.any()))
+        present = values[~missing]
+        return cls(name, float(np.median(present)), bool(missing.any()), _unit(float(np.abs(present).max())))
 
     @property
     def features(self) -> list[str]:
@@ -44,10 +52,16 @@ class Numeric:
         return [self.name, *[f"{self.name} is missing"] * self.missing]
 
     def encode(self, column: "pd.Series") -> list[np.ndarray]:
-        """The features of a column."""
+        """Return the features of a column."""
         values = columns.numbers(self.name, column)
         missing = np.isnan(values)
-        return [np.where(missing, self.median, values), *[missing] * self.missing]
+        return [np.where(missing, self.median, values) / self.unit, *[missing] * self.missing]
+
+
+def _unit(largest: float) -> float:
+    if largest == 0 or _SMALL <= largest <= _LARGE:
+        return 1.0
+    return float(10.0 ** np.floor(np.log10(largest)))
 
 
 @dataclass(frozen=True)
@@ -92,9 +106,10 @@ _KINDS = {kind.kind: kind for kind in (Numeric, Categorical)}
 class TableEncoder:
     """How the columns of a table became the features of a model.
 
-    A number stays what it is, and a missing one becomes the median, with a further feature that tells so. A truth value
-    is 0 or 1. Text and categories become a feature for each word, a missing value counting as a word of its own; words
-    that the training rows did not have are 0 in all of them. All is learned from the training rows alone.
+    A number stays what it is, and a missing one becomes the median, with a further feature that tells so. The numbers
+    of a column whose largest is above 1e15 or below 1e-6 are divided by a power of ten. A truth value is 0 or 1. Text
+    and categories become a feature for each word, a missing value counting as a word of its own; words that the
+    training rows did not have are 0 in all of them. All is learned from the training rows alone.
 
     It is kept as JSON, so that what serves the model needs neither the table nor the version of a library that it was
     read with.

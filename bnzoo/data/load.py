@@ -46,8 +46,10 @@ def load(
     What kind of column the target of a table is decides the task: text, truth values and categories are classes, and so
     are whole numbers (of an integer column) if there are at most 20 different ones; any other number is a regression.
     The other columns are the features, encoded as `TableEncoder` tells from the training rows alone; a code that is a
-    whole number counts as a number, unless a letter before it makes it text. An `.npz` file with an integer `y` is a
-    classification, one with a float `y` a regression.
+    whole number counts as a number, unless a letter before it makes it text. In a CSV column of numbers `NA`, `nan`,
+    `None`, `null` and the like are missing values; in a column of text they are words, and only an empty cell is a
+    missing value. A column of which many numbers become equal in float32, such as ids of 64 bits, is refused. An `.npz`
+    file with an integer `y` is a classification, one with a float `y` a regression.
 
     Images are PNG, JPEG, GIF, BMP, WebP or TIFF files of at most 2**26 (67 million) pixels. What a file is decides its
     content, not its name; of several frames or pages the first is read. They are turned upright as their EXIF says.

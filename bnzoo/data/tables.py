@@ -1,13 +1,11 @@
 """Readers of CSV and Parquet tables: the features' columns, and the target as classes or numbers."""
 
-import warnings
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnzoo.data import columns
+from bnzoo.data import columns, csv_tables, parquet_tables
 from bnzoo.errors import choice, unknown
 
 if TYPE_CHECKING:
@@ -33,13 +31,14 @@ class Table(NamedTuple):
     labels: tuple[str, ...]
 
 
-def read(path: Path, target: str | None, task: str | None) -> Table:
-    """Reads a table and takes the target out of it.
+def read(path: Path, target: str | None, task: str | None, max_bytes: int | None = None) -> Table:
+    """Read a table and take the target out of it.
 
     Args:
         path: A `.csv` or `.parquet` file.
         target: String, the column to predict.
         task: String, `"classification"` or `"regression"`; `None` for what the column's kind says.
+        max_bytes: Integer, how many bytes a Parquet table may take in memory, as `bnzoo.reading.declared` takes it.
 
     Raises:
         ValueError: If the file or the column cannot be used.
@@ -51,7 +50,7 @@ def read(path: Path, target: str | None, task: str | None) -> Table:
         import pandas as pd  # noqa: F401
     except ImportError as error:
         raise ImportError("tables are read with pandas: pip install 'bnzoo[tune]'") from error
-    frame = _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
+    frame = csv_tables.read(path) if path.suffix.lower() == ".csv" else parquet_tables.read(path, max_bytes)
     names = list(frame.columns)
     if len(names) < 2:
         raise ValueError(
@@ -69,65 +68,8 @@ def read(path: Path, target: str | None, task: str | None) -> Table:
     return Table(frame.drop(columns=target), y, labels)
 
 
-def _csv(path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    options: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True, "low_memory": False}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
-            header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
-            _check_names(path, list(header.iloc[0]))
-            if all(_is_number(name) for name in header.iloc[0]):
-                raise ValueError(f"{path}: the first line must hold the names of the columns; it holds numbers only")
-            return pd.read_csv(path, index_col=False, **options)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except pd.errors.EmptyDataError as error:
-        raise ValueError(f"{path}: empty; its first line must hold the names of the columns") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"{path}: not every line has as many values as there are columns ({error})") from error
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    if not all(names):
-        raise ValueError(
-            f"{path}: column {names.index('') + 1} has no name; if it numbers the rows, drop it "
-            "(DataFrame.to_csv(..., index=False) does not write it)"
-        )
-    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
-    if count > 1:
-        raise ValueError(f"{path}: {count} columns are named {name!r}; leave one of that name")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _parquet(path: Path) -> "pd.DataFrame":
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError("Parquet tables are read with pyarrow: pip install 'bnzoo[tune]'") from error
-    try:
-        # not pandas.read_parquet, whose error for two columns of one name does not say so
-        with parquet.ParquetFile(path) as file:
-            frame = file.read().to_pandas()
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file, perhaps truncated ({error})") from error
-    # an index with a name is a column of the file, which pandas has set aside
-    frame = frame.reset_index(drop=all(name is None for name in frame.index.names))
-    frame.columns = [str(name) for name in frame.columns]
-    _check_names(path, list(frame.columns))
-    return frame
-
-
 def _target(what: str, column: "pd.Series", task: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The target's values and classes, by the rule that `load` tells."""
+    """Return the target's values and classes, by the rule that `load` tells."""
     if column.isna().any():
         raise ValueError(
             f"{what} is missing in {column.isna().sum()} of {len(column)} rows, the first at index "
@@ -161,4 +103,5 @@ def _numbers(what: str, found: str, column: "pd.Series") -> np.ndarray:
         raise ValueError(
             f"{what} is infinite or too large for float32 in {bad.sum()} rows, the first at index {bad.argmax()}"
         )
+    columns.check_distinct(what, column, values)
     return values
