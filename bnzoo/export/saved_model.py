@@ -12,6 +12,7 @@ import tensorflow as tf
 from bnzoo.export import image as images
 from bnzoo.export import parity, warmups
 from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
+from bnzoo.export.evidence import SERVING_DEFAULT
 from bnzoo.export.sample import samples
 from bnzoo.export.signatures import SERVE, signatures
 
@@ -103,7 +104,7 @@ def write(plan: Plan, folder: Path) -> None:
             file = Path(scratch, "labels.txt")
             write_labels(file, request.labels)
             module.labels = tf.saved_model.Asset(str(file))
-        offered = {"serving_default": module.functions[SERVE], **module.functions}
+        offered = {SERVING_DEFAULT: module.functions[SERVE], **module.functions}
         try:
             tf.saved_model.save(module, str(folder), signatures=offered)
         except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses
