@@ -1,6 +1,5 @@
 """A trained Keras model as a SavedModel: folded, verified, whole or not at all."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
 from bnzoo.export.evidence import SERVING_DEFAULT
 from bnzoo.export.sample import samples
 from bnzoo.export.signatures import SERVE, signatures
+from bnzoo.files import scratch
 
 
 def saved_model(
@@ -99,9 +99,9 @@ def write(plan: Plan, folder: Path) -> None:
         for name, signature in signatures(plan.served, request.image, request.labels).items()
     }
     module.tables = _tables(plan.served, module.functions.values())
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch(folder) as assets:
         if request.labels is not None:
-            file = Path(scratch, "labels.txt")
+            file = assets / "labels.txt"
             write_labels(file, request.labels)
             module.labels = tf.saved_model.Asset(str(file))
         offered = {SERVING_DEFAULT: module.functions[SERVE], **module.functions}
