@@ -106,6 +106,23 @@ def whole_version(path: str | Path) -> Iterator[Version]:
 
 
 @contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """Make a folder for what is needed only while another folder is written.
+
+    Beside a draft it is removed with the draft when its process is killed.
+
+    Args:
+        folder: The folder that is written, such as the draft of a version.
+
+    Yields:
+        The path of the temporary folder.
+    """
+    beside = folder.parent if (folder.parent / _LOCK).exists() else None
+    with tempfile.TemporaryDirectory(dir=beside) as path:
+        yield Path(path)
+
+
+@contextmanager
 def _folder(path: Path) -> Iterator[None]:
     """Makes a folder and those above it; those that it made are removed if the block ends with an error."""
     made = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]

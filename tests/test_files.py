@@ -115,6 +115,17 @@ def test_drafts_of_killed_processes_are_removed_and_those_of_living_ones_kept(tm
     assert sorted(p.name for p in tmp_path.iterdir()) == [".draft-of-a-letter", "1", "other"]
 
 
+def test_what_is_needed_meanwhile_lies_beside_the_draft(tmp_path):
+    with whole_version(tmp_path) as version:
+        with files.scratch(version.draft) as beside:
+            assert beside.parent == version.draft.parent
+        assert not beside.exists()
+        (version.draft / "file").write_text("x")
+    with files.scratch(version.path) as elsewhere:
+        assert not elsewhere.is_relative_to(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+
+
 def test_versions_cannot_be_in_a_file(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file", tmp_path / "file" / "1"):

@@ -107,7 +107,7 @@ def verify(
     key: Annotated[
         Path | None,
         typer.Option(
-            help="A public key (PEM): an artefact without its signature is a problem, and is not run. Needs the extra sign."
+            help="A public key (PEM): artefacts without its signature are a problem and not run. Needs the extra sign."
         ),
     ] = None,
 ) -> None:

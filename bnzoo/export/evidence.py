@@ -1,6 +1,7 @@
 """Checks that the examples kept with an artefact prove something."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,12 @@ import numpy as np
 from bnzoo.export.parity import TOLERANCES
 from bnzoo.export.sample import Sample
 from bnzoo.export.signatures import SERVE, SERVE_IMAGE_BYTES, SERVE_UINT8
+from bnzoo.reading import reading
 
+# what TensorFlow Serving calls for a client who names no signature
+SERVING_DEFAULT = "serving_default"
+# of TensorFlow itself, which runs it when it loads a SavedModel
+_START = "__saved_model_init_op"
 _NUMBERS = "biuf"
 
 
@@ -42,6 +48,30 @@ def _names(offered: Any) -> str:
 
 def _kind(document: dict[str, Any]) -> str:
     return f"{document['format']!r:.40}, `quantization` {document.get('quantization')!r:.40}"
+
+
+def faults_of_saved_model(folder: Path, document: dict[str, Any]) -> Iterator[str]:
+    """Find signatures of a SavedModel that its manifest does not name: a server would answer with them, unverified.
+
+    Args:
+        folder: The folder of the SavedModel.
+        document: The manifest.
+
+    Yields:
+        A sentence if there are any, or some are absent.
+
+    Raises:
+        ValueError: If the SavedModel cannot be read; the message names the file.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    with reading(folder / "saved_model.pb", "a SavedModel") as path:
+        content = SavedModel.FromString(path.read_bytes())
+    offered = {name for graph in content.meta_graphs for name in graph.signature_def} - {_START}
+    named = {*document["signatures"], SERVING_DEFAULT}
+    if offered != named:
+        received = ", ".join(sorted(offered)) or "none"
+        yield f"it must offer the signatures {', '.join(sorted(named))}. Received: {received}"
 
 
 def faults_of_examples(document: dict[str, Any], inputs: Sample, outputs: Sample) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """The formats of other runtimes: a SavedModel made for the purpose, converted, and held to the same promises."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ from bnzoo.export.prepare import check
 from bnzoo.export.sample import by_input
 from bnzoo.export.saved_model import write as write_saved_model
 from bnzoo.export.saved_model import write_labels
+from bnzoo.files import scratch
 
 _CONVERTERS: dict[str, Any] = {"onnx": to_onnx, "litert": to_litert, "openvino": to_openvino}
 _QUANTIZATIONS = ("int8",)
@@ -135,10 +135,9 @@ def _export(
         convert = partial(converter.quantize, calibration=examples)
 
     def write(plan: Plan, folder: Path) -> list[str]:
-        # beside the draft: an export that is killed leaves nothing elsewhere
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            write_saved_model(plan, Path(scratch))
-            told = convert(Path(scratch), folder)
+        with scratch(folder) as saved_model:
+            write_saved_model(plan, saved_model)
+            told = convert(saved_model, folder)
         if plan.request.labels is not None:
             (folder / _LABELS).parent.mkdir()
             write_labels(folder / _LABELS, plan.request.labels)

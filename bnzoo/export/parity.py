@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from bnzoo.errors import printable
 from bnzoo.export import runtimes
 from bnzoo.export.sample import Sample
 from bnzoo.export.signatures import Signature
+from bnzoo.files import scratch
 from bnzoo.reading import read_npz, reading
 
 # relative to the largest absolute output; folding and another graph reorder float32 sums
@@ -64,8 +64,8 @@ def apply(format: str, folder: Path, sample: Sample) -> Sample:
     Raises:
         RuntimeError: If it cannot be loaded or called there.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        source, target, said = (Path(scratch, name) for name in ("inputs.npz", "outputs.npz", "stderr"))
+    with scratch(folder) as files:
+        source, target, said = (files / name for name in ("inputs.npz", "outputs.npz", "stderr"))
         runtimes.save(source, sample)
         command = [sys.executable, "-P", runtimes.__file__, format, str(folder), str(source), str(target)]
         with said.open("wb") as stderr:  # not in memory: an artefact may print without end

@@ -1,6 +1,5 @@
 """A trained Keras model as a SavedModel: folded, verified, whole or not at all."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import tensorflow as tf
 from bnzoo.export import image as images
 from bnzoo.export import parity, warmups
 from bnzoo.export.artefact import PACKAGES, ExportReport, Plan, Request, make
+from bnzoo.export.evidence import SERVING_DEFAULT
 from bnzoo.export.sample import samples
 from bnzoo.export.signatures import SERVE, Signature, answering_none, signatures
+from bnzoo.files import scratch
 
 
 def saved_model(
@@ -106,12 +107,12 @@ def write(plan: Plan, folder: Path, offer: Callable[[Signature], Signature] = la
         for name, signature in signatures(plan.served, request.image, request.labels).items()
     }
     module.tables = _tables(plan.served, module.functions.values())
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch(folder) as assets:
         if request.labels is not None:
-            file = Path(scratch, "labels.txt")
+            file = assets / "labels.txt"
             write_labels(file, request.labels)
             module.labels = tf.saved_model.Asset(str(file))
-        offered = {"serving_default": module.functions[SERVE], **module.functions}
+        offered = {SERVING_DEFAULT: module.functions[SERVE], **module.functions}
         try:
             tf.saved_model.save(module, str(folder), signatures=offered)
         except tf.errors.OpError as error:  # TensorFlow's own words for what a disk refuses

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from with_extras import with_extras
 
 import bnzoo
@@ -213,6 +214,28 @@ def test_examples_that_prove_nothing_are_a_problem(artefact, name):
     change, message = EXAMPLES[name]
     examples(artefact, change)
     assert message in problems(artefact)
+
+
+def test_a_signature_that_no_one_asks_is_a_problem(tmp_path, exported_here):
+    model = bnzoo.MLP(depth=1, width=4, input_shape=(3,), classes=2)
+    report = exported_here(model, tmp_path, sample=np.eye(3))
+    loaded = tf.saved_model.load(str(report.path))
+    serve = loaded.signatures["serve"]
+    for signatures, message in (
+        ({"serve": serve, "serving_default": serve, "backdoor": serve}, "Received: backdoor, serve, serving_default"),
+        ({"serve": serve, "serving_default": twice(serve)}, "differs from the one in memory"),
+    ):
+        tf.saved_model.save(loaded, str(report.path), signatures=signatures)
+        for path in report.path.rglob("*"):
+            if path.is_file() and path.name != "MANIFEST.json":
+                rehash(report.path, path.relative_to(report.path).as_posix())
+        assert message in problems(report.path)
+
+
+def twice(serve):
+    """The answers of another model under the same names."""
+    function = tf.function(lambda features: {name: 2 * y for name, y in serve(features=features).items()})
+    return function.get_concrete_function(tf.TensorSpec((None, 3), tf.float32, name="features"))
 
 
 @pytest.mark.parametrize("content", [b"hello", b"", b"PK\3\4" + bytes(100)])

@@ -1,6 +1,5 @@
 """ONNX of a SavedModel, in float32 or int8."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bnzoo.export.converters import batches, require
+from bnzoo.files import scratch
 
 # the newest that tf2onnx calls tested; later ones change nothing for these models and shut out older runtimes
 _OPSET = 15
@@ -57,11 +57,11 @@ def quantize(saved_model: Path, folder: Path, calibration: dict[str, np.ndarray]
     from onnxruntime.quantization import quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as scratch:
-        convert(saved_model, Path(scratch))
-        prepared = str(Path(scratch) / "prepared.onnx")
+    with scratch(folder) as steps:
+        convert(saved_model, steps)
+        prepared = str(steps / "prepared.onnx")
         # the shapes are plain, and symbolic ones would need sympy
-        quant_pre_process(str(Path(scratch) / _FILE), prepared, skip_symbolic_shape=True)
+        quant_pre_process(str(steps / _FILE), prepared, skip_symbolic_shape=True)
         quantize_static(prepared, str(folder / _FILE), _reader(calibration), **_INT8)
     _check(onnx.load(str(folder / _FILE)))
 
@@ -97,12 +97,12 @@ def _without_xla(saved_model: Path) -> Iterator[Path]:
         for holder in (*functions, *meta.graph_def.node, *(node for f in functions for node in f.node_def)):
             if _XLA in holder.attr:
                 del holder.attr[_XLA]
-    with tempfile.TemporaryDirectory() as scratch:
+    with scratch(saved_model) as plain:
         for entry in saved_model.iterdir():
             if entry.name != _GRAPH:
-                (Path(scratch) / entry.name).symlink_to(entry.resolve())
-        (Path(scratch) / _GRAPH).write_bytes(content.SerializeToString())
-        yield Path(scratch)
+                (plain / entry.name).symlink_to(entry.resolve())
+        (plain / _GRAPH).write_bytes(content.SerializeToString())
+        yield plain
 
 
 def _bind_constants(model: Any, function: Any) -> None:
