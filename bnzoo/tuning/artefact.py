@@ -13,6 +13,7 @@ from bnzoo.export import manifest
 from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 from bnzoo.files import write_text
 from bnzoo.reading import read_json, reading
+from bnzoo.tuning.folder import removable
 
 ENCODER = "encoder.json"
 METRICS = ("accuracy", "R²")
@@ -96,12 +97,10 @@ class Artefact:
             ValueError: If the file is no such note; the message names it.
         """
         kind = "the note on an artefact"
-        found = read_json(path, kind)
-        try:
+        with removable():
+            found = read_json(path, kind)
             with reading(path, kind):
                 return cls(**_checked(found, path.parent / "best"))
-        except ValueError as error:
-            raise ValueError(f"{error}. Remove it, and the same study, run again, writes it anew") from error
 
 
 def _checked(found: Any, versions: Path) -> dict[str, Any]:
