@@ -45,6 +45,7 @@ ARROWS = {
     "reports": {"reports", "files"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
+        *("reading", "passwords"),
     },
 }
 
