@@ -148,8 +148,9 @@ class Database(Keeper):
             optuna.storages.fail_stale_trials(study)
 
     def _beat(self, trial_id: int, silent: threading.Event) -> None:
-        while not silent.wait(HEARTBEAT):
-            self.storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
+        with suppress(ConnectionError):  # of which the thread that trains is told too
+            while not silent.wait(HEARTBEAT):
+                self.storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
 
 
 def open_storage(url: str | None, folder: Path) -> Keeper:
