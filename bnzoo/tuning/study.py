@@ -59,8 +59,8 @@ class Study:
             1, 3, 9, ... epochs.
         sampler_seed: Integer. One worker with the same seed tries the same configurations.
         enqueue: Sequence of dicts, values to start with, `{"depth": 8, "learning_rate": 0.1}`. See `OptunaOracle`.
-        storage: An SQLAlchemy URL, as `"postgresql://user:password@host/database"`, through which any number of
-            machines share the study, its checkpoints included. `None`: the file `journal.log` in its folder.
+        storage: An SQLAlchemy URL, as `"postgresql://user@host/database"`, through which any number of machines share
+            the study, its checkpoints included. `None`: the file `journal.log` in its folder.
         name: String, the study in the storage. Default: the name that the study in the folder has; of a new study that
             of the folder.
         checkpoints: Integer, of how many of the best configurations the trained models are kept.
