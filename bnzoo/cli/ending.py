@@ -1,4 +1,4 @@
-"""How every command ends: with its exit status, and with one line on stderr where something went wrong."""
+"""The end of every command: its exit status, and one line on stderr where something went wrong."""
 
 from bnzoo.cli import streams
 from bnzoo.cli.console import CLOSED, DEBUG, FAULT, INTERRUPTED, MISTAKE, UserError, debugging, in_words, say

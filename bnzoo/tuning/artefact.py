@@ -104,7 +104,7 @@ class Artefact:
 
 
 def _checked(found: Any, versions: Path) -> dict[str, Any]:
-    """What was read, if it is the figures of an artefact among these versions."""
+    """Return the fields that were read, if they are those of an artefact among these versions."""
     known = {field.name: field for field in fields(Artefact)}
     if not isinstance(found, dict) or not found.keys() <= known.keys():
         raise ValueError(f"it must be an object with the fields {', '.join(known)}")

@@ -240,7 +240,7 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _masked(text: str, url: str) -> str:
-    """The text without the password, which a driver may have decoded and quoted."""
+    """Return the text without the password, which a driver may have decoded and quoted."""
     from sqlalchemy.engine import make_url
 
     with suppress(Exception):  # of a URL that cannot be parsed nothing is decoded
