@@ -121,6 +121,8 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--target", "price"], "target"),
         (["tune", "--storage", "nonsense"], "must be an SQLAlchemy URL"),
         (["tune", "--storage", "postgresql://me:secret@127.0.0.1:1/x"], "cannot be used"),
+        (["tune", "--storage", "postgresql://me:secret@host:port/x"], "cannot be used"),
+        (["tune", "--storage", "postgresql//me:secret@host"], "must be an SQLAlchemy URL"),
         (["tune", "--learning-rates", "3:1e-3:7"], "two positive numbers"),
         (["tune", "--learning-rates", "-1:3:7"], "two positive numbers"),
         (["tune", "--norms", "batch,bach"], "Unknown norm: 'bach'. Did you mean 'batch'?"),
@@ -136,6 +138,23 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--output", "file/study"], "Not a directory"),
         (["tune", "--output", "/proc/study"], "No such file or directory: /proc/study"),
         (["models", "vgg"], "No model matches 'vgg'"),
+        (["tune", "--depths", "1000000000"], "`depths` must be at most 2,000"),
+        (["tune", "--seeds", "9999999"], "`seeds` must be a positive integer, at most 1,000"),
+        (["tune", "--epochs", "99999999"], "`epochs` must be a positive integer, at most 1,000,000"),
+        (["tune", "--workers", "99999"], "`workers` must be a positive integer, at most 256"),
+        (["tune", "--trials", "9999999"], "`trials` must be a positive integer, at most 100,000"),
+        (["tune", "--batch-size", "9999999"], "`batch_size` must be a positive integer, at most 1,000,000"),
+        (["tune", "--learning-rates", "1e-3:3:999999999"], "at most 1,000"),
+        (["tune", "--learning-rates", "0.1:1:999", "--seeds", "999"], "at most 100,000 are allowed"),
+        (["tune", "--image-size", "60000"], "less than or equal to 8192"),
+        (["tune", "--option", "filters=9999999"], "`filters` must be a number, at most 1,000,000"),
+        (["tune", "--option", "filters=2000"], "parameters. At most 500,000,000 are allowed"),
+        (["tune", "--option", "input_shape=3"], "--option input_shape cannot be used: it follows from the data"),
+        (["tune", "--option", "norms=batch"], "the option is --norms"),
+        (["tune", "--option", "include_top=false"], "`include_top` cannot be an option"),
+        (["tune", "--option", "filters=8", "--option", "filters=16"], "--option filters is given twice"),
+        (["tune", "resnet", "postgresql://me:secret@host/x"], "Got unexpected extra argument(s) (postgresql://me:***@"),
+        (["tune", "--data", "\x1b[2J"], r"\x1b[2J"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(bnzoo, tmp_path, arguments, message):
@@ -193,11 +212,106 @@ def test_stopped_by_the_user(bnzoo, monkeypatch):
     assert (status, err) == (130, "bnzoo: stopped, 0 of 8 trials are done; the same command goes on with the others\n")
 
 
+@pytest.fixture
+def models_raise(monkeypatch):
+    """Let `bnzoo models` raise an error."""
+
+    def let(error):
+        def raises(pattern):
+            raise error
+
+        monkeypatch.setattr("bnzoo.list_models", raises)
+
+    return let
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (
+            TypeError("a b\nc"),
+            70,
+            "TypeError: a b c. This is a fault of bnzoo: please report it; run the command again",
+        ),
+        (KeyboardInterrupt(), 130, "stopped"),
+        (OSError(28, "No space left on device"), 2, "No space left on device"),
+        (PermissionError(13, "Permission denied", "a/b"), 2, "Permission denied: a/b"),
+        (MemoryError(), 2, "There is not enough memory"),
+        (ImportError("No module named 'x'"), 2, "No module named 'x'"),
+        (BrokenPipeError(32, "Broken pipe"), 2, "Broken pipe"),  # of another pipe than standard output
+    ],
+)
+def test_every_error_is_one_line(bnzoo, models_raise, error, status, message):
+    models_raise(error)
+    found, out, err = bnzoo("models")
+    assert (found, out) == (status, "")
+    assert err.startswith(f"bnzoo: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "models"], ["models", "--debug"]])
+def test_the_traceback_is_shown_where_it_is_asked_for(bnzoo, models_raise, arguments):
+    models_raise(KeyError("postgresql://me:secret@host/x"))
+    status, _, err = bnzoo(*arguments)
+    assert status == 70
+    assert "Traceback" in err
+    assert "in raises" in err
+    assert "secret" not in err
+    assert bnzoo("models", "vgg", "--debug")[2].count("Traceback") == 1
+
+
+def test_no_folder_for_temporary_files(bnzoo, monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/nowhere']")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", none)
+    status, _, err = bnzoo("models")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "['/nowhere']. Set TMPDIR to a folder" in err
+
+
+ENDS = """
+import os, sys
+sys.argv = ["bnzoo", "--version"]
+from bnzoo import cli
+{before}
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "status", "message"),
+    [
+        ("r, w = os.pipe(); os.close(r); os.dup2(w, 1)", 141, ""),
+        ("os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", 2, "bnzoo: No space left on device\n"),
+        ("os.close(1); sys.stdout = None", 0, ""),
+        ("os.close(2); sys.stderr = None; os.close(1); sys.stdout = None", 0, ""),
+    ],
+)
+def test_nobody_reads_or_the_disk_is_full(before, status, message):
+    """Neither does the interpreter complain at its end."""
+    code = [sys.executable, "-c", ENDS.format(before=before)]
+    ended = subprocess.run(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (status, message)
+
+
 def test_help_is_quick_because_it_loads_nothing():
     script = "import sys; sys.argv = ['bnzoo', '--help']\nfrom bnzoo import cli\n"
     script += "try: cli.main()\nexcept SystemExit: print([m for m in ('keras', 'tensorflow') if m in sys.modules])"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert code.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_two_that_do_the_same_at_once_both_end_well(tmp_path):
+    command = [BNZOO, "tune", *SMALL, "--data", "wine", "--epochs", "1"]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    both = [subprocess.Popen(command, **options) for _ in range(2)]
+    for process in both:
+        out, err = process.communicate()
+        assert process.returncode == 0, err
+        assert "Test accuracy" in out
+    assert [path.name for path in (tmp_path / "runs/mlp-wine/best").iterdir()] == ["1"]
 
 
 @pytest.mark.slow

@@ -174,7 +174,7 @@ def test_stopped_by_the_user(bnzoo, model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tools.Recalibration, "__call__", interrupted)
     status, out, err = bnzoo("recalibrate", *IN_OUT, *DIGITS)
-    assert (status, out, err) == (130, "", "")
+    assert (status, out, err) == (130, "", "bnzoo: stopped\n")
     assert os.listdir(tmp_path) == ["IN.keras"]
 
 

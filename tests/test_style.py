@@ -46,20 +46,8 @@ ARROWS = {
     "reading": {"reading", "errors"},
     "reports": {"reports", "files"},
     "tuning": {
-        *(
-            "tuning",
-            "models",
-            "blocks",
-            "norms",
-            "placements",
-            "data",
-            "tools",
-            "export",
-            "reports",
-            "files",
-            "errors",
-            "reading",
-        ),
+        *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
+        *("reading", "passwords"),
     },
 }
 

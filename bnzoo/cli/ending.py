@@ -1,7 +1,4 @@
-"""How every command ends: with its exit status, and with one line on stderr where something went wrong."""
-
-import traceback
-from importlib import metadata
+"""The end of every command: its exit status, and one line on stderr where something went wrong."""
 
 from bnzoo.cli import streams
 from bnzoo.cli.console import CLOSED, DEBUG, FAULT, INTERRUPTED, MISTAKE, UserError, debugging, in_words, say
@@ -24,10 +21,13 @@ def run(arguments: list[str]) -> int:
         status = _command([argument for argument in arguments if argument != DEBUG])
         streams.flush()
         return status
-    except BrokenPipeError:  # whoever reads has enough, as `head` has
+    except SystemExit:  # Rich's answer where nobody reads
         streams.discard()
         return CLOSED
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, BrokenPipeError) and streams.nobody_reads():  # who read has enough, as `head` has
+            streams.discard()
+            return CLOSED
         status = _told(error)
         streams.end()
         return status
@@ -57,6 +57,8 @@ def _command(arguments: list[str]) -> int:
 def _told(error: BaseException) -> int:
     """Say what went wrong, and return the exit status."""
     if debugging.get():
+        import traceback
+
         say("".join(traceback.format_exception(error)), lines=True)
     if isinstance(error, UserError):
         return say(str(error))
@@ -77,6 +79,8 @@ def _short(error: BaseException) -> str:
 
 
 def _report() -> str:
+    from importlib import metadata
+
     urls = [url.split(", ", 1) for url in metadata.metadata("bnzoo").get_all("Project-URL") or ()]
     where = next((f" at {url}" for label, url in urls if label.lower() in ("issues", "bug tracker")), "")
     return f"please report it{where}; run the command again with {DEBUG} for the traceback"

@@ -1,6 +1,7 @@
 """Standard streams that may be closed, full, or have nobody who reads them."""
 
 import os
+import select
 import sys
 from contextlib import suppress
 
@@ -32,6 +33,13 @@ def end() -> None:
         flush()
     except OSError:
         discard()
+
+
+def nobody_reads() -> bool:
+    """Return whether standard output is a pipe that nobody reads any more. There may be other pipes that broke."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def discard() -> None:

@@ -73,7 +73,7 @@ def tune(
         str | None,
         typer.Option(
             help="A database shared with other machines, each running this same command: "
-            "postgresql://user:password@host/database."
+            "postgresql://user@host/database, with the password in PGPASSWORD or ~/.pgpass."
         ),
     ] = None,
     study: Annotated[

@@ -13,6 +13,7 @@ from bnzoo.export import manifest
 from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 from bnzoo.files import write_text
 from bnzoo.reading import read_json, reading
+from bnzoo.tuning.folder import removable
 
 ENCODER = "encoder.json"
 METRICS = ("accuracy", "R²")
@@ -96,16 +97,14 @@ class Artefact:
             ValueError: If the file is no such note; the message names it.
         """
         kind = "the note on an artefact"
-        found = read_json(path, kind)
-        try:
+        with removable():
+            found = read_json(path, kind)
             with reading(path, kind):
                 return cls(**_checked(found, path.parent / "best"))
-        except ValueError as error:
-            raise ValueError(f"{error}. Remove it, and the same study, run again, writes it anew") from error
 
 
 def _checked(found: Any, versions: Path) -> dict[str, Any]:
-    """What was read, if it is the figures of an artefact among these versions."""
+    """Return the fields that were read, if they are those of an artefact among these versions."""
     known = {field.name: field for field in fields(Artefact)}
     if not isinstance(found, dict) or not found.keys() <= known.keys():
         raise ValueError(f"it must be an object with the fields {', '.join(known)}")

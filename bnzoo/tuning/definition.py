@@ -91,7 +91,7 @@ def command() -> str:
 
 
 def _flat(tree: Any) -> Iterator[tuple[str, Any]]:
-    """The leaves with the names of all branches. A stack, as what was read may be nested deeply."""
+    """Yield the leaves with the names of all branches. Files may be nested deeply, so that it does not call itself."""
     waiting = [("", tree)]
     while waiting:
         name, branch = waiting.pop()

@@ -13,7 +13,6 @@ from bnzoo.tuning.definition import read_definition
 from bnzoo.tuning.journal import NAME as JOURNAL
 
 DEFINITION, RESULTS, BEST, NOTE = "study.json", "results.json", "best.keras", "export.json"
-_ANEW = "Remove it, and the same study, run again, writes it anew"
 
 
 def stored_definition(folder: Path) -> dict[str, Any] | None:
@@ -46,24 +45,28 @@ def recorded(folder: Path) -> int | None:
     path, kind = folder / RESULTS, "the results of a study"
     if not path.exists():
         return None
-    try:
+    with removable():
         found = read_json(path, kind)
         with reading(path, kind):
             if not isinstance(found, dict) or not isinstance(found.get("trials"), list):
                 raise ValueError("it must be an object with a list of 'trials'")
-    except ValueError as error:
-        raise ValueError(f"{error}. {_ANEW}") from error
     return len(found["trials"])
 
 
 def check_model(path: Path) -> None:
     """Raise `ValueError` if parts of the file of a model are not what their checksums say."""
+    with removable(), reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"{name} in it is damaged")
+
+
+@contextmanager
+def removable() -> Iterator[None]:
+    """Say of a damaged file, in the error about it, that the study writes it anew."""
     try:
-        with reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
-            if (name := archive.testzip()) is not None:
-                raise ValueError(f"{name} in it is damaged")
+        yield
     except ValueError as error:
-        raise ValueError(f"{error}. {_ANEW}") from error
+        raise ValueError(f"{error}. Remove it, and the same study, run again, writes it anew") from error
 
 
 @contextmanager

@@ -46,7 +46,7 @@ _CREATION: dict[str, tuple[type, ...]] = {
 
 
 class _DamagedJournalError(ValueError):
-    """A line of a journal that no writer has written so."""
+    """A line of a journal is not one that a writer has written."""
 
 
 class _JournalFile(JournalFileBackend):

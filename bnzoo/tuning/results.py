@@ -110,7 +110,7 @@ class TrialResult:
 
 
 def _field(name: str, kind: Any, value: Any) -> Any:
-    """The value of a field of a `TrialResult`, from JSON."""
+    """Return the value of a field of a `TrialResult`, from JSON."""
     try:
         if kind is float:
             return _float(value)

@@ -148,8 +148,9 @@ class Database(Keeper):
             optuna.storages.fail_stale_trials(study)
 
     def _beat(self, trial_id: int, silent: threading.Event) -> None:
-        while not silent.wait(HEARTBEAT):
-            self.storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
+        with suppress(ConnectionError):  # of which the thread that trains is told too
+            while not silent.wait(HEARTBEAT):
+                self.storage.record_heartbeat(trial_id)  # type: ignore[attr-defined]
 
 
 def open_storage(url: str | None, folder: Path) -> Keeper:
@@ -239,7 +240,7 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _masked(text: str, url: str) -> str:
-    """The text without the password, which a driver may have decoded and quoted."""
+    """Return the text without the password, which a driver may have decoded and quoted."""
     from sqlalchemy.engine import make_url
 
     with suppress(Exception):  # of a URL that cannot be parsed nothing is decoded

@@ -59,8 +59,8 @@ class Study:
             1, 3, 9, ... epochs.
         sampler_seed: Integer. One worker with the same seed tries the same configurations.
         enqueue: Sequence of dicts, values to start with, `{"depth": 8, "learning_rate": 0.1}`. See `OptunaOracle`.
-        storage: An SQLAlchemy URL, as `"postgresql://user:password@host/database"`, through which any number of
-            machines share the study, its checkpoints included. `None`: the file `journal.log` in its folder.
+        storage: An SQLAlchemy URL, as `"postgresql://user@host/database"`, through which any number of machines share
+            the study, its checkpoints included. `None`: the file `journal.log` in its folder.
         name: String, the study in the storage. Default: the name that the study in the folder has; of a new study that
             of the folder.
         checkpoints: Integer, of how many of the best configurations the trained models are kept.
@@ -416,7 +416,7 @@ class Study:
         return best
 
     def _find(self, name: str | None) -> tuple[str, SharedStudy | None]:
-        """The name of the study, which it keeps when its folder is renamed, and the study if its storage has it."""
+        """Return the name of the study, which stays when the folder is renamed, and the study if its storage has it."""
         stored, usual = stored_definition(self.directory), self.directory.resolve().name
         name = name or (stored or {}).get("name") or (usual if self.storage else None)
         shared = find_study(self.storage, self.directory, name, self.pruner)
@@ -425,7 +425,7 @@ class Study:
         return name or (usual if shared is None else shared.name), shared
 
     def _check_folder(self) -> None:
-        """Reads what is known now, and refuses a folder or a storage of another study, or one that has lost trials."""
+        """Read the results, and refuse a folder or a storage of another study, or one that has lost trials."""
         stored, before = stored_definition(self.directory), recorded(self.directory)
         if stored is not None:
             named = {"name": self.name, **self.definition}

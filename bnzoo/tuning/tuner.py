@@ -16,6 +16,7 @@ import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from bnzoo.data import Dataset
+from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.oracle import OptunaOracle
 from bnzoo.tuning.results import TrialResult, score_cap
 from bnzoo.tuning.spaces import Space
@@ -147,7 +148,7 @@ class StudyTuner(keras_tuner.Tuner):
 def _failure(error: Exception, classes: int) -> dict[str, Any]:
     return {
         "outcome": "failed",
-        "reason": "".join(traceback.format_exception_only(error)).strip().partition("\n")[0],
+        "reason": mask_passwords("".join(traceback.format_exception_only(error)).strip().partition("\n")[0]),
         "score": score_cap(classes),
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": mask_passwords("".join(traceback.format_exception(error))),
     }

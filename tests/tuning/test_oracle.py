@@ -244,6 +244,25 @@ def test_a_dead_workers_trial_is_taken_over_and_counts_once(tmp_path):
     assert sorted(trial.value for trial in b.study.trials().values()) == [0.5, 0.7]
 
 
+def test_a_dead_workers_trial_is_not_listed_as_running(tmp_path):
+    a, b = two_oracles(tmp_path, max_trials=1)
+    lost = a.create_trial("tuner0")
+    b.reload()
+    assert b.trials[lost.trial_id].status == "RUNNING"
+    a.study.keeper._held.release()  # what the system does when a process dies
+    finish(b, b.create_trial("tuner0"))
+    assert b.create_trial("tuner0").status == "STOPPED"
+    assert sorted(trial.status for trial in b.trials.values()) == ["COMPLETED", "FAILED"]
+    assert "given to another" in b.trials[lost.trial_id].message
+
+
+def test_a_trial_of_someone_else_in_the_storage_is_told(tmp_path):
+    a, _ = two_oracles(tmp_path, max_trials=1)
+    a.study.optuna.add_trial(optuna.create_trial(state=TrialState.WAITING))
+    with pytest.raises(ValueError, match=r"journal\.log: trial 0 of the study 'study' has no place in it"):
+        a.create_trial("tuner0")
+
+
 def test_two_that_add_the_same_trial_run_it_once(tmp_path):
     a, b = two_oracles(tmp_path, sampler="grid")
     first = a.create_trial("tuner0")

@@ -115,6 +115,14 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
         (lambda: tuning.MLPSpace(width=(4, 8), input_shape=(3,), classes=2).batch_size_of({"batch_size": 8}), "64"),
         (lambda: tuning.MLPSpace(depths=(0,)), "positive integers"),
         (lambda: tuning.MLPSpace(depths=(2,), residual=True), "must be odd"),
+        (lambda: tuning.MLPSpace(depths=(10**400,)), "`depths` must be at most 2,000"),
+        (lambda: tuning.MLPSpace(width=(8, 10**400)), "`width` must be a number, at most 1,000,000"),
+        (lambda: tuning.MLPSpace(dropout_rate=float("nan")), "`dropout_rate` must be a number"),
+        (lambda: tuning.MLPSpace(weight_decay=10**400), "`weight_decay` must be"),
+        (lambda: tuning.MLPSpace(learning_rates=(0.1, 1, 10**9)), "at most 1,000"),
+        (lambda: tuning.MLPSpace(learning_rates=(0.1, 0.10001, 7)), "`learning_rates` must not hold a value twice"),
+        (lambda: tuning.MLPSpace(input_shape=3), "`input_shape` must be"),
+        (lambda: tuning.MLPSpace(classifier_activation="softmax"), "`classifier_activation` cannot be an option"),
         (lambda: tuning.ResNetSpace(depths=(8,)).build(keras_tuner.HyperParameters()), "pass `input_shape="),
         (lambda: tuning.ResNetSpace().for_data(data.load("wine")), r"ResNetSpace needs images .* shape \(13,\)"),
         (lambda: tuning.ViTSpace().for_data(data.load("wine")), r"ViTSpace needs images .* shape \(13,\)"),
@@ -289,6 +297,33 @@ def test_patches_follow_the_image(side, patch):
 
 
 @pytest.mark.parametrize(
+    ("space", "chosen"),
+    [
+        (tuning.MLPSpace, {"depth": 9, "width": 64}),
+        (tuning.ResNetSpace, {"depth": 32}),
+        (tuning.ResNetSpace, {"depth": 14, "widen_factor": 4}),
+        (tuning.DenseNetSpace, {"depth": 40, "growth_rate": 12}),
+        (tuning.DenseNetSpace, {"depth": 22, "bottleneck": False}),
+        (tuning.ViTSpace, {"depth": 4, "width": 96}),
+    ],
+)
+def test_the_estimate_of_parameters_is_near(space, chosen):
+    """It must be known before a network is built."""
+    options = {name: value for name, value in chosen.items() if name != "depth"}
+    made = space(depths=(chosen["depth"],), norms=("batch",), input_shape=(16, 16, 3), classes=10, **options)
+    hp = keras_tuner.HyperParameters()
+    count = made.build(hp).count_params()
+    assert count / 2 < made.parameters() < 4 * count
+
+
+class Broken(tuning.MLPSpace):
+    """Its builder raises something strange."""
+
+    def model(self, *arguments, **options):
+        raise KeyError("strange")
+
+
+@pytest.mark.parametrize(
     ("space", "message"),
     [
         (tuning.ViTSpace(input_shape=(29, 29, 1), classes=2), "pass `patch_size=`"),
@@ -302,6 +337,12 @@ def test_patches_follow_the_image(side, patch):
         (tuning.DenseNetSpace(input_shape=(2, 2, 1), classes=2), "too small"),
         (tuning.DenseNetSpace(input_shape=(8, 8, 1), classes=2, compression=(0.5, 1.5)), "compression=1.5"),
         (tuning.DenseNetSpace(input_shape=(8, 8, 1), classes=2, growth=3), "Did you mean 'growth_rate'"),
+        (tuning.MLPSpace(input_shape=(3,), classes=2, width=(8, 50_000)), "make `depths` or `width` smaller"),
+        (tuning.MLPSpace(input_shape=(10**7,), classes=2), "about 1.3e\\+09 parameters"),
+        (tuning.ResNetSpace(input_shape=(8, 8, 1), classes=2, widen_factor=500), "At most 500,000,000 are allowed"),
+        (tuning.DenseNetSpace(input_shape=(8, 8, 1), classes=2, growth_rate=9000), "At most 500,000,000"),
+        (tuning.ViTSpace(input_shape=(8, 8, 1), classes=2, width=9000), "`width` or `mlp_ratio` smaller"),
+        (Broken(input_shape=(3,), classes=2, width=8), "No network can be built with depth=2, .*width=8.*: KeyError: "),
     ],
 )
 def test_what_cannot_be_on_the_data_is_told_before_anything_runs(space, message):

@@ -1,4 +1,4 @@
-"""How large the networks of a space may be: what is larger takes all memory of a machine before it is refused."""
+"""Bounds of the networks of a space. A larger one would take all memory of a machine before anything is said."""
 
 import reprlib
 from collections.abc import Iterable, Mapping
