@@ -24,7 +24,8 @@ class StandardSquaredError(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the error of each example."""
         y_pred = ops.convert_to_tensor(y_pred)
-        return ops.mean(ops.square((ops.cast(y_true, y_pred.dtype) - y_pred) / self.deviation), axis=-1)
+        y_true = ops.cast(y_true, y_pred.dtype)
+        return keras.losses.mean_squared_error(y_true / self.deviation, y_pred / self.deviation)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the loss."""

@@ -62,7 +62,7 @@ class Regression:
         """Loss and metric of `keras.Model.compile`."""
         deviation = self.variance**0.5
         # targets whose squares float32 holds are left to what any reader of the file has
-        if not (_SMALL <= deviation and deviation + abs(self.mean) <= _LARGE):
+        if not (deviation >= _SMALL and deviation + abs(self.mean) <= _LARGE):
             metric = StandardR2Score(self.mean, deviation, name=self.metric)
             return {"loss": StandardSquaredError(deviation), "metrics": [metric]}
         return {
