@@ -41,7 +41,7 @@ ARROWS = {
     "weights": {"weights", "models", "norms", "errors", "files"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports"},
     "export": {"export", "tools", "files", "errors"},
-    "data": {"data", "errors", "files"},
+    "data": {"data", "errors", "files", "reading"},
     "reports": {"reports", "files"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
