@@ -228,10 +228,15 @@ def test_a_model_with_foreign_statistics_is_not_healthy(bnzoo, model):
             ["IN.keras", "--data", "wine"],
             "takes an input of shape (8, 8, 1), the examples of wine have the shape (13,)",
         ),
+        (
+            ["IN.keras", "--data", "many.npz"],
+            "the label 10, and the model has outputs for the classes 0 to 9",
+        ),
         (["IN.keras", *DIGITS, "--report", "IN.keras"], "--report must be the name of a file that ends in .html"),
         (["IN.keras", *DIGITS, "--report", "nowhere/a.html"], "There is no folder nowhere"),
         (["IN.keras", *DIGITS, "--steps", "-1"], "--steps"),
     ],
 )
 def test_mistakes_about_health(bnzoo, model, tmp_path, arguments, message):
+    np.savez(tmp_path / "many.npz", x=np.ones((33, 8, 8, 1)), y=np.arange(33) % 11)
     assert_a_mistake(bnzoo, tmp_path, ["health", *arguments], message)

@@ -9,6 +9,14 @@ from bnzoo import data
 from bnzoo.data.splits import at_random, stratified
 
 
+def test_a_variance_that_float32_cannot_hold(tmp_path):
+    x = np.ones((30, 3), np.float32)
+    x[::2, 1] = 1e30
+    np.savez(tmp_path / "huge.npz", x=x, y=np.arange(30) % 3)
+    with pytest.raises(ValueError, match=r"huge\.npz: the variance of feature 1, .*e\+59, is too large for float32"):
+        data.load(tmp_path / "huge.npz").scale  # noqa: B018
+
+
 def test_digits():
     digits = data.load("digits")
     assert (digits.input_shape, digits.classes, digits.labels[3]) == ((8, 8, 1), 10, "3")

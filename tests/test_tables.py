@@ -213,7 +213,11 @@ def test_the_encoding_is_repeated_where_the_model_serves(tmp_path):
     assert encoder.encode([]).shape == (0, len(encoder.features))
 
     text = (tmp_path / "encoder.json").read_text()
-    for wrong in ("[]", "{", text.replace("numeric", "number"), text.replace('"median"', '"mean"'), "{}"):
+    median = json.dumps(encoder.columns[0].median)
+    wrongs = ("[]", "{", "[" * 99_999, "{}", '{"columns": 3}', '{"columns": [3]}', text.replace("numeric", "number"))
+    changes = (('"median"', '"mean"'), (median, "NaN"), (median, '"big"'), ('"unit": 1.0', '"unit": 0'), ('"gas"', "7"))
+    for wrong in (*wrongs, *(text.replace(*change) for change in changes)):
+        assert wrong != text
         (tmp_path / "wrong.json").write_text(wrong)
         with pytest.raises(ValueError, match=r"wrong\.json: not what `TableEncoder\.save` wrote"):
             data.TableEncoder.load(tmp_path / "wrong.json")

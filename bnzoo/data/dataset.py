@@ -74,13 +74,21 @@ class Dataset:
         """Mean and variance of the training data, per channel or feature: what a `Normalization` layer takes.
 
         A feature that is constant gets the variance 1.
+
+        Raises:
+            ValueError: If float32 cannot hold a variance. (The columns of a table get another unit before.)
         """
         x = self.train.x
         axes = tuple(range(x.ndim - 1))
         mean = x.mean(axes, dtype=np.float64)
         # not x.var(), which would make a float64 copy of all examples
-        squares = sum(np.square(part - mean).sum(axes) for part in _chunks(x))
+        squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in _chunks(x)))
         variance = squares / (x.size / x.shape[-1])
+        if (large := variance > np.finfo(np.float32).max).any():
+            raise ValueError(
+                f"{self.name}: the variance of feature {large.argmax()}, {variance.max():.3g}, is too large for "
+                "float32: divide x by what makes its values about 1"
+            )
         return mean.tolist(), np.where(variance > 0, variance, 1.0).tolist()
 
     @cached_property

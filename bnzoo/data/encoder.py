@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bnzoo.data import columns
-from bnzoo.errors import unknown
+from bnzoo.errors import positive, unknown
 from bnzoo.files import write_text
+from bnzoo.reading import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,13 +181,14 @@ class TableEncoder:
 
     @classmethod
     def load(cls, path: str | Path) -> "TableEncoder":
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
+            FileNotFoundError: If there is no such file.
             ValueError: If the file holds something else.
         """
         try:
-            return cls.from_config(json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_config(read_json(path, "a table encoder"))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}: not what `TableEncoder.save` wrote ({error!r})") from error
 
@@ -194,6 +196,19 @@ class TableEncoder:
 def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Categorical:
     if kind not in _KINDS:
         raise ValueError(unknown("kind of column", kind, _KINDS))
+    if not (isinstance(name, str) and isinstance(missing, bool)):
+        raise TypeError(f"a column has a name and whether values were missing. Received: {name!r}, {missing!r}")
     if kind == Numeric.kind:
-        return Numeric(name, missing=missing, **learned)
-    return Categorical(name, tuple(learned.pop("categories")), missing, **learned)
+        numbers = {key: _finite(key, value) for key, value in learned.items()}
+        positive("unit", numbers.get("unit", 1.0))
+        return Numeric(name, missing=missing, **numbers)
+    categories = learned.pop("categories")
+    if not (isinstance(categories, list | tuple) and all(isinstance(word, str) for word in categories)):
+        raise TypeError(f"the categories of {name!r} must be a list of texts. Received: {categories!r}")
+    return Categorical(name, tuple(categories), missing, **learned)
+
+
+def _finite(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise TypeError(f"{key} must be a finite number. Received: {value!r}")
+    return float(value)

@@ -85,16 +85,17 @@ def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels
         tf.zeros(channels) if beta is None else tf.cast(beta, tf.float32),
     )
     # the kernel divides the squared distances by one value less than there are; of a single value they are 0
-    return y if images is x else tf.reshape(y, tf.shape(x)), mean, variance * (1 - 1 / values)
+    variance = tf.maximum(variance, 0.0) * (1 - 1 / values)  # XLA's rounding may be below 0
+    return y if images is x else tf.reshape(y, tf.shape(x)), mean, variance
 
 
 def _must_shift(mean: Any, variance: Any, values: Any) -> Any:
     """Return whether rounding may have spoilt a variance, as a boolean tensor.
 
     On a CPU the kernel adds up the values of a channel one after another, so that the rounding of the mean may grow
-    with their number. (On a GPU the answer would have to be waited for in every layer; the sums are taken in parts
-    there.) Under XLA the variance is a difference of large numbers. A function may be traced without XLA and compiled
-    by it later, as a part of another: which of the two it is, is asked when it runs.
+    with their number. (On a GPU the answer would have to be waited for in every layer.) Under XLA the variance is a
+    difference of large numbers. A function may be traced without XLA and compiled by it later, as a part of another:
+    which of the two it is, is asked when it runs.
     """
     in_xla = tf.raw_ops.DeviceIndex(device_names=_DEVICES) == len(_DEVICES)  # the answer of no device
     if tf.config.list_physical_devices("GPU"):

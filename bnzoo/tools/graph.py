@@ -53,12 +53,17 @@ class Graph:
 
     Args:
         model: A functional or Sequential `keras.Model`.
+
+    Attributes:
+        calls: List of `Call`.
+        outputs: List of `Edge`, in the order of the model's outputs.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.calls: list[Call] = []
         inputs = [Edge(tensor.shape) for tensor in functional(model).inputs]
-        for edge in self._follow(model, inputs, (), None):
+        self.outputs = self._follow(model, inputs, (), None)
+        for edge in self.outputs:
             edge.is_output = True
 
     def of(self, layer: Any) -> list[Call]:

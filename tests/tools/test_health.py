@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import bnzoo
-from bnzoo.tools import HealthMonitor, health
+from bnzoo.tools import HealthMonitor, fold_batch_norm, health
 
 L = keras.layers
 DIGITS = bnzoo.data.load("digits")
@@ -84,11 +84,23 @@ def vast(shape, dtype=None):
     return keras.random.normal(shape, seed=1) * 40
 
 
+def slightly_off():
+    """Each norm by itself is within bounds."""
+    model = trained(depth=3)
+    for layer in model.layers:
+        if isinstance(layer, L.BatchNormalization):
+            deviation = np.sqrt(layer.moving_variance.numpy())
+            layer.moving_mean.assign_add(0.9 * deviation * np.where(np.arange(24) % 2, 1, -1))
+            layer.moving_variance.assign(layer.moving_variance * 2)
+    return model
+
+
 RECALIBRATE = "`bnzoo.tools.recalibrate_batch_norm(model, data)`"
 SLOWER = "lower learning rate"
 PLANTED = {
     "drift": (lambda: changed(trained(), moving_mean=lambda mean: mean + 9), "drift", "norm_1", RECALIBRATE),
     "variance": (lambda: changed(trained(), moving_variance=lambda v: v * 9), "drift", "norm_1", RECALIBRATE),
+    "together": (slightly_off, "drift", "planted", RECALIBRATE),
     "nan": (lambda: changed(trained(), moving_variance=np.nan), "drift", "norm_1", RECALIBRATE),
     "never moved": (lambda: changed(trained(), moving_mean=0, moving_variance=1), "never_moved", "norm_1", RECALIBRATE),
     "frozen": (frozen, "frozen", "norm_1", "`bnzoo.tools.freeze_batch_norm(model)`"),
@@ -179,7 +191,7 @@ def test_silence_on_healthy_models(family, norm, placement):
     assert lagging.healthy, f"momentum .9 has caught up by itself: {lagging}"
     bnzoo.tools.recalibrate_batch_norm(model, DIGITS.train.x)
     report = health(model, tuple(DIGITS.validation), batch_size=64, batches=2)
-    assert str(report) == f"healthy: {len(report.norms)} norms, nothing found"
+    assert str(report) == f"healthy: {len(report.norms)} norms, nothing found; accuracy was not judged"
     assert report.gradients
 
 
@@ -284,6 +296,70 @@ def test_what_was_not_measured_is_said():
     assert "give a `loss`" in health(model, (X, Y * 1.0), steps=0).notes[-1]
     hidden = keras.Sequential([keras.Input((3, 64)), L.TimeDistributed(L.BatchNormalization(name="inner"))])
     assert "inner" in health(hidden, np.zeros((2, 3, 64))).notes[0]
+
+
+def test_statistics_that_are_none_are_said_to_be_none():
+    model = changed(trained(), moving_variance=lambda v: np.where(np.arange(24) < 1, np.nan, v))
+    finding = health(model, X).findings[0]
+    assert finding.kind == "drift"
+    assert "not finite, or a variance is negative, in 4% of the channels" in finding.sentence
+    assert fold_batch_norm(model)[1].kept["norm_1"] == "its moving statistics are not finite or a variance is negative"
+
+
+def test_frozen_statistics_are_not_judged_together():
+    model = slightly_off()
+    bnzoo.tools.freeze_batch_norm(model)
+    assert health(model, (X, Y)).healthy
+
+
+def test_numbers_are_judged_together_by_their_variance():
+    model = slightly_off()
+    numbers = keras.Model(model.inputs, model.outputs, name="numbers")
+    finding = health(numbers, X).findings[0]
+    assert finding.layer == "numbers"
+    assert "times their variance" in finding.sentence
+    assert health(recalibrated(numbers), X).healthy
+
+
+def two_outputs():
+    inputs = keras.Input((64,))
+    x = L.BatchNormalization()(L.Dense(8)(inputs))
+    model = keras.Model(inputs, {"a": L.Dense(10)(x), "b": L.Dense(1)(x)})
+    model.compile("sgd", {"a": LOGITS, "b": "mse"})
+    return model
+
+
+def classifier(loss=None):
+    model = keras.Sequential([keras.Input((64,)), L.BatchNormalization(), L.Dense(10, "softmax")])
+    if loss is not None:
+        model.compile("sgd", loss)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "y"),
+    [
+        (classifier, np.where(np.arange(64) == 50, 10, 3)),
+        (classifier, -np.ones(64, int)),
+        (lambda: classifier("sparse_categorical_crossentropy"), np.full(64, 10)),
+        (lambda: classifier(keras.losses.SparseCategoricalCrossentropy()), np.full((64, 1), 10.0)),
+        (two_outputs, {"a": np.full(64, 10), "b": np.ones(64)}),
+    ],
+    ids=["guessed", "negative", "by name", "in a column", "of two outputs"],
+)
+def test_a_label_without_an_output(model, y):
+    with pytest.raises(ValueError, match=r"has the label -?1\d?, and the model has outputs for the classes 0 to 9"):
+        health(model(), (X[:64], y), batch_size=32)
+
+
+def test_a_label_that_the_loss_ignores():
+    model = classifier(keras.losses.SparseCategoricalCrossentropy(ignore_class=-1))
+    assert health(model, (X[:64], np.where(np.arange(64) % 2, -1, 3)), steps=0).gradients
+
+
+def test_targets_of_another_shape():
+    with pytest.raises(ValueError, match=r"shape|cannot be computed"):
+        health(classifier("categorical_crossentropy"), (X[:64], np.ones((64, 7))), steps=0)
 
 
 @pytest.mark.parametrize(

@@ -373,8 +373,15 @@ def test_keras_tuner_samples_every_axis(tmp_path):
             tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e6, marks=pytest.mark.slow
         ),
         pytest.param(tuning.ResNetSpace(depths=(8,), norms=("batch",), filters=4), 1e6, marks=pytest.mark.nightly),
+        # float32 holds no square of these
+        pytest.param(
+            tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e28, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e-25, marks=pytest.mark.nightly
+        ),
     ],
-    ids=["mlp", "mlp-millions", "resnet"],
+    ids=["mlp", "mlp-millions", "resnet", "mlp-huge", "mlp-tiny"],
 )
 def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
     """And its loss is the error as a share of the variance, reckoned again here; after loading too."""
@@ -382,7 +389,7 @@ def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
     x = np.random.default_rng(1).normal(size=(256, *shape)).astype(np.float32)
     y = (target * (7 + x.reshape(256, -1)[:, :3] @ [1.0, -2.0, 0.5])).astype(np.float32)
     data = namedtuple("Data", "name input_shape classes scale target_scale")
-    scale = float(y.mean()), float(y.var(dtype=np.float64))
+    scale = float(y.mean(dtype=np.float64)), float(y.var(dtype=np.float64))
     space = space.for_data(data("made", shape, 0, ([0.0], [1.0]), scale))
     space.check()
     hp = hyperparameters(depth=space.depths[0], norm="batch", learning_rate=0.03)

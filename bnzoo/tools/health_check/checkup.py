@@ -8,12 +8,13 @@ import keras
 from bnzoo.layers import SkipInit
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.tools.graph import Graph, require_functional
-from bnzoo.tools.health_check.findings import find
+from bnzoo.tools.health_check.findings import find, find_together
 from bnzoo.tools.health_check.gradients import GradientObserver, guess_loss
 from bnzoo.tools.health_check.measure import Seen, measured
 from bnzoo.tools.health_check.outputs import OutputObserver
 from bnzoo.tools.health_check.places import hidden_norms, places
 from bnzoo.tools.health_check.report import HealthReport
+from bnzoo.tools.health_check.together import Together, first_batches
 from bnzoo.tools.population import Observer
 
 # Most looks are short: tracing a pass takes as long as running it that often without.
@@ -29,12 +30,13 @@ def health(
     steps: int | None = None,
     loss: Any = None,
 ) -> HealthReport:
-    """Looks for what is wrong with the norms of a model, and with the gradients between them.
+    """Look for what is wrong with the norms of a model, and with the gradients between them.
 
     Of each norm it measures, on the data: how far the moving statistics are from those of the data; which channels are
     dead or explode behind it at inference; gamma; at how many values the activation right behind it is flat. Of each
-    linear layer: how large the gradient is beside the kernel. What is out of bounds is a finding, a sentence with the
-    layer, the number and the remedy.
+    linear layer: how large the gradient is beside the kernel. Of all norms together: how far the outputs with their
+    moving statistics are from those with the statistics of the data, on the first 1024 examples. What is out of bounds
+    is a finding, a sentence with the layer, the number and the remedy. Accuracy is not judged.
 
     The moving statistics of a model that has made no step (`steps` is 0, or it is compiled and its optimizer has made
     none) are the initial ones by right: they are no finding, but a note, and what the norms give is then measured with
@@ -59,12 +61,12 @@ def health(
         A `HealthReport`: `print` it, or call its `report(path)` for a page with pictures.
 
     Raises:
-        ValueError: If the model has no graph to be seen, an argument is out of range, the data is empty, or a loss is
-            given and the data has no targets.
+        ValueError: If the model has no graph to be seen, an argument is out of range, the data is empty, a loss is
+            given and the data has no targets, or a label is none of the classes that the model has outputs for.
 
     Examples:
     >>> print(bnzoo.tools.health(model, (x_train, y_train)))
-    healthy: 19 norms, nothing found
+    healthy: 19 norms, nothing found; accuracy was not judged
     """
     if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps < 0):
         raise ValueError(f"`steps` must be an integer that is at least 0, or None. Received: steps={steps!r}")
@@ -94,11 +96,12 @@ class Checkup:
         self._of_batch = [place for place in self._places if place.of_batch]
         self._inputs = Observer(model, [place.norm for place in self._of_batch], untraced=_UNTRACED)
         self._outputs = {mode: OutputObserver(model, self._places, mode, _UNTRACED) for mode in (False, True)}
+        self._together = Together(model, self._graph, self._places)
         self._gradients: GradientObserver | None = None
 
     def __call__(self, batches: Iterable[Batch], steps: int | None) -> HealthReport:
-        """Passes the batches through the model and judges what they leave behind."""
-        seen = Seen()
+        """Pass the batches through the model and judge what they leave behind."""
+        seen, kept = Seen(), list[Batch]()
         notes = self._notes()
         new = steps == 0 and any(place.is_initial for place in self._of_batch)
         if new:
@@ -109,6 +112,7 @@ class Checkup:
         for number, batch in enumerate(batches):
             if number == 0:
                 notes += self._prepare_gradients(batch)
+            first_batches(batch, kept)
             seen.add_inputs([place.name for place in self._of_batch], self._inputs(batch.x))
             self._outputs[self._in_training or new].add_to(seen.outputs, batch.x)
             if self._gradients is not None:
@@ -116,6 +120,8 @@ class Checkup:
         norms = {place.name: measured(place, seen) for place in self._places}
         gradients, without = self._scales(seen)
         findings = find(norms, gradients, steps, steps == 0 or (steps is None and self._is_closed()))
+        if not new:
+            findings = find_together(self._model.name, self._together.disagreements(kept, seen.inputs), findings)
         return HealthReport(self._model.name, steps, norms, gradients, findings, notes + without)
 
     def _scales(self, seen: Seen) -> tuple[dict[str, float] | None, list[str]]:

@@ -1,7 +1,7 @@
 """The rules: what is measured, what is too much, and what to do about it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,15 @@ from bnzoo.tools.health_check.thresholds import (
     OFF_DEVIATION,
     OFF_MEAN,
     OFF_SHARE,
+    OTHER_CLASSES,
+    OTHER_OUTPUTS,
     SATURATED,
     SATURATED_BOUNDED,
     UNFIT_DEVIATION,
     UNFIT_MEAN,
     VANISHING,
 )
+from bnzoo.tools.health_check.together import Disagreement
 
 if TYPE_CHECKING:
     from bnzoo.tools.health_check.report import NormHealth
@@ -42,6 +45,7 @@ TITLES = {
 }
 
 
+_OF_STATISTICS = ("never_moved", "frozen", "momentum", "drift")
 _RECALIBRATE = "`bnzoo.tools.recalibrate_batch_norm(model, data)`"
 _GENTLER = "a lower learning rate, or `clipnorm` of the optimizer"
 
@@ -52,7 +56,7 @@ class Finding:
 
     Attributes:
         kind: String, a key of the kinds of findings: `drift`, `dead`, ...
-        layer: String, the name of the layer.
+        layer: String, the name of the layer, or of the model where all norms are judged together.
         sentence: String: the layer, what was measured, and what to do.
     """
 
@@ -79,12 +83,41 @@ def find(
     ]
     # behind a norm that sees single values the statistics of the data mean nothing
     if any(finding.kind == "batch_of_one" for finding in found):
-        found = [finding for finding in found if finding.kind not in ("never_moved", "frozen", "momentum", "drift")]
+        found = [finding for finding in found if finding.kind not in _OF_STATISTICS]
     found += [
         Finding(kind, name, f"{name}: {sentence}") for name, kind, sentence in _of_gradients(gradients or {}, at_start)
     ]
     order = list(TITLES)
     return sorted(found, key=lambda finding: order.index(finding.kind))
+
+
+def find_together(model: str, disagreements: Iterable[Disagreement], found: list[Finding]) -> list[Finding]:
+    """Judge all moving statistics together, unless a finding says already what is wrong with those of a norm.
+
+    Args:
+        model: String, the name of the model, in whose name the finding is.
+        disagreements: What was measured of each output.
+        found: The findings of the norms by themselves.
+    """
+    if any(finding.kind in ("batch_of_one", *_OF_STATISTICS) for finding in found):
+        return found
+    for share, examples, classes in disagreements:
+        # a few examples are no population
+        limit = (OTHER_CLASSES if classes else OTHER_OUTPUTS) + 2 / math.sqrt(examples)
+        if not share > limit:  # what is not a number tells nothing of the statistics
+            continue
+        measured = (
+            f"{share:.0%} of the classes of {examples} examples are others"
+            if classes
+            else f"the outputs of {examples} examples move by {share:.2g} times their variance"
+        )
+        sentence = (
+            f"{model}: its moving statistics, taken together, are not those of the data: with the data's, {measured}. "
+            "Small differences in each norm add up, where the weights are averages (EMA, schedule-free) and the "
+            f"statistics are not. Call {_RECALIBRATE}"
+        )
+        return [Finding("drift", model, sentence), *found]
+    return found
 
 
 def _of_norm(norm: "NormHealth", steps: int | None, at_start: bool) -> Iterator[tuple[str, str]]:
@@ -127,6 +160,9 @@ def _statistics(norm: "NormHealth", steps: int | None) -> tuple[str, str]:
         fault = f"{left:.0%} of the initial statistics is left after {steps} steps with momentum {norm.momentum:g}"
         remedy += f", or train with momentum={LEFT_ENOUGH ** (1 / steps):.2g}, which leaves {LEFT_ENOUGH:.0%}"
         wrong = wrong or unfit
+    if norm.unusable is not None and norm.unusable.any():
+        share = f"{norm.unusable.mean():.0%} of the channels"
+        return kind, f"its moving statistics are not finite, or a variance is negative, in {share}. {remedy}"
     measured = (
         f"the mean is {_median(norm.drift)} (at most {norm.drift.max():.2g}) standard deviations from the data's, the "
         f"standard deviation {_median(norm.deviation)} times the data's (medians over the channels)"

@@ -6,6 +6,7 @@ import keras
 
 from bnzoo.tools.batches import Batch
 from bnzoo.tools.graph import Graph, functional
+from bnzoo.tools.health_check.labels import check_labels
 from bnzoo.tools.linear import is_linear
 from bnzoo.tools.passes import Passes
 
@@ -33,14 +34,25 @@ class GradientObserver(Passes):
         # the same layers with a loss and metrics of its own: those of the model stay as they are
         plain = functional(model)
         self._trained = keras.Model(plain.input, plain.output, name=model.name)
+        self._loss = loss
         self._trained.compile(loss=loss, loss_weights=loss_weights)
 
     def scales(self, batch: Batch) -> dict[str, float]:
-        """By the name of each layer, the norm of its gradient over that of its kernel.
+        """Return, by the name of each layer, the norm of its gradient over that of its kernel.
 
         A kernel of zeros, or one on which the loss does not depend, has none.
+
+        Raises:
+            ValueError: If the targets do not fit the outputs of the model.
         """
-        found = self(tuple(part for part in batch if part is not None))
+        import tensorflow as tf
+
+        check_labels(self._trained, self._loss, batch.y)
+        try:
+            found = self(tuple(part for part in batch if part is not None))
+        except tf.errors.InvalidArgumentError as error:
+            reason = str(error.message).strip().splitlines()[0]
+            raise ValueError(f"the loss cannot be computed from `data` and the outputs: {reason}") from error
         norms = {name: [float(norm) for norm in pair] for name, pair in found.items()}
         return {name: gradient / kernel for name, (gradient, kernel) in norms.items() if kernel}
 
@@ -77,17 +89,19 @@ def _kernels(graph: Graph) -> dict[str, list]:
 
 
 def guess_loss(graph: Graph, y: Any) -> Any:
-    """The loss of a classifier whose labels are integers, `None` where anything else could be meant."""
+    """Return the loss of a classifier whose labels are integers, `None` where anything else could be meant."""
     ends = [edge for call in graph.calls for edge in call.outputs if edge.is_output]
     labels = None if isinstance(y, dict | list | tuple) else keras.ops.convert_to_numpy(y)
     if len(ends) != 1 or labels is None or labels.dtype.kind not in "iu":
         return None
     units, layer = ends[0].shape[-1], ends[0].producer.layer  # type: ignore[union-attr]
     single = labels.ndim == 1 or labels.shape[1:] == (1,)
-    if len(ends[0].shape) != 2 or not single or units < 2 or labels.min() < 0 or labels.max() >= units:
+    if len(ends[0].shape) != 2 or not single or units < 2:
         return None
     activation = getattr(layer, "activation", None)
     if activation is _SOFTMAX or isinstance(layer, keras.layers.Softmax):
         return keras.losses.SparseCategoricalCrossentropy()
-    plain = is_linear(layer) and activation in (None, keras.activations.linear)
+    # outputs without a name may be numbers of any kind
+    fit = labels.size and labels.min() >= 0 and labels.max() < units
+    plain = fit and is_linear(layer) and activation in (None, keras.activations.linear)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if plain or layer.name == "logits" else None

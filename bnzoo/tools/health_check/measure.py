@@ -87,7 +87,8 @@ def _against(norm: Any, population: Population) -> dict[str, np.ndarray]:
     deviation = np.sqrt(population.variance + norm.epsilon)
     with np.errstate(invalid="ignore"):  # a negative variance is a finding, not a warning
         moving = np.sqrt(variance + norm.epsilon)
-    return {"drift": np.abs(mean - population.mean) / deviation, "deviation": moving / deviation}
+        drift = np.abs(mean - population.mean) / deviation
+    return {"drift": drift, "deviation": moving / deviation, "unusable": ~np.isfinite(mean + moving)}
 
 
 def _numbers(variable: Any) -> np.ndarray:

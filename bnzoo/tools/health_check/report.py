@@ -30,6 +30,7 @@ class NormHealth:
         one_value: Boolean, whether most batches of the data give a channel a single value.
         drift: Array, how far the moving mean is from the mean of the data, in standard deviations of the data.
         deviation: Array, the moving standard deviation over that of the data.
+        unusable: Array of booleans, the channels whose moving statistics are not finite, or whose variance is negative.
         gamma: Array, the sizes of gamma.
         dead: Array of booleans, the channels that hardly vary over the data behind the norm or its activation.
         exploding: Array of booleans, the channels whose output is not finite or absurdly large.
@@ -49,6 +50,7 @@ class NormHealth:
     one_value: bool = False
     drift: np.ndarray | None = None
     deviation: np.ndarray | None = None
+    unusable: np.ndarray | None = None
     gamma: np.ndarray | None = None
     activation: str | None = None
     bounded: bool = False
@@ -112,7 +114,7 @@ class HealthReport:
         """One line: whether the model is healthy, and what that was judged by."""
         norms = _plural(len(self.norms), "norm")
         if self.healthy:
-            return f"healthy: {norms}, nothing found"
+            return f"healthy: {norms}, nothing found; accuracy was not judged"
         return f"{_plural(len(self.findings), 'finding')} in {norms}"
 
     @property

@@ -4,6 +4,10 @@
 # two: then at least a third of its normalized values cross zero, or double. Moving averages of momentum .9 and batches
 # of 32 are within .1 of the population of fixed weights; training moves it by some tenths.
 OFF_MEAN, OFF_DEVIATION = 1.0, 2.0
+# All norms together: of small healthy networks, trained for some epochs and with batches from 4, at most 9 % of the
+# classes are others with the statistics of the data, and outputs move by a tenth of their variance; weights that are
+# averages (EMA, schedule-free) beside the statistics of others change half of them.
+OTHER_CLASSES, OTHER_OUTPUTS = 0.1, 0.25
 # Single channels that hardly ever fire are off by chance; so many are not.
 OFF_SHARE = 0.1
 # What is left of the initial value is a fault where the statistics do not fit as after recalibration: on some hundred

@@ -6,6 +6,9 @@ from typing import Any
 import keras
 
 from bnzoo.errors import positive
+from bnzoo.tuning.spaces.standard_scale import StandardR2Score, StandardSquaredError
+
+_SMALL, _LARGE = 1e-15, 1e15
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Regression:
 
     def compile_arguments(self) -> dict[str, Any]:
         """Loss and metric of `keras.Model.compile`."""
+        deviation = self.variance**0.5
+        # targets whose squares float32 holds are left to what any reader of the file has
+        if not (deviation >= _SMALL and deviation + abs(self.mean) <= _LARGE):
+            metric = StandardR2Score(self.mean, deviation, name=self.metric)
+            return {"loss": StandardSquaredError(deviation), "metrics": [metric]}
         return {
             "loss": "mean_squared_error",
             "loss_weights": 1 / self.variance,

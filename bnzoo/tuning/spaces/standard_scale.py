@@ -1,0 +1,56 @@
+"""Loss and metric of a regression whose target float32 cannot square: both sides are standardized first."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class StandardSquaredError(keras.losses.Loss):
+    """The squared error as a share of the target's variance.
+
+    `keras.losses.MeanSquaredError` with a weight of `1 / deviation**2` is the same where no square overflows.
+
+    Args:
+        deviation: Float, the standard deviation of the target.
+        **kwargs: Arguments of `keras.losses.Loss`.
+    """
+
+    def __init__(self, deviation: float, name: str = "standard_squared_error", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.deviation = deviation
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the error of each example."""
+        y_pred = ops.convert_to_tensor(y_pred)
+        y_true = ops.cast(y_true, y_pred.dtype)
+        return keras.losses.mean_squared_error(y_true / self.deviation, y_pred / self.deviation)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the loss."""
+        return {**super().get_config(), "deviation": self.deviation}
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class StandardR2Score(keras.metrics.R2Score):
+    """`keras.metrics.R2Score` of the standardized target, which is that of the target.
+
+    Args:
+        mean: Float, of the target.
+        deviation: Float, the standard deviation of the target.
+        **kwargs: Arguments of `keras.metrics.R2Score`.
+    """
+
+    def __init__(self, mean: float, deviation: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mean, self.deviation = mean, deviation
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Add up the errors of a batch."""
+        sides = ((ops.cast(side, self.dtype) - self.mean) / self.deviation for side in (y_true, y_pred))
+        super().update_state(*sides, sample_weight=sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the metric."""
+        return {**super().get_config(), "mean": self.mean, "deviation": self.deviation}
