@@ -102,9 +102,14 @@ def _check_weights(
         raise ValueError(f"{path} is not loaded, for its network has {count:,} weights: {error}") from error
     except Exception as error:
         # what Keras and bnzoo cannot build without values, they cannot build; code of others may need them
-        registered = {**keras.saving.get_custom_objects(), **(custom_objects or {})}.values()
-        if all(getattr(value, "__module__", "").startswith(("bnzoo.", "keras.")) for value in registered):
+        if not _has_code_of_others(str(network), custom_objects):
             raise ValueError(_reason(path, error)) from error
+
+
+def _has_code_of_others(network: str, custom_objects: dict[str, Any] | None) -> bool:
+    registered = {**keras.saving.get_custom_objects(), **(custom_objects or {})}
+    foreign = (n for n, value in registered.items() if not value.__module__.startswith(("bnzoo.", "keras.")))
+    return any(f'"{name}"' in network for name in foreign)
 
 
 def _built(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> list[keras.Variable]:
