@@ -95,7 +95,7 @@ def load(
         return _download(name, validation, seed)
     shares = {"validation": validation, "test": _TEST if test is None else test}
     if _is_table(name, path):
-        return _table(name, path, target, task, shares, seed)
+        return _table(name, path, target, task, shares, seed, max_bytes)
     x, y, labels = _examples(name, path, image_size, max_bytes)
     _check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
@@ -141,8 +141,16 @@ def _download(name: str, validation: float, seed: int) -> Dataset:
     return _dataset(name, labels, {**splits, "test": _split(*test, np.arange(len(test[1])))})
 
 
-def _table(name: str, path: Path, target: str | None, task: str | None, shares: dict[str, float], seed: int) -> Dataset:
-    table = tables.read(path, target, task)
+def _table(
+    name: str,
+    path: Path,
+    target: str | None,
+    task: str | None,
+    shares: dict[str, float],
+    seed: int,
+    max_bytes: int | None,
+) -> Dataset:
+    table = tables.read(path, target, task, max_bytes)
     parts = divide(table.y, table.labels, name, shares, seed)
     try:
         encoder = TableEncoder.learn(table.features.iloc[parts["train"]])

@@ -11,9 +11,11 @@ import pytest
 from mutations import mutated
 from PIL import Image
 from safetensors.numpy import save_file
+from untrained import leave_out_training
 
 import bnzoo
 from bnzoo.data import TableEncoder
+from bnzoo.export import manifest
 from bnzoo.weights.files import read_tensors
 from bnzoo.weights.keras_files import read_as
 
@@ -59,6 +61,31 @@ def encoder(path):
     return TableEncoder.load(path).features
 
 
+def study(folder):
+    space = bnzoo.tuning.MLPSpace(depths=(1,), width=4, learning_rates=(0.01, 0.1, 2), norms=("batch",))
+    return bnzoo.tuning.Study(space, bnzoo.data.load("wine"), folder, epochs=1)
+
+
+def write_study(path):
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_training(patch)
+        study(path.parent).run()
+
+
+def write_manifest(path):
+    (path.parent / "model.bin").write_bytes(bytes(100))
+    content = {"format": "saved_model", "labels": None, "parity": {"tolerance": 1e-4}, "signatures": {"serve": {}}}
+    manifest.write(path.parent, content, ["numpy"])
+
+
+def checked(path):
+    """The size of the file that the manifest names."""
+    [found] = bnzoo.export.verify(path.parent, checksums_only=True)
+    if found.problems:
+        raise ValueError(f"{path.parent.parent}: {found.problems[0]}")
+    return found.files
+
+
 # the name of the file, how it is written, how it is read; whether checksums tell every change of a value
 READERS = {
     "keras": ("m.keras", lambda path: network().save(path), lambda path: weights_of(bnzoo.load_model(path)), True),
@@ -82,6 +109,10 @@ READERS = {
     "parquet": ("t.parquet", lambda path: TABLE.to_parquet(path), table, False),
     "png": ("set/a/0.png", write_pictures, pictures, False),
     "jpeg": ("set/a/0.jpg", write_pictures, pictures, False),
+    "journal": ("study/journal.log", write_study, lambda path: len(study(path.parent).results), False),
+    "definition": ("study/study.json", write_study, lambda path: len(study(path.parent).results), False),
+    "results": ("study/results.json", write_study, lambda path: len(study(path.parent).results), False),
+    "manifest": ("serving/1/MANIFEST.json", write_manifest, checked, False),
     "encoder": ("encoder.json", lambda path: bnzoo_encoder().save(path), encoder, False),
 }
 
