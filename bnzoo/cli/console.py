@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
+from bnzoo.errors import printable
 from bnzoo.passwords import mask_passwords
 
 MISTAKE, FAULT, INTERRUPTED, CLOSED = 2, 70, 130, 141
@@ -37,14 +38,10 @@ def say(message: str, lines: bool = False) -> int:
         The exit status of a mistake.
     """
     words = [line if lines else " ".join(line.split()) for line in (message.splitlines() if lines else [message])]
-    shown = [mask_passwords("".join(map(_printable, line))) for line in words]
+    shown = [mask_passwords(printable(line)) for line in words]
     with suppress(OSError):  # nobody reads, or the disk is full: the exit status tells
         print("\n".join(shown) if lines else f"bnzoo: {shown[0]}", file=sys.stderr, flush=True)
     return MISTAKE
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def in_words(error: BaseException) -> str:
