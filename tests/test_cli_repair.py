@@ -106,6 +106,7 @@ def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, 
         (["recalibrate", *IN_OUT], "Missing option '--data'"),
         (["recalibrate", *IN_OUT, "--data", "digts"], "Unknown data set: 'digts'. Did you mean 'digits'?"),
         (["recalibrate", *IN_OUT, *DIGITS, "--batches", "0"], "--batches"),
+        (["recalibrate", *IN_OUT, *DIGITS, "--batch-size", "1000001"], "--batch-size"),
         (["recalibrate", *IN_OUT, *DIGITS, "--image-size", "9"], "`image_size` is for a folder of images"),
         (
             ["recalibrate", "mlp.keras", "OUT.keras", "--data", "wine"],

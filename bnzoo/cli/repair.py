@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Target = Annotated[
     Path, typer.Argument(metavar="OUT.keras", help="The file to write, which must not exist. It holds no optimizer.")
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Examples in a batch.")]
-Batches = Annotated[int | None, typer.Option(min=1, help="Batches to use at most. By default all.")]
+BatchSize = Annotated[int, typer.Option(min=1, max=1_000_000, help="Examples in a batch.")]
+Batches = Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Batches to use at most. By default all.")]
 
 
 def fold(source: Source, target: Target) -> None:
@@ -73,7 +73,9 @@ def health(
     batch_size: BatchSize = 256,
     steps: Annotated[
         int | None,
-        typer.Option(min=0, help="Steps of training that the model has made. By default those of its optimizer."),
+        typer.Option(
+            min=0, max=10**15, help="Steps of training that the model has made. By default those of its optimizer."
+        ),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="An HTML file to write.")] = None,
     column: Column = None,
