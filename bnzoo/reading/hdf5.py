@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from bnzoo.reading.files import RefusedError, declared, reading
+from bnzoo.reading.heaps import check_heaps
 
 
 @contextmanager
@@ -28,9 +29,11 @@ def open_hdf5(path: str | Path, kind: str = "an HDF5 file", max_bytes: int | Non
     Raises:
         ValueError: If the file is damaged, something in it leads outside, or it is too large.
     """
-    with reading(path, kind) as file, h5py.File(file, "r") as opened:
-        declared(file, size(opened), max_bytes)
-        yield opened
+    with reading(path, kind) as file:
+        check_heaps(file)
+        with h5py.File(file, "r") as opened:
+            declared(file, size(opened), max_bytes)
+            yield opened
 
 
 def size(file: h5py.File) -> int:

@@ -15,7 +15,7 @@ import keras
 
 from bnzoo import layers  # noqa: F401  # registers them, so that Keras finds them
 from bnzoo.errors import printable
-from bnzoo.reading import RefusedError, declared, members, size
+from bnzoo.reading import RefusedError, check_content, check_heaps, declared, members, size
 
 _ZIP = b"PK\3\4"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -145,7 +145,9 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
             damaged = archive.testzip()
             if damaged is None and {"config.json", "model.weights.h5"} <= names:
                 config = archive.read("config.json")
-                with h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+                weights = archive.read("model.weights.h5")
+                check_content(weights)
+                with h5py.File(io.BytesIO(weights), "r") as file:
                     declared(path, size(file), max_bytes)
     except RefusedError as error:
         raise ValueError(f"{path} is not loaded: {error}") from error
@@ -166,6 +168,7 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
 
 def _check_hdf5(path: Path, max_bytes: int | None) -> str | bytes:
     try:
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
             declared(path, size(file), max_bytes)

@@ -90,3 +90,20 @@ def test_a_shape_out_of_proportion_is_refused_unless_it_is_allowed(tmp_path):
     assert read_tensors(tmp_path / "w.h5")["v"].shape == (2**18,)
     with pytest.raises(ValueError, match="more than the 1,000,000 that"):
         read_tensors(tmp_path / "w.h5", max_bytes=10**6)
+
+
+def test_a_heap_without_an_end_is_not_read(tmp_path):
+    """The library would read it for ever."""
+    bnzoo.MLP(depth=1, width=2, input_shape=(2,), classes=2).save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["w"] = np.ones(3)
+        file.attrs["text"] = "of any length"
+    readers = {"m.h5": bnzoo.load_model, "w.h5": read_tensors}
+    for name, read in readers.items():
+        content = bytearray((tmp_path / name).read_bytes())
+        assert read(tmp_path / name)
+        start = content.index(b"GCOL") + 16
+        content[start : start + 16] = bytes(16)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name}.*its heap has no end at byte {start}"):
+            read(tmp_path / name)
