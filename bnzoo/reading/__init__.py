@@ -3,15 +3,13 @@
 from bnzoo.reading.archive import members
 from bnzoo.reading.files import RefusedError, declared, read_json, reading, regular_file
 from bnzoo.reading.folders import Entry, entries
-from bnzoo.reading.hdf5 import datasets, open_hdf5, size, tensor
-from bnzoo.reading.heaps import check_content, check_heaps
+from bnzoo.reading.hdf5 import closed_hdf5, datasets, open_hdf5, tensor
 from bnzoo.reading.npz import read_npz
 
 __all__ = [
     "Entry",
     "RefusedError",
-    "check_content",
-    "check_heaps",
+    "closed_hdf5",
     "datasets",
     "declared",
     "entries",
@@ -21,6 +19,5 @@ __all__ = [
     "read_npz",
     "reading",
     "regular_file",
-    "size",
     "tensor",
 ]

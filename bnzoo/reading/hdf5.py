@@ -1,5 +1,6 @@
 """HDF5 files that are closed in themselves."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ import h5py
 import numpy as np
 
 from bnzoo.reading.files import RefusedError, declared, reading
-from bnzoo.reading.heaps import check_heaps
+from bnzoo.reading.heaps import check_content, check_heaps
 
 
 @contextmanager
@@ -29,31 +30,41 @@ def open_hdf5(path: str | Path, kind: str = "an HDF5 file", max_bytes: int | Non
     Raises:
         ValueError: If the file is damaged, something in it leads outside, or it is too large.
     """
-    with reading(path, kind) as file:
-        check_heaps(file)
-        with h5py.File(file, "r") as opened:
-            declared(file, size(opened), max_bytes)
-            yield opened
+    with reading(path, kind) as file, closed_hdf5(file, max_bytes) as opened:
+        yield opened
 
 
-def size(file: h5py.File) -> int:
-    """How many bytes the datasets of an HDF5 file take in memory, if nothing in it leads outside.
+@contextmanager
+def closed_hdf5(path: Path, max_bytes: int | None = None, content: bytes | None = None) -> Iterator[h5py.File]:
+    """Open an HDF5 file as `open_hdf5` does, with the errors of the library as they are.
 
     Args:
-        file: An open `h5py.File`.
+        path: The path of the file.
+        max_bytes: As `open_hdf5` takes it.
+        content: Bytes, the HDF5 file itself where it is a part of the file at `path`.
 
     Raises:
-        RefusedError: If something in it leads outside.
+        RefusedError: If something in it leads outside, or it is too large.
     """
+    check_heaps(path) if content is None else check_content(content)
+    with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
+        declared(path, _size(file), max_bytes)
+        yield file
+
+
+def _size(file: h5py.File) -> int:
     shaped = (dataset for _, dataset in datasets(file) if dataset.shape is not None)
     return sum(dataset.size * dataset.dtype.itemsize for dataset in shaped)
 
 
 def datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every dataset of an HDF5 file once, after its path in the file, in the order of the names.
+    """Find every dataset of an HDF5 file once, after its path in the file, in the order of the names.
 
     Args:
         file: An open `h5py.File`.
+
+    Returns:
+        An iterator of pairs, the path and the `h5py.Dataset`.
 
     Raises:
         RefusedError: If something in it leads outside.

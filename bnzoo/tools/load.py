@@ -1,6 +1,5 @@
 """A saved model, or what is wrong with its file."""
 
-import io
 import json
 import math
 import re
@@ -10,12 +9,11 @@ import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-import h5py
 import keras
 
 from bnzoo import layers  # noqa: F401  # registers them, so that Keras finds them
 from bnzoo.errors import printable
-from bnzoo.reading import RefusedError, check_content, check_heaps, declared, members, size
+from bnzoo.reading import RefusedError, closed_hdf5, declared, members
 
 _ZIP = b"PK\3\4"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -73,7 +71,7 @@ def load_model(
 
 
 def _check(path: Path, max_bytes: int | None) -> str | bytes:
-    """The configuration of the network. Raises an error that says what is the case unless the file is a whole model."""
+    """Return the configuration of the network, or raise an error that tells what is wrong with the file."""
     if path.is_dir():
         _refuse_folder(path)
     if not path.exists():
@@ -94,7 +92,7 @@ def _check(path: Path, max_bytes: int | None) -> str | bytes:
 def _check_weights(
     path: Path, network: str | bytes, custom_objects: dict[str, Any] | None, max_bytes: int | None
 ) -> None:
-    """Raises an error if a network cannot be built, or its weights would take more memory than allowed."""
+    """Raise an error if a network cannot be built, or its weights would take more memory than allowed."""
     try:
         count = sum(math.prod(variable.shape) for variable in _built(json.loads(network), custom_objects))
         declared(path, 4 * count, max_bytes)
@@ -113,7 +111,7 @@ def _has_code_of_others(network: str, custom_objects: dict[str, Any] | None) -> 
 
 
 def _built(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> list[keras.Variable]:
-    """The variables of a network, without values."""
+    """Return the variables of a network, without values."""
     config.pop("compile_config", None)
     with keras.StatelessScope(initialize_variables=False), keras.saving.custom_object_scope(custom_objects or {}):
         if "module" in config:
@@ -145,10 +143,8 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
             damaged = archive.testzip()
             if damaged is None and {"config.json", "model.weights.h5"} <= names:
                 config = archive.read("config.json")
-                weights = archive.read("model.weights.h5")
-                check_content(weights)
-                with h5py.File(io.BytesIO(weights), "r") as file:
-                    declared(path, size(file), max_bytes)
+                with closed_hdf5(path, max_bytes, content=archive.read("model.weights.h5")):
+                    pass  # it is opened to be checked
     except RefusedError as error:
         raise ValueError(f"{path} is not loaded: {error}") from error
     except Exception as error:  # another one for each field that may be damaged
@@ -168,10 +164,8 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
 
 def _check_hdf5(path: Path, max_bytes: int | None) -> str | bytes:
     try:
-        check_heaps(path)
-        with h5py.File(path, "r") as file:
+        with closed_hdf5(path, max_bytes) as file:
             config = file.attrs.get("model_config")
-            declared(path, size(file), max_bytes)
     except RefusedError as error:
         raise ValueError(f"{path} is not loaded: {error}") from error
     except Exception as error:  # HDF5 has another one for each part that may be damaged
