@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,18 +115,24 @@ def declared(path: Path, size: int, max_bytes: int | None = None) -> None:
         )
 
 
-def read_json(path: str | Path, kind: str) -> Any:
+def read_json(path: str | Path, kind: str, check: Callable[[Any], Any] | None = None) -> Any:
     """Read a JSON file.
 
     Args:
         path: The path of the file.
         kind: String, what it is read as, with its article: `"a manifest"`.
+        check: Function of the content that returns what is made of it, or raises an error, which is told as that of
+            the file.
+
+    Returns:
+        The content, or what `check` returns.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no JSON, nested too deeply, or larger than 64 MiB.
+        ValueError: If it is no JSON, nested too deeply, larger than 64 MiB, or `check` refuses it.
     """
     with reading(path, kind) as file:
         if (size := file.stat().st_size) > _JSON:
             raise ValueError(f"it has {size:,} bytes, more than {_JSON:,}")
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return content if check is None else check(content)

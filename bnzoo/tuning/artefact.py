@@ -12,7 +12,7 @@ from bnzoo.data import Dataset
 from bnzoo.export import manifest
 from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 from bnzoo.files import write_text
-from bnzoo.reading import read_json, reading
+from bnzoo.reading import read_json
 from bnzoo.tuning.folder import removable
 
 ENCODER = "encoder.json"
@@ -96,11 +96,10 @@ class Artefact:
         Raises:
             ValueError: If the file is no such note; the message names it.
         """
-        kind = "the note on an artefact"
         with removable():
-            found = read_json(path, kind)
-            with reading(path, kind):
-                return cls(**_checked(found, path.parent / "best"))
+            return read_json(
+                path, "the note on an artefact", lambda found: cls(**_checked(found, path.parent / "best"))
+            )
 
 
 def _checked(found: Any, versions: Path) -> dict[str, Any]:

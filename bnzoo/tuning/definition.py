@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bnzoo.passwords import MASK, is_password_option, mask_passwords
-from bnzoo.reading import read_json, reading
+from bnzoo.reading import read_json
 
 KIND = "the definition of a study"
 _PACKAGES = ("bnzoo", "keras", "keras-tuner", "numpy", "optuna", "tensorflow")
@@ -32,9 +32,7 @@ def read_definition(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is no definition; the message names the file.
     """
-    found = read_json(path, KIND)
-    with reading(path, KIND):
-        return check_definition(found)
+    return read_json(path, KIND, check_definition)
 
 
 def check_definition(found: Any) -> dict[str, Any]:

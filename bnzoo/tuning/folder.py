@@ -42,15 +42,17 @@ def recorded(folder: Path) -> int | None:
     Raises:
         ValueError: If the file is damaged.
     """
-    path, kind = folder / RESULTS, "the results of a study"
+    path = folder / RESULTS
     if not path.exists():
         return None
     with removable():
-        found = read_json(path, kind)
-        with reading(path, kind):
-            if not isinstance(found, dict) or not isinstance(found.get("trials"), list):
-                raise ValueError("it must be an object with a list of 'trials'")
-    return len(found["trials"])
+        return read_json(path, "the results of a study", _count)
+
+
+def _count(results: Any) -> int:
+    if not isinstance(results, dict) or not isinstance(results.get("trials"), list):
+        raise ValueError("it must be an object with a list of 'trials'")
+    return len(results["trials"])
 
 
 def check_model(path: Path) -> None:
