@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import filelock
 _DRAFT = ".draft-"
 # in each draft, locked by the process that writes it: a process that was killed holds no lock
 _LOCK = ".bnzoo-draft.lock"
+_DRAFTS = f"{_DRAFT}*/{_LOCK}"
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
     """Make a locked folder for a draft, and remove it when the block ends; remove dead drafts first."""
-    _remove_dead_drafts(folder)
+    _remove_dead(folder.glob(_DRAFTS))
     draft, lock = _locked(folder)
     try:
         yield draft
@@ -57,9 +58,9 @@ def _locked(folder: Path) -> tuple[Path, filelock.BaseFileLock]:
             lock.release()
 
 
-def _remove_dead_drafts(folder: Path) -> None:
-    """Remove the drafts in a folder that no process writes. A folder without the lock is someone else's."""
-    for path in list(folder.glob(f"{_DRAFT}*/{_LOCK}")):
+def _remove_dead(locks: Iterable[Path]) -> None:
+    """Remove the drafts with these locks that no process writes. A folder without a lock is someone else's."""
+    for path in list(locks):
         with suppress(filelock.Timeout, OSError), filelock.FileLock(path, blocking=False):
             shutil.rmtree(path.parent, ignore_errors=True)
 
@@ -169,6 +170,5 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def remove_drafts(folder: str | Path) -> None:
-    """Removes what processes that were killed had begun to write in a folder, at any depth."""
-    for draft in list(Path(folder).rglob(f"{_DRAFT}*")):
-        shutil.rmtree(draft, ignore_errors=True)
+    """Remove what processes that were killed had begun to write in a folder, at any depth."""
+    _remove_dead(Path(folder).rglob(_DRAFTS))
