@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bnzoo.data import columns
-from bnzoo.errors import positive, unknown
+from bnzoo.errors import is_finite, positive, unknown
 from bnzoo.files import write_text
 from bnzoo.reading import read_json
 
@@ -209,6 +209,6 @@ def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Ca
 
 
 def _finite(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+    if not is_finite(value):
         raise TypeError(f"{key} must be a finite number. Received: {value!r}")
     return float(value)

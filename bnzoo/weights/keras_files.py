@@ -85,7 +85,7 @@ def _opened(path: str | Path, max_bytes: int | None = None) -> Iterator[h5py.Fil
 
 
 def _layers(file: h5py.File, model: keras.Model) -> Iterator[tuple[str, list[Any], str, list[h5py.Dataset]]]:
-    """Each layer of the model that has variables, with what the file has for it; then what is left in the file."""
+    """Pair each layer of the model that has variables with its own in the file; then give what is left in the file."""
     layers = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
     saved = (
         _numbered(_group(file, "layers"), model)
@@ -97,7 +97,7 @@ def _layers(file: h5py.File, model: keras.Model) -> Iterator[tuple[str, list[Any
 
 
 def _numbered(layers: h5py.Group, model: keras.Model) -> Iterator[_Saved]:
-    """The layers of a `.weights.h5` file: called after their class and how many of it there are before."""
+    """Find the layers of a `.weights.h5` file: called after their class and how many of it there are before."""
     before: Counter[str] = Counter()
     rest = {name: _group(_group(layers, name), "vars") for name in layers if "vars" in _group(layers, name)}
     rest = {name: variables for name, variables in rest.items() if len(variables)}
@@ -113,7 +113,7 @@ def _numbered(layers: h5py.Group, model: keras.Model) -> Iterator[_Saved]:
 
 
 def _named(file: h5py.Group, layers: Mapping[str, Sequence[Any]]) -> Iterator[_Saved]:
-    """The layers of a file from before Keras 3 in the order of the model, then what is left."""
+    """Find the layers of a file from before Keras 3 in the order of the model, then what is left."""
     saved = {}
     for name in _names(file, "layer_names"):
         group = _group(file, name)
@@ -128,7 +128,7 @@ def _named(file: h5py.Group, layers: Mapping[str, Sequence[Any]]) -> Iterator[_S
 
 
 def _in_order(saved: Collection[str], names: Collection[str], today: Callable[[str], str]) -> list[str]:
-    """Saved names in the order of the names that they fit: a name of today in its place, the others in their order.
+    """Order saved names by those of a model: a name of today takes its place, the others keep their order.
 
     Args:
         saved: The names in the file.

@@ -98,7 +98,7 @@ def transfer(model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Nami
 def fitting(
     model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Naming, origin: str
 ) -> list[tuple[Any, np.ndarray]]:
-    """Each variable of a model with the value that a peer has for it.
+    """Pair each variable of a model with the value that a peer has for it.
 
     Takes and raises what `transfer` does. The model needs no values, and stays as it is.
     """
