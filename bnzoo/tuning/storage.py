@@ -196,10 +196,13 @@ def _insist(call: Callable[[], Any], excused: Callable[[Exception], bool], times
     return call()
 
 
-def _is_away(error: Exception) -> bool:
+def _is_away(error: BaseException | None) -> bool:
+    """Return whether an error goes back to a lost connection, at any depth: Optuna asks again in the same session."""
     from sqlalchemy import exc
 
-    return any(isinstance(each, exc.OperationalError | exc.InterfaceError) for each in (error, error.__cause__))
+    if error is None or isinstance(error, exc.OperationalError | exc.InterfaceError):
+        return error is not None
+    return _is_away(error.__cause__ or error.__context__)
 
 
 class _PatientDatabase(RDBStorage):

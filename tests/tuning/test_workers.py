@@ -13,11 +13,13 @@ import keras
 import numpy as np
 import optuna
 import pytest
+import sqlalchemy.exc
 from optuna.trial import TrialState
 
 from bnzoo import tuning
 from bnzoo.tuning.checkpoints import open_checkpoints
 from bnzoo.tuning.shared import SharedStudy
+from bnzoo.tuning.storage import patient
 
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 16
@@ -190,6 +192,29 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
     (trial,) = other.trials().values()
     assert (trial.value, trial.system_attrs["what"], trial.intermediate_values) == (0.5, 2, {1: 0.5})
     np.testing.assert_array_equal(keras.saving.load_model(models.fetch(0)).get_weights()[0], model.get_weights()[0])
+
+
+def test_a_connection_that_is_lost_within_a_question_is_waited_for(monkeypatch):
+    """Optuna asks a second time in the session whose connection was lost, and tells of that only."""
+    monkeypatch.setattr("bnzoo.tuning.storage.time.sleep", lambda seconds: None)
+    failed = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    rolled_back = sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back")
+    rolled_back.__context__ = sqlalchemy.exc.OperationalError("SELECT", {}, Exception("server closed the connection"))
+    asked = []
+
+    def lost_once():
+        asked.append("again" if asked else "first")
+        if len(asked) == 1:
+            raise failed from rolled_back
+        return "answer"
+
+    def wrong():
+        raise failed from sqlalchemy.exc.DataError("INSERT", {}, Exception("too long"))
+
+    assert patient(lost_once)() == "answer"
+    assert asked == ["first", "again"]
+    with pytest.raises(optuna.exceptions.StorageInternalError):
+        patient(wrong)()
 
 
 @pytest.mark.parametrize(
