@@ -1,4 +1,4 @@
-"""Whether examples to calibrate with are on the scale of those that a model was trained on."""
+"""A check that the examples for calibration are on the scale of the training data."""
 
 from collections.abc import Callable
 from contextlib import ExitStack

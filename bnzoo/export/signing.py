@@ -77,7 +77,7 @@ def verifier(key: str | Path | None) -> Callable[[Path], str] | None:
 
 
 def _options(public: Any) -> tuple[Any, ...]:
-    """What beside the data signing takes, and verifying."""
+    """Return the arguments that signing and verifying take beside the data."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from cryptography.hazmat.primitives.hashes import SHA256
 

@@ -1,4 +1,4 @@
-"""What is known of an image before any of its pixels is decoded."""
+"""The header of an image, read before any pixel is decoded."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class Header(NamedTuple):
-    """What a file says of itself, as scalar tensors.
+    """The header of an image file, as scalar tensors.
 
     Attributes:
         content: String, the part of the file that is to be decoded.

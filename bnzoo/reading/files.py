@@ -1,4 +1,4 @@
-"""What every reader checks first, and the one form of its errors."""
+"""Checks that every reader makes first, and the one form of its errors."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def kind_of(mode: int) -> str:
 
 
 class RefusedError(ValueError):
-    """What a file asks for and must not get: memory out of proportion, or the content of another file."""
+    """A file asks for memory out of proportion, or for the content of another file."""
 
 
 @contextmanager
@@ -95,11 +95,11 @@ def _reason(error: Exception) -> str:
 
 
 def declared(path: Path, size: int, max_bytes: int | None = None) -> None:
-    """Check how large the content of a file says it is, before any of it is read.
+    """Check the size that a file declares for its content, before any of it is read.
 
     Args:
         path: The path of the file.
-        size: Integer, bytes that its content says it takes in memory.
+        size: Integer, the bytes that the content would take in memory.
         max_bytes: Integer, how many it may take; `None` for 512 MiB or 100 times the size of the file, whichever is
             more.
 

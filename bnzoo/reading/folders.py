@@ -1,4 +1,4 @@
-"""What lies below a folder, without following links and without opening anything."""
+"""The content of a folder, listed without following links or opening anything."""
 
 import os
 import stat

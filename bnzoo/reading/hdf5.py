@@ -1,4 +1,4 @@
-"""HDF5 files that are closed in themselves."""
+"""HDF5 files that refer to no other file."""
 
 import io
 from collections.abc import Iterator

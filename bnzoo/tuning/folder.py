@@ -1,4 +1,4 @@
-"""What a study keeps in its folder beside the storage, read with care."""
+"""The files of a study beside its storage, read with care."""
 
 import zipfile
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ _EXAMPLES, _BATCHES = 1024, 16
 
 
 class Disagreement(NamedTuple):
-    """How far an output with the moving statistics is from that with the statistics of the data.
+    """The distance of an output with the moving statistics from that with the statistics of the data.
 
     Attributes:
         share: Float: of classes the share of those that are others, else the mean square of the difference over the
