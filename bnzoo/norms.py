@@ -10,6 +10,7 @@ import keras
 
 from bnzoo import layers
 from bnzoo.errors import at_least, fraction, positive, positive_integer, steps, unknown
+from bnzoo.keras_internals import output_shape
 from bnzoo.layers.axes import channel_axis, position_axes
 from bnzoo.layers.batch_statistics import OTHER_NORMS
 from bnzoo.layers.groups import largest_divisor
@@ -260,7 +261,7 @@ def name_of(layer: keras.Layer) -> str | None:
         layer: A built layer.
     """
     if isinstance(layer, keras.layers.GroupNormalization):
-        return "instance" if layer.groups in (-1, layer._inbound_nodes[0].outputs[0].shape[layer.axis]) else "group"
+        return "instance" if layer.groups in (-1, output_shape(layer)[layer.axis]) else "group"
     for name, entry in _CATALOGUE.items():
         if type(layer) is entry.layer and name != "batch":
             return name

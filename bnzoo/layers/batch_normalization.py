@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.keras_internals import unpickle
 from bnzoo.layers.batch_statistics import scaled_and_shifted
 from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
 from bnzoo.layers.moving import move
@@ -58,7 +59,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __reduce__(self) -> tuple:
         """Pickles by way of Keras' base class, since this one is not found in `__module__`."""
-        return keras.layers.Layer._unpickle_model, super().__reduce__()[1]
+        return unpickle, super().__reduce__()[1]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize: in training by the batch, else by the moving statistics."""

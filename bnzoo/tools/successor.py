@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from bnzoo import norms
+from bnzoo.keras_internals import input_shape
 from bnzoo.norms import Norm
 from bnzoo.tools.graph import Call
 from bnzoo.tools.inference import scale_and_shift
@@ -78,9 +79,8 @@ def _successor(old: keras.Layer, norm: Norm, swallows: bool, keep: bool) -> kera
     overrides = {option: config[option] for option in carried}
     if norm.replaces_activation:
         overrides["apply_activation"] = swallows or getattr(old, "apply_activation", False)
-    shape = old._inbound_nodes[0].input_tensors[0].shape
     overrides["axis"] = _axis(old)
-    return norm.layer(shape, name=old.name, dtype=old.dtype_policy, trainable=old.trainable, **overrides)
+    return norm.layer(input_shape(old), name=old.name, dtype=old.dtype_policy, trainable=old.trainable, **overrides)
 
 
 def _carried_options(old: keras.Layer, norm: Norm, keep: bool) -> set[str]:
