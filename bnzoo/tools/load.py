@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import keras
 
-from bnzoo import layers  # noqa: F401  # registers them, so that Keras finds them
 from bnzoo.errors import printable
+from bnzoo.layers.batch_normalization import CUSTOM_OBJECTS
 from bnzoo.reading import RefusedError, closed_hdf5, declared, members
 
 _ZIP = b"PK\3\4"
@@ -60,7 +60,9 @@ def load_model(
     >>> model = bnzoo.load_model("resnet.keras")
     """
     path = Path(path)
-    _check_weights(path, _check(path, max_bytes), custom_objects, max_bytes)
+    network = _check(path, max_bytes)
+    custom_objects = {**CUSTOM_OBJECTS, **(custom_objects or {})}
+    _check_weights(path, network, custom_objects, max_bytes)
     try:
         return keras.saving.load_model(path, custom_objects=custom_objects, compile=compile)
     except Exception as error:  # Keras lets through whatever a layer raises; the message carries it
@@ -70,7 +72,7 @@ def load_model(
         raise ValueError(reason) from error
 
 
-def _check(path: Path, max_bytes: int | None) -> str | bytes:
+def _check(path: Path, max_bytes: int | None) -> str:
     """Return the configuration of the network, or raise an error that tells what is wrong with the file."""
     if path.is_dir():
         _refuse_folder(path)
@@ -89,9 +91,7 @@ def _check(path: Path, max_bytes: int | None) -> str | bytes:
     raise ValueError(f"{path} {_foreign(start)}")
 
 
-def _check_weights(
-    path: Path, network: str | bytes, custom_objects: dict[str, Any] | None, max_bytes: int | None
-) -> None:
+def _check_weights(path: Path, network: str, custom_objects: dict[str, Any], max_bytes: int | None) -> None:
     """Raise an error if a network cannot be built, or its weights would take more memory than allowed."""
     try:
         count = sum(math.prod(variable.shape) for variable in _built(json.loads(network), custom_objects))
@@ -100,24 +100,24 @@ def _check_weights(
         raise ValueError(f"{path} is not loaded, for its network has {count:,} weights: {error}") from error
     except Exception as error:
         # what Keras and bnzoo cannot build without values, they cannot build; code of others may need them
-        if not _has_code_of_others(str(network), custom_objects):
+        if not _has_code_of_others(network, custom_objects):
             raise ValueError(_reason(path, error)) from error
 
 
-def _has_code_of_others(network: str, custom_objects: dict[str, Any] | None) -> bool:
-    registered = {**keras.saving.get_custom_objects(), **(custom_objects or {})}
+def _has_code_of_others(network: str, custom_objects: dict[str, Any]) -> bool:
+    registered = {**keras.saving.get_custom_objects(), **custom_objects}
     foreign = (n for n, value in registered.items() if not value.__module__.startswith(("bnzoo.", "keras.")))
     return any(f'"{name}"' in network for name in foreign)
 
 
-def _built(config: dict[str, Any], custom_objects: dict[str, Any] | None) -> list[keras.Variable]:
+def _built(config: dict[str, Any], custom_objects: dict[str, Any]) -> list[keras.Variable]:
     """Return the variables of a network, without values."""
     config.pop("compile_config", None)
-    with keras.StatelessScope(initialize_variables=False), keras.saving.custom_object_scope(custom_objects or {}):
+    with keras.StatelessScope(initialize_variables=False):
         if "module" in config:
-            return keras.saving.deserialize_keras_object(config).variables
+            return keras.saving.deserialize_keras_object(config, custom_objects=custom_objects).variables
         kind = keras.Sequential if config["class_name"] == "Sequential" else keras.Model  # an .h5 file
-        return kind.from_config(config["config"]).variables
+        return kind.from_config(config["config"], custom_objects=custom_objects).variables
 
 
 def _refuse_folder(path: Path) -> NoReturn:
@@ -131,7 +131,7 @@ def _refuse_folder(path: Path) -> NoReturn:
     raise ValueError(f"{path} is a folder; a model is loaded from a .keras file")
 
 
-def _check_zip(path: Path, max_bytes: int | None) -> bytes:
+def _check_zip(path: Path, max_bytes: int | None) -> str:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is truncated, its end is missing: {_AGAIN}")
     config = b""
@@ -159,10 +159,10 @@ def _check_zip(path: Path, max_bytes: int | None) -> bytes:
     if missing:
         raise ValueError(f"{path} is a zip file, but no Keras model: it has no {', '.join(sorted(missing))}")
     _check_suffix(path, ".keras")
-    return config
+    return config.decode(errors="replace")
 
 
-def _check_hdf5(path: Path, max_bytes: int | None) -> str | bytes:
+def _check_hdf5(path: Path, max_bytes: int | None) -> str:
     try:
         with closed_hdf5(path, max_bytes) as file:
             config = file.attrs.get("model_config")
@@ -176,7 +176,7 @@ def _check_hdf5(path: Path, max_bytes: int | None) -> str | bytes:
             f"`model.load_weights({str(path)!r})`"
         )
     _check_suffix(path, ".h5", ".hdf5")
-    return config
+    return config.decode(errors="replace") if isinstance(config, bytes) else str(config)
 
 
 def _check_suffix(path: Path, *suffixes: str) -> None:

@@ -8,6 +8,7 @@ import keras
 
 from bnzoo.keras_internals import functional_model, operation_of
 from bnzoo.layers import Recompute
+from bnzoo.layers.batch_normalization import CUSTOM_OBJECTS
 from bnzoo.tools.graph import first_argument, inner_model, run
 from bnzoo.tools.state import copy_assets, copy_variables
 
@@ -115,9 +116,11 @@ def copy_of(layer: Any, **changes: Any) -> Any:
     """
     try:
         config = {**layer.get_config(), **changes}
-        # the layer is here already: nothing foreign is loaded
-        unsafe = {"safe_mode": False} if isinstance(layer, keras.layers.Lambda) else {}
-        copy = type(layer).from_config(config, **unsafe)
+        from_config = type(layer).from_config
+        # the layer is here already, no foreign code is loaded; a wrapper makes the layer that it wraps
+        options = {"safe_mode": False, "custom_objects": CUSTOM_OBJECTS}
+        accepted = inspect.signature(from_config).parameters.keys() & options
+        copy = from_config(config, **{name: options[name] for name in accepted})
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) does not make a layer like "
