@@ -35,6 +35,7 @@ def imports(path: Path) -> set[str]:
 # what each part may know of; nothing knows the command line
 ARROWS = {
     "layers": {"keras_internals", "layers", "errors"},
+    "norms": {"norms", "layers", "errors", "keras_internals"},
     "blocks": {"blocks", "layers", "norms", "placements", "errors"},
     # the weights know the models; one line of the models calls them, when they are asked for
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},

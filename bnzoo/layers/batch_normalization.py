@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.keras_internals import unpickle
+from bnzoo.layers.axes import batch_axes
 from bnzoo.layers.batch_statistics import scaled_and_shifted
 from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
 from bnzoo.layers.moving import move
@@ -77,7 +78,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             seen = ops.size(inputs)
         else:
             x, mask = at_least_float32(inputs), along_channels(mask, inputs, self.axis)
-            axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+            axes = batch_axes(len(x.shape), self.axis)
             mean, variance = moments(x, mask, axes)
             seen = count(x, mask, axes)
             normalized = (x - mean) * ops.rsqrt(variance + self.epsilon)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from bnzoo.blocks import Parts, drop_path_rates, dropout, transformer_block
-from bnzoo.errors import positive, positive_integer, proper_fraction
+from bnzoo.errors import number, positive_integer
 from bnzoo.layers import ClassToken, PositionEmbedding
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family, variant
@@ -89,11 +89,11 @@ def ViT(
         positive_integer(argument, value)
     if width % heads:
         raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
-    units = int(positive("mlp_ratio", mlp_ratio) * width) or 1
+    units = int(number("mlp_ratio", mlp_ratio, above=0) * width) or 1
     if layer_scale_init is not None:
-        positive("layer_scale_init", layer_scale_init)
-    proper_fraction("dropout_rate", dropout_rate)
-    rates = drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), depth)
+        number("layer_scale_init", layer_scale_init, above=0)
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    rates = drop_path_rates(number("drop_path_rate", drop_path_rate, at_least=0, below=1), depth)
     parts = Parts.bind("vit", norm, placement, activation, residual_init, kernel_regularizer)
     head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(224), IMAGES)

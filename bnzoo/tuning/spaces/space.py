@@ -4,6 +4,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -11,7 +12,7 @@ import keras_tuner
 
 from bnzoo.blocks import Parts
 from bnzoo.data import Dataset
-from bnzoo.errors import is_finite, positive_integers, proper_fraction
+from bnzoo.errors import is_finite, number, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.norms import Norm
 from bnzoo.tuning.spaces import bounds, words
@@ -104,7 +105,7 @@ class Space(keras_tuner.HyperModel, ABC):
             words.placements(placement, self.family),
             words.activations(_given(activation, self.default_activation)),
             *(Axis.of(name, self.options.pop(name)) for name in self.searchable_options if name in self.options),
-            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), proper_fraction),
+            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), partial(number, at_least=0, below=1)),
             words.batch_sizes(batch_size),
         ]
         self._grid = Grid(axes, log_grid(_given(learning_rates, usual.learning_rates)))
