@@ -295,6 +295,12 @@ def test_nobody_reads_or_the_disk_is_full(before, status, message):
     assert (ended.returncode, ended.stderr) == (status, message)
 
 
+def test_importing_bnzoo_does_not_import_keras():
+    script = "import sys, bnzoo; print([m for m in ('keras', 'tensorflow') if m in sys.modules])"
+    code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert code.stdout == "[]\n"
+
+
 def test_help_is_quick_because_it_loads_nothing():
     script = "import sys; sys.argv = ['bnzoo', '--help']\nfrom bnzoo import cli\n"
     script += "try: cli.main()\nexcept SystemExit: print([m for m in ('keras', 'tensorflow') if m in sys.modules])"
@@ -329,11 +335,15 @@ print([m for m in {heavy} if m in set(sys.modules) - before], bnzoo.ResNet50.__n
 
 
 @pytest.mark.slow
-def test_a_saved_model_loads_wherever_bnzoo_was_imported(tmp_path):
+@pytest.mark.parametrize("program", ["python", "bnzoo"])
+@pytest.mark.parametrize("imports", ["import bnzoo, keras", "import keras, bnzoo"])
+def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports, program):
+    """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
 
-    bnzoo.ResNetCifar(8, input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
-    script = f"import bnzoo, keras; print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
+    bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
+    script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
+    script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert code.stdout == "resnet8_cifar\n"
 

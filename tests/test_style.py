@@ -34,13 +34,14 @@ def imports(path: Path) -> set[str]:
 
 # what each part may know of; nothing knows the command line
 ARROWS = {
-    "layers": {"layers", "errors"},
+    "layers": {"keras_internals", "layers", "errors"},
+    "norms": {"norms", "layers", "errors", "keras_internals"},
     "blocks": {"blocks", "layers", "norms", "placements", "errors"},
     # the weights know the models; one line of the models calls them, when they are asked for
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
-    "tools": {"tools", "layers", "norms", "errors", "files", "reports", "reading"},
-    "export": {"export", "tools", "files", "errors", "pictures", "reading"},
+    "tools": {"keras_internals", "tools", "layers", "norms", "errors", "files", "reports", "reading"},
+    "export": {"keras_internals", "export", "tools", "files", "errors", "pictures", "reading"},
     "data": {"data", "errors", "files", "pictures", "reading"},
     "pictures": {"pictures"},
     "reading": {"reading", "errors"},
@@ -66,3 +67,29 @@ def test_arrows_point_one_way(part):
     assert files
     for path in files:
         assert imports(path) <= ARROWS[part], path.name
+
+
+# members that begin with an underscore and belong to Optuna
+OPTUNA = {"_trial_id", "_sync_with_backend"}
+
+
+def private_members(path: Path) -> set[str]:
+    """The members with a leading underscore that a file takes from other objects than `self` and `cls`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name):
+                names.add(name)
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr" | "setattr"), args=[_, ast.Constant(value=str(name)), *_]
+            ):
+                names.add(name)
+    return {name for name in names if name.startswith("_") and not name.startswith("__")} - OPTUNA
+
+
+def test_only_one_file_uses_private_members_of_keras():
+    files = {path: private_members(path) for path in (ROOT / "bnzoo").rglob("*.py")}
+    assert files.pop(ROOT / "bnzoo" / "keras_internals.py")
+    assert {path.name: names for path, names in files.items() if names} == {}

@@ -15,6 +15,7 @@ from bnzoo.export.evidence import SERVING_DEFAULT
 from bnzoo.export.sample import samples
 from bnzoo.export.signatures import SERVE, Signature, answering_none, signatures
 from bnzoo.files import scratch
+from bnzoo.keras_internals import flatten_layers
 
 
 def saved_model(
@@ -122,7 +123,7 @@ def write(plan: Plan, folder: Path, offer: Callable[[Signature], Signature] = la
 def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:
     """Return the tables of layers that functions look up in: vocabularies, which are no variables."""
     used = {id(tensor) for function in functions for tensor in function.captured_inputs}
-    held = [value for layer in model._flatten_layers() for value in vars(layer).values()]
+    held = [value for layer in flatten_layers(model) for value in vars(layer).values()]
     return [value for value in held if id(getattr(value, "resource_handle", None)) in used]
 
 

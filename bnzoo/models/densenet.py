@@ -14,7 +14,7 @@ from bnzoo.blocks import (
     rows,
     transition,
 )
-from bnzoo.errors import choice, positive_integer, positive_integers, proper_fraction, share
+from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family, preset, stage_depth, variant
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
@@ -100,13 +100,13 @@ def DenseNet(
     blocks = positive_integers("blocks", blocks, "the numbers of layers of the blocks, as (6, 12, 24, 16)")
     growth_rate = positive_integer("growth_rate", growth_rate)
     filters = positive_integer("filters", 2 * growth_rate if filters is None else filters)
-    share("compression", compression)
+    number("compression", compression, above=0, at_most=1)
     if residual_init is not None or drop_path_rate:
         raise ValueError(
             "`residual_init` and `drop_path_rate` do not apply: a DenseNet has no residual branch. "
             f"Received: residual_init={residual_init!r}, drop_path_rate={drop_path_rate!r}"
         )
-    proper_fraction("dropout_rate", dropout_rate)
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
     make_stem, size = STEMS[choice("stem", stem, STEMS)]
     build = block_builder(
         "densenet",

@@ -16,7 +16,7 @@ from bnzoo.blocks import (
     residual_block,
     rows,
 )
-from bnzoo.errors import positive_integer, positive_integers, proper_fraction
+from bnzoo.errors import number, positive_integer, positive_integers
 from bnzoo.models.arguments import family
 from bnzoo.models.ends import Head, finished_model, input_layer
 
@@ -97,8 +97,8 @@ def MLP(
             "`depth` of a residual MLP must be odd: one hidden layer, then blocks of two. "
             f"Received: depth={len(units)}, residual=True"
         )
-    proper_fraction("dropout_rate", dropout_rate)
-    proper_fraction("drop_path_rate", drop_path_rate)
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    number("drop_path_rate", drop_path_rate, at_least=0, below=1)
     if not residual and (drop_path_rate or residual_init):
         raise ValueError(
             "`drop_path_rate` and `residual_init` are for residual=True: without shortcuts there is no branch. "

@@ -19,7 +19,7 @@ from bnzoo.blocks import (
     subsampling_shortcut,
     zero_padding_shortcut,
 )
-from bnzoo.errors import choice, positive_integer, positive_integers, proper_fraction, share
+from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
@@ -167,8 +167,8 @@ def ResNet(
     inner_width = _inner_width(block, filters, widen_factor, groups, width_per_group)
     if stride_in_1x1 and block == "basic":
         raise ValueError("`stride_in_1x1` is for block='bottleneck': a basic block has no 1x1. Received: block='basic'")
-    proper_fraction("dropout_rate", dropout_rate)
-    rates = iter(drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), sum(blocks)))
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    rates = iter(drop_path_rates(number("drop_path_rate", drop_path_rate, at_least=0, below=1), sum(blocks)))
     build = block_builder(
         "resnet",
         RESNET_PLACEMENTS,
@@ -182,7 +182,7 @@ def ResNet(
     se = (
         {}
         if se_ratio is None
-        else {"se": squeeze_and_excitation(share("se_ratio", se_ratio), build.kernel_regularizer)}
+        else {"se": squeeze_and_excitation(number("se_ratio", se_ratio, above=0, at_most=1), build.kernel_regularizer)}
     )
     head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)

@@ -12,7 +12,7 @@ from bnzoo.blocks import (
     layer_scale,
     transformer_block,
 )
-from bnzoo.errors import positive, positive_integer, proper_fraction
+from bnzoo.errors import number, positive_integer
 from bnzoo.layers import ClassToken, PositionEmbedding
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family, variant
@@ -108,10 +108,14 @@ def ViT(
         positive_integer(argument, value)
     if width % heads:
         raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
-    units = int(positive("mlp_ratio", mlp_ratio) * width) or 1
-    scale = {} if layer_scale_init is None else {"scale": layer_scale(positive("layer_scale_init", layer_scale_init))}
-    proper_fraction("dropout_rate", dropout_rate)
-    rates = drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), depth)
+    units = int(number("mlp_ratio", mlp_ratio, above=0) * width) or 1
+    scale = (
+        {}
+        if layer_scale_init is None
+        else {"scale": layer_scale(number("layer_scale_init", layer_scale_init, above=0))}
+    )
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    rates = drop_path_rates(number("drop_path_rate", drop_path_rate, at_least=0, below=1), depth)
     build = block_builder("vit", TRANSFORMER_ROWS, norm, placement, activation, residual_init, kernel_regularizer)
     head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(224), IMAGES)

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -10,7 +11,7 @@ import keras_tuner
 
 from bnzoo.blocks import block_builder
 from bnzoo.data import Dataset
-from bnzoo.errors import is_finite, positive_integers, proper_fraction
+from bnzoo.errors import is_finite, number, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.models.family import Family
 from bnzoo.norms import Norm
@@ -97,7 +98,7 @@ class Space(keras_tuner.HyperModel):
             words.placements(_given(placement, self.family.default_placement), self.family.name),
             words.activations(_given(activation, self.family.default_activation)),
             *(Axis.of(name, self.options.pop(name)) for name in searchable if name in self.options),
-            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), proper_fraction),
+            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), partial(number, at_least=0, below=1)),
             words.batch_sizes(batch_size),
         ]
         self._grid = Grid(axes, log_grid(_given(learning_rates, usual.learning_rates)))

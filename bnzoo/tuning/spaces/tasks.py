@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from bnzoo.errors import positive
+from bnzoo.errors import number
 from bnzoo.tuning.spaces.standard_scale import StandardR2Score, StandardSquaredError
 
 _SMALL, _LARGE = 1e-15, 1e15
@@ -51,7 +51,7 @@ class Regression:
     metric: str = "r2_score"
 
     def __post_init__(self) -> None:
-        positive("target_scale[1]", self.variance)
+        number("target_scale[1]", self.variance, above=0)
 
     def finish(self, model: keras.Model) -> keras.Model:
         """The network that a user gets from the family's."""
