@@ -40,14 +40,14 @@ ARROWS = {
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports", "reading"},
-    "export": {"export", "tools", "files", "errors", "pictures", "reading"},
+    "export": {"export", "tools", "files", "errors", "metrics", "pictures", "reading"},
     "data": {"data", "errors", "files", "pictures", "reading"},
     "pictures": {"pictures"},
     "reading": {"reading", "errors"},
-    "reports": {"reports", "files"},
+    "reports": {"reports", "files", "metrics"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
-        *("reading", "passwords"),
+        *("metrics", "reading", "passwords"),
     },
 }
 

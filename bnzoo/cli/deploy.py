@@ -194,7 +194,7 @@ def _table(
     reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
 ) -> str:
     """In Markdown, to paste."""
-    from bnzoo.export.artefact import accuracy_of, in_words, metric_of
+    from bnzoo.metrics import metric_of
 
     head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]
     rows = []
@@ -203,8 +203,8 @@ def _table(
         rows.append([name, f"{report.size / 1e6:.2f}", f"{report.difference:.1e}", *times])
     if examples is not None:
         metric = metric_of(examples.test.y)
-        head.append(metric)
+        head.append(metric.label)
         for row, report in zip(rows, reports.values(), strict=True):
-            row.append(in_words(accuracy_of(report.outputs, examples.test.y), metric))
+            row.append(metric.text(metric.of(report.outputs, examples.test.y)))
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -14,6 +14,7 @@ from bnzoo.export.prepare import check, check_rounding, folded, in_float32
 from bnzoo.export.sample import Sample, samples
 from bnzoo.export.signatures import SERVE, Signature, signatures
 from bnzoo.files import whole_version
+from bnzoo.metrics import metric_labelled, metric_of
 from bnzoo.tools import FoldReport
 
 PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")
@@ -36,8 +37,8 @@ class Accuracy:
     metric: str = "accuracy"
 
     def __str__(self) -> str:
-        before, after = (in_words(value, self.metric) for value in (self.before, self.after))
-        return f"{self.metric} {before} before, {after} after, on {self.examples} examples"
+        text = metric_labelled(self.metric).text
+        return f"{self.metric} {text(self.before)} before, {text(self.after)} after, on {self.examples} examples"
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,9 @@ class Plan:
         truth = self.request.truth
         if truth is None:
             return None
-        before, after = (accuracy_of(found, truth) for found in (self.outputs[SERVE], outputs))
-        return Accuracy(before, after, len(truth), metric_of(truth))
+        metric = metric_of(truth)
+        before, after = (metric.of(answers, truth) for answers in (self.outputs[SERVE], outputs))
+        return Accuracy(before, after, len(truth), metric.label)
 
     def describe(self) -> dict[str, Any]:
         """What the manifest says of it."""
@@ -151,25 +153,6 @@ class Plan:
             "image": None if request.image is None else request.image.get_config(),
             "fold": {"folded": self.fold.folded, "kept": self.fold.kept},
         }
-
-
-def accuracy_of(outputs: dict[str, np.ndarray], truth: np.ndarray) -> float:
-    """The share of examples whose class has the largest output; of numbers R², the share of variance explained."""
-    first = next(iter(outputs.values()))  # of logits and probabilities the largest is at the same class
-    if metric_of(truth) == "accuracy":
-        return float((first.argmax(-1) == truth).mean())
-    found = first.reshape(len(truth)).astype(np.float64)
-    return float(1 - np.mean((found - truth) ** 2) / np.var(truth, dtype=np.float64))
-
-
-def metric_of(truth: np.ndarray) -> str:
-    """What `accuracy_of` gives: `accuracy` of classes, `R²` of numbers."""
-    return "accuracy" if np.issubdtype(truth.dtype, np.integer) else "R²"
-
-
-def in_words(value: float, metric: str) -> str:
-    """What `accuracy_of` gave, as it is written."""
-    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4f}"
 
 
 def make(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bnzoo.files import whole_file, write_text
+from bnzoo.metrics import metric_for
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 AXES = ("depth", "norm", "learning_rate")  # those of every study; a study may have more
@@ -179,8 +180,8 @@ class Results:
 
     @property
     def metric(self) -> str:
-        """What is told beside the score: `accuracy`, or `r2` for a regression."""
-        return "accuracy" if self.definition["data"]["classes"] else "r2"
+        """The name of the metric: `accuracy`, or `r2` for a regression."""
+        return metric_for(self.definition["data"]["classes"]).name
 
     @property
     def counts(self) -> dict[str, int]:
