@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import test_cli
 
-from bnzoo import ResNetCifar, export, tools
+from bnzoo import ResNetCifar, tools
+from bnzoo.export import parity
 
 bnzoo = test_cli.bnzoo
 pytestmark = pytest.mark.usefixtures("verified_here")
@@ -195,7 +196,7 @@ def test_each_artefact_is_reported_and_a_damaged_one_fails(bnzoo, tmp_path):
 
 
 def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, files, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.parity, "difference", lambda *_: np.inf)
+    monkeypatch.setattr(parity, "difference", lambda *_: np.inf)
     status, _, err = bnzoo("export", "IN.keras", "out")
     assert status == 1
     assert err.startswith("bnzoo: saved_model: The exported model differs from the one in memory by inf")
