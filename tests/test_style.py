@@ -39,15 +39,15 @@ ARROWS = {
     # the weights know the models; one line of the models calls them, when they are asked for
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
-    "tools": {"tools", "layers", "norms", "errors", "files", "reports", "reading"},
-    "export": {"export", "tools", "files", "errors", "metrics", "pictures", "reading"},
+    "tools": {"tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
+    "export": {"export", "tools", "files", "errors", "json_text", "metrics", "pictures", "reading"},
     "data": {"data", "errors", "files", "pictures", "reading"},
     "pictures": {"pictures"},
     "reading": {"reading", "errors"},
     "reports": {"reports", "files", "metrics"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
-        *("metrics", "reading", "passwords"),
+        *("json_text", "metrics", "reading", "passwords"),
     },
 }
 

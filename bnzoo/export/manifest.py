@@ -1,7 +1,6 @@
 """`MANIFEST.json`: what an artefact is, and the checksum of each of its files."""
 
 import hashlib
-import json
 import os
 import platform
 import re
@@ -12,6 +11,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bnzoo.json_text import json_text
 from bnzoo.reading import Entry, entries, read_json, regular_file
 
 NAME = "MANIFEST.json"
@@ -38,8 +38,7 @@ def write(folder: Path, content: dict[str, Any], packages: Iterable[str]) -> Fil
     """
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
     files = {entry.name: _file(entry.path) for entry in sorted(_inside(folder), key=lambda entry: entry.name)}
-    text = json.dumps({**content, "versions": versions, "files": files}, indent=1, allow_nan=False)
-    (folder / NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / NAME).write_text(json_text({**content, "versions": versions, "files": files}), encoding="utf-8")
     return files
 
 

@@ -1,6 +1,5 @@
 """What a study ships: the best model as a SavedModel, with figures that are the SavedModel's own."""
 
-import json
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
@@ -11,6 +10,7 @@ from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.export import manifest
 from bnzoo.files import write_text
+from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_labelled, metric_of
 from bnzoo.reading import read_json
 from bnzoo.tuning.folder import removable
@@ -82,7 +82,7 @@ class Artefact:
 
     def save(self, path: Path) -> None:
         """Write the figures as JSON."""
-        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(path, json_text(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> "Artefact":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bnzoo.files import whole_file, write_text
+from bnzoo.json_text import json_text
 
 
 class Size(StrEnum):
@@ -83,7 +84,7 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._rows(name)) as draft:
             rows.to_csv(draft, index=False, float_format="%.6g")
-        write_text(self._origin(name), json.dumps(asdict(origin), indent=1) + "\n")
+        write_text(self._origin(name), json_text(asdict(origin)))
 
     def refuse_others(self, names: Sequence[str], size: str, seeds: int) -> None:
         """Refuses to go on with rows that were obtained in another way than is asked for.
