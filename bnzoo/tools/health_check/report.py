@@ -171,8 +171,8 @@ class HealthReport:
 def _spectrum(values: np.ndarray | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    statistics = {"min": np.min, "median": np.median, "max": np.max}
-    return json_ready({name: float(of(values)) for name, of in statistics.items()})
+    least, middle, most = (float(statistic) for statistic in (values.min(), np.median(values), values.max()))
+    return json_ready({"min": least, "median": middle, "max": most})
 
 
 def _plural(count: int, word: str) -> str:
