@@ -40,14 +40,14 @@ ARROWS = {
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
     "tools": {"tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
-    "export": {"export", "tools", "files", "errors", "json_text", "metrics", "pictures", "reading"},
-    "data": {"data", "errors", "files", "pictures", "reading"},
+    "export": {"export", "tools", "files", "errors", "json_text", "machine", "metrics", "pictures", "reading"},
+    "data": {"data", "errors", "files", "machine", "pictures", "reading"},
     "pictures": {"pictures"},
     "reading": {"reading", "errors"},
     "reports": {"reports", "files", "metrics"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
-        *("json_text", "metrics", "reading", "passwords"),
+        *("json_text", "machine", "metrics", "reading", "passwords"),
     },
 }
 

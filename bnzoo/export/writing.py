@@ -76,4 +76,4 @@ def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:
 
 def write_labels(path: Path, labels: Sequence[str]) -> None:
     """Write the names of the classes, a line each."""
-    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    path.write_text("".join(f"{label}\n" for label in labels), encoding="utf-8", newline="\n")

@@ -1,7 +1,6 @@
 """What a claim leaves behind: its raw rows as CSV, and beside them how they were obtained."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ import pandas as pd
 
 from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_text
+from bnzoo.machine import available_cores
 
 
 class Size(StrEnum):
@@ -48,7 +48,7 @@ class Origin:
         """Of rows that were obtained in this process."""
         from bnzoo.tuning.definition import versions  # which loads TensorFlow
 
-        return cls(str(size), seeds, round(seconds, 1), len(os.sched_getaffinity(0)), versions())
+        return cls(str(size), seeds, round(seconds, 1), available_cores(), versions())
 
     @property
     def command(self) -> str:

@@ -4,10 +4,8 @@ import hashlib
 import json
 import os
 import re
-import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from portable import ON_LINUX, ON_POSIX, make_pipe, make_socket
 from with_extras import with_extras
 
 import bnzoo
@@ -285,13 +284,13 @@ def link_to_outside(path):
 KINDS = {
     "a link in the place of a file": (link_to_outside, "is a symbolic link, where only regular files belong"),
     "a pipe in the place of a file": (
-        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: (path.unlink(), make_pipe(path)),
         "is a pipe, where only regular files belong",
     ),
-    "a pipe beside the files": (lambda path: os.mkfifo(path.with_name("pipe")), "pipe is a pipe"),
+    "a pipe beside the files": (lambda path: make_pipe(path.with_name("pipe")), "pipe is a pipe"),
     "a link beside the files": (lambda path: path.with_name("link").symlink_to("/"), "link is a symbolic link"),
     "a socket beside the files": (
-        lambda path: socket.socket(socket.AF_UNIX).bind(os.path.relpath(path.with_name("s"))),
+        lambda path: make_socket(path.with_name("s")),
         "s is a socket",
     ),
     "a link in the place of the manifest": (
@@ -309,7 +308,8 @@ def test_only_regular_files_belong_to_an_artefact(artefact, kind, monkeypatch):
     assert message in problems(artefact)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@ON_POSIX
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may read everything")
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables", "MANIFEST.json"])
 def test_what_may_not_be_read_is_a_problem(artefact, name):
     mode = (artefact / name).stat().st_mode
@@ -409,6 +409,8 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path, seconds):
 @contextlib.contextmanager
 def small_files():
     """Let the largest file that the process may write stand in for a full disk."""
+    import resource
+
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -419,6 +421,7 @@ def small_files():
         signal.signal(signal.SIGXFSZ, handler)
 
 
+@ON_POSIX
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "error"),
@@ -444,6 +447,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, format, error):
     assert not (tmp_path / "model").exists()
 
 
+@ON_LINUX
 def test_a_folder_that_cannot_be_written_in(tmp_path):
     """Root may write anywhere but here."""
     with pytest.raises(OSError, match="proc"):

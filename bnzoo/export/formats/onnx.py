@@ -156,6 +156,7 @@ def _without_xla(saved_model: Path) -> Iterator[Path]:
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
     from bnzoo.files import scratch
+    from bnzoo.machine import link_or_copy
 
     content = SavedModel.FromString((saved_model / _GRAPH).read_bytes())
     for meta in content.meta_graphs:
@@ -166,7 +167,7 @@ def _without_xla(saved_model: Path) -> Iterator[Path]:
     with scratch(saved_model) as plain:
         for entry in saved_model.iterdir():
             if entry.name != _GRAPH:
-                (plain / entry.name).symlink_to(entry.resolve())
+                link_or_copy(entry, plain / entry.name)
         (plain / _GRAPH).write_bytes(content.SerializeToString())
         yield plain
 
