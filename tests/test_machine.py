@@ -39,11 +39,8 @@ def test_a_regular_file_is_opened(tmp_path, flags):
 
 def test_a_folder_is_refused(tmp_path, flags):
     (tmp_path / "folder").mkdir()
-    with (
-        pytest.raises(OSError, match="folder|ermission"),
-        open(tmp_path / "folder", "rb", opener=machine.regular_file_opener),
-    ):
-        pass
+    with pytest.raises(OSError, match="folder"):
+        machine.regular_file_opener(str(tmp_path / "folder"), os.O_RDONLY)
 
 
 def test_a_pipe_is_refused_without_waiting(tmp_path):
