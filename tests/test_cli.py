@@ -1,5 +1,4 @@
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from portable import ON_LINUX, ON_POSIX
 
 from bnzoo import cli
 
@@ -136,7 +136,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "mlp", "--norms", "instance"], "one value per group"),
         (["tune", "--data", "bad.npz"], "no array named y"),
         (["tune", "--output", "file/study"], "Not a directory"),
-        (["tune", "--output", "/proc/study"], "No such file or directory: /proc/study"),
+        pytest.param(["tune", "--output", "/proc/study"], "No such file or directory: /proc/study", marks=ON_LINUX),
         (["models", "vgg"], "No model matches 'vgg'"),
         (["tune", "--depths", "1000000000"], "`depths` must be at most 2,000"),
         (["tune", "--seeds", "9999999"], "`seeds` must be a positive integer, at most 1,000"),
@@ -283,7 +283,9 @@ cli.main()
     ("before", "status", "message"),
     [
         ("r, w = os.pipe(); os.close(r); os.dup2(w, 1)", 141, ""),
-        ("os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", 2, "bnzoo: No space left on device\n"),
+        pytest.param(
+            "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", 2, "bnzoo: No space left on device\n", marks=ON_LINUX
+        ),
         ("os.close(1); sys.stdout = None", 0, ""),
         ("os.close(2); sys.stderr = None; os.close(1); sys.stdout = None", 0, ""),
     ],
@@ -348,9 +350,11 @@ def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports,
     assert code.stdout == "resnet8_cifar\n"
 
 
+@ON_POSIX
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path):
     """The largest file that the process may write stands in for the disk: results fit, the model does not."""
+    import resource
 
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -40,15 +40,18 @@ ARROWS = {
     # the weights know the models; one line of the models calls them, when they are asked for
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
-    "tools": {"keras_internals", "tools", "layers", "norms", "errors", "files", "reports", "reading"},
-    "export": {"keras_internals", "export", "tools", "files", "errors", "pictures", "reading"},
-    "data": {"data", "errors", "files", "pictures", "reading"},
+    "tools": {"keras_internals", "tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
+    "export": {
+        *("export", "tools", "files", "errors", "json_text", "keras_internals", "machine", "metrics", "pictures"),
+        "reading",
+    },
+    "data": {"data", "errors", "files", "machine", "pictures", "reading"},
     "pictures": {"pictures"},
     "reading": {"reading", "errors"},
-    "reports": {"reports", "files"},
+    "reports": {"reports", "files", "metrics"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
-        *("reading", "passwords"),
+        *("json_text", "machine", "metrics", "reading", "passwords"),
     },
 }
 

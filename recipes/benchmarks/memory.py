@@ -42,6 +42,7 @@ from bnzoo.files import whole_file
 KINDS = {"DenseNet121": ("plain", "memory_efficient"), "ResNet50": ("plain", "remat_activations")}
 EDGE, BATCH = 96, 64  # of the images, and of these
 STEPS = 8  # after the first, which traces
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick: bool = False) -> None:
@@ -51,6 +52,8 @@ def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick:
         folder: Where `memory.csv` is written, a row for every step.
         quick: DenseNet-121 only, on few small images, for two steps: to see it run, not to believe it.
     """
+    if not _STATUS.exists():
+        raise typer.BadParameter(f"this benchmark needs Linux: it reads the memory of a process from {_STATUS}")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read by the processes that it starts
     networks, edge, batch, count = (("DenseNet121",), 64, 16, 2) if quick else (KINDS, EDGE, BATCH, STEPS)
     steps = pd.DataFrame(step for network in networks for step in in_turns(network, edge, batch, count))
@@ -109,7 +112,7 @@ def training(model: keras.Model, batch: int) -> Iterator[dict[str, float]]:
 def measured(step: Callable[[], object]) -> dict[str, float]:
     """The peak of the process' memory during a call, in MB, its seconds, and the seconds of all cores."""
     with contextlib.suppress(OSError):  # where the mark cannot be set back, the peak so far is in it too
-        Path("/proc/self/clear_refs").write_text("5")
+        _CLEAR.write_text("5")
     start, cpu_start = time.perf_counter(), time.process_time()
     step()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
@@ -118,7 +121,7 @@ def measured(step: Callable[[], object]) -> dict[str, float]:
 
 def resident(field: str) -> float:
     """A field of the process' status, in MB: `VmRSS`, its memory, or `VmHWM`, the peak (`ru_maxrss` is inherited)."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     return int(status[field].split()[0]) * 1024 / 1e6
 
 

@@ -34,13 +34,14 @@ def claims(names: Names = None, quick: Quick = False, seeds: Seeds = None, outpu
     """
     # not before mistakes have been told: what follows loads TensorFlow, which speaks too
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from bnzoo.machine import available_cores
     from recipes.claims.bench import Bench
     from recipes.claims.run import run
     from recipes.claims.store import SEEDS, Size
 
     size = Size.QUICK if quick else Size.FULL
     folder = output or Path("runs/claims-quick" if quick else "runs/claims")
-    workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    workers = min(available_cores(), _MOST_WORKERS)
     asked = [name.value for name in names or ()]  # plain words: other processes do not know this module
     run(asked or NAMES, Bench(folder / "studies", size, seeds or SEEDS[size], workers), folder)
 
