@@ -60,13 +60,15 @@ def test_the_verdict_follows_from_what_is_lost_at_two(rows, word):
 
 def test_the_sentence_has_the_numbers():
     verdict = batch_size.judge(planted(batch_loss=20.0, group_loss=1.0, moving_loss=30.0, spread=0.0))
-    assert "From its best batch size (16) to 2, batch norm loses 20.0 [20.0, 20.0] points" in verdict.sentence
-    assert "group norm from its own (16) 1.0 [1.0, 1.0]" in verdict.sentence
+    assert (
+        "batch norm loses 20.0 [20.0, 20.0] points of test accuracy from its best batch size (16)" in verdict.sentence
+    )
+    assert "Group norm loses 1.0 [1.0, 1.0] points from its best batch size (16)" in verdict.sentence
     recovered, ghosts, others = verdict.notes
     assert "65.0 % with moving statistics and 75.0 % with recalibrated" in recovered
-    assert "+10.0 points, 33 % of what is lost from 16" in recovered
-    assert "ghost batch norm) give 94.8 %" in ghosts
-    assert "in batches of 4, batch norm gives 94.8 %" in ghosts
+    assert "+10.0 points, 33 % of the loss from batch size 16" in recovered
+    assert "94.8 % with statistics of 4 examples (ghost batch norm)" in ghosts
+    assert "In batches of 4, it is 94.8 % with batch norm" in ghosts
     assert "layer norm 0.5" in others
     assert "no norm 1.5" in others
 

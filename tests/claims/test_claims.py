@@ -144,7 +144,7 @@ def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monk
 @pytest.mark.parametrize("other", [{"seeds": 3}, {"size": Size.QUICK}])
 def test_rows_of_another_run_are_not_taken_for_those_asked_for(toys, tmp_path, other):
     run(["accuracy"], bench(tmp_path), tmp_path)
-    with pytest.raises(ValueError, match=r"accuracy\.csv is of a full run with 5 seeds.*choose another --output"):
+    with pytest.raises(ValueError, match=r"accuracy\.csv is from a full run with 5 seeds.*Choose another --output"):
         run(["accuracy"], bench(tmp_path, **other), tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_a_folder_of_another_run_is_a_mistake_too(tmp_path):
     Store(tmp_path).save("seeds", TOY.measure(None), ORIGIN)
     done = _claims("seeds", "--seeds", "2", "--output", str(tmp_path))
     assert done.returncode == 2
-    assert "seeds.csv is of a full run with 5 seeds" in done.stderr.splitlines()[-1]
+    assert "seeds.csv is from a full run with 5 seeds" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert json.loads((tmp_path / "seeds.json").read_text())["seeds"] == 5
 

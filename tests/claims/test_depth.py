@@ -155,7 +155,7 @@ def test_verdict(plain, residual, growth, word):
     assert f"loses {97 - 100 * plain:.1f} [" in verdict.sentence
     assert "points from depth 5 to 41" in verdict.sentence
     assert f"plain {100 * plain + 0.1:.1f} %, residual {100 * residual + 0.1:.1f} %" in verdict.sentence
-    assert f"grows by {growth:.2f} a layer" in verdict.sentence
+    assert f"grows by a factor of {growth:.2f} per layer" in verdict.sentence
     assert ("needs the shortcut" in verdict.sentence) == (word == CONDITION)
     assert "plain 30.1 %, residual 10.1 %, SkipInit 98.1 %" in verdict.notes[0]
     assert "plain, batch norm 0.1, 0.01; plain, no norm 0.1, 0.01" in verdict.notes[1]

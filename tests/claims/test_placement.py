@@ -39,8 +39,8 @@ def planted(errors, seeds=4, spread=0.001):
     ("rows", "word", "said"),
     [
         (planted({BEST: 2.0}), HOLDS, ""),
-        (planted({"original": 6.37}, spread=0.0), CONDITION, "Only over after addition, relu before addition"),
-        (planted({"original": 2.0}), NOT, "It is clearly behind original"),
+        (planted({"original": 6.37}, spread=0.0), CONDITION, "only over after addition, relu before addition"),
+        (planted({"original": 2.0}), NOT, "clearly behind original"),
         (planted(dict.fromkeys(HE, 5.0), spread=0.0), NOT, "No lead is clear"),
         (planted({BEST: 2.0}, seeds=1), NOT, "No lead is clear"),
     ],
@@ -56,7 +56,7 @@ def test_the_numbers_are_those_planted():
     assert verdict.word == HOLDS
     assert "original +0.2 [+0.2, +0.2]; after addition +1.8 [+1.8, +1.8]" in verdict.sentence
     order, residual, after = verdict.notes
-    assert "1.00 for his ResNet-110 and 0.90 for his ResNet-164" in order
+    assert "1.00 for their ResNet-110 and 0.90 for their ResNet-164" in order
     assert "original +0.2" in residual
     assert "relu" not in residual
     assert f"{RESNET} -2.4" in after

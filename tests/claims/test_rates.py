@@ -92,9 +92,9 @@ def test_learning_rate(largest, steps, word):
     found = pd.concat([grid(part, test, stable, steps.get) for part in parts], ignore_index=True)
     verdict = learning_rate.judge(found)
     assert verdict.word == word
-    assert f"rate {largest['batch']:g} with batch norm" in verdict.sentence
+    assert f"rate: {largest['batch']:g} with batch norm" in verdict.sentence
     if largest["none"]:
-        assert f"steps to 90 % at its own best rate: {steps['batch']:.0f} with batch norm, " in verdict.sentence
+        assert f"Steps to 90 % at the best rate of each arm: {steps['batch']:.0f} with batch norm, " in verdict.sentence
         assert f", {steps['none']:.0f} without." in verdict.sentence
         assert f"the ratio of the largest stable rates is {largest['batch'] / largest['none']:.1f}" in verdict.notes[1]
         assert f"0.01 to {largest['batch']:g} with batch norm, 0.01 to {largest['none']:g} without" in verdict.notes[0]
@@ -120,8 +120,8 @@ def test_seeds(at_edge, elsewhere, word):
     verdict = seeds.judge(grid("MLP", test))
     deviation = pd.Series([0, 1, 2, 3]).std()  # in points
     assert verdict.word == word
-    assert f"at rate 0.3162: {at_edge * deviation:.1f} points without" in verdict.sentence
-    assert f"{deviation:.1f} with batch norm (ratio {at_edge}.0)" in verdict.sentence
+    assert f"at learning rate 0.3162: {at_edge * deviation:.1f} points without" in verdict.sentence
+    assert f"{deviation:.1f} points with batch norm (ratio {at_edge}.0)" in verdict.sentence
     assert seeds.table(grid("MLP", test))["ratio"].tolist() == pytest.approx([elsewhere, elsewhere, at_edge, elsewhere])
     assert len(seeds.draw(grid("MLP", test)).axes) == 2
 

@@ -49,14 +49,16 @@ def test_the_verdict_follows_from_accuracies_and_shares(rows, word):
 
 def test_the_numbers_are_those_of_the_rows():
     verdict = judge(planted())
-    assert "6 layers of sigmoids come to 95.0 % test accuracy with batch norm, to 10.0 % without" in verdict.sentence
-    assert "it is not saturation" in verdict.sentence
+    assert "Test accuracy of 6 layers of sigmoids: 95.0 % with batch norm, 10.0 % without" in verdict.sentence
+    assert "saturation does not prevent training" in verdict.sentence
     # the shares of six layers rise by a point each: the last is six above the planted ones
-    assert "without a norm has 8.0 % saturated units, with batch norm 16.0 %" in verdict.sentence
+    assert "Before training, 8.0 % of the units" in verdict.sentence
+    assert "without a norm, and 16.0 % with batch norm" in verdict.sentence
     assert verdict.notes == (
-        "After training it is 31.0 % without and 36.0 % with batch norm.",
+        "After training, 31.0 % are saturated without a norm, and 36.0 % with batch norm.",
         *(
-            f"Of 12 trainings of {name} without a norm that stalled, 0 ended with a layer more than {limit} saturated."
+            f"Of 12 stalled trainings of {name} without a norm, 0 ended with more than {limit} saturated units "
+            "in a layer."
             for name, limit in (("sigmoid", "50 %"), ("relu", "95 %"))
         ),
         *(f"6 layers of {name}: 95.0 % with batch norm, 10.0 % without." for name in ("sigmoid", "relu")),
@@ -67,8 +69,8 @@ def test_saturated_ends_are_counted_by_activation():
     rows = planted(shares={(AFTER, "none"): 0.45})
     rows.loc[rows["activation"] == "relu", "outcome"] = "ok"
     # of two layers the last has 47 %, of six 51 %
-    assert "Of 12 trainings of sigmoid without a norm that stalled, 6 ended" in judge(rows).notes[1]
-    assert sum("that stalled" in note for note in judge(rows).notes) == 1
+    assert "Of 12 stalled trainings of sigmoid without a norm, 6 ended" in judge(rows).notes[1]
+    assert sum("stalled" in note for note in judge(rows).notes) == 1
 
 
 def test_the_table_has_the_accuracy_at_each_depth_and_the_most_saturated_layer():

@@ -149,8 +149,8 @@ def test_verdict(ratios, raw, word):
     mean = np.exp(np.log([1, 1.01, 1.02]).mean())
     assert "loss " + ", ".join(f"{ratio * mean:.2f}" for ratio in ratios) in verdict.sentence
     assert "gradient " + ", ".join(f"{(ratio * mean) ** 2:.2f}" for ratio in ratios) in verdict.sentence
-    assert ("Both vary less at 1, 3 % only" in verdict.sentence) == (ratios == (1.5, 1.2, 1.1, 0.8, 0.5))
-    assert ("in raw steps only" in verdict.sentence) == (word == CONDITION and ratios == (1.5,) * 5)
+    assert ("Both vary less only at 1, 3 %" in verdict.sentence) == (ratios == (1.5, 1.2, 1.1, 0.8, 0.5))
+    assert ("only in raw steps" in verdict.sentence) == (word == CONDITION and ratios == (1.5,) * 5)
     assert "0.5 % with batch norm and 2 % without" in verdict.notes[0]
     assert f"loss {raw * mean:.2f} [" in verdict.notes[1]
 
