@@ -103,7 +103,7 @@ def test_what_is_not_installed_is_told_and_left_out(tmp_path, tiny, monkeypatch,
     assert np.isnan(stock.difference)
     assert 0 <= ours.difference < 1e-4
     assert 0 < ours.size < stock.size
-    assert "ONNX is left out: no onnx here" in capsys.readouterr().out
+    assert "ONNX is skipped: no onnx here" in capsys.readouterr().out
 
     inputs = tmp_path / "inputs.npz"
     np.savez(inputs, image=artefacts.images(2, 16))

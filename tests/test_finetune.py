@@ -94,7 +94,7 @@ def test_the_sentences_follow_from_the_numbers(gains, leader, cost):
 
 def test_rates_at_the_edge_are_told():
     said = finetune.conclusions(planted({"frozen": (0.1, 0.1)}, best_rate=0.3))
-    assert said[-1].startswith("15 of 15 took the smallest or largest rate tried")
+    assert said[-1].startswith("15 of 15 chose the smallest or largest learning rate tried")
 
 
 @pytest.mark.slow
