@@ -180,7 +180,8 @@ def test_failures_in_a_row_are_told_with_their_reason(tmp_path, digits, monkeypa
 
     found = search(keras_tuner.RandomSearch, Broken, tuning.Budget(600), tmp_path, digits, monkeypatch)
     assert (found.trials, found.model) == ([], None)
-    assert re.fullmatch(r"3 failed \(OSError: no space left\); ended after consecutive failures, \d{3} s early", found.note)
+    expected = r"3 failed \(OSError: no space left\); ended after consecutive failures, \d{3} s early"
+    assert re.fullmatch(expected, found.note)
 
 
 @pytest.mark.slow
