@@ -1,13 +1,16 @@
-"""The structure of the package: what may import what. Lint and types are a step of CI of their own."""
+"""The structure of the package and the style of its texts. CI runs ruff and mypy in a step of its own."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTED = ("recipes",)
 
 
 def imports(path: Path) -> set[str]:
@@ -66,3 +69,26 @@ def test_arrows_point_one_way(part):
     assert files
     for path in files:
         assert imports(path) <= ARROWS[part], path.name
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of every docstring of a module, class or function."""
+    for path in (path for folder in DOCUMENTED for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                if text:
+                    yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text
+
+
+def test_no_docstring_begins_with_a_clause():
+    """The check includes modules and classes, which ruff's D401 does not."""
+    clause = re.compile(r"(What|Whether|Where|When|How|Which|Who)\b")
+    assert not [place for place, text in docstrings() if clause.match(text)]
+
+
+def test_texts_are_free_of_private_idioms():
+    idiom = re.compile(r"\b(is told|are told|comes to|what is due|in the place of)\b", re.IGNORECASE)
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    texts = [*docstrings(), *((str(page.relative_to(ROOT)), page.read_text()) for page in pages)]
+    assert not [(place, match[0]) for place, text in texts for match in idiom.finditer(" ".join(text.split()))]
