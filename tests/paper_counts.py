@@ -1,4 +1,4 @@
-"""What the papers' networks count, as published: trainable parameters, moving statistics, multiply-accumulates.
+"""Published counts of the papers' networks: trainable parameters, moving statistics, multiply-accumulates.
 
 1000 classes at 224 pixels; CIFAR networks 10 classes at 32.
 """

@@ -23,7 +23,7 @@ CALLS = {"Keras": [0.010, 0.040, 0.012], "ONNX": [0.005, 0.010, 0.009], "PyTorch
 
 
 def planted() -> pd.DataFrame:
-    """Times of a network with a batch of 1, and of another with 8."""
+    """Return the times of a network with batch size 1, and of another with batch size 8."""
     times = [
         {"kind": kind, "what": "call", "batch": 1, "round": number, "value": value}
         for kind, values in CALLS.items()

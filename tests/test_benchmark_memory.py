@@ -19,7 +19,7 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def planted(kind, peaks, milliseconds, network="N") -> list[dict]:
-    """Steps of a process that had 1000 MB before the first of them."""
+    """Return the steps of a process with 1000 MB before the first step."""
     return [
         {
             "network": network,
@@ -91,7 +91,7 @@ print(json.dumps(list(itertools.islice(training(model, batch=32), 4))))
 @pytest.mark.slow
 @ON_LINUX
 def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
-    """In a new process: TensorFlow would use again what it holds from other tests."""
+    """The test needs a new process, because TensorFlow reuses the memory of other tests."""
     out = subprocess.run([sys.executable, "-c", TRAINING], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     traced, *steps = json.loads(out.splitlines()[-1])
     tensor = 32 * 512 * 512 * 3 * 4 / 1e6
@@ -102,7 +102,7 @@ def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
 
 
 class Here:
-    """A pool of one process that is this one; it notes the cases in `asked`."""
+    """A pool that runs in this process, and appends the cases to `asked`."""
 
     def __init__(self, workers, context):
         assert workers == 1

@@ -24,7 +24,7 @@ MACS, RATE = 1e9, 4e11
 
 
 def planted() -> pd.DataFrame:
-    """Times of ResNet-50, a batch of 16."""
+    """Return the times of a ResNet-50 with batch size 16."""
     times = [
         {"kind": kind, "what": "step", "pair": pair, "value": value}
         for kind, values in STEPS.items()

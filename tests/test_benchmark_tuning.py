@@ -73,7 +73,7 @@ def test_every_arm_is_first_in_turn(monkeypatch):
 
 
 class Small(keras_tuner.HyperModel):
-    """Takes the place of the space."""
+    """A small space instead of the space of the benchmark."""
 
     def for_data(self, digits):
         return self
@@ -86,7 +86,7 @@ class Small(keras_tuner.HyperModel):
 
 
 class Quick(Small):
-    """Trains nothing, and gets the better the higher the learning rate; the best model is known by its bias."""
+    """A space without training. A higher learning rate is better, and the bias identifies the best model."""
 
     epochs = 0
 
@@ -147,7 +147,7 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
     ends, studies = [], []
 
     class FourTrials(Study):
-        """The last of which ends too late."""
+        """A study of four trials. The last one ends after the budget."""
 
         def run(self, progress, *, workers, budget):
             super().run(progress, trials=4)
@@ -186,7 +186,7 @@ def test_failures_in_a_row_are_told_with_their_reason(tmp_path, digits, monkeypa
 
 @pytest.mark.slow
 def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
-    """Each arm finds as many trials as it has seconds, and a model that takes every digit for a zero."""
+    """Each arm returns as many trials as its seconds, and a model that classifies every digit as zero."""
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
     model.add(keras.layers.Dense(10, kernel_initializer="zeros"))
     asked = []

@@ -11,7 +11,7 @@ ARMS, BATCH_SIZES, UNTRAINED = finetune.ARMS, finetune.BATCH_SIZES, finetune.UNT
 
 
 def planted(gains: dict[str, tuple[float, ...]], rates=(0.1, 0.2, 0.3), best_rate=0.2) -> pd.DataFrame:
-    """Runs in which every arm has 0.5 on the test digits at its best rate, and some have more, seed by seed."""
+    """Return runs in which every arm has a test accuracy of 0.5 at its best rate, and some arms have more, by seed."""
     seeds = len(next(iter(gains.values())))
     runs = [(seed, arm, 0, 0.0, 0.3, 0.3) for seed in range(seeds) for arm in UNTRAINED]
     for seed in range(seeds):

@@ -1,4 +1,4 @@
-"""The guides' code runs as it stands, and what they say of it is so; every link leads somewhere."""
+"""The guides: their code runs as printed with the described results, and every link has a target."""
 
 import re
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_a_guide_runs_as_it_stands(guide, tmp_path, monkeypatch):
 
 
 def test_every_guide_with_code_is_run():
-    """`studies` in `test_readme.py`, all others here."""
+    """`test_readme.py` runs `studies`, this file all others."""
     assert {page.stem for page in DOCS.glob("*.md") if code(page.stem)} == {*GUIDES, "studies"}
 
 
@@ -125,6 +125,6 @@ def leads_somewhere(page: Path, link: str, anchor: str) -> bool:
 
 
 def anchors(page: Path) -> set[str]:
-    """What GitHub makes of the headings."""
+    """Return the anchors of GitHub for the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

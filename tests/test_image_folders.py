@@ -12,7 +12,7 @@ from bnzoo.data import images
 
 
 def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
-    """A folder with some images for each class, all alike."""
+    """Write a folder with several equal images for each class."""
     image = Image.new("L", (6, 5), 7) if image is None else image
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def x_of(dataset):
 
 @pytest.fixture(autouse=True)
 def _no_warnings():
-    """A test that does not expect a warning must not see one."""
+    """Fail a test that causes an unexpected warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield

@@ -14,7 +14,7 @@ DOCUMENTED = ("recipes",)
 
 
 def imports(path: Path) -> set[str]:
-    """The parts of bnzoo that a file imports, wherever in it, but for type checkers only."""
+    """Return the parts of bnzoo that a file imports anywhere, except for type checkers."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)
@@ -35,11 +35,11 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-# what each part may know of; nothing knows the command line
+# the parts that each part may import; none imports the command line
 ARROWS = {
     "layers": {"layers", "errors"},
     "blocks": {"blocks", "layers", "norms", "placements", "errors"},
-    # the weights know the models; one line of the models calls them, when they are asked for
+    # The weights import the models. The models import the weights in one line, only if they are used.
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
     "tools": {"tools", "layers", "norms", "errors", "files", "reports", "reading"},
@@ -57,7 +57,7 @@ ARROWS = {
 
 @pytest.mark.slow
 def test_a_part_that_others_are_made_of_can_be_imported_first():
-    """The package gives its parts when they are asked for: `from bnzoo import placements` must not load the models."""
+    """The package loads its parts at first use: `from bnzoo import placements` must not load the models."""
     command = [sys.executable, "-c", "import bnzoo.blocks"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

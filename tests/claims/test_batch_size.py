@@ -16,7 +16,7 @@ from recipes.claims.statistics import at_best_rate
 
 
 def planted(batch_loss, group_loss=0.0, moving_loss=None, spread=0.002, sizes=SIZES):
-    """Rows in which norms lose so many points from any other size to 2; at the higher of two rates all is worse."""
+    """Return rows in which norms lose the given points from any other size to 2. The lower of two rates is better."""
     losses = {"batch": batch_loss, "group": group_loss, GHOST_LABEL: 0.0, "layer": 0.5, "none": 1.5}
     rows = []
     for norm, size, rate, seed in itertools.product(losses, sizes, (0.1, 0.4), range(4)):
@@ -74,7 +74,7 @@ def test_the_sentence_has_the_numbers():
 
 
 def test_the_best_size_is_chosen_for_each_kind_of_statistics():
-    """The best with recalibrated statistics is 2 itself; with moving ones 2 is the worst."""
+    """With recalibrated statistics 2 is the best size, with moving statistics the worst."""
     best = at_best_rate(planted(batch_loss=-1.0, moving_loss=12.0, spread=0.0), ["norm", "batch_size"])
     assert batch_size.best_size(best, "batch") == 2
     assert batch_size.loss(best, "batch").mean == 0
@@ -116,7 +116,7 @@ def test_it_works_on_the_smallest_rows():
 
 
 def test_the_learning_rate_grows_with_the_batch():
-    """The first epoch's rate is the trial's, times the batch, over 32: one SGD step by hand says the same."""
+    """The rate of the first epoch is the trial's rate times the batch size over 32, as in one SGD step by hand."""
     space = ProportionalRateMLPSpace(
         depths=(1,),
         learning_rates=(0.064, 0.064, 1),

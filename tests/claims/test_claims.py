@@ -1,4 +1,4 @@
-"""What all claims share: they run, are kept, are shown again without training, and are asked for on a command line."""
+"""The parts that all claims share: running, storage, pages made without training, and the command line."""
 
 import importlib
 import json
@@ -46,7 +46,7 @@ TOY = Claim(
 
 @pytest.fixture
 def toys(monkeypatch):
-    """Two claims that take no time, and how often each was measured."""
+    """Two claims without training, and a list of their measurements."""
     measured = []
 
     def toy(name):
@@ -225,7 +225,7 @@ def _claims(*arguments):
 
 
 def test_the_pages_in_the_documentation_are_those_of_the_stored_rows(tmp_path):
-    """Nobody has typed a number into them, and no claim has changed its mind since."""
+    """No number was typed by hand, and no verdict has changed since."""
     folder = ROOT / "docs/claims"
     findings = pages.find(Store(folder))
     assert [finding.name for finding in findings] == list(NAMES)

@@ -57,7 +57,7 @@ def test_placement_before_and_after_are_one_function_without_shortcuts():
 
 
 def backward(weights, x, y, norm):
-    """The norms of the gradients of a plain MLP by what its dense layers give but for the last, in NumPy."""
+    """Return the gradient norms of a plain MLP by the outputs of all dense layers but the last, computed in NumPy."""
     steps, h = [], x
     for kernel in weights[:-1]:
         z = h @ kernel
@@ -116,7 +116,7 @@ def gradient_rows(growths):
 
 
 def planted(deep, growth):
-    """Rows in which each kind and norm reaches 97 % at depth 5 at the rate 0.1, and so much at depth 41 at 0.01."""
+    """Return rows with 97 % accuracy at depth 5 and rate 0.1, and the given accuracy at depth 41 and rate 0.01."""
     rows = []
     for part, deepest in (("MLP", 41), ("ResNet", 32)):
         axes = itertools.product(KINDS, ("batch", "none"), (5, deepest), (0.01, 0.1), range(3))

@@ -1,4 +1,4 @@
-"""Where batch norm stands: the verdict on planted numbers, and He's table."""
+"""Placement of batch norm: the verdict on planted numbers, and the table of He et al."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from recipes.claims.placement import BEST, HE, PLACEMENTS, PLAIN, RESIDUAL, RESN
 
 
 def planted(errors, seeds=4, spread=0.001):
-    """Rows with these test errors (percent) of the ResNet's placements; the others of He's have his of a ResNet-110."""
+    """Return rows with the given test errors in percent. Other placements have the errors of He's ResNet-110."""
     errors = {**{name: his[0] for name, his in HE.items()}, "act_norm": 9.0, **errors}
     parts = {RESNET: PLACEMENTS, RESIDUAL: ("original", BEST, "act_norm"), PLAIN: ("original", "act_norm")}
     rows = []

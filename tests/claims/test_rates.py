@@ -13,7 +13,7 @@ SEEDS = range(4)
 
 
 def grid(part, test, ok=lambda norm, rate: True, steps=lambda norm: 50.0):
-    """Rows of a grid from a function of norm, rate and seed that gives the test accuracy."""
+    """Return the rows of a grid, with the test accuracy from a function of norm, rate and seed."""
     rows = []
     for norm, rate, seed in itertools.product(("batch", "none"), RATES, SEEDS):
         found = test(norm, rate, seed)
@@ -35,7 +35,7 @@ def grid(part, test, ok=lambda norm, rate: True, steps=lambda norm: 50.0):
 
 
 def ahead(by, spread=0.002):
-    """Batch norm is ahead by so much at 0.1, its best rate, and behind by .2 at 0.01."""
+    """Batch norm has the given lead at 0.1, its best rate, and is 0.2 behind at 0.01."""
 
     def test(norm, rate, seed):
         base = 0.9 + spread * seed * (1 if norm == "batch" else -1)

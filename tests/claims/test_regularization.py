@@ -21,7 +21,7 @@ from recipes.claims.regularization import (
 
 
 def planted(**gaps: float) -> pd.DataFrame:
-    """Rows of three seeds that hardly differ; at the low rate the gap of every arm is 2 points."""
+    """Return rows of three similar seeds. At the low rate the gap of every arm is 2 points."""
     return pd.DataFrame(
         [
             {

@@ -14,7 +14,7 @@ SHARES = {(BEFORE, "batch"): 0.10, (BEFORE, "none"): 0.02, (AFTER, "batch"): 0.3
 
 
 def planted(batch: float = 0.95, none: float = 0.10, shares: dict | None = None, seeds: int = 3) -> pd.DataFrame:
-    """Rows of two depths; the rate 1 is the best for each arm, and at 0.1 nothing is learned."""
+    """Return rows of two depths. The rate 1 is the best of each arm, and at 0.1 nothing is learned."""
     shares, rows = {**SHARES, **(shares or {})}, []
     for depth in (2, DEPTH):
         for activation in ("sigmoid", "relu"):

@@ -16,7 +16,7 @@ KERNELS = (0, 2)
 
 @pytest.fixture
 def quadratic():
-    """A curvature, a point, and the loss as a function of the point in parts."""
+    """Return a curvature, a point, and the quadratic loss as a function of the point's parts."""
     random = np.random.default_rng(0)
     sizes = [int(np.prod(shape)) for shape in SHAPES]
     root = random.normal(size=(sum(sizes), sum(sizes)))
@@ -117,7 +117,7 @@ def test_probes_stand_before_each_epoch_and_after_the_last(network, batch):
 
 
 def planted(ratios, raw):
-    """Rows in which batch norm varies by such a multiple of none, by share, and in raw steps."""
+    """Return rows with the given ratios of the variation with batch norm and without, by share and in raw steps."""
     rows = []
     for part, norm, seed, step in itertools.product((SAME, OWN), ("batch", "none"), range(3), (0, 18)):
         same = {"part": part, "norm": norm, "seed": seed, "step": step, "own_share": 0.005 if norm == "batch" else 0.02}

@@ -11,7 +11,7 @@ from recipes.claims.transformers import ANY, PLACEMENTS
 
 
 def planted(batch, layer=(94.0, 92.0, 93.0), spread=0.002, seeds=4, places=PLACEMENTS):
-    """Rows with these test accuracies (percent) of batch and layer norm before, after and on both sides."""
+    """Return rows with the given test accuracies (percent) of batch and layer norm in pre, post and peri."""
     accuracies = {("none", ANY): 80.0}
     for place, of_batch, of_layer in zip(PLACEMENTS, batch, layer, strict=True):
         if place in places:

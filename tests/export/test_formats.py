@@ -1,4 +1,4 @@
-"""The other formats keep the promises of the SavedModel; what each converter does is in `test_converters.py`."""
+"""Guarantees of the other formats, the same as of the SavedModel. `test_converters.py` tests the converters."""
 
 import json
 import sys
@@ -76,7 +76,7 @@ def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
 
 @pytest.fixture(scope="module")
 def trained(digits):
-    """A network that tells the digits apart, of which nothing is changed."""
+    """A trained network for the digits. Tests must not change it."""
     keras.utils.set_random_seed(0)
     model = bnzoo.ResNetCifar(
         8, input_shape=digits.input_shape, classes=10, placement="post", classifier_activation=None
@@ -152,7 +152,7 @@ def test_strings_are_refused_by_other_formats(tmp_path, format):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
-    """With the packages as without them."""
+    """The message does not depend on the installed packages."""
     monkeypatch.setitem(sys.modules, export.converters._MODULES[format][0], None)
     with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
         getattr(export, format)(None, tmp_path / "model" / "1")
@@ -160,7 +160,7 @@ def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
 
 
 def shallow(name):
-    """Return the arguments of the zoo's network of that name, with as few blocks as have all their kinds."""
+    """Return the arguments of a network of the zoo with the fewest blocks that include every kind of block."""
     depths = {"vit": 1, "wrn": 10, "resnet164": 11, "resnet1001": 11, "densenet_bc": 10, "densenet40": 7}
     depth = next((depth for word, depth in depths.items() if name.startswith(word)), 8)
     if name == "mlp":

@@ -10,14 +10,14 @@ from bnzoo.export import latency
 
 
 class Clock:
-    """Stands still but while someone works."""
+    """A clock that advances only during calls."""
 
     def __init__(self):
         self.now = 0.0
         self.calls = []
 
     def contestant(self, name, *seconds):
-        """A function that takes the given times in turn, the last of them from then on."""
+        """Return a function that takes the given times, one per call, and then always the last."""
         left = list(seconds)
 
         def call():

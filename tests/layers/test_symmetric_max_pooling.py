@@ -7,7 +7,7 @@ from bnzoo.layers import SymmetricMaxPooling2D
 
 
 def pooled(x, size, strides, padding, weight=None):
-    """The pooling, window by window, in float64; and with a weight, the gradient of `sum(pooled * weight)`."""
+    """Pool window by window in float64. With a weight, return the gradient of `sum(pooled * weight)`."""
     (kh, kw), (sh, sw), (ph, pw) = size, strides, padding
     height, width = x.shape[1:3]
     rows, columns = (height + 2 * ph - kh) // sh + 1, (width + 2 * pw - kw) // sw + 1

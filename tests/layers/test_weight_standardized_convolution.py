@@ -22,7 +22,7 @@ def standardized(kernel, epsilon=1e-6):
 
 
 def plain(layer):
-    """The convolution of Keras with the standardized kernel."""
+    """Return Keras' convolution with the standardized kernel."""
     config = layer.get_config()
     del config["epsilon"]
     convolution = keras.layers.Conv2D.from_config(config)

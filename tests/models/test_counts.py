@@ -1,4 +1,4 @@
-"""Every network counts exactly what its paper's does."""
+"""Parameters and multiplications of every network, which equal those in its paper."""
 
 import keras
 import paper_counts
@@ -69,7 +69,7 @@ def test_what_keras_applications_has_more_is_a_useless_bias_before_each_norm():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CARDS if name not in IN_PAPERS])
 def test_cards_tell_what_the_built_model_counts(name):
-    """Those of the papers' tables are compared above."""
+    """The counts in the papers' tables are compared above."""
     assert_as_on_the_card(counted(name), name)
 
 

@@ -12,7 +12,7 @@ from bnzoo.reading import read_npz
 
 
 def npy(shape, descr="<f4", body=b"", order=False):
-    """A `.npy` file whose header says anything."""
+    """Return a `.npy` file with any header."""
     header = f"{{'descr': {descr!r}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
     header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body

@@ -248,7 +248,7 @@ def test_every_axis_reaches_the_model():
 
 
 class BatchSizes(keras.callbacks.Callback):
-    """How many steps an epoch had."""
+    """Return the number of steps of an epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.steps = self.params["steps"]
@@ -308,7 +308,7 @@ def test_patches_follow_the_image(side, patch):
     ],
 )
 def test_the_estimate_of_parameters_is_near(space, chosen):
-    """It must be known before a network is built."""
+    """The space must know it before it builds a network."""
     options = {name: value for name, value in chosen.items() if name != "depth"}
     made = space(depths=(chosen["depth"],), norms=("batch",), input_shape=(16, 16, 3), classes=10, **options)
     hp = keras_tuner.HyperParameters()
@@ -317,7 +317,7 @@ def test_the_estimate_of_parameters_is_near(space, chosen):
 
 
 class Broken(tuning.MLPSpace):
-    """Its builder raises something strange."""
+    """A space whose builder raises an unusual error."""
 
     def model(self, *arguments, **options):
         raise KeyError("strange")
@@ -384,7 +384,7 @@ def test_keras_tuner_samples_every_axis(tmp_path):
     ids=["mlp", "mlp-millions", "resnet", "mlp-huge", "mlp-tiny"],
 )
 def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
-    """And its loss is the error as a share of the variance, reckoned again here; after loading too."""
+    """The loss is the squared error divided by the variance, computed independently, also after loading."""
     shape = (8, 8, 1) if space.needs_images else (3,)
     x = np.random.default_rng(1).normal(size=(256, *shape)).astype(np.float32)
     y = (target * (7 + x.reshape(256, -1)[:, :3] @ [1.0, -2.0, 0.5])).astype(np.float32)
