@@ -39,7 +39,7 @@ def placement_is_chosen(names: dict, folder: Path) -> None:
 def fine_tuning_is_as_told(names: dict, folder: Path) -> None:
     assert len(names["frozen"]) == 2
     assert names["still"] == [True, True]
-    # if Keras comes to respect `training=False`, the guide has to say so
+    # if this fails, Keras respects `training=False`, and the guide must be changed
     assert names["moved"]
     assert all(norm.trainable for norm in names["norms"])
 

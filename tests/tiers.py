@@ -17,7 +17,7 @@ WORK = 0.13  # processor seconds of `work` on a quiet machine: 2 cores of an AMD
 # the plain tests that may take longer, at most ten, each with the reason
 EXCEPTIONS: dict[str, str] = {}
 assert len(EXCEPTIONS) <= 10
-# files whose tests share what takes seconds to make: one worker process runs all tests of such a file
+# Files whose tests share an expensive fixture. One worker process runs all tests of such a file.
 ONE_PROCESS = (
     "tests/export/test_images.py",
     "tests/export/test_verify.py",
@@ -29,7 +29,7 @@ ONE_PROCESS = (
 
 def pytest_addoption(parser, pluginmanager):
     if not pluginmanager.hasplugin("xdist"):
-        # `pytest -p no:xdist`: what pyproject.toml asks of xdist has no meaning then
+        # `pytest -p no:xdist`: the options of xdist in pyproject.toml have no effect
         for option in ("--numprocesses", "--maxprocesses"):
             parser.addoption(option, help="ignored: pytest-xdist is not in use")
 

@@ -65,7 +65,7 @@ def bench(folder, seeds=5, size=Size.FULL):
     return Bench(folder / "studies", size, seeds)
 
 
-# a grid of learning rates, what is measured in trained models, and a training loop of its own
+# a grid of learning rates, a measurement in trained models, and a custom training loop
 TRAINED = ("learning_rate", "saturation", "smoothness")
 
 

@@ -84,7 +84,7 @@ def trained(digits):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
     model.fit(digits.train.x / 16, digits.train.y, batch_size=64, epochs=6, verbose=0)
-    first = model.get_layer("conv1_conv")  # what divides the levels goes into the first convolution
+    first = model.get_layer("conv1_conv")  # the scaling of the levels is folded into the first convolution
     first.kernel.assign(first.kernel / 16)
     bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)
     return model

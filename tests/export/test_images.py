@@ -74,7 +74,7 @@ def test_files_are_decoded_and_resized_as_pillow_does(tmp_path, channels, interp
     resample = getattr(Pillow.Resampling, interpolation.upper())
     for file, pixels in zip(files, outputs["pixels"].numpy(), strict=True):
         difference = np.abs(pixels - as_pillow(file, channels, SIZE, resample, crop))
-        # a level where a sum falls between two, in columns and in rows; 36 from 32 pixels of 0 and 255 often do
+        # One level of rounding in each direction. 36 from 32 pixels of 0 and 255 often need rounding.
         assert difference.max() <= 2
         assert difference.mean() < 0.2
 

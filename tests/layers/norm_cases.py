@@ -9,7 +9,7 @@ import numpy_norms
 from bnzoo import norms
 
 RENORM = {"rmax_steps": [10, 30], "dmax_steps": [10, 20], "renorm_momentum": 0.95}
-# norm -> what the reference must know of it, defaults included
+# norm -> arguments of its reference, including defaults
 CASES = {
     "batch": ("batch", {"momentum": 0.9, "epsilon": 1e-5}),
     "sync_batch": ("batch", {"momentum": 0.9, "epsilon": 1e-5}),

@@ -226,7 +226,7 @@ def test_second_derivatives_are_those_of_keras(gpu, rank, axis, dtype):
         np.testing.assert_allclose(ours, stock, rtol=0, atol=4 * tolerance * np.abs(stock).max())
 
 
-# shape, arguments, arguments of the call -> whether the kernel runs on a CPU, and on a GPU
+# shape, arguments, arguments of the call, `True` if the kernel runs on a CPU, `True` if on a GPU
 WHERE = {
     "images": (IMAGES, {}, {"training": True}, True, True),
     "images in float16": (IMAGES, {"dtype": "mixed_float16"}, {"training": True}, True, True),
@@ -361,7 +361,7 @@ def test_many_values_added_up_do_not_spoil_the_mean(cpu):
     ours, stock = pair(x.shape, momentum=0)
     exact = x.mean((0, 1, 2), "float64")
     errors = [abs(called(layer, x, training=True)["moving_mean"] - exact).max() for layer in (ours, stock)]
-    assert errors[0] < 1e-4 < 1e-3 < errors[1]  # what float32 can hold, and what Keras makes of it
+    assert errors[0] < 1e-4 < 1e-3 < errors[1]  # the precision of float32, and the error of Keras' layer
 
 
 @backend.tensorflow_only

@@ -37,7 +37,7 @@ def test_outputs_state_and_gradients(name, rank):
     for key, moved in state.items():
         assert_close(after[key], moved)
     if rank not in (2, 4):
-        return  # numerical gradients take long, and one rank with positions stands for the others
+        return  # numerical gradients are slow, and one rank with positions is representative
 
     def value(inputs=x, **changed):
         return np.sum(it.reference(inputs, {**before, **changed}, it.options, at=x)[0] * upstream)

@@ -303,7 +303,7 @@ def test_the_second_pass_is_not_merged_with_the_first():
             with keras.StatelessScope(list(zip(layer.trainable_variables, values, strict=True))):
                 return ops.sum(layer(x, training=True) ** 2)
 
-        # what comes of it is the compiler's: the one for CPUs takes the barrier away
+        # the result depends on the compiler: that for CPUs removes the barrier
         assert "optimization_barrier" in jax.jit(jax.grad(loss)).lower(values, x).as_text()
     else:
         import tensorflow as tf

@@ -200,7 +200,7 @@ def test_weight_decay_leaves_out_all_but_kernels(name, norm):
     decayed = [v for v in model.trainable_variables if not any(v is other for other in left_out)]
     assert {v.name for v in decayed} == {"kernel"}
     assert {v.name for v in left_out} >= {"bias", {"batch": "beta", "rms": "scale", "dynamic_tanh": "alpha"}[norm]}
-    # one step with all gradients zero: what changes is what decays
+    # one step with zero gradients: only weight decay changes variables
     before = [np.asarray(v) for v in model.trainable_variables]
     optimizer = keras.optimizers.SGD(0.5, weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_list=left_out)

@@ -26,7 +26,7 @@ NORM_LAYERS = {
     "dynamic_tanh": layers.DynamicTanh,
     "affine": layers.Affine,
 }
-# aliases stand for the same order
+# aliases are the same order
 ALIASES = {("resnet", "original"), ("resnet", "full_preactivation")}
 
 
@@ -79,7 +79,7 @@ def test_pairs(name, norm, placement):
     x = examples(model)
     for variable, gradient in zip(model.trainable_variables, gradients(model, x), strict=True):
         assert np.isfinite(gradient).all(), variable.path
-        # what is added to all keys alike, a softmax takes away
+        # a softmax is invariant to a constant that is added to all keys
         assert gradient.any() or variable.path.endswith("key/bias"), variable.path
 
     assert np.isfinite(np.asarray(model(x))).all()

@@ -31,7 +31,7 @@ def encoded(image, kind, **options):
 @pytest.fixture(scope="module", autouse=True)
 def served():
     """A function that returns the pixels of files in a server's graph, and a mask of the decoded files."""
-    for bits in (np.uint8, np.uint16):  # traces what reads each
+    for bits in (np.uint8, np.uint16):  # traces the decoder of each
         read(encoded(Image.fromarray(np.zeros((1, 1), bits)), "PNG"))
     decode = tf.function(Pixels(export.Image(), (*SIZE, 3)).decode_batch, autograph=False)
     concrete = decode.get_concrete_function(tf.TensorSpec((None,), tf.string))

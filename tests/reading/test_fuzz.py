@@ -86,7 +86,7 @@ def checked(path):
     return found.files
 
 
-# the name of the file, how it is written, how it is read; whether checksums tell every change of a value
+# file name, function that writes it, function that reads it, `True` if checksums detect every changed value
 READERS = {
     "keras": ("m.keras", lambda path: network().save(path), lambda path: weights_of(bnzoo.load_model(path)), True),
     "h5": ("m.h5", lambda path: network().save(path), lambda path: weights_of(bnzoo.load_model(path)), False),

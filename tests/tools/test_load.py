@@ -315,7 +315,7 @@ def test_custom_objects(tmp_path):
 def test_the_layers_of_bnzoo_are_known_to_a_fresh_process(tmp_path):
     model = bnzoo.MLP(depth=3, width=8, norm="dynamic_tanh", residual=True, input_shape=(4,), classes=3)
     path = save(tmp_path / "m.keras", model)
-    # as on the command line, where importing bnzoo registers nothing
+    # like the command line, which registers no layers when it imports bnzoo
     script = f"""
 import json, sys
 sys.argv = ["bnzoo"]

@@ -229,7 +229,7 @@ def test_the_last_trials_are_waited_for(tmp_path):
 def test_a_dead_workers_trial_is_taken_over_and_counts_once(tmp_path):
     a, b = two_oracles(tmp_path, max_trials=2)
     lost = a.create_trial("tuner0")
-    a.study.keeper._held.release()  # what the system does when a process dies
+    a.study.keeper._held.release()  # as the operating system does when a process dies
     taken = b.create_trial("tuner0")
     assert taken.hyperparameters.values == lost.hyperparameters.values
     assert taken.trial_id != lost.trial_id
@@ -249,7 +249,7 @@ def test_a_dead_workers_trial_is_not_listed_as_running(tmp_path):
     lost = a.create_trial("tuner0")
     b.reload()
     assert b.trials[lost.trial_id].status == "RUNNING"
-    a.study.keeper._held.release()  # what the system does when a process dies
+    a.study.keeper._held.release()  # as the operating system does when a process dies
     finish(b, b.create_trial("tuner0"))
     assert b.create_trial("tuner0").status == "STOPPED"
     assert sorted(trial.status for trial in b.trials.values()) == ["COMPLETED", "FAILED"]

@@ -141,7 +141,7 @@ def test_weight_decay_reaches_kernels_only():
     hp.Fixed("learning_rate", 0.5)
     model = space.build(hp)
     before = [np.asarray(v) for v in model.trainable_variables]
-    # with all gradients zero, what changes is what decays
+    # with zero gradients, only weight decay changes variables
     model.optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
     for variable, value in zip(model.trainable_variables, before, strict=True):
         factor = 0.95 if variable.name == "kernel" else 1

@@ -24,7 +24,7 @@ from bnzoo.tuning.storage import patient
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 16
 
-# a machine: a process with a folder of its own; what a worker says and how long it may be silent is scaled to tests
+# A machine is a process with its own folder. Heartbeats and timeouts are shorter than in practice.
 MACHINE = """
     import sys
     from bnzoo import data, tuning

@@ -72,7 +72,7 @@ def without_values(monkeypatch):
         yield
 
 
-# a test with one of these fixtures is marked `extras(...)`, and skipped where the package is missing
+# A test with one of these fixtures has the marker `extras(...)`, and is skipped if the package is missing.
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def peer(trained):
         builder = getattr(keras.applications, FUNCTIONS[name])
         model = builder(weights=None, include_top=False, pooling=pooling)
         if classes:
-            # what include_top=True makes, but that insists on one size
+            # like include_top=True, which allows only one size
             logits = keras.layers.Dense(classes, name="predictions")(model.output)
             model = keras.Model(model.input, logits, name=name)
         return trained(model)

@@ -11,7 +11,7 @@ ANY_SIZE = {"input_shape": (None, None, 3), "classifier_activation": None}
 of_timm, of_torchvision = pytest.mark.extras("torch", "timm"), pytest.mark.extras("torch", "torchvision")
 
 
-# the argument for the blocks of each stage: here, in timm, and what a shallow network has
+# the argument for the blocks of each stage in bnzoo and in timm, and its value in a shallow network
 SHALLOW = {
     "resnet": ("blocks", "layers", (2, 1, 1, 1)),
     "densenet": ("blocks", "block_config", (2, 1, 1, 1)),
@@ -172,7 +172,7 @@ def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torc
         {name: np.broadcast_to(zero, tuple(tensor.shape)) for name, tensor in peer.state_dict().items()}
         for peer in peers
     )
-    for same in other:  # where both have the network they call its tensors alike
+    for same in other:  # both use the same tensor names for the networks that they share
         assert {name: value.shape for name, value in same.items()} == {n: value.shape for n, value in state.items()}
     model = from_torch(state, name)
     ours = sum(np.prod(weight.shape) for weight in model.trainable_weights)
