@@ -6,7 +6,7 @@ import pytest
 
 BACKEND = keras.backend.backend()
 tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow only")
-# on JAX the promotion of dtypes in Keras never ends in float64
+# on JAX, Keras never promotes dtypes to float64
 DOUBLE = "float64" if BACKEND == "tensorflow" else "float32"
 
 
@@ -40,7 +40,7 @@ def all_gradients(model, x, loss):
             outputs, state = model.stateless_call(variables, state, inputs, **in_training(model))
             return loss(outputs), (state, outputs)
 
-        # compiled as a whole: operation by operation it takes seconds
+        # compiled, because running operation by operation takes seconds
         differentiate = jax.jit(jax.grad(value_and_rest, argnums=(0, 1), has_aux=True))
         values = _values(model.trainable_variables)
         (by_variables, by_input), (state, outputs) = differentiate(values, x, _state(model))

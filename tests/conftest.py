@@ -27,7 +27,7 @@ def pytest_collection_finish():
 def _seeded():
     keras.utils.set_random_seed(7)
     yield
-    # not the memory too: a collection after each test takes longer than most tests
+    # without collecting garbage: a collection after each test takes longer than most tests
     keras.backend.clear_session(free_memory=False)
 
 

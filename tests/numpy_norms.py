@@ -26,7 +26,7 @@ def ghost_batch(x, weights, options, mask=None, at=None):
         ghost = slice(start, start + options["batch"])
         ghost_mask = None if mask is None else mask[ghost]
         if ghost_mask is not None and not ghost_mask.any():
-            # nothing to take statistics of: mean 0, variance 0
+            # no values for statistics: mean 0, variance 0
             outputs.append(affine(x[ghost] / np.sqrt(options["epsilon"]), weights)[0])
         else:
             outputs.append(batch(x[ghost], weights, options, ghost_mask)[0])

@@ -42,8 +42,8 @@ CIFAR = [
     ("densenet_bc100_12", {}, 769_162, 4.51),
     ("densenet_bc190_40", {}, 25_624_430, 3.46),
 ]
-# norm -> params, state of ResNet-50. FRN has a tau only if an activation follows it: not in the shortcuts, and not after
-# the last convolution of a block (26,560 channels minus 3,840 and 15,104).
+# norm -> params, state of ResNet-50. FRN has a tau only if an activation follows it: not in the shortcuts, and not
+# after the last convolution of a block (26,560 channels minus 3,840 and 15,104).
 RESNET50_BY_NORM = {
     "batch": (25_557_032, 53_120),
     "sync_batch": (25_557_032, 53_120),

@@ -18,7 +18,7 @@ USER = "bnzoo"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # nothing need outlive the machine. What was committed must outlive the server: synchronous_commit stays on
+    # Data need not survive a crash of the machine. Commits must survive a stop of the server: synchronous_commit is on.
     "fsync": "off",
     "full_page_writes": "off",
 }

@@ -18,7 +18,7 @@ from recipes.benchmarks.turns import Worker
 
 ROOT = Path(__file__).parent.parent
 
-# seconds of each kind's answers in three pairs; the second pair was measured while the machine was busy
+# seconds of the calls of each kind in three pairs. The machine was busy during the second.
 CALLS = {"Keras": [0.010, 0.040, 0.012], "ONNX": [0.005, 0.010, 0.009], "PyTorch": [0.020, 0.060, 0.024]}
 
 

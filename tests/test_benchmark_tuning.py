@@ -14,7 +14,7 @@ from bnzoo.tuning import MLPSpace, Results, Study
 from recipes.benchmarks import tuning
 
 ROOT = Path(__file__).parent.parent
-# finished trials and accuracies of three seeds; RandomSearch found nothing in the third
+# finished trials and accuracies of three seeds. RandomSearch has no model in the third.
 PLANTED = {
     "bnzoo": ([30, 20, 40], [98.0, 97.0, 99.0], [97.0, 96.0, 98.0]),
     "RandomSearch": ([10, 5, 0], [98.0, 96.0, np.nan], [97.5, 95.0, np.nan]),
@@ -37,7 +37,7 @@ def test_the_table_has_medians_and_compares_seed_by_seed():
     assert table["finished"].tolist() == [30, 5, 16]
     assert table["complete"].tolist() == [4, 4, 4]
     assert table["validation"].tolist() == [98, 97, 99]
-    # of the medians it would be 6 and 1.875
+    # the ratios of the medians would be 6 and 1.875
     assert table["times finished"].tolist() == [1, 4, 2]
     assert table["at least"].tolist() == [1, 3, 1]
     assert table["validation not below"].tolist() == [3, 3, 0]
@@ -111,7 +111,7 @@ def test_hyperband_is_counted_as_keras_tuner_counts(tmp_path, digits, monkeypatc
     monkeypatch.setattr(Quick, "epochs", 0)
     options = {"max_epochs": 3, "hyperband_iterations": 1}
     found = search(keras_tuner.Hyperband, Quick, tuning.Budget(600), tmp_path, digits, monkeypatch, **options)
-    # three trials of one epoch, of which one goes on to three, and two of three epochs
+    # three trials of one epoch, one of them continued to three epochs, and two trials of three epochs
     assert tuning.counts(found.trials) == {
         "finished": 3 + 1 + 2,
         "complete": 1 + 2,

@@ -238,7 +238,7 @@ def models_raise(monkeypatch):
         (PermissionError(13, "Permission denied", "a/b"), 2, "Permission denied: a/b"),
         (MemoryError(), 2, "There is not enough memory"),
         (ImportError("No module named 'x'"), 2, "No module named 'x'"),
-        (BrokenPipeError(32, "Broken pipe"), 2, "Broken pipe"),  # of another pipe than standard output
+        (BrokenPipeError(32, "Broken pipe"), 2, "Broken pipe"),  # a pipe other than standard output
     ],
 )
 def test_every_error_is_one_line(bnzoo, models_raise, error, status, message):

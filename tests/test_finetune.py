@@ -36,7 +36,7 @@ def test_the_shift_keeps_the_labels_and_changes_the_statistics(digits):
 
 def test_the_rate_is_chosen_on_the_validation_digits():
     runs = planted({"frozen": (0.1, 0.1)})
-    # better on the test digits, which must not count
+    # better on the test digits, which must have no influence
     runs.loc[runs["rate"] == 0.3, "test"] = 1.0
     best = finetune.chosen(runs)
     assert set(best["rate"]) == {0.0, 0.2}

@@ -179,7 +179,7 @@ def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, mon
 def test_a_file_larger_than_any_image_is_not_read(tmp_path):
     save(tmp_path)
     with (tmp_path / "dog/x.png").open("wb") as file:
-        file.truncate(2**40)  # a hole, which takes no place
+        file.truncate(2**40)  # a sparse file, which takes no disk space
     with pytest.raises(ValueError, match=r"dog/x\.png .*it has 1,099,511,627,776 bytes"):
         data.load(tmp_path)
 

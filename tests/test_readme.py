@@ -66,5 +66,5 @@ def test_a_recipe_runs_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert not ended.value.code
     out = capsys.readouterr().out
     assert "Best: depth" in out
-    # of 36 examples; rounding decides which of several configurations with 100 % on the validation data is the best
+    # There are 36 examples. Rounding decides between several configurations with 100 % validation accuracy.
     assert float(re.search(r"test accuracy ([\d.]+)%", out)[1]) >= 90

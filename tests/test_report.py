@@ -347,7 +347,7 @@ def driven(report, tmp_path, script, width=1000):
     page = report[2].replace("</body>", f"<pre id=found></pre><script>{answer}</script></body>")
     copy = "found.textContent = frame.contentDocument.getElementById('found').textContent"
     outer = tmp_path / "page.html"
-    # a window of Chromium is no narrower than 500 pixels, a frame is
+    # a Chromium window has at least 500 pixels, a frame can be narrower
     frame = f"<iframe id=frame width={width} height=900 style='border: 0' srcdoc=\"{html.escape(page)}\"></iframe>"
     outer.write_text(
         f"<!doctype html><meta charset=utf-8>{frame}<pre id=found></pre><script>onload = () => {copy}</script>",
@@ -463,7 +463,7 @@ def test_tensorboard(tmp_path):
     more = {"placement": ("pre", "post"), "weight_decay": (0, 1e-4)}
     results = planted(scores, workers=2, depths=(8,), rates=(0.01, 1.0), more=more)
     reports.write_hparams(results, tmp_path)
-    reports.write_hparams(results, tmp_path)  # again: nothing is there twice
+    reports.write_hparams(results, tmp_path)  # a second call duplicates nothing
     for trial in results.trials:
         run = event_accumulator.EventAccumulator(str(tmp_path / f"{trial.trial:05d}"))
         run.Reload()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-# both are of the extra `serve`, which wants an environment of its own
+# both are in the extra `serve`, which needs a separate environment
 requests = pytest.importorskip("requests")
 from recipes import serve  # noqa: E402
 

@@ -14,7 +14,7 @@ import pytest
 TIERS = ("slow", "nightly")
 LIMIT = 2.0  # seconds
 WORK = 0.13  # processor seconds of `work` on a quiet machine: 2 cores of an AMD EPYC (Zen 4), Python 3.11
-# the plain tests that may take longer, at most ten, each with the reason
+# plain tests with a longer limit, at most ten, each with the reason
 EXCEPTIONS: dict[str, str] = {}
 assert len(EXCEPTIONS) <= 10
 # Files whose tests share an expensive fixture. One worker process runs all tests of such a file.
@@ -70,7 +70,7 @@ def pytest_runtest_call(item):
     try:
         return (yield)
     finally:
-        # On a busy machine the clock also counts the time of others. On several cores the processor's time is longer.
+        # On a busy machine the wall time includes other processes. On several cores the processor time is longer.
         own = min(time.perf_counter() - wall, processor_seconds() - processor)
         tier = next(iter(tiers_of(item)), "plain")
         if tier == "plain" and own > LIMIT:

@@ -20,7 +20,7 @@ class Untrained:
         inputs = keras.Input(data.input_shape)
         outputs = keras.layers.Dense(data.classes, use_bias=False)(keras.layers.Flatten()(inputs))
         self.model = keras.Model(inputs, outputs)
-        # eagerly: for one evaluation a graph takes longer
+        # eagerly, because tracing a graph takes longer than one evaluation
         self.model.compile(loss=LOSS, metrics=["accuracy"], run_eagerly=True)
 
 

@@ -107,7 +107,7 @@ def test_the_prediction_is_that_of_yang():
 def gradient_rows(growths):
     return [
         {"part": "gradients", "kind": kind, "norm": norm, "seed": seed, "layer": i, "gradient": 0.1 * growth**-i}
-        # the ends are not of the slope
+        # the slope excludes the ends
         | ({"gradient": 7.0} if i < 5 else {})
         for (kind, norm), growth in growths.items()
         for seed in range(2)

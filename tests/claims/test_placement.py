@@ -65,7 +65,7 @@ def test_the_numbers_are_those_planted():
 
 def test_agreement_is_that_of_ranks():
     """With ranks d apart, Spearman's coefficient is 1 - 6 sum(d^2) / (n (n^2 - 1))."""
-    # He's order from the best, and ours with the first two and the last two changed: four ranks are 1 apart
+    # our order swaps the first two and the last two of He's order, so four ranks differ by 1
     he = sorted(HE, key=lambda name: HE[name][0])
     ours = [he[1], he[0], he[2], he[4], he[3]]
     rows = planted({name: 3.0 + rank for rank, name in enumerate(ours)}, spread=0.0)

@@ -59,7 +59,7 @@ def test_accuracy(mlp, resnet, word):
     found = pd.concat([grid("MLP", ahead(mlp)), grid("ResNet-8", ahead(resnet))], ignore_index=True)
     verdict = accuracy.judge(found)
     assert verdict.word == word
-    # the gain of seed s is by + .004 s, of four seeds by + .006
+    # the gain of seed s is larger by 0.004 s, so the mean of four seeds by 0.006
     assert f"MLP {100 * (mlp + 0.006):+.1f}" in verdict.sentence
     assert f"ResNet-8 {100 * (resnet + 0.006):+.1f}" in verdict.sentence
     assert "rate of 0.01 the gain of the MLP is -19.4" in verdict.notes[0]
@@ -78,7 +78,7 @@ def test_accuracy(mlp, resnet, word):
         ({"batch": 1.0, "none": 0.1}, {"batch": 20.0, "none": 90.0}, HOLDS),
         ({"batch": 1.0, "none": 0.1}, {"batch": 90.0, "none": 20.0}, CONDITION),
         ({"batch": 0.3162, "none": 0.3162}, {"batch": 20.0, "none": 90.0}, NOT),
-        ({"batch": 1.0, "none": 0.0}, {"batch": 20.0, "none": 90.0}, NOT),  # there is no ratio to nothing
+        ({"batch": 1.0, "none": 0.0}, {"batch": 20.0, "none": 90.0}, NOT),  # the ratio does not exist
     ],
 )
 def test_learning_rate(largest, steps, word):

@@ -51,7 +51,7 @@ def test_the_numbers_are_those_of_the_rows():
     verdict = judge(planted())
     assert "Test accuracy of 6 layers of sigmoids: 95.0 % with batch norm, 10.0 % without" in verdict.sentence
     assert "saturation does not prevent training" in verdict.sentence
-    # the shares of six layers rise by a point each: the last is six above the planted ones
+    # the shares rise by a point per layer, so the sixth is six points above the planted share
     assert "Before training, 8.0 % of the units" in verdict.sentence
     assert "without a norm, and 16.0 % with batch norm" in verdict.sentence
     assert verdict.notes == (
@@ -111,7 +111,7 @@ def test_shares_are_those_of_slopes_in_closed_form(activation):
         f"flat_{i}": (np.abs(_slope(activation, values)) < 0.05).mean() for i, values in ((1, before), (2, after))
     }
     found = flat_shares(model, x, training=False)
-    assert found == pytest.approx(expected, abs=2 / 3200)  # a value or two right at the border
+    assert found == pytest.approx(expected, abs=2 / 3200)  # one or two values are at the threshold
     assert 0.1 < found["flat_1"] < 0.9
 
 

@@ -52,7 +52,7 @@ def test_normalised_variation_of_a_quadratic(quadratic):
         units[part] = np.linalg.norm(w[part])
         step[part] = -0.01 * units[part] * g[part] / np.linalg.norm(g[part])
         fall -= g[part] @ step[part]
-    # the loss of a quadratic is off its prediction by the curvature along the step
+    # a quadratic loss differs from its linear prediction by the curvature along the step
     expected = (
         step @ curvature @ step / 2 / fall,
         np.linalg.norm(units * (curvature @ step)) / np.linalg.norm(units * g),

@@ -64,7 +64,7 @@ def test_rows_of_the_training_data_pass_however_few(norm, count):
         model = of_rows(x, layer)
     else:
         model = recalibrated(of_rows(x), x)
-        if norm == "few steps":  # which leave half of the initial statistics
+        if norm == "few steps":  # half of the initial statistics are left
             layer = model.layers[1]
             layer.moving_mean.assign(layer.moving_mean * 0.5)
             layer.moving_variance.assign(layer.moving_variance * 0.5 + 0.5)

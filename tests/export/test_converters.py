@@ -114,7 +114,7 @@ def test_grouped_convolutions(tmp_path, format):
     """Keras compiles them with XLA, which ONNX does not support."""
     inputs = keras.Input((6, 6, 8), name="image")
     x = L.Conv2D(12, 3, groups=4)(inputs)
-    rate = 1 if format == "openvino" else 2  # OpenVINO knows no dilated ones in groups, and says so
+    rate = 1 if format == "openvino" else 2  # OpenVINO does not support dilated grouped convolutions
     model = keras.Model(inputs, L.Conv2D(6, 2, groups=2, dilation_rate=rate, name="y")(x))
     saved = save_model(tmp_path / "saved", model)
     content = (saved / "saved_model.pb").read_bytes()
@@ -275,7 +275,7 @@ def test_a_truncated_file_does_not_open(tmp_path, format):
     converter(format).convert(save_model(tmp_path / "saved", MODELS["mlp"]()), tmp_path)
     path = tmp_path / ("model.bin" if format == "openvino" else FILE[format])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(Exception, match=r"."):  # each runtime has an error of its own
+    with pytest.raises(Exception, match=r"."):  # each runtime raises another error
         runtimes.open_artefact(format, tmp_path)
 
 

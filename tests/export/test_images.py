@@ -54,7 +54,7 @@ def pixels_of(folder, image, channels, size=SIZE, labels=None):
     return tf.saved_model.load(folder).signatures
 
 
-# every two values of different arguments occur together in one of these; the other combinations are nightly
+# these cover every pair of values of two arguments; the other combinations are nightly
 COMBINED = {(1, "bilinear", None), (3, "bicubic", None), (3, "bilinear", 0.875), (1, "bicubic", 0.875)}
 
 

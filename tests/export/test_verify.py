@@ -417,7 +417,7 @@ def small_files():
     with_extras(("saved_model", OSError), ("onnx", OSError), ("litert", OSError), ("openvino", RuntimeError)),
 )
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, format, error):
-    # of another format the SavedModel that it is made of is written before the disk is full
+    # the other formats first write the SavedModel that they are converted from
     name, step = ("saved_model", "write") if format == "saved_model" else (f"converters.{format}", "convert")
     module = sys.modules[f"bnzoo.export.{name}"]
     write = getattr(module, step)

@@ -23,7 +23,7 @@ from recipes.benchmarks.training.contestants import with_keras_norm
 
 L = keras.layers
 Stock = L.BatchNormalization
-# dtype of the inputs -> the policy, and roundings relative to the largest value: of float32 many, of 16 bits one
+# dtype of the inputs -> policy, tolerance relative to the largest value: many roundings in float32, one in 16 bits
 DTYPES = {"float32": ("float32", 1e-5), "float16": ("mixed_float16", 1e-3), "bfloat16": ("mixed_bfloat16", 8e-3)}
 AXES = [(2, -1), (3, -1), (3, 1), (4, -1), (4, 1), (5, -1), (5, 1)]
 # `stepping` can only train on JAX
@@ -124,7 +124,7 @@ def reference(layer, x, training=True):
 def assert_same(got, expected, tolerance):
     assert got.keys() == expected.keys()
     for name, value in expected.items():
-        # statistics of the moving kind are float32, whatever the inputs
+        # moving statistics are float32 for any inputs
         limit = min(tolerance, 1e-5) if name.startswith("moving") else tolerance
         value = value.astype("float64")
         np.testing.assert_allclose(got[name], value, rtol=0, atol=limit * max(1, np.abs(value).max()), err_msg=name)
@@ -170,7 +170,7 @@ def test_a_step_without(without, training):
 def test_one_function_takes_every_size_of_batch(gpu, how, rank, axis, dtype):
     shape, (policy, tolerance) = SHAPES[rank], DTYPES[dtype]
     ours, stock = (stepping(layer, shape, how=how) for layer in pair(shape, axis=axis, dtype=policy))
-    for size in (5, 2, 8) if how == "traced" else (5,):  # the compiler takes its time for each
+    for size in (5, 2, 8) if how == "traced" else (5,):  # XLA compiles again for each size
         x = inputs((size, *shape[1:]), seed=size)
         assert_same(ours(x), stock(x), tolerance)
 
@@ -222,7 +222,7 @@ def test_second_derivatives_are_those_of_keras(gpu, rank, axis, dtype):
             norm = sum(keras.ops.sum(keras.ops.cast(gradient, "float32") ** 2) for gradient in first)
         found.append([np.asarray(gradient).astype("float64") for gradient in outer.gradient(norm, sources)])
     for ours, stock in zip(*found, strict=True):
-        # several roundings to 16 bits on the way, each of its own intermediate value
+        # several intermediate values are rounded to 16 bits
         np.testing.assert_allclose(ours, stock, rtol=0, atol=4 * tolerance * np.abs(stock).max())
 
 
@@ -549,7 +549,7 @@ def test_a_network_learns_as_with_the_one_of_keras(digits, cpu):
     for model, cls in ((ours, BatchNormalization), (stock, Stock)):
         assert {type(layer) for layer in model.layers if isinstance(layer, Stock)} == {cls}
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", jit_compile=False)
-        model.optimizer.build(model.trainable_variables)  # a step that makes variables is traced twice
+        model.optimizer.build(model.trainable_variables)  # a step that creates variables is traced twice
         batches = [slice(start, start + 32) for start in range(0, 30 * 32, 32)]
         losses.append([model.train_on_batch(x[batch], y[batch]) for batch in batches])
         accuracies.append((np.asarray(model(x[-200:])).argmax(-1) == y[-200:]).mean())

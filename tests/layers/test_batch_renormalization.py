@@ -33,7 +33,7 @@ def test_without_limits_it_is_that_of_keras():
     ours = renorm(rmax=1e9, dmax=1e9, rmax_steps=(0, 0), dmax_steps=(0, 0))
     for seed in range(4):
         assert_close(call(ours, inputs((6, 3), seed)), call(plain, inputs((6, 3), seed)), 1e-4)
-    # the moving deviation that Keras starts with leaves out its epsilon
+    # the initial moving deviation of Keras does not include epsilon
     for key in ("moving_mean", "moving_variance", "renorm_mean", "renorm_stddev"):
         assert_close(weights(ours)[key], weights(plain)[key], 1e-4)
 

@@ -10,7 +10,7 @@ import bnzoo
 
 CARDS = [name for name in bnzoo.list_models() if bnzoo.model_card(name).params]
 IN_PAPERS = {name for name, options, *_ in (*paper_counts.IMAGENET, *paper_counts.CIFAR) if not options}
-# a shallow network of each family; those of other blocks, stems and shortcuts, and the deep ones, are slow
+# a shallow network of each family. Networks with other blocks, stems and shortcuts, and deep ones, are slow.
 PLAIN = ("resnet18", "vit_ti16", "resnet20_cifar", "wrn16_4", "densenet40_12")
 
 
@@ -73,7 +73,7 @@ def test_cards_tell_what_the_built_model_counts(name):
     assert_as_on_the_card(counted(name), name)
 
 
-# one of each builder that the others call
+# one network of each common builder
 BUILDERS = ("resnet18", "resnet50_v2", "resnet20_cifar", "densenet_bc100_12", "vit_ti16")
 
 

@@ -35,7 +35,7 @@ def served():
         read(encoded(Image.fromarray(np.zeros((1, 1), bits)), "PNG"))
     decode = tf.function(Pixels(export.Image(), (*SIZE, 3)).decode_batch, autograph=False)
     concrete = decode.get_concrete_function(tf.TensorSpec((None,), tf.string))
-    concrete(tf.constant([""]))  # is made ready at its first call
+    concrete(tf.constant([""]))  # the first call initializes it
     return lambda files: [tensor.numpy() for tensor in concrete(tf.constant(files))]
 
 
@@ -73,7 +73,7 @@ def exif(orientation, order):
 
 @pytest.mark.parametrize(("kind", "order"), [("JPEG", "<"), ("JPEG", ">"), ("PNG", ">"), ("TIFF", "<")])
 def test_images_are_turned_upright_as_their_exif_says(kind, order):
-    for orientation in range(10):  # 0 and 9 are none
+    for orientation in range(10):  # 0 and 9 are invalid
         if kind == "TIFF":
             tags = Image.Exif()
             tags[0x112] = orientation

@@ -463,7 +463,7 @@ def test_the_monitor_warns_once_of_what_goes_wrong():
     texts = [str(warning.message) for warning in caught if "after epoch" in str(warning.message)]
     assert sum(text.startswith("Saturated activations after epoch 1.") for text in texts) == 1
     assert sum(text.startswith("Dead channels after epoch 1.") for text in texts) == 1
-    # nine steps with momentum .99: natural on the way, a fault at the end
+    # nine steps with momentum 0.99: normal during training, a problem at the end
     assert sum("still hold their initial values after epoch 3." in text for text in texts) == 1
 
 

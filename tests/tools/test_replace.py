@@ -10,7 +10,7 @@ from bnzoo.tools import fold_batch_norm, replace_norm, synchronize_batch_norm, u
 
 NORMS = [norm for norm in norms.list_norms() if norm]
 OF_THE_BATCH = ["batch", "sync_batch", "ghost_batch", "batch_renorm"]
-# of as many groups as channels they are one norm
+# with as many groups as channels they are the same norm
 SAME = {"group": "instance"}
 
 

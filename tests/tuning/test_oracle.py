@@ -234,7 +234,7 @@ def test_a_dead_workers_trial_is_taken_over_and_counts_once(tmp_path):
     assert taken.hyperparameters.values == lost.hyperparameters.values
     assert taken.trial_id != lost.trial_id
     finish(b, taken, 0.5)
-    finish(a, lost, 0.1)  # it was not dead after all
+    finish(a, lost, 0.1)  # the worker was alive after all
     assert lost.status == "FAILED"
     assert "given to another" in lost.message
     assert a.report(lost.trial_id, 0.1, 1), "and is told to stop"
@@ -389,7 +389,7 @@ class Linear(keras_tuner.HyperModel):
     def build(self, hp):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         rate = hp.Choice("learning_rate", RATES)
-        # eagerly: so few steps take less time than one graph
+        # eagerly, because tracing a graph takes longer than so few steps
         model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
         return model
 

@@ -188,7 +188,7 @@ def test_progress():
     assert lines[0].startswith(words)
     assert lines[2].endswith("| 0 s left")
     assert "3/3" in screen
-    lines, screen = seen(results, results.trials)  # nothing is queued: how many there will be is not known
+    lines, screen = seen(results, results.trials)  # nothing is queued, so the number of trials is unknown
     assert lines[1].startswith("2/— ")
     assert lines[1].endswith("| unknown left")
     assert "3/—" in screen

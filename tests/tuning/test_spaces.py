@@ -183,7 +183,7 @@ def test_whatever_has_several_values_is_an_axis():
     grid = list(space.grid())
     assert len(grid) == len({tuple(values.items()) for values in grid}) == 2**9
     assert [list(values) for values in grid] == [list(space.axes())] * 2**9
-    # the learning rate fastest: a compiled model serves for as many trials as there are rates
+    # the learning rate varies fastest, so that one compiled model runs the trials of all rates
     assert [space.architecture(values) for values in grid[::2]] == [space.architecture(values) for values in grid[1::2]]
     assert len({space.architecture(values) for values in grid}) == 2**8
     assert {space.batch_size_of(values) for values in grid} == {20, 40}
@@ -217,7 +217,7 @@ def test_depth_and_options_are_what_the_papers_count(few_digits, space, values, 
     space.check()
     model = space.build(hyperparameters(norm=space.norms[0].label, learning_rate=0.1, **values))
     assert model.name.startswith(name)
-    # the convolutions (no shortcut counts) or dense layers before the classifier, of a ViT the patches and two a block
+    # convolutions (without shortcuts) or dense layers before the classifier; for a ViT the patches and two per block
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
     found = [layer for layer in model.layers if isinstance(layer, kinds) and layer.name != "logits"]
     assert len([layer for layer in found if not layer.name.endswith("_0_conv")]) == layers
@@ -270,7 +270,7 @@ def test_the_batch_size_is_the_trials_unless_the_caller_says_otherwise():
     ):
         hp = hyperparameters(depth=1, norm="none", batch_size=chosen, learning_rate=0.1)
         counter, model = BatchSizes(), space.build(hp)
-        model.run_eagerly = True  # there are too few steps for a graph to pay
+        model.run_eagerly = True  # tracing a graph takes longer than so few steps
         space.fit(hp, model, *arguments, verbose=0, callbacks=[counter], **options)
         assert counter.steps == steps, (chosen, options)
 
@@ -373,7 +373,7 @@ def test_keras_tuner_samples_every_axis(tmp_path):
             tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e6, marks=pytest.mark.slow
         ),
         pytest.param(tuning.ResNetSpace(depths=(8,), norms=("batch",), filters=4), 1e6, marks=pytest.mark.nightly),
-        # float32 holds no square of these
+        # the squares of these values overflow float32
         pytest.param(
             tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e28, marks=pytest.mark.slow
         ),

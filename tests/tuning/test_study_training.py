@@ -168,7 +168,7 @@ def test_the_artefact_and_its_figures(finished, few_digits):
     assert (finished.directory / "best" / "1" / "saved_model.pb").exists()
     assert finished.export() == artefact, "the second time it is read"
 
-    (finished.directory / "export.json").unlink()  # as if killed between the renaming and the note
+    (finished.directory / "export.json").unlink()  # as if killed between the export and its record
     assert finished.export() == artefact
 
 

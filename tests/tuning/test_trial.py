@@ -43,7 +43,10 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
     """The reference is a model that was built, compiled and trained for this trial only."""
     space = space.for_data(few_digits)
     reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, seed=0)
-    for seed, learning_rate in ((0, 3.0), (1, 0.001)):  # leave traces: a wreck, another seed
+    for seed, learning_rate in (
+        (0, 3.0),
+        (1, 0.001),
+    ):  # one diverges, one has another seed
         measure(reused, seed, learning_rate, epochs=1)
 
     for seed, learning_rate in ((0, 0.03), (1, 0.1)):

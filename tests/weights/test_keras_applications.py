@@ -23,7 +23,7 @@ FUNCTIONS = {
     "densenet169": "DenseNet169",
     "densenet201": "DenseNet201",
 }
-# one of each naming; the deeper ones are nightly
+# one network of each naming scheme; the deeper ones are nightly
 SHALLOW = ("resnet50", "resnet50_v2", "densenet121")
 
 

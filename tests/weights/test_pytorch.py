@@ -155,7 +155,7 @@ def test_a_shallow_vision_transformer_of_torchvision(side, torchvision, cut, tra
     same_logits(torch_peer(peer), model, [(side, side)])
 
 
-GIANT = "resnetv2_152x4_bit"  # 0.9 billion parameters, and its kernels are multiplied
+GIANT = "resnetv2_152x4_bit"  # 0.9 billion parameters, and its kernels must be scaled
 
 
 @pytest.mark.slow
@@ -201,7 +201,7 @@ def test_a_wrong_state_names_the_first_tensor(small_state):
 
 
 def test_a_classifier_out_of_proportion_is_compared_before_it_is_made(small_state):
-    rows = np.broadcast_to(np.float32(0), (10**8, 1))  # its kernel would take 50 GB
+    rows = np.broadcast_to(np.float32(0), (10**8, 1))  # the kernel would take 50 GB
     with pytest.raises(ValueError, match=r"'fc\.weight' has the shape \(100000000, 1\).* has \(128, 100000000\)"):
         from_torch({**small_state, "fc.weight": rows}, "resnet18", input_shape=(32, 32, 3))
     with pytest.raises(ValueError, match="Unknown network of torchvision or timm: 5"):
