@@ -110,9 +110,9 @@ def judge(found: pd.DataFrame) -> Verdict:
     )
     return Verdict(
         word,
-        f"The gap between training and validation accuracy changes by {of_noise.text()} points if batch norm uses the "
-        f"statistics of {GHOSTS[0]} examples instead of all {BATCH} in a batch. It changes by {of_norm.text()} points "
-        f"from no norm to batch norm with all {BATCH}.{condition}",
+        f"The gap between training and validation accuracy changes by {of_noise.text()} points with statistics of "
+        f"{GHOSTS[0]} examples instead of all {BATCH} in a batch, and by {of_norm.text()} points from no norm to batch "
+        f"norm with all {BATCH}.{condition}",
         (
             "By the number of examples that are normalized together: gap in points "
             f"{_by_arm(at, 'gap')}; wrong labels memorised, %: {_by_arm(at, 'memorised')}.",
