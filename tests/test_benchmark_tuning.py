@@ -169,7 +169,7 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
 @pytest.mark.slow
 def test_a_budget_that_is_used_up_ends_a_training(tmp_path, digits, monkeypatch):
     found = search(keras_tuner.RandomSearch, Small, tuning.Budget(-1), tmp_path, digits, monkeypatch)
-    assert found == tuning.Found([], None, "")
+    assert found == tuning.SearchResult([], None, "")
 
 
 @pytest.mark.slow
@@ -196,7 +196,7 @@ def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
             assert Path(folder).is_dir()
             asked.append((name, seed, workers))
             trials = [tuning.Trial({"rate": number}, 0, tuning.EPOCHS) for number in range(round(budget.left))]
-            return tuning.Found(trials, model, "")
+            return tuning.SearchResult(trials, model, "")
 
         return found
 

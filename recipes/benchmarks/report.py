@@ -20,10 +20,10 @@ def bars(groups: Mapping[str, Sequence[Bar]], title: str) -> Figure:
     """
     figure = Figure(figsize=(9, 1.2 + 0.19 * sum(map(len, groups.values()))), layout="constrained")
     axes = figure.subplots()
-    for place, group in enumerate(groups.values()):
+    for position, group in enumerate(groups.values()):
         height = 0.8 / len(group)
         for offset, (label, length, colour) in enumerate(group):
-            y = place - 0.4 + (offset + 0.5) * height
+            y = position - 0.4 + (offset + 0.5) * height
             axes.barh(y, length, height, color=colour)
             axes.text(length + 0.01, y, label, va="center", fontsize=8)
     axes.set_yticks(range(len(groups)), list(groups))

@@ -70,17 +70,14 @@ def timed(kind: str) -> float:
 
 def main(pairs: int = PAIRS) -> None:
     """Print each pair, the medians, and the median of the paired ratios."""
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    durations: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for pair in range(pairs):
         for kind in list(KINDS)[:: 1 if pair % 2 else -1]:
-            found[kind].append(timed(kind))
-        ratio = found["bnzoo"][-1] / found["stock"][-1]
-        print(
-            f"pair {pair + 1}: bnzoo {found['bnzoo'][-1]:.1f} s, stock {found['stock'][-1]:.1f} s, ratio {ratio:.2f}",
-            flush=True,
-        )
-    ratios = [a / b for a, b in zip(*found.values(), strict=True)]
-    medians = {kind: statistics.median(seconds) for kind, seconds in found.items()}
+            durations[kind].append(timed(kind))
+        ours, stock = durations["bnzoo"][-1], durations["stock"][-1]
+        print(f"pair {pair + 1}: bnzoo {ours:.1f} s, stock {stock:.1f} s, ratio {ours / stock:.2f}", flush=True)
+    ratios = [a / b for a, b in zip(*durations.values(), strict=True)]
+    medians = {kind: statistics.median(seconds) for kind, seconds in durations.items()}
     print(
         f"2 depths x 4 rates, one epoch each: bnzoo {medians['bnzoo']:.1f} s, keras_tuner.GridSearch "
         f"{medians['stock']:.1f} s (medians of {pairs}), ratio {statistics.median(ratios):.2f} (median of pairs)"

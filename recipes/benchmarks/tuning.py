@@ -85,7 +85,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The result of a search.
 
     Attributes:
@@ -99,7 +99,7 @@ class Found:
     note: str
 
 
-def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> Found:
+def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> SearchResult:
     """Run a study of bnzoo with TPE and successive halving."""
     study = tuning.Study(
         new_space(),
@@ -117,10 +117,10 @@ def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, w
     failures = [t.reason for t in in_time if t.outcome == "failed"]
     best = tuning.Results(in_time, study.definition).best
     model = None if best is None else study.model(best)
-    return Found(trials, model, note(failures))
+    return SearchResult(trials, model, note(failures))
 
 
-def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[..., Found]:
+def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[..., SearchResult]:
     """Return a function that runs a tuner of Keras Tuner.
 
     Args:
@@ -128,7 +128,7 @@ def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[...,
         **options: Arguments of the tuner. All other arguments have their defaults.
     """
 
-    def search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> Found:
+    def search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> SearchResult:
         space = new_space().for_data(digits)
         tuner = recording_in_time(kind, budget)(space, objective="val_accuracy", seed=seed, directory=folder, **options)
         end = search_until(budget, tuner, digits)
@@ -136,7 +136,7 @@ def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[...,
         done = [trial for trial in every if trial.status == "COMPLETED"]
         model = tuner.load_model(max(done, key=lambda trial: trial.score)) if done else None
         failures = [trial.message.strip().splitlines()[-1] for trial in every if trial.message]
-        return Found([stock_trial(trial.hyperparameters.values) for trial in done], model, note(failures, end))
+        return SearchResult([stock_trial(trial.hyperparameters.values) for trial in done], model, note(failures, end))
 
     return search
 
@@ -209,8 +209,8 @@ class Arm:
         """Run a search, and return its row of the table."""
         keras.utils.set_random_seed(int(seed))
         with tempfile.TemporaryDirectory() as folder:
-            found = self.search(self.digits, folder, Budget(float(seconds)), int(seed), int(workers))
-        return {**counts(found.trials), **self.accuracies(found.model), "note": found.note}
+            result = self.search(self.digits, folder, Budget(float(seconds)), int(seed), int(workers))
+        return {**counts(result.trials), **self.accuracies(result.model), "note": result.note}
 
     def accuracies(self, model: keras.Model | None) -> dict[str, float]:
         """Return the accuracies of a model in percent, with the statistics of the training data."""
@@ -242,19 +242,19 @@ def runs(seconds: float, seeds: int, workers: int) -> Iterator[dict[str, Any]]:
                 yield {"seed": seed, "arm": name, **worker.ask(f"run {seconds} {seed} {workers}")}
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each arm with medians over seeds, and a comparison with bnzoo paired by seed.
 
     Args:
-        found: Data frame of the rows of `runs`.
+        frame: Data frame of the rows of `runs`.
 
     Returns:
         A data frame with the columns `FIGURES`, `times finished` (the median ratio of the finished trials of bnzoo and
         the arm), `at least` (the lowest ratio), `validation not below` and `test not below` (the number of seeds in
         which the best model of bnzoo is at least as accurate; an arm without a model has 0 %).
     """
-    by_seed = found.pivot(index="seed", columns="arm", values=FIGURES)
-    table = found.groupby("arm")[FIGURES].median().reindex([arm for arm in ARMS if arm in set(found["arm"])])
+    by_seed = frame.pivot(index="seed", columns="arm", values=FIGURES)
+    table = frame.groupby("arm")[FIGURES].median().reindex([arm for arm in ARMS if arm in set(frame["arm"])])
     for arm in table.index:
         times = by_seed["finished"]["bnzoo"] / by_seed["finished"][arm]
         table.loc[arm, ["times finished", "at least"]] = times.median(), times.min()
@@ -270,12 +270,12 @@ def main(
     workers: Annotated[int, typer.Option(help="Worker processes of bnzoo.", min=1)] = 1,
 ) -> None:
     """Search with bnzoo, RandomSearch and Hyperband for the same seconds, in turns."""
-    found = []
+    rows = []
     for row in runs(seconds, seeds, workers):
-        found.append(row)
+        rows.append(row)
         print(line(row), flush=True)
     print(f"\nmedians of {seeds} seeds, {seconds:g} s each, {workers} worker(s) of bnzoo")
-    print(summary(pd.DataFrame(found)).round(2).to_string())
+    print(summary(pd.DataFrame(rows)).round(2).to_string())
 
 
 def line(row: dict[str, Any]) -> str:

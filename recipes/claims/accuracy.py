@@ -26,18 +26,18 @@ def measure(bench: Bench) -> pd.DataFrame:
     return pd.concat([rates.measure(bench), rows(results, part="ResNet-8")], ignore_index=True)
 
 
-def gains(found: pd.DataFrame) -> dict[str, Interval]:
+def gains(frame: pd.DataFrame) -> dict[str, Interval]:
     """Return the gain of batch norm in points of test accuracy, by network, with each arm at its own best rate."""
-    best = at_best_rate(found, ["part", "norm"])
+    best = at_best_rate(frame, ["part", "norm"])
     return {
         part: interval(100 * paired(of_part, "norm", "batch", "none", "test_accuracy"))
         for part, of_part in best.groupby("part", sort=False)
     }
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether the gain is clear in every network, or at least no clear loss."""
-    gain = gains(found)
+    gain = gains(frame)
     lowest = min(each.low for each in gain.values())
     word = HOLDS if lowest > 0 else CONDITION if lowest >= -MARGIN else NOT
     said = "; ".join(f"{part} {each.text()}" for part, each in gain.items())
@@ -49,12 +49,12 @@ def judge(found: pd.DataFrame) -> Verdict:
     return Verdict(
         word,
         f"Gain in points of test accuracy, with each arm at its own best learning rate: {said}.{condition}",
-        (_at_smallest_rate(found),),
+        (_at_smallest_rate(frame),),
     )
 
 
-def _at_smallest_rate(found: pd.DataFrame) -> str:
-    mlp = found[found["part"] == "MLP"]
+def _at_smallest_rate(frame: pd.DataFrame) -> str:
+    mlp = frame[frame["part"] == "MLP"]
     rate = mlp["learning_rate"].min()
     gain = interval(100 * paired(mlp[mlp["learning_rate"] == rate], "norm", "batch", "none", "test_accuracy"))
     return (
@@ -63,9 +63,9 @@ def _at_smallest_rate(found: pd.DataFrame) -> str:
     )
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the test accuracy at the best rate of each arm."""
-    best = at_best_rate(found, ["part", "norm"])
+    best = at_best_rate(frame, ["part", "norm"])
     groups = best.groupby(["part", "norm"], sort=False)
     return pd.DataFrame(
         {
@@ -76,9 +76,9 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(names=["network", "norm"])
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw every seed of each arm at its best rate."""
-    best = at_best_rate(found, ["part", "norm"])
+    best = at_best_rate(frame, ["part", "norm"])
     return arms_with_seeds(best, panel="part", arm="norm", value="test_accuracy", names=rates.NAMES)
 
 

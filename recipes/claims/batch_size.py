@@ -54,12 +54,12 @@ def measure(bench: Bench) -> pd.DataFrame:
         "batch_size-ghost": _space(bench, (ghost,), tuple(size for size in sizes if size > GHOST)),
     }
     epochs = bench.epochs(4, quick=3)
-    found = []
+    frames = []
     for name, space in studies.items():
         frame = rows(bench.study(name, space, bench.digits, epochs=epochs))
         # with a single batch size the study has no such axis
-        found.append(frame if "batch_size" in frame else frame.assign(batch_size=space.values_of("batch_size")[0]))
-    return pd.concat(found, ignore_index=True)
+        frames.append(frame if "batch_size" in frame else frame.assign(batch_size=space.values_of("batch_size")[0]))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> ProportionalRateMLPSpace:
@@ -99,9 +99,9 @@ def loss(best: pd.DataFrame, norm: str, value: str = "test_accuracy") -> Interva
     return interval(100 * (table[size] - table[SMALLEST]))
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether batch norm loses at least five points while group norm loses at most two."""
-    best = at_best_rate(found, ["norm", "batch_size"])
+    best = at_best_rate(frame, ["norm", "batch_size"])
     batch, group, moving = loss(best, "batch"), loss(best, "group"), loss(best, "batch", "moving_accuracy")
     clear = batch.low > 0
     word = NOT
@@ -162,9 +162,9 @@ def _others(best: pd.DataFrame) -> str:
     return f"Loss of the arms without batch statistics, from their best batch size to {SMALLEST}, in points: {said}."
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy of each norm at each batch size, in percent."""
-    best = at_best_rate(found, ["norm", "batch_size"])
+    best = at_best_rate(frame, ["norm", "batch_size"])
     columns = {
         "validation, moving statistics": "moving_accuracy",
         "validation, recalibrated": "accuracy",
@@ -181,13 +181,13 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw the validation error over the batch size, which decreases to the right as in Wu & He 2018."""
-    best = at_best_rate(found, ["norm", "batch_size"])
+    best = at_best_rate(frame, ["norm", "batch_size"])
     best = best.assign(error=1 - best["accuracy"], moving_error=1 - best["moving_accuracy"])
     figure, (axes,) = panels(1, width=6.4, height=4.2)
-    for place, (norm, name) in enumerate(NAMES.items()):
-        of_norm, colour = best[best["norm"] == norm], f"C{place}"
+    for index, (norm, name) in enumerate(NAMES.items()):
+        of_norm, colour = best[best["norm"] == norm], f"C{index}"
         mean_and_seeds(axes, of_norm, "batch_size", "error", label=name, colour=colour)
         if norm in _WITH_STATISTICS:
             means = 100 * of_norm.groupby("batch_size")["moving_error"].mean()

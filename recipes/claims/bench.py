@@ -53,8 +53,8 @@ class Bench:
         if smallest is not None and self.size is Size.SMALLEST:
             return tuple(smallest)
         many = self.points(len(values), min(quick, len(values)))
-        places = np.linspace(0, len(values) - 1, many).round().astype(int) if many > 1 else [len(values) // 2]
-        return tuple(values[place] for place in places)
+        positions = np.linspace(0, len(values) - 1, many).round().astype(int) if many > 1 else [len(values) // 2]
+        return tuple(values[position] for position in positions)
 
     def points(self, full: int, quick: int) -> int:
         """Return the number of learning rates for the size of the run."""

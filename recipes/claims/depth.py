@@ -61,12 +61,12 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 def gradients(bench: Bench) -> pd.DataFrame:
     """Measure the gradient norm at each layer of wide MLPs before training, on one batch."""
-    found = []
+    records = []
     for kind, norm in (("plain", "batch"), ("plain", "none"), ("residual", "batch"), ("residual", "none")):
         for seed in range(bench.seeds):
             norms = gradient_norms(bench.digits, kind, norm, seed)
-            found += [{"kind": kind, "norm": norm, "seed": seed, "layer": i, "gradient": g} for i, g in norms.items()]
-    return pd.DataFrame(found).assign(part=GRADIENTS)
+            records += [{"kind": kind, "norm": norm, "seed": seed, "layer": i, "gradient": g} for i, g in norms.items()]
+    return pd.DataFrame(records).assign(part=GRADIENTS)
 
 
 def gradient_norms(
@@ -98,8 +98,8 @@ def gradient_norms(
         _, last = layers.popitem()
         loss = keras.losses.sparse_categorical_crossentropy(data.train.y[:_BATCH], head(last), from_logits=True)
         loss = tf.reduce_mean(loss)
-    found = tape.gradient(loss, list(layers.values()))
-    return {_number(name): float(tf.norm(gradient)) for name, gradient in zip(layers, found, strict=True)}
+    by_layer = tape.gradient(loss, list(layers.values()))
+    return {_number(name): float(tf.norm(gradient)) for name, gradient in zip(layers, by_layer, strict=True)}
 
 
 def _number(name: str) -> int:
@@ -108,33 +108,33 @@ def _number(name: str) -> int:
     return 2 * int(number) + 1 if stage == "block" else int(number)
 
 
-def slope(found: pd.DataFrame) -> float:
+def slope(frame: pd.DataFrame) -> float:
     """Return the growth factor of the gradient per layer towards the input, fitted to the middle half of the layers."""
-    means = np.log(found.set_index(["seed", "layer"])["gradient"]).groupby(level="layer").mean()
+    means = np.log(frame.set_index(["seed", "layer"])["gradient"]).groupby(level="layer").mean()
     deepest = means.index.max()
     middle = means[(means.index >= deepest / 4) & (means.index <= 3 * deepest / 4)]
     return float(np.exp(-np.polyfit(middle.index, middle, 1)[0]))
 
 
-def slopes(found: pd.DataFrame) -> dict[tuple[str, str], float]:
+def slopes(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
     """Return the growth factor of each kind and norm."""
-    of_gradients = found[found["part"] == GRADIENTS]
+    of_gradients = frame[frame["part"] == GRADIENTS]
     return {arm: slope(of_arm) for arm, of_arm in of_gradients.groupby(["kind", "norm"], sort=False)}
 
 
-def best(found: pd.DataFrame, part: str) -> pd.DataFrame:
+def best(frame: pd.DataFrame, part: str) -> pd.DataFrame:
     """Return the rows of a network at the best rate of each kind, norm and depth."""
-    return at_best_rate(found[found["part"] == part], ["kind", "norm", "depth"])
+    return at_best_rate(frame[frame["part"] == part], ["kind", "norm", "depth"])
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether the deepest plain MLP trains as well as the shallowest, or only with shortcuts."""
-    mlp = best(found, "MLP")
+    mlp = best(frame, "MLP")
     ends = mlp["depth"].min(), mlp["depth"].max()
     plain = mlp[(mlp["kind"] == "plain") & (mlp["norm"] == "batch")]
     loss = interval(100 * paired(plain, "depth", *ends, "test_accuracy"))
     means = mlp[mlp["depth"] == ends[1]].groupby(["kind", "norm"])["test_accuracy"].mean()
-    growth = slopes(found)
+    growth = slopes(frame)
     explodes = SLOPES[0] <= growth["plain", "batch"] <= SLOPES[1]
     with_shortcut = means["residual", "batch"] >= TRAINED and explodes
     word = HOLDS if loss.mean <= POINTS else CONDITION if with_shortcut else NOT
@@ -151,7 +151,7 @@ def judge(found: pd.DataFrame) -> Verdict:
             "Growth factor of the gradient per layer: "
             + ", ".join(f"{_name(*arm)} {value:.2f}" for arm, value in growth.items())
             + ".",
-            *_of_resnet(found),
+            *_of_resnet(frame),
         ),
     )
 
@@ -165,8 +165,8 @@ def _best_rates(of_best: pd.DataFrame) -> str:
     return "; ".join(f"{_name(kind, norm)} {_listed(chosen[kind, norm])}" for kind in KINDS for norm in LOOKS)
 
 
-def _of_resnet(found: pd.DataFrame) -> tuple[str, ...]:
-    of_best = best(found, "ResNet")
+def _of_resnet(frame: pd.DataFrame) -> tuple[str, ...]:
+    of_best = best(frame, "ResNet")
     deepest = of_best["depth"].max()
     means = of_best[of_best["depth"] == deepest].groupby(["kind", "norm"])["test_accuracy"].mean()
     return tuple(
@@ -182,44 +182,44 @@ def _listed(values: Any) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the test accuracy at the best rate, with a row per kind and norm and a column per depth."""
     parts = []
     for part in NETWORKS:
-        means = 100 * best(found, part).groupby(["kind", "norm", "depth"], sort=False)["test_accuracy"].mean()
+        means = 100 * best(frame, part).groupby(["kind", "norm", "depth"], sort=False)["test_accuracy"].mean()
         wide = means.unstack("depth").rename(columns=lambda depth: f"depth {depth:g}, %")
         parts.append(wide.reset_index().assign(network=part))
     of_all = pd.concat(parts, ignore_index=True)
     return of_all[["network", "kind", "norm", *(name for name in of_all if name.startswith("depth"))]]
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw accuracy over depth for each network, and the gradients before training."""
     figure, axes = panels(3, share_y=False)
     for shown, part in zip(axes, NETWORKS, strict=False):
-        of_best = best(found, part)
-        for place, kind in enumerate(KINDS):
+        of_best = best(frame, part)
+        for index, kind in enumerate(KINDS):
             for norm, style in LOOKS.items():
                 arm = of_best[(of_best["kind"] == kind) & (of_best["norm"] == norm)]
                 label = _name(kind, norm)
-                colour = f"C{place}"
+                colour = f"C{index}"
                 mean_and_seeds(shown, arm, "depth", "test_accuracy", label=label, colour=colour, linestyle=style)
         log_axis(shown, sorted(set(of_best["depth"])), "depth", base=2)
         shown.set(title=part, ylim=(0, 103))
     axes[0].set_ylabel("test accuracy, %")
-    _draw_gradients(axes[2], found[found["part"] == GRADIENTS])
+    _draw_gradients(axes[2], frame[frame["part"] == GRADIENTS])
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _draw_gradients(axes: Axes, found: pd.DataFrame) -> None:
+def _draw_gradients(axes: Axes, frame: pd.DataFrame) -> None:
     """Draw the gradient at each layer relative to the last layer, and the predicted line."""
-    for (kind, norm), arm in found.groupby(["kind", "norm"], sort=False):
+    for (kind, norm), arm in frame.groupby(["kind", "norm"], sort=False):
         means = np.exp(np.log(arm.set_index(["seed", "layer"])["gradient"]).groupby(level="layer").mean())
         colour = f"C{KINDS.index(kind)}"
         axes.plot(means.index, means / means.iloc[-1], LOOKS[norm], color=colour)
-    layers = np.sort(found["layer"].unique())
+    layers = np.sort(frame["layer"].unique())
     label = f"predicted, {PREDICTED:.2f} a layer"
     axes.plot(layers, PREDICTED ** (layers[-1] - layers), ":", color="black", label=label)
     axes.set(yscale="log", title="gradient before training", xlabel="hidden layer")

@@ -101,34 +101,34 @@ def identity(data: Dataset, scale: float, epsilon: float) -> dict[str, float]:
     }
 
 
-def trained(found: pd.DataFrame) -> pd.DataFrame:
+def trained(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of trained networks."""
-    return found[found["part"] == TRAINED]
+    return frame[frame["part"] == TRAINED]
 
 
-def best_rates(found: pd.DataFrame) -> dict[str, dict[float, float]]:
+def best_rates(frame: pd.DataFrame) -> dict[str, dict[float, float]]:
     """Return the best rate of each arm at each scale."""
-    best = at_best_rate(trained(found), ["norm", "init_scale"]).groupby(["norm", "init_scale"])["learning_rate"].first()
+    best = at_best_rate(trained(frame), ["norm", "init_scale"]).groupby(["norm", "init_scale"])["learning_rate"].first()
     return {arm: best[arm].to_dict() for arm in rates.ARMS}
 
 
-def at_fixed_rate(found: pd.DataFrame) -> pd.DataFrame:
+def at_fixed_rate(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each arm at its best rate for the usual scale."""
-    best = best_rates(found)
-    return trained(found)[lambda frame: frame["learning_rate"] == [best[arm][1.0] for arm in frame["norm"]]]
+    best = best_rates(frame)
+    return trained(frame)[lambda runs: runs["learning_rate"] == [best[arm][1.0] for arm in runs["norm"]]]
 
 
-def steps_apart(found: pd.DataFrame, arm: str) -> int:
+def steps_apart(frame: pd.DataFrame, arm: str) -> int:
     """Return the number of grid steps between the lowest and the highest of the best rates of an arm."""
-    grid = sorted(set(trained(found)["learning_rate"]))
-    places = [grid.index(rate) for rate in best_rates(found)[arm].values()]
-    return max(places) - min(places)
+    grid = sorted(set(trained(frame)["learning_rate"]))
+    positions = [grid.index(rate) for rate in best_rates(frame)[arm].values()]
+    return max(positions) - min(positions)
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether the rate for the usual scale works at all scales with batch norm only, and is always the best."""
-    best, at_best, apart = best_rates(found), _at_best(found), steps_apart(found, "batch")
-    accuracy = at_fixed_rate(found).groupby(["norm", "init_scale"])["test_accuracy"].mean()
+    best, at_best, apart = best_rates(frame), _at_best(frame), steps_apart(frame, "batch")
+    accuracy = at_fixed_rate(frame).groupby(["norm", "init_scale"])["test_accuracy"].mean()
     lowest = accuracy["batch"].min(skipna=False)
     failed = (accuracy["none"] < FAILS).sum()
     decides = lowest >= WORKS and failed > len(accuracy["none"]) / 2
@@ -150,8 +150,8 @@ def judge(found: pd.DataFrame) -> Verdict:
             "Test accuracy at the best rate of each scale, %: "
             + "; ".join(f"{rates.NAMES[arm]} {_by_scale(at_best[arm].to_dict())}" for arm in rates.ARMS)
             + ".",
-            _at_lowest_rate(found),
-            _identity_note(found),
+            _at_lowest_rate(frame),
+            _identity_note(frame),
         ),
     )
 
@@ -160,21 +160,21 @@ def _by_scale(values: dict[float, float]) -> str:
     return ", ".join(f"{value:.4g} at {scale:g}" for scale, value in values.items())
 
 
-def _at_best(found: pd.DataFrame) -> pd.Series:
-    best = at_best_rate(trained(found), ["norm", "init_scale"])
+def _at_best(frame: pd.DataFrame) -> pd.Series:
+    best = at_best_rate(trained(frame), ["norm", "init_scale"])
     return (100 * best.groupby(["norm", "init_scale"])["test_accuracy"].mean()).round(1)
 
 
-def _at_lowest_rate(found: pd.DataFrame) -> str:
-    rows_of = trained(found)
+def _at_lowest_rate(frame: pd.DataFrame) -> str:
+    rows_of = trained(frame)
     lowest = rows_of["learning_rate"].min()
     at = rows_of[(rows_of["norm"] == "batch") & (rows_of["learning_rate"] == lowest)]
     means = (100 * at.groupby("init_scale")["test_accuracy"].mean()).round(1)
     return f"At the lowest rate, {lowest:g}, test accuracy with batch norm, %: {_by_scale(means.to_dict())}."
 
 
-def _identity_note(found: pd.DataFrame) -> str:
-    exact = found[found["part"] == IDENTITY]
+def _identity_note(frame: pd.DataFrame) -> str:
+    exact = frame[frame["part"] == IDENTITY]
     deviation = exact.groupby("epsilon")["deviation"].max()
     off = exact.loc[exact["epsilon"] == NEXT_TO_NONE, "gradient_deviation"].max()
     scales = exact["init_scale"]
@@ -186,12 +186,12 @@ def _identity_note(found: pd.DataFrame) -> str:
     )
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracy of each arm and scale at the fixed and the best rate; with batch norm also the gradient."""
-    fixed = at_fixed_rate(found)
-    accuracy, own = fixed.groupby(["norm", "init_scale"])["test_accuracy"].mean(), _at_best(found)
-    rate, best = fixed.groupby("norm")["learning_rate"].first(), best_rates(found)
-    exact = found[(found["part"] == IDENTITY) & (found["epsilon"] == NEXT_TO_NONE)].set_index("init_scale")
+    fixed = at_fixed_rate(frame)
+    accuracy, own = fixed.groupby(["norm", "init_scale"])["test_accuracy"].mean(), _at_best(frame)
+    rate, best = fixed.groupby("norm")["learning_rate"].first(), best_rates(frame)
+    exact = frame[(frame["part"] == IDENTITY) & (frame["epsilon"] == NEXT_TO_NONE)].set_index("init_scale")
     return pd.DataFrame(
         [
             {
@@ -209,11 +209,11 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw accuracy over scale, best rate over scale, and accuracy over rate for each scale."""
     figure, (over_scale, of_rates, over_rates) = panels(3, width=3.9, share_y=False)
-    fixed, best, accuracy = at_fixed_rate(found), best_rates(found), _at_best(found)
-    scales, grid = sorted(best["batch"]), sorted(set(trained(found)["learning_rate"]))
+    fixed, best, accuracy = at_fixed_rate(frame), best_rates(frame), _at_best(frame)
+    scales, grid = sorted(best["batch"]), sorted(set(trained(frame)["learning_rate"]))
     for arm in rates.ARMS:
         label, colour = rates.NAMES[arm], rates.COLOURS[arm]
         of_arm = fixed[fixed["norm"] == arm]
@@ -223,7 +223,7 @@ def draw(found: pd.DataFrame) -> Figure:
     square = [best["batch"][1.0] * scale**2 for scale in scales]
     of_rates.plot(scales, square, ":", color="0.2", linewidth=2, label="square of the scale")
     of_rates.set(ylim=(grid[0] / 1.6, grid[-1] * 1.6), yscale="log", ylabel="best learning rate")
-    with_norm = trained(found)[lambda frame: frame["norm"] == "batch"]
+    with_norm = trained(frame)[lambda runs: runs["norm"] == "batch"]
     for scale, colour in zip(scales, colormaps["viridis"](np.linspace(0, 0.9, len(scales))), strict=True):
         of_scale = with_norm[with_norm["init_scale"] == scale]
         mean_and_seeds(over_rates, of_scale, "learning_rate", "test_accuracy", label=f"scale {scale:g}", colour=colour)

@@ -24,33 +24,33 @@ def measure(bench: Bench) -> pd.DataFrame:
     return pd.concat([rates.measure(bench).assign(part=LARGE), small.assign(part=SMALL)], ignore_index=True)
 
 
-def largest_stable(found: pd.DataFrame) -> dict[str, float]:
+def largest_stable(frame: pd.DataFrame) -> dict[str, float]:
     """Return the largest rate of each arm at which every seed learned; NaN if there is none."""
-    stable = every_seed_learned(found, ["norm", "learning_rate"]).reset_index()
+    stable = every_seed_learned(frame, ["norm", "learning_rate"]).reset_index()
     stable = stable[stable["ok"]]
     return {arm: stable.loc[stable["norm"] == arm, "learning_rate"].max() for arm in rates.ARMS}
 
 
-def steps(found: pd.DataFrame) -> dict[str, float]:
+def steps(frame: pd.DataFrame) -> dict[str, float]:
     """Return the median steps to 90 % of each arm at its own best rate. A seed that never reaches 90 % is infinite."""
-    best = at_best_rate(found, ["norm"])
+    best = at_best_rate(frame, ["norm"])
     return {arm: best.loc[best["norm"] == arm, "steps_to_90"].fillna(math.inf).median() for arm in rates.ARMS}
 
 
-def good_rates(found: pd.DataFrame) -> dict[str, list[float]]:
+def good_rates(frame: pd.DataFrame) -> dict[str, list[float]]:
     """Return the rates of each arm with a mean accuracy within two points of its best."""
-    means = found.groupby(["norm", "learning_rate"])["accuracy"].mean()
+    means = frame.groupby(["norm", "learning_rate"])["accuracy"].mean()
     return {arm: list(means[arm].index[means[arm] >= means[arm].max() - 0.02]) for arm in rates.ARMS}
 
 
-def _ratio(found: pd.DataFrame) -> float:
-    largest = largest_stable(found)
+def _ratio(frame: pd.DataFrame) -> float:
+    largest = largest_stable(frame)
     return largest["batch"] / largest["none"]
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether the largest stable rate is at least three times as high, and fewer steps are needed."""
-    large, small = (found[found["part"] == part] for part in (LARGE, SMALL))
+    large, small = (frame[frame["part"] == part] for part in (LARGE, SMALL))
     largest, taken, ratio = largest_stable(large), steps(large), _ratio(large)
     word = NOT if not ratio >= RATIO else HOLDS if taken["batch"] < taken["none"] else CONDITION
     condition = " But batch norm does not need fewer steps to 90 %." if word == CONDITION else ""
@@ -72,10 +72,10 @@ def _words(taken: dict[str, float]) -> str:
     return f"{words['batch']} with batch norm, {words['none']} without"
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the largest stable rate, the best rate and the steps to 90 % of each arm and batch size."""
     lines = []
-    for part, of_part in found.groupby("part", sort=False):
+    for part, of_part in frame.groupby("part", sort=False):
         largest, taken, best = largest_stable(of_part), steps(of_part), at_best_rate(of_part, ["norm"])
         for arm in rates.ARMS:
             at_best = best[best["norm"] == arm]
@@ -92,12 +92,12 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw the validation accuracy over the learning rate."""
-    parts = list(dict.fromkeys(found["part"]))
+    parts = list(dict.fromkeys(frame["part"]))
     figure, axes = panels(len(parts))
     for shown, part in zip(axes, parts, strict=True):
-        of_part = found[found["part"] == part]
+        of_part = frame[frame["part"] == part]
         for arm in rates.ARMS:
             of_arm = of_part[of_part["norm"] == arm]
             colour, label = rates.COLOURS[arm], rates.NAMES[arm]

@@ -59,11 +59,11 @@ def plain_network(
     x = blocks.chain(input_tensor, [blocks.convolution(filters, 3)], parts, "conv1")
     of_stage = (depth - 2) // _STAGES
     for i in range(depth - 2):
-        stage, place = divmod(i, of_stage)
-        name = f"conv{stage + 2}_{place + 1}"
+        stage, position = divmod(i, of_stage)
+        name = f"conv{stage + 2}_{position + 1}"
         x = parts.apply(parts.order.before, x, name)
         x = blocks.chain(
-            x, [blocks.convolution(filters * 2**stage, 3, strides=2 if stage and not place else 1)], parts, name
+            x, [blocks.convolution(filters * 2**stage, 3, strides=2 if stage and not position else 1)], parts, name
         )
     x = parts.apply(parts.order.final, x, "final")
     head = Head(True, None, classes, None, features=False)

@@ -55,11 +55,11 @@ def arms_with_seeds(
     for shown, part in zip(axes, parts, strict=True):
         of_part = rows[rows[panel] == part]
         arms = [each for each in names if each in set(of_part[arm])]
-        for place, each in enumerate(arms):
+        for position, each in enumerate(arms):
             percent = 100 * of_part.loc[of_part[arm] == each, value]
-            beside = [place + 0.24 * (i / max(len(percent) - 1, 1) - 0.5) for i in range(len(percent))]
-            shown.plot(beside, percent, "o", color=f"C{place}", alpha=0.6)
-            shown.plot([place - 0.25, place + 0.25], [percent.mean()] * 2, color=f"C{place}", linewidth=3)
+            beside = [position + 0.24 * (i / max(len(percent) - 1, 1) - 0.5) for i in range(len(percent))]
+            shown.plot(beside, percent, "o", color=f"C{position}", alpha=0.6)
+            shown.plot([position - 0.25, position + 0.25], [percent.mean()] * 2, color=f"C{position}", linewidth=3)
         shown.set_xticks(range(len(arms)), [names[each] for each in arms])
         shown.set(title=str(part), xlim=(-0.5, len(arms) - 0.5))
     axes[0].set_ylabel(label)

@@ -47,28 +47,28 @@ def measure(bench: Bench) -> pd.DataFrame:
         PLAIN: ("placement-plain-mlp", MLPSpace(depths=(10,), placement=("post", "act_norm"), **mlp)),
     }
     epochs = bench.epochs(EPOCHS, QUICK_EPOCHS)
-    found = [
+    frames = [
         rows(bench.study(name, space, bench.digits, epochs=epochs), part=part)
         for part, (name, space) in studies.items()
     ]
-    return pd.concat(found, ignore_index=True).replace({"placement": _IN_AN_MLP})
+    return pd.concat(frames, ignore_index=True).replace({"placement": _IN_AN_MLP})
 
 
-def difference(found: pd.DataFrame, part: str, first: str, second: str) -> Interval:
+def difference(frame: pd.DataFrame, part: str, first: str, second: str) -> Interval:
     """Return the lead of one placement over another in points of test accuracy, each at its own best rate."""
-    best = at_best_rate(found[found["part"] == part], ["placement"])
+    best = at_best_rate(frame[frame["part"] == part], ["placement"])
     return interval(100 * paired(best, "placement", first, second, "test_accuracy"))
 
 
-def leads(found: pd.DataFrame, part: str = RESNET) -> dict[str, Interval]:
+def leads(frame: pd.DataFrame, part: str = RESNET) -> dict[str, Interval]:
     """Return the lead of full pre-activation over each other placement of He et al. in a network."""
-    there = found.loc[found["part"] == part, "placement"]
-    return {other: difference(found, part, BEST, other) for other in HE if other != BEST and other in set(there)}
+    there = frame.loc[frame["part"] == part, "placement"]
+    return {other: difference(frame, part, BEST, other) for other in HE if other != BEST and other in set(there)}
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether full pre-activation has a clear lead over every other placement in the ResNet."""
-    ahead = leads(found)
+    ahead = leads(frame)
     better = [other for other, each in ahead.items() if each.low > 0]
     worse = [other for other, each in ahead.items() if each.high < 0]
     word = HOLDS if len(better) == len(ahead) else CONDITION if better and not worse else NOT
@@ -82,9 +82,9 @@ def judge(found: pd.DataFrame) -> Verdict:
         f"Lead of full pre-activation over each other placement in a {RESNET}, in points of test accuracy: "
         f"{_said(ahead)}.{condition}",
         (
-            _order(found),
-            f"Lead in a {RESIDUAL}: {_said(leads(found, RESIDUAL))}.",
-            _after(found),
+            _order(frame),
+            f"Lead in a {RESIDUAL}: {_said(leads(frame, RESIDUAL))}.",
+            _after(frame),
         ),
     )
 
@@ -97,14 +97,14 @@ def _said(differences: dict[str, Interval]) -> str:
     return "; ".join(f"{_words([other])} {each.text()}" for other, each in differences.items())
 
 
-def agreement(found: pd.DataFrame, column: int) -> float:
+def agreement(frame: pd.DataFrame, column: int) -> float:
     """Return Spearman's rank correlation of our test error with that of He et al., over their five placements.
 
     Args:
-        found: The rows.
+        frame: The rows.
         column: Integer, 0 for their ResNet-110, 1 for their ResNet-164.
     """
-    best = at_best_rate(found[found["part"] == RESNET], ["placement"])
+    best = at_best_rate(frame[frame["part"] == RESNET], ["placement"])
     error = 1 - best.groupby("placement")["test_accuracy"].mean()
     both = pd.DataFrame({"ours": error, "his": pd.Series({name: each[column] for name, each in HE.items()})}).dropna()
     if (both.nunique() < 2).any():  # without an order there is no correlation
@@ -112,23 +112,23 @@ def agreement(found: pd.DataFrame, column: int) -> float:
     return float(stats.spearmanr(both["ours"], both["his"]).statistic)
 
 
-def _order(found: pd.DataFrame) -> str:
+def _order(frame: pd.DataFrame) -> str:
     return (
         "The rank correlation of our errors with those of He et al. over the five placements is "
-        f"{agreement(found, 0):.2f} for their ResNet-110 and {agreement(found, 1):.2f} for their ResNet-164, which are "
+        f"{agreement(frame, 0):.2f} for their ResNet-110 and {agreement(frame, 1):.2f} for their ResNet-164, which are "
         "eight and twelve times as deep."
     )
 
 
-def _after(found: pd.DataFrame) -> str:
-    gains = {part: difference(found, part, "act_norm", "original") for part in dict.fromkeys(found["part"])}
+def _after(frame: pd.DataFrame) -> str:
+    gains = {part: difference(frame, part, "act_norm", "original") for part in dict.fromkeys(frame["part"])}
     said = "; ".join(f"{part} {each.text()}" for part, each in gains.items())
     return f"Norm after the activation minus norm before the activation (the original placement), in points: {said}."
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return our test error of each placement and that of He et al., in percent."""
-    best = at_best_rate(found, ["part", "placement"])
+    best = at_best_rate(frame, ["part", "placement"])
     made = []
     for (part, placement), group in best.groupby(["part", "placement"], sort=False):
         his = HE.get(placement, (np.nan, np.nan)) if part == RESNET else (np.nan, np.nan)
@@ -146,17 +146,17 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw every seed of each placement in a panel per network, and the errors of He et al. in a last panel."""
-    best = at_best_rate(found, ["part", "placement"])
+    best = at_best_rate(frame, ["part", "placement"])
     parts = list(dict.fromkeys(best["part"]))
     figure, axes = panels(len(parts) + 1, width=2.7, height=3.6)
     for shown, part in zip(axes, parts, strict=False):
         of_part = best[best["part"] == part]
-        for place, placement in enumerate(PLACEMENTS):
+        for position, placement in enumerate(PLACEMENTS):
             error = 100 * (1 - of_part.loc[of_part["placement"] == placement, "test_accuracy"])
-            shown.plot(error, [place] * len(error), "o", color=f"C{place}", alpha=0.5)
-            shown.plot([error.mean()] * 2, [place - 0.3, place + 0.3], color=f"C{place}", linewidth=3)
+            shown.plot(error, [position] * len(error), "o", color=f"C{position}", alpha=0.5)
+            shown.plot([error.mean()] * 2, [position - 0.3, position + 0.3], color=f"C{position}", linewidth=3)
         shown.set(title=part, xlabel="test error, %")
     for column, (name, mark) in enumerate({"ResNet-110": "s", "ResNet-164": "D"}.items()):
         axes[-1].plot([his[column] for his in HE.values()], range(len(HE)), mark, color=f"{0.3 * column}", label=name)

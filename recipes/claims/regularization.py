@@ -45,9 +45,9 @@ def with_wrong_labels(split: Split, classes: int) -> Split:
         split: A `Split`.
         classes: Integer.
     """
-    places, y = wrong(len(split.y)), split.y.copy()
-    steps = np.random.default_rng(_SEED).integers(1, classes, len(places))
-    y[places] = (y[places] + steps) % classes
+    indices, y = wrong(len(split.y)), split.y.copy()
+    steps = np.random.default_rng(_SEED).integers(1, classes, len(indices))
+    y[indices] = (y[indices] + steps) % classes
     return Split(split.x, y)
 
 
@@ -64,13 +64,13 @@ def generalization(model: keras.Model, data: Dataset) -> dict[str, float]:
         model: A trained classifier.
         data: A `Dataset` of `noisy`.
     """
-    places = wrong(len(data.train.y))
+    indices = wrong(len(data.train.y))
     train = accuracy(model, data.train)
     return {
         "test_accuracy": accuracy(model, data.test),
         "train_accuracy": train,
         "gap": train - accuracy(model, data.validation),
-        "memorised": accuracy(model, Split(data.train.x[places], data.train.y[places])),
+        "memorised": accuracy(model, Split(data.train.x[indices], data.train.y[indices])),
     }
 
 
@@ -91,14 +91,14 @@ def measure(bench: Bench) -> pd.DataFrame:
     return rows(bench.study("regularization", space, data, epochs=epochs, measure=generalization))
 
 
-def at_rate(found: pd.DataFrame) -> pd.DataFrame:
+def at_rate(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows at the learning rate of the verdict."""
-    return found[np.isclose(found["learning_rate"], RATE)]
+    return frame[np.isclose(frame["learning_rate"], RATE)]
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether small normalization batches reduce the gap, and whether batch norm reduces it."""
-    at = at_rate(found)
+    at = at_rate(frame)
     of_noise = interval(100 * paired(at, "norm", SMALLEST, WHOLE, "gap"))
     of_norm = interval(100 * paired(at, "norm", WHOLE, NONE, "gap"))
     word = NOT if not of_noise.high < 0 else HOLDS if of_norm.high < 0 else CONDITION
@@ -118,24 +118,24 @@ def judge(found: pd.DataFrame) -> Verdict:
             f"{_by_arm(at, 'gap')}; wrong labels memorised, %: {_by_arm(at, 'memorised')}.",
             f"Accuracy on the correct test labels, %: {_by_arm(at, 'test_accuracy')}.",
             "With the rate of each arm chosen by the validation loss, which acts like early stopping: gap in points "
-            f"{_by_arm(at_best_rate(found, ['norm']), 'gap')}; test accuracy, %: "
-            f"{_by_arm(at_best_rate(found, ['norm']), 'test_accuracy')}.",
+            f"{_by_arm(at_best_rate(frame, ['norm']), 'gap')}; test accuracy, %: "
+            f"{_by_arm(at_best_rate(frame, ['norm']), 'test_accuracy')}.",
         ),
     )
 
 
-def _means(found: pd.DataFrame, value: str) -> dict[str, float]:
-    means = 100 * found.groupby("norm")[value].mean()
+def _means(frame: pd.DataFrame, value: str) -> dict[str, float]:
+    means = 100 * frame.groupby("norm")[value].mean()
     return {arm: means[arm] for arm in NAMES if arm in means.index}
 
 
-def _by_arm(found: pd.DataFrame, value: str) -> str:
-    return ", ".join(f"{NAMES[arm]}: {mean:.1f}" for arm, mean in _means(found, value).items())
+def _by_arm(frame: pd.DataFrame, value: str) -> str:
+    return ", ".join(f"{NAMES[arm]}: {mean:.1f}" for arm, mean in _means(frame, value).items())
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the results of each arm at the learning rate of the verdict, and the test accuracy at its best rate."""
-    at, best = at_rate(found), at_best_rate(found, ["norm"])
+    at, best = at_rate(frame), at_best_rate(frame, ["norm"])
     arms = list(_means(at, "gap"))
     columns = {
         "gap, points": (at, "gap"),
@@ -149,14 +149,14 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"normalized together": [NAMES[arm] for arm in arms], **means, "best rate": list(own[arms])})
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw the gap, the memorised wrong labels and the test accuracy of every arm."""
     titles = {
         "gap": "training minus validation, points",
         "memorised": "wrong labels learned, %",
         "test_accuracy": "accuracy on the test, %",
     }
-    long = at_rate(found).melt(["norm", "seed"], list(titles), "what")
+    long = at_rate(frame).melt(["norm", "seed"], list(titles), "what")
     long["what"] = long["what"].map(titles)
     figure = arms_with_seeds(long, panel="what", arm="norm", value="value", names=NAMES, label="")
     figure.supxlabel("examples that are normalized together", fontsize="medium")

@@ -35,8 +35,8 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
             pages.write(finding, folder)
             findings[finding.name] = finding
         pages.write_overview([findings[each] for each in NAMES if each in findings], folder)
-        found = findings[name].verdict
-        print(f"{name}: {found}", *(f"  {note}" for note in found.notes), sep="\n", flush=True)
+        verdict = findings[name].verdict
+        print(f"{name}: {verdict}", *(f"  {note}" for note in verdict.notes), sep="\n", flush=True)
     print(f"{folder / 'claims.html'}, {folder / 'README.md'}")
 
 

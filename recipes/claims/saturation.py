@@ -89,39 +89,39 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 
 def _before(space: MLPSpace, bench: Bench) -> pd.DataFrame:
-    space, found = space.for_data(bench.digits), []
+    space, records = space.for_data(bench.digits), []
     for values in space.grid():
         if values.pop("learning_rate") == min(space.learning_rates):
             for seed in range(bench.seeds):
                 at = {**values, "learning_rate": min(space.learning_rates)}
-                found.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.digits)})
-    return pd.DataFrame(found).assign(part=BEFORE)
+                records.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.digits)})
+    return pd.DataFrame(records).assign(part=BEFORE)
 
 
-def trained(found: pd.DataFrame) -> pd.DataFrame:
+def trained(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of trained networks, each arm at its own best rate."""
-    return at_best_rate(found[found["part"] == AFTER], ["activation", "depth", "norm"])
+    return at_best_rate(frame[frame["part"] == AFTER], ["activation", "depth", "norm"])
 
 
-def _flat_columns(found: pd.DataFrame) -> list[str]:
-    return [name for name in found.columns if re.fullmatch(r"flat_\d+", name)]
+def _flat_columns(frame: pd.DataFrame) -> list[str]:
+    return [name for name in frame.columns if re.fullmatch(r"flat_\d+", name)]
 
 
-def accuracies(found: pd.DataFrame) -> pd.Series:
+def accuracies(frame: pd.DataFrame) -> pd.Series:
     """Return the mean test accuracy by activation, depth and norm."""
-    return trained(found).groupby(["activation", "depth", "norm"], sort=False)["test_accuracy"].mean()
+    return trained(frame).groupby(["activation", "depth", "norm"], sort=False)["test_accuracy"].mean()
 
 
-def most_saturated(found: pd.DataFrame) -> pd.Series:
+def most_saturated(frame: pd.DataFrame) -> pd.Series:
     """Return the largest share of saturated units in a layer, before and after training, at the depth `DEPTH`."""
-    these = pd.concat([found[found["part"] == BEFORE], trained(found)])
+    these = pd.concat([frame[frame["part"] == BEFORE], trained(frame)])
     these = these[these["depth"] == DEPTH]
     return these.groupby(["part", "activation", "norm"], sort=False)[_flat_columns(these)].mean().max(axis=1)
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether sigmoids train only with batch norm, and whether saturation is the reason."""
-    accuracy, share = accuracies(found), most_saturated(found)
+    accuracy, share = accuracies(frame), most_saturated(frame)
     with_norm, without = accuracy["sigmoid", DEPTH, "batch"], accuracy["sigmoid", DEPTH, "none"]
     at_start = share[BEFORE, "sigmoid", "none"]
     decides = with_norm >= TRAINS and without <= FAILS
@@ -140,15 +140,15 @@ def judge(found: pd.DataFrame) -> Verdict:
         (
             f"After training, {100 * share[AFTER, 'sigmoid', 'none']:.1f} % are saturated without a norm, and "
             f"{100 * share[AFTER, 'sigmoid', 'batch']:.1f} % with batch norm.",
-            *_stalled(found),
+            *_stalled(frame),
             *_others(accuracy),
         ),
     )
 
 
-def _stalled(found: pd.DataFrame) -> list[str]:
+def _stalled(frame: pd.DataFrame) -> list[str]:
     """Count the stalled trainings without a norm, at any depth and rate, and those that ended saturated."""
-    stalled = found[(found["part"] == AFTER) & (found["norm"] == "none") & (found["outcome"] == "stalled")]
+    stalled = frame[(frame["part"] == AFTER) & (frame["norm"] == "none") & (frame["outcome"] == "stalled")]
     saturated = stalled[_flat_columns(stalled)].max(axis=1) > stalled["activation"].map(TOO_MANY)
     return [
         f"Of {len(ended)} stalled trainings of {name} without a norm, {ended.sum()} ended with more than "
@@ -166,18 +166,18 @@ def _others(accuracy: pd.Series) -> list[str]:
     ]
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the test accuracy at each depth, and the saturation before and after training at the depth `DEPTH`."""
-    accuracy = (100 * accuracies(found)).unstack("depth").add_prefix("depth ").add_suffix(", %")
-    layers = 100 * most_saturated(found)
+    accuracy = (100 * accuracies(frame)).unstack("depth").add_prefix("depth ").add_suffix(", %")
+    layers = 100 * most_saturated(frame)
     for part in (BEFORE, AFTER):
         accuracy[f"flat {part}, %"] = [layers[part, *arm] for arm in accuracy.index]
     return accuracy.reset_index()
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw the test accuracy over the depth, and below it the share of saturated units in each layer."""
-    after, before = trained(found), found[found["part"] == BEFORE]
+    after, before = trained(frame), frame[frame["part"] == BEFORE]
     activations = list(dict.fromkeys(after["activation"]))
     figure, axes = panels(len(activations), width=3.4, height=5.6, rows=2)
     for above, below, activation in zip(axes, axes[len(activations) :], activations, strict=False):

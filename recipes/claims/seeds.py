@@ -13,22 +13,22 @@ RATIO = 3.0
 RATE = 0.3  # the learning rate of the verdict: the nearest one in the grid
 
 
-def spreads(found: pd.DataFrame) -> pd.DataFrame:
+def spreads(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the standard deviation of the test accuracy over seeds, in points: a row per rate, a column per arm."""
-    return 100 * found.groupby(["learning_rate", "norm"])["test_accuracy"].std().unstack()
+    return 100 * frame.groupby(["learning_rate", "norm"])["test_accuracy"].std().unstack()
 
 
-def ratios(found: pd.DataFrame) -> pd.Series:
+def ratios(frame: pd.DataFrame) -> pd.Series:
     """Return the ratio of the standard deviations without a norm and with batch norm, by learning rate."""
-    spread = spreads(found)
+    spread = spreads(frame)
     return spread["none"] / spread["batch"].clip(lower=1e-9)
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether the deviation is three times as large without a norm, at one rate and over all rates."""
-    spread, ratio = spreads(found), ratios(found)
+    spread, ratio = spreads(frame), ratios(frame)
     asked = min(ratio.index, key=lambda rate: abs(np.log(rate / RATE)))
-    everywhere = ratio[every_seed_learned(found, ["learning_rate"])].median()
+    everywhere = ratio[every_seed_learned(frame, ["learning_rate"])].median()
     word = NOT if not ratio[asked] >= RATIO else HOLDS if everywhere >= RATIO else CONDITION
     condition = (
         ""
@@ -53,20 +53,20 @@ def _pair(rate: float, none: float, batch: float) -> str:
     return f"{rate:g}: {none:.1f} and {batch:.1f}"
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the standard deviation at each rate."""
-    spread = spreads(found)[list(rates.ARMS)].rename(columns=rates.NAMES)
-    return spread.assign(ratio=ratios(found)).rename_axis("learning rate").reset_index()
+    spread = spreads(frame)[list(rates.ARMS)].rename(columns=rates.NAMES)
+    return spread.assign(ratio=ratios(frame)).rename_axis("learning rate").reset_index()
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw the standard deviation over the learning rate, and the test accuracy of every seed."""
     figure, axes = panels(2, share_y=False)
-    spread = spreads(found)
+    spread = spreads(frame)
     for arm in rates.ARMS:
         look = {"color": rates.COLOURS[arm], "label": rates.NAMES[arm]}
         axes[0].plot(spread.index, spread[arm], "o-", **look)
-        of_arm = found[found["norm"] == arm]
+        of_arm = frame[frame["norm"] == arm]
         axes[1].plot(of_arm["learning_rate"], 100 * of_arm["test_accuracy"], "o", markersize=4, alpha=0.5, **look)
     for shown in axes:
         log_axis(shown, spread.index, "learning rate")

@@ -106,8 +106,8 @@ def probes(network: Network, x: np.ndarray, y: np.ndarray, seed: int, rate: floa
         value, gradient = loss(point)
         if step % steps == 0:
             own = _own_share(point, gradient, network.kernels, rate)
-            for found in _around(loss, point, network.kernels):
-                yield {"step": step, "loss": value, "own_share": own, **found}
+            for variation in _around(loss, point, network.kernels):
+                yield {"step": step, "loss": value, "own_share": own, **variation}
         point = [w - rate * g for w, g in zip(point, gradient, strict=True)]
 
 
@@ -120,62 +120,62 @@ def _own_share(point: Arrays, gradient: Arrays, kernels: Sequence[int], rate: fl
 def _around(loss: Loss, point: Arrays, kernels: Sequence[int]) -> Iterator[dict[str, Any]]:
     yield {"measure": RAW, **dict(zip(VALUES, raw_variation(loss, point, STEPS), strict=True))}
     for share in SHARES:
-        found = dict(zip(VALUES, normalised_variation(loss, point, kernels, share), strict=True))
-        yield {"measure": NORMALISED, "share": share, **found}
+        variation = dict(zip(VALUES, normalised_variation(loss, point, kernels, share), strict=True))
+        yield {"measure": NORMALISED, "share": share, **variation}
 
 
 def measure(bench: Bench) -> pd.DataFrame:
     """Measure the variation of both arms, at the same learning rate and at their own rates."""
     data, seeds = bench.digits, bench.seeds
     x = standardized(data).astype("float32")
-    epochs, found = bench.epochs(15, quick=10), []
+    epochs, records = bench.epochs(15, quick=10), []
     for norm in rates.ARMS:
         network = Network(data, None if norm == "none" else norm, seeds)
         for rate in sorted({SAME_RATE, OWN_RATES[norm]}):
             parts = [part for part, its in ((SAME, SAME_RATE), (OWN, OWN_RATES[norm])) if its == rate]
             for seed in range(seeds):
                 rows = list(probes(network, x, data.train.y, seed, rate, epochs))
-                found += [
+                records += [
                     {"part": part, "norm": norm, "rate": rate, "seed": seed, **row} for part in parts for row in rows
                 ]
-    return pd.DataFrame(found)
+    return pd.DataFrame(records)
 
 
-def log_means(found: pd.DataFrame) -> pd.DataFrame:
+def log_means(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the mean logarithm of each variation over training, by arm, measure, share and seed.
 
     The raw measure has no share. Its rows have the share 0.
     """
-    logs = found.assign(
-        share=found["share"].fillna(0), **{name: np.log(found[name].clip(lower=TINY)) for name in VALUES}
+    logs = frame.assign(
+        share=frame["share"].fillna(0), **{name: np.log(frame[name].clip(lower=TINY)) for name in VALUES}
     )
     return logs.groupby(["part", "norm", "measure", "share", "seed"])[list(VALUES)].mean().reset_index()
 
 
-def log_ratios(found: pd.DataFrame, part: str = SAME) -> dict[float, dict[str, Interval]]:
+def log_ratios(frame: pd.DataFrame, part: str = SAME) -> dict[float, dict[str, Interval]]:
     """Return the logarithm of the ratio of the variations with batch norm and without, by share (0: raw) and value.
 
     Args:
-        found: The rows.
+        frame: The rows.
         part: String, `SAME` for equal learning rates or `OWN` for the own rate of each arm.
     """
-    means = log_means(found[found["part"] == part])
+    means = log_means(frame[frame["part"] == part])
     return {
         share: {name: interval(paired(of_share, "norm", "batch", "none", name)) for name in VALUES}
         for share, of_share in means.groupby("share")
     }
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether loss and gradient vary less in normalised steps of every length, or only of some lengths."""
-    ratios = log_ratios(found)
+    ratios = log_ratios(frame)
     lower = {share: all(each.high < 0 for each in of_share.values()) for share, of_share in ratios.items()}
     where = [share for share in SHARES if lower[share]]
     word = HOLDS if len(where) == len(SHARES) else CONDITION if where or lower[0] else NOT
     condition = ""
     if word == CONDITION:
         condition = f" Both vary less only at {_percents(where)}." if where else " They vary less only in raw steps."
-    own = found[found["part"] == SAME].groupby("norm")["own_share"].median()
+    own = frame[frame["part"] == SAME].groupby("norm")["own_share"].median()
     return Verdict(
         word,
         "Variation along the gradient with batch norm, divided by the variation without a norm, for steps of "
@@ -186,9 +186,9 @@ def judge(found: pd.DataFrame) -> Verdict:
             "In raw steps, which are shorter relative to a larger kernel: "
             + ", ".join(f"{VALUES[name]} {_times(each)}" for name, each in ratios[0].items())
             + ".",
-            f"Before training: {_series(log_ratios(found[found['step'] == 0]))}.",
+            f"Before training: {_series(log_ratios(frame[frame['step'] == 0]))}.",
             f"With each arm at its own learning rate ({OWN_RATES['batch']:g} with batch norm, {OWN_RATES['none']:g} "
-            f"without): {_series(log_ratios(found, OWN))}.",
+            f"without): {_series(log_ratios(frame, OWN))}.",
         ),
     )
 
@@ -209,22 +209,22 @@ def _times(logs: Interval) -> str:
     return ratio.text(2, sign=False) if np.isfinite(logs.low) else f"{ratio.mean:.2f} (one seed: no interval)"
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the ratios for each choice of learning rates and each step."""
     return pd.DataFrame(
         [
             {"rates": part, "step": f"{_percents([share])} of the norm" if share else RAW}
             | {f"{VALUES[name]}, batch norm / none": _times(each) for name, each in of_share.items()}
             for part in (SAME, OWN)
-            for share, of_share in log_ratios(found, part).items()
+            for share, of_share in log_ratios(frame, part).items()
         ]
     )
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw the raw measure over training, and the normalised measure over the length of the step."""
     figure, axes = panels(4, width=2.6, height=3.1, share_y=False)
-    same = found[found["part"] == SAME]
+    same = frame[frame["part"] == SAME]
     raw, normalised = same[same["measure"] == RAW], log_means(same[same["measure"] == NORMALISED])
     own = same.groupby("norm")["own_share"].quantile([0.25, 0.75]).unstack()
     for arm in rates.ARMS:
@@ -247,8 +247,8 @@ def draw(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def _by_seed(found: pd.DataFrame, x: str, name: str) -> pd.DataFrame:
-    return found.pivot(index=x, columns="seed", values=name)
+def _by_seed(frame: pd.DataFrame, x: str, name: str) -> pd.DataFrame:
+    return frame.pivot(index=x, columns="seed", values=name)
 
 
 def _line_and_band(axes: Axes, logs: pd.DataFrame, look: dict[str, str]) -> None:

@@ -59,8 +59,8 @@ def interval(values: Sequence[float] | pd.Series) -> Interval:
     values = np.asarray(values, float)
     if len(values) < 2:
         return Interval(float(values.mean()), -np.inf, np.inf)
-    found = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=0)
-    return Interval(float(values.mean()), *map(float, found.confidence_interval))
+    result = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=0)
+    return Interval(float(values.mean()), *map(float, result.confidence_interval))
 
 
 def paired(rows: pd.DataFrame, arm: str, first: object, second: object, value: str) -> pd.Series:

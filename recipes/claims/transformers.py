@@ -31,29 +31,29 @@ def _space(bench: Bench, norms: tuple[str | None, ...], placements: tuple[str, .
     )
 
 
-def at_best_placement(found: pd.DataFrame) -> pd.DataFrame:
+def at_best_placement(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each norm at its best placement, each placement at its best rate, by mean validation loss."""
-    best = at_best_rate(found, ["norm", "placement"])
-    place = best.groupby(["norm", "placement"], sort=False)["score"].mean().groupby("norm", sort=False).idxmin()
-    return best[best.set_index(["norm", "placement"]).index.isin(place)]
+    best = at_best_rate(frame, ["norm", "placement"])
+    chosen = best.groupby(["norm", "placement"], sort=False)["score"].mean().groupby("norm", sort=False).idxmin()
+    return best[best.set_index(["norm", "placement"]).index.isin(chosen)]
 
 
-def behind(found: pd.DataFrame) -> dict[str, Interval]:
+def behind(frame: pd.DataFrame) -> dict[str, Interval]:
     """Return batch norm minus layer norm in points of test accuracy, for each placement."""
-    best = at_best_rate(found, ["norm", "placement"])
+    best = at_best_rate(frame, ["norm", "placement"])
     parts = best[best["norm"].isin(["batch", "layer"])].groupby("placement", sort=False)
-    return {place: _difference(part, "batch", "layer") for place, part in parts}
+    return {placement: _difference(part, "batch", "layer") for placement, part in parts}
 
 
 def _difference(best: pd.DataFrame, first: str, second: str) -> Interval:
     return interval(100 * paired(best, "norm", first, second, "test_accuracy"))
 
 
-def judge(found: pd.DataFrame) -> Verdict:
+def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether batch norm in its best placement is at least as accurate as layer norm in its best."""
-    best, alike = at_best_placement(found), behind(found)
+    best, alike = at_best_placement(frame), behind(frame)
     gain = _difference(best, "batch", "layer")
-    equal = [place for place, each in alike.items() if each.high >= 0]
+    equal = [placement for placement, each in alike.items() if each.high >= 0]
     word = HOLDS if gain.low >= -MARGIN else CONDITION if gain.high >= 0 or equal else NOT
     condition = {
         HOLDS: "",
@@ -67,11 +67,11 @@ def judge(found: pd.DataFrame) -> Verdict:
         f"Batch norm in its best placement ({where['batch']}) minus layer norm in its best placement "
         f"({where['layer']}): {gain.text()} points of test accuracy.{condition}",
         (
-            f"In the same placement: {'; '.join(f'{place} {each.text()}' for place, each in alike.items())}.",
+            f"In the same placement: {'; '.join(f'{placement} {each.text()}' for placement, each in alike.items())}.",
             f"RMS norm minus layer norm: {_difference(best, 'rms', 'layer').text()} points; no norm minus layer norm "
             f"{_difference(best, 'none', 'layer').text()}.",
             _moving(best),
-            _failures(found),
+            _failures(frame),
             "This is a small vision transformer. Every image has the same number of tokens, without padding. The "
             "result does not apply to language models, which use layer and RMS norm.",
         ),
@@ -87,15 +87,15 @@ def _moving(best: pd.DataFrame) -> str:
     )
 
 
-def _failures(found: pd.DataFrame) -> str:
-    failed = found.assign(failed=found["outcome"] != "ok").groupby("norm", sort=False)["failed"].agg(["sum", "size"])
+def _failures(frame: pd.DataFrame) -> str:
+    failed = frame.assign(failed=frame["outcome"] != "ok").groupby("norm", sort=False)["failed"].agg(["sum", "size"])
     said = ", ".join(f"{NAMES[norm]} {row['sum']} of {row['size']}" for norm, row in failed.iterrows())
     return f"Diverged or stalled trainings, over all rates and placements: {said}."
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
+def table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the test accuracy at the best rate of each norm and placement."""
-    groups = at_best_rate(found, ["norm", "placement"]).groupby(["norm", "placement"], sort=False)
+    groups = at_best_rate(frame, ["norm", "placement"]).groupby(["norm", "placement"], sort=False)
     made = pd.DataFrame(
         {
             "learning rate": groups["learning_rate"].first(),
@@ -108,13 +108,17 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return made.reset_index()
 
 
-def draw(found: pd.DataFrame) -> Figure:
+def draw(frame: pd.DataFrame) -> Figure:
     """Draw every seed of each norm, in a panel per placement. The network without a norm is in every panel."""
-    best = at_best_rate(found, ["norm", "placement"])
+    best = at_best_rate(frame, ["norm", "placement"])
     none = best[best["placement"] == ANY]
-    places = [place for place in PLACEMENTS if place in set(best["placement"])]
+    placements = [placement for placement in PLACEMENTS if placement in set(best["placement"])]
     shown = pd.concat(
-        [part.assign(panel=f"{place}-norm") for place in places for part in (best[best["placement"] == place], none)]
+        [
+            part.assign(panel=f"{placement}-norm")
+            for placement in placements
+            for part in (best[best["placement"] == placement], none)
+        ]
     )
     figure = arms_with_seeds(shown, panel="panel", arm="norm", value="test_accuracy", names=NAMES)
     low, high = 100 * shown["test_accuracy"].min(), 100 * shown["test_accuracy"].max()

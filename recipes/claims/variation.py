@@ -56,8 +56,10 @@ def normalised_variation(loss: Loss, point: Arrays, kernels: Sequence[int], shar
     return abs(after - before + fall) / max(fall, TINY), size(_minus(there, gradient)) / max(size(gradient), TINY)
 
 
-def _in_units(found: tuple[float, Arrays], kernels: Sequence[int], units: Sequence[float]) -> tuple[float, Arrays]:
-    loss, gradient = found
+def _in_units(
+    loss_and_gradient: tuple[float, Arrays], kernels: Sequence[int], units: Sequence[float]
+) -> tuple[float, Arrays]:
+    loss, gradient = loss_and_gradient
     return loss, [gradient[i] * unit for i, unit in zip(kernels, units, strict=True)]
 
 

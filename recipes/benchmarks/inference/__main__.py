@@ -43,13 +43,13 @@ def main(
     for name in networks:
         times.extend(race(name, batches, **plan))
         print(f"{name}: measured after {time.perf_counter() - start:.0f} s", flush=True)
-    found = pd.DataFrame(times)
-    summary = table(found)
+    frame = pd.DataFrame(times)
+    summary = table(frame)
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set")
     print(f"{os.cpu_count()} processors, TF_ENABLE_ONEDNN_OPTS {onednn}. Ratios are relative to Keras' own export.")
     formats = {"difference": "{:.0e}".format, "size_mb": "{:.1f}".format}
     print(summary.to_string(float_format="{:.4g}".format, formatters=formats))
-    frames = {"inference.csv": found, "summary.csv": summary.reset_index()}
+    frames = {"inference.csv": frame, "summary.csv": summary.reset_index()}
     save(output, frames, {"inference.png": chart(summary)})
     print(f"{time.perf_counter() - start:.0f} s")
 

@@ -34,20 +34,20 @@ def race(network: str, batches: Sequence[int], loads: int, seconds: float) -> It
         `round`, `value` in seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = list(make(network, Path(folder)))
-        for made in found:
+        artefacts = list(make(network, Path(folder)))
+        for made in artefacts:
             yield _row(network, made.kind, "size", made.size)
             yield _row(network, made.kind, "difference", made.difference)
         inputs = Path(folder, "inputs.npz")
         np.savez(inputs, **{INPUT: images(max(batches), SIZES[network][0])})
-        starts = _starts(network, found, inputs)
+        starts = _starts(network, artefacts, inputs)
         for number in range(loads):
             yield from _load_all(network, starts, number)
         yield from _answer(network, starts, batches, seconds)
 
 
-def _starts(network: str, found: Sequence[Made], inputs: Path) -> dict[str, Start]:
-    arguments = {made.kind: (made.format, str(made.folder)) for made in found}
+def _starts(network: str, artefacts: Sequence[Made], inputs: Path) -> dict[str, Start]:
+    arguments = {made.kind: (made.format, str(made.folder)) for made in artefacts}
     if PYTORCH in kinds_here(network):
         torchvision = NETWORKS[network].torchvision
         assert torchvision is not None

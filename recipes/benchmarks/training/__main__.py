@@ -48,14 +48,14 @@ def main(
     for name, dtype in itertools.product(networks, precisions):
         times.extend(race(name, dtype, **plan))
         print(f"{name}, {dtype}: measured after {time.perf_counter() - start:.0f} s", flush=True)
-    found = pd.DataFrame(times)
-    summary = table(found)
+    frame = pd.DataFrame(times)
+    summary = table(frame)
     print(f"{os.cpu_count()} processors. A step trains one batch and fetches loss and metrics.")
     print(summary.to_string(float_format="{:.2f}".format))
     print("norm tax, the time of a step relative to the same network without norms:")
-    print(norm_taxes(found).to_string(float_format="{:.2f}".format))
+    print(norm_taxes(frame).to_string(float_format="{:.2f}".format))
 
-    frames = {"training.csv": found, "summary.csv": summary.reset_index()}
+    frames = {"training.csv": frame, "summary.csv": summary.reset_index()}
     save(folder, frames, {"training.png": chart(summary)})
     print(f"{time.perf_counter() - start:.0f} s")
 

@@ -37,8 +37,8 @@ def race(network: str, precision: str, rounds: int, pairs: int, seconds: float) 
         `matrix_rate`, `macs`), `pair`, `value` in seconds (or operations per second, multiplications).
     """
     for number in range(rounds):
-        for found in _round(network, precision, pairs, seconds, reverse=number % 2 == 1):
-            yield {"network": network, "precision": precision, "round": number, **found}
+        for record in _round(network, precision, pairs, seconds, reverse=number % 2 == 1):
+            yield {"network": network, "precision": precision, "round": number, **record}
 
 
 def kinds_here(network: str) -> list[str]:
