@@ -1,9 +1,11 @@
 """bnzoo: the model zoo for Keras 3 in which normalization is an argument."""
 
 import importlib
-import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import wrapt
 
 if TYPE_CHECKING:
     from bnzoo import blocks, data, export, layers, models, norms, placements, reports, tools, tuning, weights
@@ -162,7 +164,8 @@ def __dir__() -> list[str]:
     return [*globals(), *__all__]
 
 
-# Importing the package registers its layers, so that Keras loads saved models; all else waits until it is asked for.
-# The command line must answer `--help` without TensorFlow and its chatter on stderr: what a command needs it imports.
-if Path(sys.argv[0] if sys.argv else "").name != "bnzoo":
+# Keras takes seconds to import, and `bnzoo --help` needs none of it.
+@wrapt.when_imported("keras")
+def _register_layers(keras: ModuleType) -> None:
+    """Register the layers of bnzoo with Keras when Keras is imported, before bnzoo or after it."""
     importlib.import_module("bnzoo.layers")

@@ -203,11 +203,11 @@ class Server:
     def __exit__(self, *error: object) -> None:
         """Stop the server and its child processes."""
         try:
-            self._signal(signal.SIGTERM)
+            self._end()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=10)
         finally:
-            self._signal(signal.SIGKILL)
+            self._end(at_once=True)
             self.process.wait()
             self._scratch.cleanup()
 
@@ -236,9 +236,13 @@ class Server:
         except requests.RequestException:
             return False
 
-    def _signal(self, number: int) -> None:
+    def _end(self, at_once: bool = False) -> None:
+        """Ask the server and the processes that it started to end, or end them at once. Windows has no such groups."""
+        if not hasattr(os, "killpg"):
+            self.process.kill() if at_once else self.process.terminate()
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+            os.killpg(self.process.pid, signal.SIGKILL if at_once else signal.SIGTERM)
 
 
 def _environment() -> dict[str, str]:

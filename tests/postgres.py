@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import pwd
 import random
 import shutil
 import socket
@@ -11,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,10 +115,12 @@ def binaries() -> Path | None:
     return max(folders, key=lambda folder: float(folder.parent.name), default=None)
 
 
-def account() -> pwd.struct_passwd | None:
+def account() -> Any | None:
     """Return the account to run the server as, if the current user is root, which PostgreSQL rejects."""
-    if os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
+    import pwd  # not available on Windows
+
     accounts = {entry.pw_name: entry for entry in pwd.getpwall()}
     return accounts.get("postgres") or accounts["nobody"]
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from portable import ON_LINUX
 
 import bnzoo
 
 ROOT = Path(__file__).parent.parent
 memory = SimpleNamespace(**runpy.run_path(str(ROOT / "recipes" / "benchmarks" / "memory.py")))
-ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def planted(kind, peaks, milliseconds, network="N") -> list[dict]:

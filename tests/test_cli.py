@@ -1,5 +1,4 @@
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from portable import ON_LINUX, ON_POSIX
 
 from bnzoo import cli
 
@@ -136,7 +136,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "mlp", "--norms", "instance"], "one value per group"),
         (["tune", "--data", "bad.npz"], "no array named y"),
         (["tune", "--output", "file/study"], "Not a directory"),
-        (["tune", "--output", "/proc/study"], "No such file or directory: /proc/study"),
+        pytest.param(["tune", "--output", "/proc/study"], "No such file or directory: /proc/study", marks=ON_LINUX),
         (["models", "vgg"], "No model matches 'vgg'"),
         (["tune", "--depths", "1000000000"], "`depths` must be at most 2,000"),
         (["tune", "--seeds", "9999999"], "`seeds` must be a positive integer, at most 1,000"),
@@ -283,7 +283,9 @@ cli.main()
     ("before", "status", "message"),
     [
         ("r, w = os.pipe(); os.close(r); os.dup2(w, 1)", 141, ""),
-        ("os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", 2, "bnzoo: No space left on device\n"),
+        pytest.param(
+            "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)", 2, "bnzoo: No space left on device\n", marks=ON_LINUX
+        ),
         ("os.close(1); sys.stdout = None", 0, ""),
         ("os.close(2); sys.stderr = None; os.close(1); sys.stdout = None", 0, ""),
     ],
@@ -293,6 +295,12 @@ def test_nobody_reads_or_the_disk_is_full(before, status, message):
     code = [sys.executable, "-c", ENDS.format(before=before)]
     ended = subprocess.run(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (status, message)
+
+
+def test_importing_bnzoo_does_not_import_keras():
+    script = "import sys, bnzoo; print([m for m in ('keras', 'tensorflow') if m in sys.modules])"
+    code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert code.stdout == "[]\n"
 
 
 def test_help_is_quick_because_it_loads_nothing():
@@ -329,18 +337,24 @@ print([m for m in {heavy} if m in set(sys.modules) - before], bnzoo.ResNet50.__n
 
 
 @pytest.mark.slow
-def test_a_saved_model_loads_wherever_bnzoo_was_imported(tmp_path):
+@pytest.mark.parametrize("program", ["python", "bnzoo"])
+@pytest.mark.parametrize("imports", ["import bnzoo, keras", "import keras, bnzoo"])
+def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports, program):
+    """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
 
-    bnzoo.ResNetCifar(8, input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
-    script = f"import bnzoo, keras; print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
+    bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
+    script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
+    script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert code.stdout == "resnet8_cifar\n"
 
 
+@ON_POSIX
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path):
     """A limit on the size of written files simulates a full disk: the results fit, the model does not."""
+    import resource
 
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
+from portable import make_pipe
 
-from bnzoo import data
+from bnzoo import data, machine
 from bnzoo.cli.inputs import load_data
-from bnzoo.data import images
 
 
 def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
@@ -76,7 +76,7 @@ def test_the_content_decides_not_the_name(tmp_path):
 
 def strange(kind, path, folder):
     if kind == "pipe":
-        os.mkfifo(path)
+        make_pipe(path)
     elif kind == "folder":
         path.mkdir()
     elif kind == "socket":
@@ -171,7 +171,7 @@ def test_sizes_that_no_image_has(tmp_path, size):
 
 
 def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_memory", lambda: 10 * 64 * 64 * 4 - 1)
+    monkeypatch.setattr(machine, "memory", lambda: 10 * 64 * 64 * 4 - 1)
     with pytest.raises(ValueError, match=r"10 images of 64x64 pixels take 163,840 bytes .*choose a smaller size"):
         data.load(save(tmp_path), image_size=64)
 

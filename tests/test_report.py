@@ -131,7 +131,7 @@ def test_the_heatmap_shows_every_cell():
     assert hatched == [["\\\\\\\\"], ["xxxx", "////"]]
     assert [len(axes.texts) for axes in panels] == [5, 4]
     assert [sum(isinstance(p, Ellipse) for p in axes.patches) for axes in panels] == [3, 2]
-    assert panels[0].texts[0].get_text() == f"{100 * (1 - scores(8, 'batch', 0.01, 0) / 5):.1f}"
+    assert panels[0].texts[0].get_text() == f"{1 - scores(8, 'batch', 0.01, 0) / 5:.1%}"
 
 
 def test_the_colour_of_the_heatmap_ends_at_guessing():
@@ -171,7 +171,7 @@ def test_many_series_and_sampled_rates():
     assert columns == sorted(columns)
     assert set(columns) == set(range(12))
     axes = figures.heatmap(results).axes[0]
-    numbers = [float(text.get_text()) for text in axes.texts[:12]]
+    numbers = [float(text.get_text().rstrip("%")) for text in axes.texts[:12]]
     best = [min(rising(8, "", rate, 0, 0) for rate in rates if layout.column(rate) == column) for column in range(12)]
     by_place = dict(zip((text.get_position()[0] for text in axes.texts[:12]), numbers, strict=True))
     assert [by_place[column] for column in range(12)] == pytest.approx([100 * (1 - s / 5) for s in best], abs=0.06)

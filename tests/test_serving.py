@@ -6,12 +6,13 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from portable import ON_POSIX
 
 # both are in the extra `serve`, which needs a separate environment
 requests = pytest.importorskip("requests")
 from recipes import serve  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.extras("mlflow")]
+pytestmark = [ON_POSIX, pytest.mark.slow, pytest.mark.extras("mlflow")]
 
 JSON = {"Content-Type": "application/json"}
 BLANK = np.zeros((2, 8, 8, 1)).tolist()

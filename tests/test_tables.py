@@ -1,11 +1,11 @@
 import json
-import os
 import sys
 from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import pytest
+from portable import make_pipe
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
@@ -404,7 +404,7 @@ def test_equal_texts_of_a_parquet_file_are_kept_once(tmp_path):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_no_regular_file(tmp_path, suffix):
     pytest.importorskip("pyarrow")
-    os.mkfifo(tmp_path / f"pipe{suffix}")
+    make_pipe(tmp_path / f"pipe{suffix}")
     with pytest.raises(ValueError, match=r"is a pipe, where a regular file is needed"):
         tables.read(tmp_path / f"pipe{suffix}", "a", None)
 

@@ -9,10 +9,11 @@ import keras
 import tensorflow as tf
 
 from bnzoo.export.decoding import Pixels
+from bnzoo.export.formats.record import SERVE
 from bnzoo.export.image import Image
-from bnzoo.tools.graph import functional
+from bnzoo.keras_internals import functional_model
 
-SERVE, SERVE_UINT8, SERVE_IMAGE_BYTES = "serve", "serve_uint8", "serve_image_bytes"
+SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
 TOP = 5
 # what Keras calls an input to which no one gave a name; the number depends on what was built before
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)*")
@@ -96,7 +97,7 @@ class _Serve:
     """A model as a function of its inputs by name that gives its outputs by name."""
 
     def __init__(self, model: keras.Model) -> None:
-        self.model = functional(model)
+        self.model = functional_model(model)
         self.names = input_names(model)
 
     def specs(self) -> dict[str, tf.TensorSpec]:

@@ -6,6 +6,7 @@ from weakref import WeakSet
 
 import keras
 
+from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.optimizer import follow_trainable_variables
 
 # the norms that `freeze_batch_norm` has frozen, which `unfreeze_batch_norm` may release
@@ -32,7 +33,7 @@ def freeze_batch_norm(model: keras.Model) -> list[str]:
     >>> bnzoo.tools.freeze_batch_norm(model)
     >>> model.fit(x, y, batch_size=2)
     """
-    norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     norms = [norm for norm in norms if norm.trainable]
     _frozen.update(norms)
     return _set_trainable(model, norms, False)
@@ -63,7 +64,7 @@ def _within_trainable(layer: keras.Layer) -> Iterator[keras.Layer]:
     if isinstance(layer, keras.layers.BatchNormalization):
         yield layer
     elif layer.trainable:
-        for inner in layer._flatten_layers(recursive=False, include_self=False):
+        for inner in flatten_layers(layer, include_self=False, recursive=False):
             yield from _within_trainable(inner)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import flatten_layers, functional_model, nodes
 from bnzoo.layers import Recompute
 
 
@@ -61,7 +62,7 @@ class Graph:
 
     def __init__(self, model: keras.Model) -> None:
         self.calls: list[Call] = []
-        inputs = [Edge(tensor.shape) for tensor in functional(model).inputs]
+        inputs = [Edge(tensor.shape) for tensor in functional_model(model).inputs]
         self.outputs = self._follow(model, inputs, (), None)
         for edge in self.outputs:
             edge.is_output = True
@@ -91,21 +92,12 @@ class Graph:
             self.calls.append(made)
             return made.outputs
 
-        return run(functional(model), inputs, call)
-
-
-def functional(model: Any) -> Any:
-    """The functional model that a model is, or that a Sequential one holds; `None` where there is none to be seen."""
-    if type(model) is keras.Sequential:
-        return model._functional
-    # one that overrides `call` may do anything in it
-    plain = hasattr(model, "_nodes_by_depth") and type(model).call.__qualname__ == "Functional.call"
-    return model if plain else None
+        return run(functional_model(model), inputs, call)
 
 
 def require_functional(model: Any) -> None:
     """Raises `ValueError` unless the graph of the model can be seen."""
-    if functional(model) is not None:
+    if functional_model(model) is not None:
         return
     if isinstance(model, keras.Model) and not model.built:
         raise ValueError(
@@ -120,13 +112,13 @@ def require_functional(model: Any) -> None:
 def inner_model(layer: Any) -> keras.Model | None:
     """The model whose graph stands in the place of a layer: a nested model, or one that is computed again."""
     inner = layer.layer if isinstance(layer, Recompute) else layer
-    return inner if functional(inner) is not None else None
+    return inner if functional_model(inner) is not None else None
 
 
 def hidden_layers(layer: Any) -> Iterator[keras.Layer]:
     """The layers inside a layer that is no functional model: a wrapper, a subclassed model, a layer made of layers."""
     if isinstance(layer, keras.Layer):
-        yield from layer._flatten_layers(include_self=False)
+        yield from flatten_layers(layer, include_self=False)
 
 
 def run(model: keras.Model, inputs: Sequence, call: Callable[[Any, tuple, dict], Any]) -> list:
@@ -141,13 +133,11 @@ def run(model: keras.Model, inputs: Sequence, call: Callable[[Any, tuple, dict],
         A value for each of `model.outputs`.
     """
     values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
-    depths = model._nodes_by_depth
-    for depth in sorted(depths, reverse=True):
-        for node in depths[depth]:
-            if not node.is_input:
-                args, kwargs = node.arguments.fill_in(values)
-                outputs = keras.tree.flatten(call(node, args, kwargs))
-                values.update((id(tensor), value) for tensor, value in zip(node.outputs, outputs, strict=True))
+    for node in nodes(model):
+        if not node.is_input:
+            args, kwargs = node.arguments.fill_in(values)
+            outputs = keras.tree.flatten(call(node, args, kwargs))
+            values.update((id(tensor), value) for tensor, value in zip(node.outputs, outputs, strict=True))
     return [values[id(tensor)] for tensor in model.outputs]
 
 
@@ -158,7 +148,7 @@ def first_argument(args: tuple, kwargs: dict) -> Any:
 
 def inputs_in_order(model: keras.Model, given: Any) -> list:
     """What a model was called on, in the order of its inputs; a dict may name what the model has as a list."""
-    inner = functional(model)
+    inner = functional_model(model)
     if isinstance(given, dict) and not isinstance(inner.input, dict):
         return [given[tensor.name] for tensor in inner.inputs]
     return keras.tree.flatten(given)

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.keras_internals import output_shape
+
 L = keras.layers
 # by name, in float64; the bias is always there
 Weights = dict[str, np.ndarray]
@@ -138,7 +140,7 @@ def _float64(variable: Any) -> np.ndarray:
 
 
 def _outputs(layer: keras.Layer) -> int:
-    shape = layer._inbound_nodes[0].outputs[0].shape
+    shape = output_shape(layer)
     return shape[channels_of(layer, shape)]
 
 

@@ -5,11 +5,7 @@ from typing import Any
 
 import keras
 
-_NOT_IN_CONFIG = (
-    "_exclude_from_weight_decay",
-    "_exclude_from_weight_decay_pattern",
-    "_exclude_from_weight_decay_cache",
-)
+from bnzoo.keras_internals import copy_weight_decay_exclusions, optimized_variables
 
 
 def follow_trainable_variables(model: keras.Model) -> None:
@@ -23,14 +19,12 @@ def follow_trainable_variables(model: keras.Model) -> None:
     old = getattr(model, "optimizer", None)
     if keras.backend.backend() != "jax" or old is None or not old.built:
         return
-    known, trained = old._trainable_variables, model.trainable_variables
+    known, trained = optimized_variables(old), model.trainable_variables
     if [id(variable) for variable in known] == [id(variable) for variable in trained]:
         return
     new = type(old).from_config(old.get_config())
     for source, target in zip(_layers_of(old), _layers_of(new), strict=True):
-        for name in _NOT_IN_CONFIG:
-            if hasattr(source, name):
-                setattr(target, name, getattr(source, name))
+        copy_weight_decay_exclusions(source, target)
     new.build(trained)
     values = defaultdict(list)
     for variable in old.variables:

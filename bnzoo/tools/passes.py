@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.keras_internals import flatten_layers, seed_generators
+
 
 class Passes:
     """The base of what passes batches through a model to look at what happens inside.
@@ -26,9 +28,7 @@ class Passes:
         self.model = model
         self._untraced: float = untraced if keras.backend.backend() == "tensorflow" else float("inf")
         self._compiled: dict[Any, Callable] = {}
-        self._seeds = [
-            generator.state for layer in model._flatten_layers() for generator in getattr(layer, "_seed_generators", [])
-        ]
+        self._seeds = [generator.state for layer in flatten_layers(model) for generator in seed_generators(layer)]
         self.restart()
 
     def look(self, x: Any) -> Any:

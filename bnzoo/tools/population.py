@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from bnzoo.layers import BatchNormalization
+from bnzoo.layers.axes import batch_axes
 from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
 from bnzoo.tools.batches import Batch
 from bnzoo.tools.passes import Passes, called_instead
@@ -109,7 +110,7 @@ def _in_training(norm: keras.Layer, index: int, seen: dict[int, list[Moments]]) 
 def per_channel_moments(x: Any, axis: int, mask: Any = None) -> Moments:
     """The count, mean and variance of each channel, each of shape `(channels,)`."""
     x = at_least_float32(x)
-    axes = [other for other in range(len(x.shape)) if other != axis % len(x.shape)]
+    axes = batch_axes(len(x.shape), axis)
     along = along_channels(mask, x, axis)
     mean, variance = moments(x, along, axes)
     size = keras.ops.broadcast_to(count(x, along, axes), keras.ops.shape(mean))

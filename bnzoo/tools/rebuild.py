@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import functional_model, operation_of
 from bnzoo.layers import Recompute
-from bnzoo.tools.graph import first_argument, functional, inner_model, run
+from bnzoo.layers.batch_normalization import CUSTOM_OBJECTS
+from bnzoo.tools.graph import first_argument, inner_model, run
 from bnzoo.tools.state import copy_assets, copy_variables
 
 # Function of a layer: the layers that take its place one after another, none to leave it out, `None` for a copy of it.
@@ -51,7 +53,7 @@ class Rebuilt:
         layers = [made for layer in model.layers for made in self._layers(layer)]
         if not self._layers(model.layers[-1]):  # the name of an output is that of its layer
             layers.append(self._placeholder(model.layers[-1]))
-        start = _input_layer(functional(model).inputs[0])
+        start = _input_layer(functional_model(model).inputs[0])
         return keras.Sequential([start, *layers], name=model.name, trainable=model.trainable)
 
     def _functional(self, model: keras.Model) -> keras.Model:
@@ -114,9 +116,11 @@ def copy_of(layer: Any, **changes: Any) -> Any:
     """
     try:
         config = {**layer.get_config(), **changes}
-        # the layer is here already: nothing foreign is loaded
-        unsafe = {"safe_mode": False} if isinstance(layer, keras.layers.Lambda) else {}
-        copy = type(layer).from_config(config, **unsafe)
+        from_config = type(layer).from_config
+        # the layer is here already, no foreign code is loaded; a wrapper makes the layer that it wraps
+        options = {"safe_mode": False, "custom_objects": CUSTOM_OBJECTS}
+        accepted = inspect.signature(from_config).parameters.keys() & options
+        copy = from_config(config, **{name: options[name] for name in accepted})
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
             f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) does not make a layer like "
@@ -128,7 +132,7 @@ def copy_of(layer: Any, **changes: Any) -> Any:
 
 
 def _input_layer(tensor: Any) -> keras.layers.InputLayer:
-    return keras.layers.InputLayer.from_config(tensor._keras_history.operation.get_config())
+    return keras.layers.InputLayer.from_config(operation_of(tensor).get_config())
 
 
 def _options(layer: Any, args: tuple, kwargs: dict) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.batches import batches_of
 from bnzoo.tools.population import Observer, Population
 
@@ -21,7 +22,7 @@ class Recalibration:
     """
 
     def __init__(self, model: keras.Model, dropout: bool = False) -> None:
-        every = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+        every = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
         self.norms = [norm for norm in every if norm.trainable]
         if every and not self.norms:
             raise ValueError(

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import flatten_layers, seed_generators
+
 
 def copy_variables(old: keras.Layer, new: keras.Layer) -> None:
     """Copy what `save_own_variables` and the generators of random numbers hold, nested layers included.
@@ -13,7 +15,7 @@ def copy_variables(old: keras.Layer, new: keras.Layer) -> None:
     """
     for source, target in _pairs(old, new):
         _copy_own_variables(source, target)
-        seeds = (getattr(layer, "_seed_generators", []) for layer in (source, target))
+        seeds = (seed_generators(layer) for layer in (source, target))
         for old_seed, new_seed in zip(*seeds, strict=True):
             new_seed.state.assign(old_seed.state)
 
@@ -25,9 +27,9 @@ def copy_assets(old: keras.Layer, new: keras.Layer) -> None:
         old: The layer.
         new: A layer with the same arguments, which need not be built.
     """
-    if not any(hasattr(layer, "save_assets") for layer in old._flatten_layers()):
+    if not any(hasattr(layer, "save_assets") for layer in flatten_layers(old)):
         return
-    if len(old._flatten_layers()) != len(new._flatten_layers()):  # some are made when the layer is built
+    if len(flatten_layers(old)) != len(flatten_layers(new)):  # some are made when the layer is built
         _build_like(old, new)
     # the inner ones first: what is around them may be built by the size of their vocabulary
     for source, target in reversed(_pairs(old, new)):
@@ -51,4 +53,4 @@ def _build_like(old: keras.Layer, new: keras.Layer) -> None:
 
 
 def _pairs(old: keras.Layer, new: keras.Layer) -> list[tuple[Any, Any]]:
-    return list(zip(old._flatten_layers(), new._flatten_layers(), strict=True))
+    return list(zip(flatten_layers(old), flatten_layers(new), strict=True))

@@ -43,6 +43,7 @@ from bnzoo.files import whole_file
 KINDS = {"DenseNet121": ("plain", "memory_efficient"), "ResNet50": ("plain", "remat_activations")}
 EDGE, BATCH = 96, 64  # the height of an image, and the number of images
 STEPS = 8  # without the first step, which traces
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick: bool = False) -> None:
@@ -52,6 +53,8 @@ def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick:
         folder: The folder for `memory.csv`, with a row for every step.
         quick: Measure two steps of DenseNet-121 on few small images. The results are not meaningful.
     """
+    if not _STATUS.exists():
+        raise typer.BadParameter(f"this benchmark needs Linux: it reads the memory of a process from {_STATUS}")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read by the worker processes
     networks, edge, batch, count = (("DenseNet121",), 64, 16, 2) if quick else (KINDS, EDGE, BATCH, STEPS)
     steps = pd.DataFrame(step for network in networks for step in in_turns(network, edge, batch, count))
@@ -111,7 +114,7 @@ def training(model: keras.Model, batch: int) -> Iterator[dict[str, float]]:
 def measured(step: Callable[[], object]) -> dict[str, float]:
     """Return the peak memory of the process during a call in MB, its seconds, and the CPU seconds of all cores."""
     with contextlib.suppress(OSError):  # if the peak cannot be reset, it includes earlier calls
-        Path("/proc/self/clear_refs").write_text("5")
+        _CLEAR.write_text("5")
     start, cpu_start = time.perf_counter(), time.process_time()
     step()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
@@ -123,7 +126,7 @@ def resident(field: str) -> float:
 
     `resource.getrusage` is no alternative: a child process inherits its `ru_maxrss`.
     """
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     return int(status[field].split()[0]) * 1024 / 1e6
 
 

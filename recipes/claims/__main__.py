@@ -35,16 +35,16 @@ def claims(names: Names = None, quick: Quick = False, seeds: Seeds = None, outpu
     """
     # These imports load TensorFlow, which prints to stderr: the command line is checked first.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from bnzoo.machine import available_cores
     from recipes.claims.bench import Bench
     from recipes.claims.run import run
     from recipes.claims.store import SEEDS, Size
 
     size = Size.QUICK if quick else Size.FULL
     folder = output or Path("runs/claims-quick" if quick else "runs/claims")
-    workers = min(len(os.sched_getaffinity(0)), _MOST_WORKERS)
-    asked = [
-        name.value for name in names or ()
-    ]  # plain strings: worker processes cannot unpickle an enum of `__main__`
+    workers = min(available_cores(), _MOST_WORKERS)
+    # plain strings: worker processes cannot unpickle an enum of `__main__`
+    asked = [name.value for name in names or ()]
     run(asked or NAMES, Bench(folder / "studies", size, seeds or SEEDS[size], workers), folder)
 
 

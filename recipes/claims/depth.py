@@ -50,7 +50,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         kind=KINDS,
     )
     trained = [
-        rows(bench.study(f"depth-{space.family}", space, bench.digits, epochs=epochs), part=part)
+        rows(bench.study(f"depth-{space.name}", space, bench.digits, epochs=epochs), part=part)
         for part, space, epochs in (
             ("MLP", mlp, bench.epochs(8, quick=5)),
             ("ResNet", resnet, bench.epochs(4)),

@@ -33,7 +33,7 @@ _EXAMPLES = 256
 class ScaledMLPSpace(MLPSpace):
     """MLP space whose hidden kernels start `init_scale` times as large. The classifier has no norm and is unchanged."""
 
-    searchable_options = (*MLPSpace.searchable_options, "init_scale")
+    further_options = ("init_scale",)
 
     def model(
         self, depth: int, norm: Norm, input_tensor: Any, *, init_scale: float = 1.0, **options: Any

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import keras
 
 from bnzoo import blocks
+from bnzoo.models import FAMILIES
 from bnzoo.models.ends import Head
 from bnzoo.norms import Norm
 from bnzoo.tuning import MLPSpace, ResNetSpace
@@ -16,7 +17,7 @@ _STAGES = 3
 class MLPKinds(MLPSpace):
     """Space of multilayer perceptrons with the axis `kind`: plain, residual or SkipInit. Depths are odd."""
 
-    searchable_options: ClassVar[tuple[str, ...]] = ("width", "kind")
+    further_options: ClassVar[tuple[str, ...]] = ("kind",)
 
     def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
         """Build the network of a kind."""
@@ -27,7 +28,7 @@ class MLPKinds(MLPSpace):
 class ResNetKinds(ResNetSpace):
     """Space of convolutional networks for small images with the axis `kind`: plain, residual or SkipInit."""
 
-    searchable_options: ClassVar[tuple[str, ...]] = ("filters", "kind")
+    further_options: ClassVar[tuple[str, ...]] = ("kind",)
 
     def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
         """Build the network of a kind."""
@@ -55,16 +56,14 @@ def plain_network(
         filters: Integer, the channels of the first stage.
         classes: Integer.
     """
-    parts = blocks.Parts.bind("resnet", norm, placement, activation)
-    x = blocks.chain(input_tensor, [blocks.convolution(filters, 3)], parts, "conv1")
+    build = blocks.block_builder("resnet", FAMILIES["resnet"].placements, norm, placement, activation)
+    after = blocks.rows.after(build.row)
+    x = build(input_tensor, f"conv {after}", [blocks.convolution(filters, 3)], "conv1")
     of_stage = (depth - 2) // _STAGES
     for i in range(depth - 2):
         stage, position = divmod(i, of_stage)
-        name = f"conv{stage + 2}_{position + 1}"
-        x = parts.apply(parts.order.before, x, name)
-        x = blocks.chain(
-            x, [blocks.convolution(filters * 2**stage, 3, strides=2 if stage and not position else 1)], parts, name
-        )
-    x = parts.apply(parts.order.final, x, "final")
+        layer = blocks.convolution(filters * 2**stage, 3, strides=2 if stage and not position else 1)
+        x = build(x, f"{build.start} conv {after}", [layer], f"conv{stage + 2}_{position + 1}")
+    x = build(x, build.start, [], "final")
     head = Head(True, None, classes, None, features=False)
     return keras.Model(keras.utils.get_source_inputs(input_tensor)[0], head.outputs(x, {}), name=f"plain{depth}")

@@ -1,7 +1,6 @@
 """The storage of a claim: its raw rows as CSV, and a JSON file with their origin."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -10,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from bnzoo.files import whole_file, write_text
+from bnzoo.json_text import json_text
+from bnzoo.machine import available_cores
 
 
 class Size(StrEnum):
@@ -47,7 +48,7 @@ class Origin:
         """Return the origin of rows that were measured in this process."""
         from bnzoo.tuning.definition import versions  # here, because it loads TensorFlow
 
-        return cls(str(size), seeds, round(seconds, 1), len(os.sched_getaffinity(0)), versions())
+        return cls(str(size), seeds, round(seconds, 1), available_cores(), versions())
 
     @property
     def command(self) -> str:
@@ -83,7 +84,7 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._rows(name)) as draft:
             rows.to_csv(draft, index=False, float_format="%.6g")
-        write_text(self._origin(name), json.dumps(asdict(origin), indent=1) + "\n")
+        write_text(self._origin(name), json_text(asdict(origin)))
 
     def refuse_others(self, names: Sequence[str], size: str, seeds: int) -> None:
         """Check that stored rows are of the requested size and number of seeds.

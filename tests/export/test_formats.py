@@ -10,8 +10,9 @@ from with_extras import needs, with_extras
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export.formats import FORMATS
 
-FORMATS = ("onnx", "litert", "openvino")
+CONVERTED = tuple(name for name, format in FORMATS.items() if format.convert is not None)
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}
 LABELS = ["a", "b", "c"]
 
@@ -23,7 +24,7 @@ def network(random_statistics):
 
 @pytest.mark.slow
 @pytest.mark.own_process
-@pytest.mark.parametrize("format", with_extras(*FORMATS))
+@pytest.mark.parametrize("format", with_extras(*CONVERTED))
 def test_the_promises(tmp_path, network, format):
     x = np.random.default_rng(0).normal(size=(20, 8, 8, 1)).astype("float32")
     report = getattr(export, format)(network, tmp_path / "model", labels=LABELS, sample=x)
@@ -37,7 +38,7 @@ def test_the_promises(tmp_path, network, format):
     assert (report.path / "assets" / "labels.txt").read_text() == "a\nb\nc\n"
     assert report.size == sum(p.stat().st_size for p in report.path.rglob("*") if p.is_file() and p.suffix != ".json")
     manifest = json.loads((report.path / "MANIFEST.json").read_text())
-    assert set(export.converters.PACKAGES[format]) < set(manifest["versions"])
+    assert set(FORMATS[format].packages) < set(manifest["versions"])
     assert set(manifest["signatures"]) == {"serve"}
     [found] = export.verify(tmp_path)
     assert not found.problems
@@ -46,7 +47,7 @@ def test_the_promises(tmp_path, network, format):
     assert FILES[format] in found.problems[0]
 
 
-@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
+@pytest.mark.parametrize("format", with_extras("saved_model", *CONVERTED))
 def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
     def spoiled(model):
         folded, report = bnzoo.tools.fold_batch_norm(model)
@@ -61,7 +62,7 @@ def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", with_extras(*FORMATS))
+@pytest.mark.parametrize("format", with_extras(*CONVERTED))
 def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -141,7 +142,7 @@ def test_what_cannot_be_quantized_is_told(tmp_path, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", with_extras(*FORMATS))
+@pytest.mark.parametrize("format", with_extras(*CONVERTED))
 def test_strings_are_refused_by_other_formats(tmp_path, format):
     text = keras.Input((1,), dtype="string", name="text")
     model = keras.Model(text, keras.layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(text))
@@ -150,10 +151,10 @@ def test_strings_are_refused_by_other_formats(tmp_path, format):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", CONVERTED)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
     """The message does not depend on the installed packages."""
-    monkeypatch.setitem(sys.modules, export.converters._MODULES[format][0], None)
+    monkeypatch.setitem(sys.modules, FORMATS[format].modules[0], None)
     with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
         getattr(export, format)(None, tmp_path / "model" / "1")
     assert list(tmp_path.iterdir()) == []
@@ -170,7 +171,7 @@ def shallow(name):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
+@pytest.mark.parametrize("format", with_extras("saved_model", *CONVERTED))
 @pytest.mark.parametrize("name", bnzoo.list_models())
 def test_every_network_of_the_zoo_in_every_format(tmp_path, format, name, random_statistics):
     model = random_statistics(bnzoo.create_model(name, classifier_activation=None, **shallow(name)))

@@ -227,7 +227,7 @@ def test_classes_without_labels_are_numbers(tmp_path):
         ({"std": ()}, "`std` must be"),
         ({"interpolation": "cubic"}, "Unknown `interpolation`: 'cubic'. Did you mean 'bicubic'?"),
         ({"max_pixels": 0}, "`max_pixels` must be a positive integer. Received: max_pixels=0"),
-        ({"crop": 1.5}, "`crop` must be a number above 0 and not above 1"),
+        ({"crop": 1.5}, "`crop` must be a number above 0 and at most 1"),
     ],
 )
 def test_what_no_image_can_be(options, message):

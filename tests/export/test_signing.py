@@ -10,6 +10,7 @@ import pytest
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export import parity
 
 pytestmark = pytest.mark.extras("cryptography")
 
@@ -95,7 +96,7 @@ def another_manifest(artefact):
 )
 def test_what_the_key_has_not_signed_is_a_problem_and_is_not_run(artefact, keys, monkeypatch, key, spoil, message):
     spoil(artefact)
-    monkeypatch.setattr(export.parity, "apply", None)
+    monkeypatch.setattr(parity, "apply", None)
     for only in (True, False):
         [found] = export.verify(artefact, key=keys[key][1], checksums_only=only)
         [problem] = found.problems

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnzoo.export.converters import PACKAGES
+from bnzoo.export.formats import FORMATS
 
 
 def with_extras(*cases):
@@ -13,5 +13,7 @@ def with_extras(*cases):
 
 def needs(*formats):
     """Return the marker of a test that needs the packages of these formats."""
-    packages = sorted({package.replace("-", "_") for format in formats for package in PACKAGES.get(format, ())})
+    packages = sorted(
+        {package.replace("-", "_") for format in formats if format in FORMATS for package in FORMATS[format].packages}
+    )
     return pytest.mark.extras(*packages) if packages else ()

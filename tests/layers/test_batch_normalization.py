@@ -450,14 +450,30 @@ def test_weights_of_one_are_weights_of_the_other(source, target, tmp_path):
     assert_same_predictions(saved, other)
 
 
-@pytest.mark.parametrize("cls", [BatchNormalization, Stock])
-def test_a_file_is_loaded_as_what_it_was(cls, tmp_path):
+@pytest.mark.parametrize(
+    ("cls", "name", "by_bnzoo"),
+    [
+        (BatchNormalization, "model.keras", BatchNormalization),
+        (Stock, "model.keras", Stock),
+        # this format does not tell the two apart
+        (BatchNormalization, "model.h5", BatchNormalization),
+        (Stock, "model.h5", BatchNormalization),
+    ],
+)
+def test_bnzoo_loads_the_layer_that_was_saved_and_keras_its_own(cls, name, by_bnzoo, tmp_path):
     model = network(cls, momentum=0.5)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(norm_of(loaded)) is cls
-    assert norm_of(loaded).get_config() == norm_of(model).get_config()
-    assert_same_predictions(model, loaded)
+    model.save(tmp_path / name)
+    for load, expected in ((bnzoo.load_model, by_bnzoo), (keras.saving.load_model, Stock)):
+        loaded = load(tmp_path / name)
+        assert type(norm_of(loaded)) is expected
+        assert norm_of(loaded).get_config() == norm_of(model).get_config()
+        assert_same_predictions(model, loaded)
+
+
+def test_keras_makes_its_own_layer_from_its_own_description():
+    described = keras.layers.serialize(Stock(name="norm"))
+    for config in (described, {key: described[key] for key in ("module", "class_name", "config")}):
+        assert type(keras.layers.deserialize(config)) is Stock
 
 
 WITHOUT_BNZOO = """
@@ -491,8 +507,9 @@ def test_copies(copied):
     model = network(BatchNormalization, momentum=0.5)
     again = COPIES[copied](model)
     assert_same_predictions(model, again)
-    for norm in (norm_of(again), COPIES[copied](norm_of(model))):
-        assert type(norm) is BatchNormalization
+    norms = {Stock: norm_of(again), BatchNormalization: COPIES[copied](norm_of(model))}
+    for cls, norm in norms.items():
+        assert type(norm) is cls
         assert norm.get_config() == norm_of(model).get_config()
         for weight, expected in zip(norm.get_weights(), norm_of(model).get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)

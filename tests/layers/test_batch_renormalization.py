@@ -104,9 +104,12 @@ def test_a_variance_that_was_set_stays():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rmax": 0.5}, "`rmax` must be a number that is not below 1. Received: rmax=0.5"),
-        ({"dmax": -1}, "`dmax` must be a number that is not below 0. Received: dmax=-1"),
-        ({"renorm_momentum": 2}, "`renorm_momentum` must be a number from 0 to 1. Received: renorm_momentum=2"),
+        ({"rmax": 0.5}, "`rmax` must be a number of at least 1. Received: rmax=0.5"),
+        ({"dmax": -1}, "`dmax` must be a number of at least 0. Received: dmax=-1"),
+        (
+            {"renorm_momentum": 2},
+            r"`renorm_momentum` must be a number .* at most 1. Received: renorm_momentum=2",
+        ),
         (
             {"rmax_steps": (5, 3)},
             r"`rmax_steps` must be two integers.*Received: rmax_steps=\(5, 3\)",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 from layer_checks import BACKEND, gradients, shake
+from portable import ON_LINUX
 
 from bnzoo.layers import Recompute
 
@@ -351,7 +352,7 @@ print(highest() - before)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@ON_LINUX
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="XLA schedules the second pass of JAX too early on a CPU")
 @pytest.mark.parametrize("mode", ["eager", "graph", "jit"])
 def test_peak_memory_of_a_step(mode):

@@ -1,6 +1,5 @@
 """Every reader on damaged files: correct values or an error that names the file, in limited time and memory."""
 
-import resource
 import signal
 from contextlib import contextmanager
 
@@ -124,6 +123,7 @@ def bnzoo_encoder():
 @contextmanager
 def bounded():
     """Fail if the block takes more than five seconds of processor time or a gigabyte of memory."""
+    resource = pytest.importorskip("resource", reason="needs the signals and limits of POSIX")
 
     def stop(*_):
         raise TimeoutError(f"The reader did not end within {SECONDS} s of the processor.")

@@ -567,3 +567,9 @@ def test_a_layer_that_cannot_be_copied_is_named():
     model = chain((5,), L.Dense(4), L.BatchNormalization(), Secretive(3))
     with pytest.raises(ValueError, match=r"the layer 'secretive.*' \(Secretive\) does not make a layer like itself"):
         fold_batch_norm(model)
+
+
+@pytest.mark.parametrize("norm", [bnzoo.layers.BatchNormalization, L.BatchNormalization])
+def test_a_copied_wrapper_holds_the_same_kind_of_layer(norm):
+    model = chain((3, 5), L.TimeDistributed(norm(), name="wrapper"))
+    assert type(fold_batch_norm(model)[0].get_layer("wrapper").layer) is norm

@@ -116,11 +116,11 @@ def trained_with(path, loss):
     return save(path, model)
 
 
-PYTORCH = "are brought in by `bnzoo.weights.from_torch`"
+PYTORCH = "are loaded by `bnzoo.weights.from_torch`"
 BAD = {
     "a SavedModel": (
         lambda tmp: saved_model(tmp / "serving"),
-        "serving is a SavedModel, which is no Keras model any more: `tf.saved_model.load(",
+        "serving is a SavedModel, which is no Keras model any more: load its signatures with `tf.saved_model.load(",
     ),
     "an unzipped model": (
         lambda tmp: folder(tmp / "model", "config.json"),
@@ -128,7 +128,7 @@ BAD = {
     ),
     "a folder": (lambda tmp: folder(tmp / "a"), "a is a folder; a model is loaded from a .keras file"),
     "a device": (lambda tmp: Path("/dev/null"), "/dev/null is no regular file"),
-    "empty": (lambda tmp: written(tmp / "m.keras", b""), "m.keras is empty: copy it again from where it came, or save"),
+    "empty": (lambda tmp: written(tmp / "m.keras", b""), "m.keras is empty: copy it again from its source, or save"),
     "no config": (
         lambda tmp: rewritten(save(tmp / "m.keras"), without=["config.json"]),
         "m.keras is a zip file, but no Keras model: it has no config.json",
@@ -152,17 +152,18 @@ BAD = {
     ),
     "weights only": (
         lambda tmp: weights_only(tmp / "m.weights.h5"),
-        "an HDF5 file without a model, of weights only: build the model that they belong to, then `model.load_weights(",
+        "an HDF5 file of weights without a model: build the model of these weights, then call `model.load_weights(",
     ),
     "truncated HDF5": (lambda tmp: truncated_hdf5(tmp / "m.h5"), "m.h5 is a truncated or damaged HDF5 file ("),
     "a pickle": (lambda tmp: written(tmp / "m.pth", pickle.dumps([1])), "m.pth is a pickle, which may run any code"),
     "safetensors": (
         lambda tmp: save_file({"w": X}, tmp / "m.safetensors") or tmp / "m.safetensors",
-        "m.safetensors is a safetensors file, of weights only; weights that PyTorch has trained " + PYTORCH,
+        "m.safetensors is a safetensors file, which holds weights without a model; weights trained with PyTorch "
+        + PYTORCH,
     ),
     "a pointer": (
         lambda tmp: written(tmp / "m.keras", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
-        "m.keras is a pointer of Git LFS, not the file itself: `git lfs pull` gets it",
+        "m.keras is a pointer of Git LFS, not the file itself: `git lfs pull` gets the file",
     ),
     "a text": (
         lambda tmp: written(tmp / "m.keras", b"<!DOCTYPE html> not found"),
@@ -180,12 +181,12 @@ BAD = {
     "a loss of one's own": (
         lambda tmp: trained_with(tmp / "m.keras", own_loss),
         "uses the function 'own_loss', which Keras does not know: import the module that defines and registers it "
-        "first, or pass `custom_objects={'own_loss': ...}`; or pass `compile=False`: only training needs it",
+        "first, or pass `custom_objects={'own_loss': ...}`; or pass `compile=False`, since only training needs it",
     ),
     "a lambda": (
         lambda tmp: save(tmp / "m.keras", network(L.Lambda(lambda x: 2 * x))),
-        "holds a Python lambda, which may be any code and is not loaded. If you trust the file: "
-        "`keras.saving.load_model(",
+        "holds a Python lambda, which may be any code and is not loaded. If you trust the file, "
+        "call `keras.saving.load_model(",
     ),
     "no JSON": (lambda tmp: rewritten(save(tmp / "m.keras"), config_json=b'{"a":'), "m.keras: Expecting value: line 1"),
     "an argument unknown to Keras": (
@@ -255,7 +256,7 @@ def test_a_flipped_byte_is_found(tmp_path):
             flipped = bytearray(whole)
             flipped[start + offset] ^= 1
             path = written(tmp_path / "flipped.keras", bytes(flipped))
-            with pytest.raises(ValueError, match=rf"flipped\.keras is damaged, {name} in it does not have its"):
+            with pytest.raises(ValueError, match=rf"flipped\.keras is damaged, {name} in it does not match its"):
                 bnzoo.load_model(path)
 
 
@@ -315,10 +316,8 @@ def test_custom_objects(tmp_path):
 def test_the_layers_of_bnzoo_are_known_to_a_fresh_process(tmp_path):
     model = bnzoo.MLP(depth=3, width=8, norm="dynamic_tanh", residual=True, input_shape=(4,), classes=3)
     path = save(tmp_path / "m.keras", model)
-    # like the command line, which registers no layers when it imports bnzoo
     script = f"""
-import json, sys
-sys.argv = ["bnzoo"]
+import json
 import bnzoo
 model = bnzoo.load_model({str(path)!r})
 import numpy

@@ -1,11 +1,11 @@
 """Messages of a study whose files were damaged, removed or moved. Its trials train nothing."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
+from portable import make_pipe
 from untrained import SPACE, comparable, quiet, study
 
 from bnzoo import tuning
@@ -114,7 +114,7 @@ def test_damaged_json_is_named(few_digits, folder, name, text):
 @pytest.mark.parametrize("name", ["journal.log", "study.json", "results.json", "export.json"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(few_digits, folder, name):
     (folder / name).unlink()
-    os.mkfifo(folder / name)
+    make_pipe(folder / name)
     with pytest.raises(ValueError, match="is a pipe, where a regular file is needed"):
         run_and_export(few_digits, folder)
 

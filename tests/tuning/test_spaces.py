@@ -93,7 +93,7 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
         (lambda: tuning.ResNetSpace(depths=(8,), block="bottleneck"), "In `depths`, `depth` must be 9n\\+2"),
         (lambda: tuning.DenseNetSpace(depths=(10, 13)), "6n\\+4"),
         (lambda: tuning.DenseNetSpace(depths=(8,), bottleneck=False), "3n\\+4"),
-        (lambda: tuning.ViTSpace(depths=(0,)), "`depths` must be a positive integer"),
+        (lambda: tuning.ViTSpace(depths=(0,)), "`depth` must be a positive integer"),
         (lambda: tuning.ViTSpace(momentum=0.9), "`momentum` is for optimizer='sgd'"),
         (lambda: tuning.MLPSpace(optimizer="adam"), "Did you mean 'adamw'"),
         (lambda: tuning.MLPSpace(placement=()), "`placement` must be a sequence of at least one"),
@@ -113,7 +113,7 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
             "evonorm_s0.*activation='silu'",
         ),
         (lambda: tuning.MLPSpace(width=(4, 8), input_shape=(3,), classes=2).batch_size_of({"batch_size": 8}), "64"),
-        (lambda: tuning.MLPSpace(depths=(0,)), "positive integers"),
+        (lambda: tuning.MLPSpace(depths=(0,)), "`depth` must be a positive integer"),
         (lambda: tuning.MLPSpace(depths=(2,), residual=True), "must be odd"),
         (lambda: tuning.MLPSpace(depths=(10**400,)), "`depths` must be at most 2,000"),
         (lambda: tuning.MLPSpace(width=(8, 10**400)), "`width` must be a number, at most 1,000,000"),
@@ -385,7 +385,7 @@ def test_keras_tuner_samples_every_axis(tmp_path):
 )
 def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
     """The loss is the squared error divided by the variance, computed independently, also after loading."""
-    shape = (8, 8, 1) if space.needs_images else (3,)
+    shape = (8, 8, 1) if space.family.images else (3,)
     x = np.random.default_rng(1).normal(size=(256, *shape)).astype(np.float32)
     y = (target * (7 + x.reshape(256, -1)[:, :3] @ [1.0, -2.0, 0.5])).astype(np.float32)
     data = namedtuple("Data", "name input_shape classes scale target_scale")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import untrained
+from portable import ON_POSIX
 from untrained import comparable, quiet
 
 from bnzoo import tuning
@@ -187,6 +188,7 @@ SCRIPT = """
 """
 
 
+@ON_POSIX
 @pytest.mark.parametrize(
     "lines",
     [

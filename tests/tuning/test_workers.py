@@ -15,6 +15,7 @@ import optuna
 import pytest
 import sqlalchemy.exc
 from optuna.trial import TrialState
+from portable import ON_LINUX, ON_POSIX
 
 from bnzoo import tuning
 from bnzoo.tuning.checkpoints import open_checkpoints
@@ -110,6 +111,7 @@ class Deadly(tuning.MLPSpace):
         return super().build(hp)
 
 
+@ON_POSIX
 @pytest.mark.slow
 def test_if_all_workers_die_it_is_told_and_what_is_done_stays(few_digits, tmp_path):
     study = tuning.Study(Deadly(**SPACE), few_digits, tmp_path / "s", epochs=2)
@@ -128,6 +130,7 @@ def completed(url):
     return {index: ends.count(index) for index in ends}
 
 
+@ON_POSIX
 @pytest.mark.parametrize(
     "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.nightly)]
 )
@@ -235,6 +238,7 @@ def test_the_database_goes_away_for_a_while(few_digits, tmp_path, postgres, seco
     assert completed(url) == dict.fromkeys(range(TRIALS), 1)
 
 
+@ON_LINUX
 @pytest.mark.parametrize(
     ("rates", "limit"), [pytest.param(8, 30, marks=pytest.mark.slow), pytest.param(20, 100, marks=pytest.mark.nightly)]
 )
