@@ -1,4 +1,4 @@
-"""The same layers without shortcuts, with them, and with branches that begin at zero: three kinds of one network."""
+"""One network in three kinds: plain, residual, and residual with branches that start at zero (SkipInit)."""
 
 from typing import Any, ClassVar
 
@@ -15,23 +15,23 @@ _STAGES = 3
 
 
 class MLPKinds(MLPSpace):
-    """Multilayer perceptrons, plain, residual or with SkipInit: the axis `kind`. Depths are odd, for all alike."""
+    """Space of multilayer perceptrons with the axis `kind`: plain, residual or SkipInit. Depths are odd."""
 
     further_options: ClassVar[tuple[str, ...]] = ("kind",)
 
     def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
-        """The network of a kind."""
+        """Build the network of a kind."""
         kind = options.pop("kind")
         return super().model(depth, norm, input_tensor, residual=kind != "plain", **_branch(kind), **options)
 
 
 class ResNetKinds(ResNetSpace):
-    """Convolutional networks for small images, plain, residual or with SkipInit: the axis `kind`."""
+    """Space of convolutional networks for small images with the axis `kind`: plain, residual or SkipInit."""
 
     further_options: ClassVar[tuple[str, ...]] = ("kind",)
 
     def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
-        """The network of a kind."""
+        """Build the network of a kind."""
         kind = options.pop("kind")
         if kind == "plain":
             return plain_network(depth, norm, input_tensor, classes=self.classes, **options)
@@ -45,14 +45,14 @@ def _branch(kind: str) -> dict[str, Any]:
 def plain_network(
     depth: int, norm: Any, input_tensor: Any, *, placement: str, activation: Any, filters: int, classes: int
 ) -> keras.Model:
-    """The plain network of He et al. 2015, section 4.2: the convolutions of `ResNetCifar` without its shortcuts.
+    """Build the plain network of He et al. 2015, section 4.2: the convolutions of `ResNetCifar` without its shortcuts.
 
     Args:
         depth: Integer, 6n+2.
-        norm: What normalizes.
+        norm: The norm, as in `bnzoo.ResNet`.
         input_tensor: Keras tensor, images.
-        placement: String, where the norm stands; without shortcuts `"pre"` and `"post"` are the same function.
-        activation: Any activation of Keras.
+        placement: String. Without shortcuts `"pre"` and `"post"` are the same function.
+        activation: Any Keras activation.
         filters: Integer, the channels of the first stage.
         classes: Integer.
     """
