@@ -30,7 +30,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     with _draft(path.parent) as folder:
         draft = folder / path.name  # the name is kept: some writers choose the format by the suffix
         yield draft
-        with draft.open("rb") as file:
+        with draft.open("rb+") as file:  # Windows flushes only files that are open for writing
             os.fsync(file.fileno())
         draft.replace(path)
 
@@ -61,7 +61,10 @@ def _locked(folder: Path) -> tuple[Path, filelock.BaseFileLock]:
 def _remove_dead(locks: Iterable[Path]) -> None:
     """Remove the drafts with these locks that no process writes. A folder without a lock is someone else's."""
     for path in list(locks):
-        with suppress(filelock.Timeout, OSError), filelock.FileLock(path, blocking=False):
+        with suppress(filelock.Timeout, OSError):
+            with filelock.FileLock(path, blocking=False):
+                shutil.rmtree(path.parent, ignore_errors=True)
+            # Windows cannot remove the file of a lock that is held
             shutil.rmtree(path.parent, ignore_errors=True)
 
 
@@ -147,6 +150,8 @@ def _taken(path: Path) -> bool:
 
 def _rename(draft: Path, path: Path) -> Path:
     """Rename in one step: a process that is killed leaves either the draft or the version."""
+    with suppress(OSError):  # an empty folder is in the way on Windows
+        path.rmdir()
     try:
         return draft.rename(path)
     except OSError as error:
@@ -166,7 +171,7 @@ def _rename_to_next(draft: Path, versions: Path) -> Path:
 def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with whole_file(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def remove_drafts(folder: str | Path) -> None:

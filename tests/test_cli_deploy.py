@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import shutil
 import sys
@@ -8,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_cli
+from portable import make_pipe
 
-from bnzoo import ResNetCifar, export, tools
+from bnzoo import ResNetCifar, tools
+from bnzoo.export import parity
 
 bnzoo = test_cli.bnzoo
 pytestmark = pytest.mark.usefixtures("verified_here")
@@ -24,7 +25,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A network for the digits as a file, which is copied."""
+    """A file with a network for the digits. Tests copy it."""
     path = tmp_path_factory.mktemp("saved") / "IN.keras"
     network().save(path)
     return path
@@ -32,14 +33,14 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path, saved):
-    """Put a network for the digits, IN.keras, and the names of its classes into the folder."""
+    """Write a network for the digits, IN.keras, and the names of its classes into the folder."""
     shutil.copy(saved, tmp_path)
     (tmp_path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
 
 
 @pytest.fixture
 def model(tmp_path, files, random_statistics):
-    """The network in IN.keras, of which folding changes every layer."""
+    """The network in IN.keras. Folding changes all of its layers."""
     model = random_statistics(network())
     model.save(tmp_path / "IN.keras")
     return model
@@ -156,7 +157,8 @@ def test_what_was_signed_is_verified_with_the_public_key(bnzoo, files, tmp_path,
 )
 def test_mistakes_are_one_line(bnzoo, files, tmp_path, arguments, message):
     (tmp_path / "two.txt").write_text("a\nb\n")
-    os.mkfifo(tmp_path / "pipe")
+    if "pipe" in arguments:
+        make_pipe(tmp_path / "pipe")
     before = sorted(tmp_path.rglob("*"))
     status, out, err = bnzoo("export", *arguments)
     assert (status, out) == (2, "")
@@ -195,7 +197,7 @@ def test_each_artefact_is_reported_and_a_damaged_one_fails(bnzoo, tmp_path):
 
 
 def test_an_artefact_that_differs_is_a_failure_and_not_there(bnzoo, files, tmp_path, monkeypatch):
-    monkeypatch.setattr(export.parity, "difference", lambda *_: np.inf)
+    monkeypatch.setattr(parity, "difference", lambda *_: np.inf)
     status, _, err = bnzoo("export", "IN.keras", "out")
     assert status == 1
     assert err.startswith("bnzoo: saved_model: The exported model differs from the one in memory by inf")

@@ -5,14 +5,14 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
+from portable import make_pipe
 
-from bnzoo import data
+from bnzoo import data, machine
 from bnzoo.cli.inputs import load_data
-from bnzoo.data import images
 
 
 def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
-    """A folder with some images for each class, all alike."""
+    """Write a folder with several equal images for each class."""
     image = Image.new("L", (6, 5), 7) if image is None else image
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def x_of(dataset):
 
 @pytest.fixture(autouse=True)
 def _no_warnings():
-    """A test that does not expect a warning must not see one."""
+    """Fail a test that causes an unexpected warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -76,7 +76,7 @@ def test_the_content_decides_not_the_name(tmp_path):
 
 def strange(kind, path, folder):
     if kind == "pipe":
-        os.mkfifo(path)
+        make_pipe(path)
     elif kind == "folder":
         path.mkdir()
     elif kind == "socket":
@@ -171,7 +171,7 @@ def test_sizes_that_no_image_has(tmp_path, size):
 
 
 def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_memory", lambda: 10 * 64 * 64 * 4 - 1)
+    monkeypatch.setattr(machine, "memory", lambda: 10 * 64 * 64 * 4 - 1)
     with pytest.raises(ValueError, match=r"10 images of 64x64 pixels take 163,840 bytes .*choose a smaller size"):
         data.load(save(tmp_path), image_size=64)
 
@@ -179,7 +179,7 @@ def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, mon
 def test_a_file_larger_than_any_image_is_not_read(tmp_path):
     save(tmp_path)
     with (tmp_path / "dog/x.png").open("wb") as file:
-        file.truncate(2**40)  # a hole, which takes no place
+        file.truncate(2**40)  # a sparse file, which takes no disk space
     with pytest.raises(ValueError, match=r"dog/x\.png .*it has 1,099,511,627,776 bytes"):
         data.load(tmp_path)
 

@@ -196,7 +196,7 @@ def test_without_positions_a_group_has_several_channels(name, shape, groups):
 )
 @pytest.mark.parametrize("name", ["group", "evonorm_s0"])
 def test_by_default_without_positions_a_group_has_eight_channels(name, shape, groups):
-    """Of two that are normalized alone one is -1 and the other 1: a network learns nothing behind them."""
+    """A group of two values always becomes -1 and 1, and a network cannot learn from it."""
     assert norms.get(name).layer(shape).groups == groups
 
 

@@ -12,6 +12,7 @@ import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.inputs import Column, ImageSize, Source, TaskWord, load, load_examples
 from bnzoo.errors import unknown
+from bnzoo.export.formats import VARIANTS
 
 if TYPE_CHECKING:
     import keras
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from bnzoo.data import Dataset
     from bnzoo.export import ExportReport
 
-_INT8 = "-int8"
-FORMATS = ("saved_model", "onnx", "litert", "openvino", f"onnx{_INT8}", f"litert{_INT8}")
 _BATCHES = (1, 8)
 _SECONDS = 10.0  # of measuring, for each batch size
 
@@ -29,7 +28,7 @@ def export(
     source: Source,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Gets a folder a format, in it the next version.")],
     formats: Annotated[
-        str, typer.Option(help=f"Some of {', '.join(FORMATS)}, separated by commas. int8 needs --data.")
+        str, typer.Option(help=f"Some of {', '.join(VARIANTS)}, separated by commas. int8 needs --data.")
     ] = "saved_model",
     data: Annotated[
         str | None,
@@ -69,16 +68,15 @@ def export(
             signing.signer(sign)  # seen before the work
     options = {"image": image, "warmup": _warmup(warmup)}
     for name, value in options.items():
-        if value is not None and "saved_model" not in asked:
-            raise UserError(f"--{name} needs saved_model among --formats. Received: --formats {formats}")
+        takers = [variant for variant, (format, _) in VARIANTS.items() if name in format.options]
+        if value is not None and not {*takers} & {*asked}:
+            raise UserError(f"--{name} needs {' or '.join(takers)} among --formats. Received: --formats {formats}")
     model = load(source)
     examples = None if data is None else load_examples(model, data, column, task, image_size)
     names = _labels(labels, examples)
     with quietly(), mistakes(ImportError):
-        from bnzoo.export import converters
-
         for name in asked:
-            converters.require(name.removesuffix(_INT8))
+            VARIANTS[name][0].require()
     job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
     for name in asked:
@@ -130,26 +128,26 @@ class _Job:
     sign: Path | None
     labels: list[str] | None
     examples: "Dataset | None"
-    saved_model: dict[str, Any]
+    options: dict[str, Any]  # that some formats have
 
     def run(self, name: str) -> "ExportReport":
+        format, quantization = VARIANTS[name]
         options: dict[str, Any] = {"fold": self.fold, "labels": self.labels, "sign": self.sign}
-        if name.endswith(_INT8):
-            options |= {"quantize": "int8", "calibration": self.examples}
-        else:
+        if quantization is None:
             options |= {"sample": None if self.examples is None else self.examples.test.x}
-        if name == "saved_model":
-            options |= self.saved_model
+        else:
+            options |= {"quantize": quantization, "calibration": self.examples}
+        options |= {option: value for option, value in self.options.items() if option in format.options}
         with quietly():
-            return getattr(bnzoo.export, name.removesuffix(_INT8))(self.model, self.folder / name, **options)
+            return format.export(self.model, self.folder / name, **options)
 
 
 def _formats(text: str, data: str | None) -> list[str]:
     asked = list(dict.fromkeys(text.split(",")))
     for name in asked:
-        if name not in FORMATS:
-            raise UserError(unknown("format in --formats", name, FORMATS))
-        if name.endswith(_INT8) and data is None:
+        if name not in VARIANTS:
+            raise UserError(unknown("format in --formats", name, VARIANTS))
+        if VARIANTS[name][1] is not None and data is None:
             raise UserError(f"{name} needs --data: examples from which the ranges of the activations are taken")
     return asked
 
@@ -178,10 +176,9 @@ def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float
 
     from bnzoo.export.latency import latencies
     from bnzoo.export.parity import kept
-    from bnzoo.export.runtimes import open_artefact
     from bnzoo.export.sample import repeated
 
-    artefacts = {name: open_artefact(report.format, report.path) for name, report in reports.items()}
+    artefacts = {name: VARIANTS[name][0].open(report.path) for name, report in reports.items()}
     examples = {name: kept(report.path)[0]["serve"] for name, report in reports.items()}
     medians = {}
     for size in _BATCHES:
@@ -194,7 +191,7 @@ def _table(
     reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
 ) -> str:
     """In Markdown, to paste."""
-    from bnzoo.export.artefact import accuracy_of, in_words, metric_of
+    from bnzoo.metrics import metric_of
 
     head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]
     rows = []
@@ -203,8 +200,8 @@ def _table(
         rows.append([name, f"{report.size / 1e6:.2f}", f"{report.difference:.1e}", *times])
     if examples is not None:
         metric = metric_of(examples.test.y)
-        head.append(metric)
+        head.append(metric.label)
         for row, report in zip(rows, reports.values(), strict=True):
-            row.append(in_words(accuracy_of(report.outputs, examples.test.y), metric))
+            row.append(metric.text(metric.of(report.outputs, examples.test.y)))
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -46,6 +46,8 @@ def recalibrate(
     image_size: ImageSize = None,
 ) -> None:
     """Replace the statistics of batch norm by those of your training data (PreciseBN)."""
+    from bnzoo.metrics import ACCURACY
+
     _check_target(source, target)
     model = load(source)
     with mistakes(ValueError, OSError):
@@ -60,9 +62,10 @@ def recalibrate(
         _save(model, target)
     used = len(examples.train.x) if batches is None else min(batches * batch_size, len(examples.train.x))
     typer.echo(f"{len(recalibration.norms)} batch norms recalibrated on {used} examples")
-    if before is not None:
+    if before is not None and after is not None:
         count = len(examples.validation.x)
-        typer.echo(f"Validation accuracy {before:.2%} before, {after:.2%} after, on {count} examples")
+        text = ACCURACY.text
+        typer.echo(f"Validation accuracy {text(before)} before, {text(after)} after, on {count} examples")
     typer.echo(target)
 
 
@@ -130,8 +133,10 @@ def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> flo
     shape = getattr(model, "output_shape", None)
     if not (isinstance(shape, tuple) and len(shape) == 2 and shape[-1] == examples.classes):
         return None
+    from bnzoo.metrics import ACCURACY
+
     x, y = examples.validation
-    return float((model.predict(x, batch_size=batch_size, verbose=0).argmax(-1) == y).mean())
+    return ACCURACY.compute(model.predict(x, batch_size=batch_size, verbose=0), y)
 
 
 def _save(model: "keras.Model", target: Path) -> None:

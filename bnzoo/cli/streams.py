@@ -36,7 +36,9 @@ def end() -> None:
 
 
 def nobody_reads() -> bool:
-    """Return whether standard output is a pipe that nobody reads any more. There may be other pipes that broke."""
+    """Return whether standard output is a pipe that nobody reads any more, rather than another pipe."""
+    if not hasattr(select, "poll"):  # on Windows, where a broken pipe is all that is known
+        return True
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

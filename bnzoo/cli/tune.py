@@ -231,7 +231,12 @@ def _cell(column: str, value: Any) -> str:
         return "none" if value is None or value != value else f"{value:.3g}"
     if value != value:
         return ""
-    return {"accuracy": "{:.2%}", "r2": "{:.3f}", "loss": "{:.4f}"}.get(column, "{}").format(value)
+    from bnzoo.metrics import METRICS
+
+    for metric in METRICS:
+        if column == metric.name:
+            return metric.text(value)
+    return f"{value:.4f}" if column == "loss" else str(value)
 
 
 def _print_artefact(study: "Study") -> None:

@@ -1,6 +1,5 @@
 """Folders of images."""
 
-import os
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bnzoo import machine
 from bnzoo.pictures import MAX_PIXELS
 from bnzoo.reading import reading
 
@@ -130,7 +130,7 @@ def _kind(path: Path) -> str:
 
 def _read_all(files: list[Path], size: tuple[int, int] | None) -> list[_Image]:
     images: list[_Image] = []
-    stored, memory = 0, _memory()
+    stored, memory = 0, machine.memory()
     for file in files:
         images.append(_read(file, size))
         stored += images[-1].levels.nbytes
@@ -175,13 +175,6 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return result
     least, most = np.iinfo(levels.dtype).min, np.iinfo(levels.dtype).max
     return np.clip(np.rint(result.astype(np.float64)), least, most).astype(levels.dtype)
-
-
-def _memory() -> float:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows has no `sysconf`
-        return float("inf")
 
 
 def _warn_of_unserved(images: list[_Image]) -> None:

@@ -1,7 +1,7 @@
-"""From a model to an artefact that is there whole, and gives what the model gives, or is not there at all."""
+"""From a model to an artefact that is complete and agrees with the model, or does not exist."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,85 +9,30 @@ import keras
 import numpy as np
 
 from bnzoo.export import evidence, manifest, parity, signing
+from bnzoo.export.formats.record import SERVE, Format
 from bnzoo.export.image import Image
 from bnzoo.export.prepare import check, check_rounding, folded, in_float32
+from bnzoo.export.report import Accuracy, ExportReport
 from bnzoo.export.sample import Sample, samples
-from bnzoo.export.signatures import SERVE, Signature, signatures
+from bnzoo.export.signatures import Signature, signatures
 from bnzoo.files import whole_version
-from bnzoo.tools import FoldReport
+from bnzoo.metrics import metric_of
 
-PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """What an artefact has right.
-
-    Attributes:
-        before: Float, the accuracy of the model.
-        after: Float, that of the artefact.
-        examples: Integer, on how many examples.
-        metric: String, what it is: `accuracy`, or `R²` where the truth is numbers instead of classes.
-    """
-
-    before: float
-    after: float
-    examples: int
-    metric: str = "accuracy"
-
-    def __str__(self) -> str:
-        before, after = (in_words(value, self.metric) for value in (self.before, self.after))
-        return f"{self.metric} {before} before, {after} after, on {self.examples} examples"
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What was exported and how it was verified.
-
-    Attributes:
-        path: The folder of the artefact.
-        format: String, `saved_model`, `onnx`, `litert` or `openvino`.
-        fold: The `FoldReport`.
-        difference: Float, the largest difference between an output of the model and of the artefact, relative to the
-            largest output.
-        tolerance: Float, what it may be at most.
-        outputs: Dict of arrays, what the artefact gave for the sample in a process of its own.
-        size: Integer, the bytes of all its files.
-        accuracy: An `Accuracy`, or `None` where the classes of the examples are not known.
-        notes: List of strings: weaknesses of the comparison, and operations that were not quantized.
-    """
-
-    path: Path
-    format: str
-    fold: FoldReport
-    difference: float
-    tolerance: float
-    outputs: dict[str, np.ndarray] = field(repr=False)
-    size: int
-    accuracy: Accuracy | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.path}: {self.format}, {self.size / 1e6:.2f} MB, differs from the model by {self.difference:.1e}",
-            str(self.fold),
-        ]
-        if self.accuracy is not None:
-            lines.append(str(self.accuracy))
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join(lines)
+# the distributions that make every artefact
+_PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, whatever the format.
+    """The arguments of an export in any format.
 
     Attributes:
         model: The model.
         fold: Boolean, whether batch norms are folded.
         labels: Sequence of strings, the names of the classes, or `None`.
-        sample: What artefact and model are compared on, or `None`.
-        truth: Array of integers, the classes of the sample's examples, or `None`.
+        sample: Array, or dict of arrays by input name, the examples on which artefact and model are compared; `None`
+            to draw them.
+        truth: Array, the classes or targets of these examples, or `None`.
         image: An `Image`, or `None`.
         sign: The path of a private key, or `None`.
     """
@@ -101,8 +46,8 @@ class Request:
     sign: str | Path | None = None
 
 
-class Plan:
-    """What an artefact is to be: the model to write, and what it must answer.
+class ExportPlan:
+    """The model to write, and the outputs that an artefact of it must have.
 
     Args:
         request: The `Request`.
@@ -110,13 +55,13 @@ class Plan:
     Attributes:
         served: The model to write, in float32 and folded.
         fold: The `FoldReport`.
-        signatures: The functions of the model that was passed, by name.
-        inputs: The examples of each.
-        outputs: What the model that was passed gives for them.
-        sign: Function of the folder of the artefact that signs it, if it is asked for.
+        signatures: Dict of the `Signature`s of the model that was passed, by name.
+        inputs: Dict of the examples for each signature.
+        outputs: Dict of the outputs of the model that was passed for these examples.
+        sign: Function of the folder of the artefact that signs it, or does nothing without a key.
 
     Raises:
-        ValueError: If the model cannot be exported so.
+        ValueError: If the model cannot be exported with these arguments.
     """
 
     def __init__(self, request: Request) -> None:
@@ -134,15 +79,16 @@ class Plan:
         self.served, self.fold = folded(reference, request.fold)
 
     def accuracy(self, outputs: dict[str, np.ndarray]) -> Accuracy | None:
-        """That of the model and that of what gave these outputs."""
+        """Return the accuracy of the model and of an artefact with these outputs; `None` if the truth is unknown."""
         truth = self.request.truth
         if truth is None:
             return None
-        before, after = (accuracy_of(found, truth) for found in (self.outputs[SERVE], outputs))
-        return Accuracy(before, after, len(truth), metric_of(truth))
+        metric = metric_of(truth)
+        before, after = (metric.of(answers, truth) for answers in (self.outputs[SERVE], outputs))
+        return Accuracy(before, after, len(truth), metric.label)
 
     def describe(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """Return the entries of the manifest on the model."""
         request = self.request
         return {
             "model": {"name": request.model.name, "parameters": self.served.count_params()},
@@ -153,45 +99,26 @@ class Plan:
         }
 
 
-def accuracy_of(outputs: dict[str, np.ndarray], truth: np.ndarray) -> float:
-    """The share of examples whose class has the largest output; of numbers R², the share of variance explained."""
-    first = next(iter(outputs.values()))  # of logits and probabilities the largest is at the same class
-    if metric_of(truth) == "accuracy":
-        return float((first.argmax(-1) == truth).mean())
-    found = first.reshape(len(truth)).astype(np.float64)
-    return float(1 - np.mean((found - truth) ** 2) / np.var(truth, dtype=np.float64))
-
-
-def metric_of(truth: np.ndarray) -> str:
-    """What `accuracy_of` gives: `accuracy` of classes, `R²` of numbers."""
-    return "accuracy" if np.issubdtype(truth.dtype, np.integer) else "R²"
-
-
-def in_words(value: float, metric: str) -> str:
-    """What `accuracy_of` gave, as it is written."""
-    return f"{value:.2%}" if metric == "accuracy" else f"{value:.4f}"
-
-
 def make(
-    plan: Plan,
+    plan: ExportPlan,
     path: str | Path,
-    format: str,
-    write: Callable[[Plan, Path], list[str] | None],
+    format: Format,
+    write: Callable[[ExportPlan, Path], list[str] | None],
     *,
-    packages: Sequence[str] = PACKAGES,
-    tolerance: float = parity.TOLERANCE,
-    notes: dict[str, Any] | None = None,
+    quantization: str | None = None,
+    packages: Sequence[str] = (),
+    details: dict[str, Any],
 ) -> ExportReport:
-    """Writes an artefact, asks it in a process of its own, and lets it appear if it answers as the model does.
+    """Write an artefact, run it in another process, and publish it if its outputs are those of the model.
 
     Args:
-        plan: The `Plan`.
+        plan: The `ExportPlan`.
         path: As `bnzoo.files.whole_version` takes it.
-        format: String, as `runtimes.open_artefact` takes.
-        write: Function of the plan and the folder to write in, which may return notes for the report.
-        packages: The distributions that make it, for the manifest.
-        tolerance: Float, the difference that it may have.
-        notes: Dict, what else to say in the manifest.
+        format: The `Format`.
+        write: Function of the plan and of the folder to write in, which may return notes for the report.
+        quantization: String, `None` for float32.
+        packages: Sequence of strings, further distributions that make the artefact.
+        details: Dict, entries of the manifest that only this format has.
 
     Returns:
         An `ExportReport`.
@@ -199,23 +126,25 @@ def make(
     Raises:
         RuntimeError: If the artefact cannot be loaded, or differs from the model beyond the tolerance. Nothing is left.
     """
-    labels = plan.request.labels
+    labels, tolerance = plan.request.labels, format.tolerance_of(quantization)
     with whole_version(path) as version:
         folder = version.draft
-        told = write(plan, folder) or []
-        found = parity.apply(format, folder, plan.inputs)
-        difference = parity.difference(plan.outputs, found, labels)
+        notes = write(plan, folder) or []
+        outputs = parity.apply(format.name, folder, plan.inputs)
+        difference = parity.difference(plan.outputs, outputs, labels)
         parity.require(difference, tolerance)
         parity.keep(folder, plan.inputs, plan.outputs)
-        accuracy = plan.accuracy(found[SERVE])
+        accuracy = plan.accuracy(outputs[SERVE])
         verified = {"difference": difference, "tolerance": tolerance, "examples": _count(plan.inputs)}
         measured = {"parity": verified, "accuracy": None if accuracy is None else asdict(accuracy)}
-        content = {"format": format, **plan.describe(), **(notes or {}), **measured}
-        files = manifest.write(folder, content, packages)
+        content = {"format": format.name, **plan.describe(), **details, **measured}
+        files = manifest.write(folder, content, (*_PACKAGES, *format.packages, *packages))
         plan.sign(folder)
     size = sum(file["bytes"] for file in files.values())
-    told += filter(None, [evidence.proves_nothing(plan.outputs)])
-    return ExportReport(version.path, format, plan.fold, difference, tolerance, found[SERVE], size, accuracy, told)
+    notes += filter(None, [evidence.proves_nothing(plan.outputs)])
+    return ExportReport(
+        version.path, format.name, plan.fold, difference, tolerance, outputs[SERVE], size, accuracy, notes
+    )
 
 
 def _count(inputs: Sample) -> int:

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.export.converters import batches
-from bnzoo.export.signatures import SERVE, signatures
+from bnzoo.export.formats.batches import batches
+from bnzoo.export.formats.record import SERVE
+from bnzoo.export.signatures import signatures
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.passes import called_instead
 from bnzoo.tools.population import Population, per_channel_moments

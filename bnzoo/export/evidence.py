@@ -1,20 +1,15 @@
 """Checks that the examples kept with an artefact prove something."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bnzoo.export.parity import TOLERANCES
+from bnzoo.export.formats import FORMATS, VARIANTS
+from bnzoo.export.formats.record import SERVE
 from bnzoo.export.sample import Sample
-from bnzoo.export.signatures import SERVE, SERVE_IMAGE_BYTES, SERVE_UINT8
-from bnzoo.reading import reading
+from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8
 
-# what TensorFlow Serving calls for a client who names no signature
-SERVING_DEFAULT = "serving_default"
-# of TensorFlow itself, which runs it when it loads a SavedModel
-_START = "__saved_model_init_op"
 _NUMBERS = "biuf"
 
 
@@ -32,11 +27,11 @@ def faults_of_manifest(document: dict[str, Any]) -> Iterator[str]:
     needed = {SERVE} if document.get("image") is None else {SERVE, SERVE_UINT8, SERVE_IMAGE_BYTES}
     if not isinstance(offered, dict) or not needed <= set(offered):
         yield f"its manifest must name the signatures {', '.join(sorted(needed))}. Received: {_names(offered)}"
-    if not isinstance(quantization, str | None) or (format, quantization) not in TOLERANCES:
-        known = ", ".join(sorted({name for name, _ in TOLERANCES}))
-        yield f"its format must be one of {known}; of these onnx and litert may be in int8. Received: {_kind(document)}"
+    known = FORMATS.get(format)
+    if known is None or not (quantization is None or quantization in tuple(known.quantizers)):
+        yield f"its format must be one of {', '.join(VARIANTS)}. Received: {_kind(document)}"
         return
-    most = TOLERANCES[format, quantization]
+    most = known.tolerance_of(quantization)
     number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
     if not number or not 0 <= tolerance <= most:
         yield f"its manifest must allow a difference from 0 to {most:g}. Received: `tolerance` {tolerance!r:.40}"
@@ -48,30 +43,6 @@ def _names(offered: Any) -> str:
 
 def _kind(document: dict[str, Any]) -> str:
     return f"{document['format']!r:.40}, `quantization` {document.get('quantization')!r:.40}"
-
-
-def faults_of_saved_model(folder: Path, document: dict[str, Any]) -> Iterator[str]:
-    """Find signatures of a SavedModel that its manifest does not name: a server would answer with them, unverified.
-
-    Args:
-        folder: The folder of the SavedModel.
-        document: The manifest.
-
-    Yields:
-        A sentence if there are any, or some are absent.
-
-    Raises:
-        ValueError: If the SavedModel cannot be read; the message names the file.
-    """
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    with reading(folder / "saved_model.pb", "a SavedModel") as path:
-        content = SavedModel.FromString(path.read_bytes())
-    offered = {name for graph in content.meta_graphs for name in graph.signature_def} - {_START}
-    named = {*document["signatures"], SERVING_DEFAULT}
-    if offered != named:
-        received = ", ".join(sorted(offered)) or "none"
-        yield f"it must offer the signatures {', '.join(sorted(named))}. Received: {received}"
 
 
 def faults_of_examples(document: dict[str, Any], inputs: Sample, outputs: Sample) -> Iterator[str]:

@@ -1,17 +1,17 @@
 """`MANIFEST.json`: what an artefact is, and the checksum of each of its files."""
 
 import hashlib
-import json
 import os
 import platform
 import re
 import reprlib
-import stat
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from bnzoo.json_text import json_text
+from bnzoo.machine import regular_file_opener
 from bnzoo.reading import Entry, entries, read_json, regular_file
 
 NAME = "MANIFEST.json"
@@ -38,8 +38,8 @@ def write(folder: Path, content: dict[str, Any], packages: Iterable[str]) -> Fil
     """
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
     files = {entry.name: _file(entry.path) for entry in sorted(_inside(folder), key=lambda entry: entry.name)}
-    text = json.dumps({**content, "versions": versions, "files": files}, indent=1, allow_nan=False)
-    (folder / NAME).write_text(text + "\n", encoding="utf-8")
+    text = json_text({**content, "versions": versions, "files": files})
+    (folder / NAME).write_text(text, encoding="utf-8", newline="\n")
     return files
 
 
@@ -136,16 +136,7 @@ def _inside(folder: Path) -> Iterator[Entry]:
 
 def _file(path: Path, expected: int | None = None) -> dict[str, Any]:
     """Return the checksum and the size of a file; the checksum is empty if the size is not the expected one."""
-    with open(path, "rb", opener=_opener) as file:
+    with open(path, "rb", opener=regular_file_opener) as file:
         size = os.fstat(file.fileno()).st_size
         sha256 = hashlib.file_digest(file, "sha256").hexdigest() if expected in (None, size) else ""
         return {"sha256": sha256, "bytes": size}
-
-
-def _opener(path: str, flags: int) -> int:
-    """Open a regular file that is no link, without waiting: a pipe may have taken its place meanwhile."""
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{path} is no regular file")
-    return descriptor

@@ -5,30 +5,21 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from bnzoo.errors import printable
 from bnzoo.export import runtimes
-from bnzoo.export.sample import Sample
-from bnzoo.export.signatures import Signature
+from bnzoo.export.formats import FORMATS
+from bnzoo.export.formats.record import SERVE
+from bnzoo.export.sample import Sample, samples
+from bnzoo.export.signatures import Signature, signatures
 from bnzoo.files import scratch
 from bnzoo.reading import read_npz, reading
 
-# relative to the largest absolute output; folding and another graph reorder float32 sums
-TOLERANCE = 1e-4
-# likewise, of 8-bit roundings
-INT8_TOLERANCE = 0.25
-# by format and quantization, whatever the manifest of an artefact allows it
-TOLERANCES = {
-    ("saved_model", None): TOLERANCE,
-    ("onnx", None): TOLERANCE,
-    ("onnx", "int8"): INT8_TOLERANCE,
-    ("litert", None): TOLERANCE,
-    ("litert", "int8"): INT8_TOLERANCE,
-    ("openvino", None): TOLERANCE,
-}
 # so many examples stay with an artefact, for `verify`, and of large ones so many bytes
 _KEPT, _BYTES = 8, 1_500_000
 _FILE = Path("assets.extra", "parity.npz")
@@ -184,3 +175,25 @@ def kept(folder: Path) -> tuple[Sample, Sample]:
                 raise ValueError(f"{key!r} is neither an input nor an output")
             parts[part][signature] = named
         return parts["inputs"], parts["outputs"]
+
+
+def compare(model: keras.Model, path: str | Path, sample: Any) -> tuple[float, dict[str, np.ndarray]]:
+    """Compare the outputs of a SavedModel, run by a process that has TensorFlow alone, with those of its model.
+
+    Args:
+        model: The `keras.Model` that was exported.
+        path: The folder of the SavedModel.
+        sample: Array, or dict of arrays by input name: the examples.
+
+    Returns:
+        The largest difference between outputs, relative to the largest output, and the artefact's outputs by name.
+
+    Raises:
+        RuntimeError: If the artefact cannot be loaded and called there, or differs beyond the tolerance.
+    """
+    offered = signatures(model)
+    inputs = samples(model, offered, sample)
+    outputs = apply("saved_model", Path(path), inputs)
+    largest = difference(answers(offered, inputs), outputs)
+    require(largest, FORMATS["saved_model"].tolerance)
+    return largest, outputs[SERVE]

@@ -1,100 +1,70 @@
-"""Artefacts, each in its own runtime and with nothing of this package.
+"""Artefacts, run without the rest of this package.
 
-Run as a script it applies one in a process that can import neither Keras nor bnzoo, nor TensorFlow where the format is
-another's: `python -P runtimes.py FORMAT FOLDER INPUTS.npz OUTPUTS.npz`.
+Run as a script, this file applies an artefact in a process that can import neither Keras nor bnzoo, nor TensorFlow
+unless the format needs it: `python -P runtimes.py FORMAT FOLDER INPUTS.npz OUTPUTS.npz`.
 """
 
 import functools
+import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
-Artefact = Callable[..., Arrays]
 
 _BATCH = 256
 _LENGTHS = ".lengths"
 
 
-def open_artefact(format: str, folder: str | Path) -> Artefact:
-    """Loads an artefact on the CPU.
+def _formats() -> Mapping[str, Any]:
+    """Load the formats, without the package around them if this file is run as a script."""
+    if __package__:
+        from bnzoo.export.formats import FORMATS
+
+        return FORMATS
+    name = "bnzoo_formats"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "formats" / "__init__.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name].FORMATS
+
+
+def open_artefact(format: str, folder: str | Path) -> Callable[..., Arrays]:
+    """Load an artefact on the CPU.
 
     Args:
-        format: String, `"saved_model"`, `"onnx"`, `"litert"` or `"openvino"`.
-        folder: The artefact's folder.
+        format: String, the name of the format.
+        folder: The folder of the artefact.
 
     Returns:
-        A function of a dict of arrays by input name that gives a dict of arrays by output name. Strings are bytes. That
-        of a SavedModel takes the name of a signature too.
+        A function as `open` of `bnzoo.export.formats.record.Format` returns it.
 
     Raises:
         ValueError: If the format is unknown.
     """
-    openers = {"saved_model": _saved_model, "onnx": _onnx, "litert": _litert, "openvino": _openvino}
-    if format not in openers:
-        raise ValueError(f"`format` must be one of {', '.join(openers)}. Received: {format!r}")
-    return openers[format](Path(folder))
-
-
-def _saved_model(folder: Path) -> Artefact:
-    import tensorflow as tf
-
-    with tf.device("CPU"):
-        loaded = tf.saved_model.load(str(folder))
-
-    def apply(inputs: Arrays, signature: str = "serve") -> Arrays:
-        with tf.device("CPU"):
-            outputs = loaded.signatures[signature](**{name: tf.constant(values) for name, values in inputs.items()})
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
-
-    return apply
-
-
-def _onnx(folder: Path) -> Artefact:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
-
-
-def _litert(folder: Path) -> Artefact:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(folder / "model.tflite"), num_threads=os.cpu_count())
-    run = interpreter.get_signature_runner("serve")  # it resizes to the batch
-    return lambda inputs: run(**inputs)
-
-
-def _openvino(folder: Path) -> Artefact:
-    import openvino
-
-    # otherwise it computes in bfloat16 where the processor can
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    run = openvino.Core().compile_model(str(folder / "model.xml"), "CPU", options)
-
-    def apply(inputs: Arrays) -> Arrays:
-        results = run(inputs)
-        # outputs that are the same tensor are one port with several names; a copy, for the next call overwrites
-        return {name: results[port].copy() for port in run.outputs for name in port.get_names()}
-
-    return apply
+    formats = _formats()
+    if format not in formats:
+        raise ValueError(f"Unknown `format`: {format!r}. Known: {', '.join(formats)}")
+    return formats[format].open(Path(folder))
 
 
 def pack(inputs: Arrays) -> Arrays:
-    """Arrays that a file holds as they are: those of bytes as their contents and their lengths.
+    """Convert arrays of strings to arrays of numbers: their contents and their lengths.
 
-    An array of dtype `S` would lose the zeros that end an encoded image.
+    An array of dtype `S` would lose the zeros at the end of an encoded image.
 
     Args:
         inputs: Dict of arrays, of numbers or of bytes.
 
     Returns:
-        Dict of arrays; in the place of one of bytes, one of dtype uint8 and `<name>.lengths`.
+        Dict of arrays. An array of bytes becomes an array of dtype uint8 and another one, `<name>.lengths`.
     """
     packed = {}
     for name, values in inputs.items():
@@ -108,16 +78,16 @@ def pack(inputs: Arrays) -> Arrays:
 
 
 def unpack(arrays: Arrays) -> Arrays:
-    """What `pack` was given, bytes as arrays of objects.
+    """Convert the arrays of `pack` back, bytes to arrays of objects.
 
     Args:
-        arrays: Dict of arrays, as `pack` gives.
+        arrays: Dict of arrays, as `pack` returns them.
 
     Returns:
         Dict of arrays.
 
     Raises:
-        ValueError: If the lengths of strings are not those of their contents.
+        ValueError: If the lengths of strings do not fit their contents.
     """
     return {
         name: _strings(name, values, arrays[name + _LENGTHS]) if name + _LENGTHS in arrays else values
@@ -136,24 +106,24 @@ def _strings(name: str, contents: np.ndarray, lengths: np.ndarray) -> np.ndarray
     return strings.reshape(lengths.shape)
 
 
-def _block(format: str) -> None:
-    """An artefact that needs more than its own runtime must fail here and not at its first user."""
-    if format == "saved_model":
-        import tensorflow  # noqa: F401  # itself it may look for Keras
+def _block(uses_tensorflow: bool) -> None:
+    """Block imports, so that an artefact that needs more than its own runtime fails here and not for its first user."""
+    if uses_tensorflow:
+        import tensorflow  # noqa: F401  # which itself may look for Keras
     blocked: Any = {"keras": None, "bnzoo": None}
-    if format != "saved_model":
+    if not uses_tensorflow:
         blocked["tensorflow"] = None
     sys.modules.update(blocked)
 
 
 def save(path: str | Path, arrays: dict[str, Arrays]) -> None:
-    """Writes arrays by name, by signature, strings among them, as one `.npz`."""
+    """Write arrays of numbers and of strings, by signature and by name, to an `.npz` file."""
     flat = {f"{signature}/{name}": values for signature, named in arrays.items() for name, values in named.items()}
     np.savez(path, **pack(flat))  # type: ignore[arg-type]  # numpy takes any name
 
 
 def load(path: str | Path) -> dict[str, Arrays]:
-    """Reads what `save` wrote."""
+    """Read the arrays that `save` wrote."""
     with np.load(path) as file:
         return by_signature(dict(file))
 
@@ -168,7 +138,7 @@ def by_signature(arrays: Arrays) -> dict[str, Arrays]:
         Dict of dicts of arrays, by signature and by name.
 
     Raises:
-        ValueError: If they are not as `save` writes them.
+        ValueError: If the strings among them are damaged.
     """
     found: dict[str, Arrays] = {}
     for key, values in unpack(arrays).items():
@@ -178,32 +148,36 @@ def by_signature(arrays: Arrays) -> dict[str, Arrays]:
 
 
 def main(format: str, folder: str, source: str, target: str) -> None:
-    """Applies an artefact to the arrays in `source`, and writes its outputs to `target`, both as `save` does.
+    """Apply an artefact to the arrays of a file, and write its outputs to another file.
 
     Args:
-        format: String, as `open_artefact` takes.
-        folder: The artefact's folder.
-        source: An `.npz` file.
+        format: String, the name of the format.
+        folder: The folder of the artefact.
+        source: An `.npz` file, as `save` writes it.
         target: An `.npz` file to write.
     """
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a comparison is with one device's arithmetic
-    _block(format)
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # results are compared on one kind of device
+    _block(_formats()[format].uses_tensorflow)
     save(target, answers(format, folder, load(source)))
 
 
-def answers(format: str, folder: str | Path, asked: dict[str, Arrays]) -> dict[str, Arrays]:
-    """What an artefact gives for inputs by signature, in batches."""
-    artefact = open_artefact(format, folder)
-    found = {}
-    for signature, inputs in asked.items():
-        # only a SavedModel has several
-        apply = functools.partial(artefact, signature=signature) if format == "saved_model" else artefact
-        found[signature] = in_batches(apply, inputs)
-    return found
+def answers(format: str, folder: str | Path, inputs: dict[str, Arrays]) -> dict[str, Arrays]:
+    """Apply an artefact to inputs by signature, in batches.
+
+    Args:
+        format: String, the name of the format.
+        folder: The folder of the artefact.
+        inputs: Dict of dicts of arrays, by signature and by name.
+
+    Returns:
+        Dict of dicts of arrays, by signature and by name.
+    """
+    run = open_artefact(format, folder)
+    return {name: in_batches(functools.partial(run, signature=name), arrays) for name, arrays in inputs.items()}
 
 
-def in_batches(apply: Artefact, inputs: Arrays) -> Arrays:
-    """What a function of arrays by name gives for many examples, a part of them at a time."""
+def in_batches(apply: Callable[..., Arrays], inputs: Arrays) -> Arrays:
+    """Apply a function of arrays by name to many examples, in batches."""
     size = len(next(iter(inputs.values())))
     parts = [
         apply({name: values[start : start + _BATCH] for name, values in inputs.items()})

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.export.signatures import SERVE, SERVE_IMAGE_BYTES, SERVE_UINT8, Signature, input_names
+from bnzoo.export.formats.record import SERVE
+from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8, Signature, input_names
 
 _DRAWN = 32
 _IMAGES = 3

@@ -9,10 +9,11 @@ import keras
 import tensorflow as tf
 
 from bnzoo.export.decoding import Pixels
+from bnzoo.export.formats.record import SERVE
 from bnzoo.export.image import Image
 from bnzoo.keras_internals import functional_model
 
-SERVE, SERVE_UINT8, SERVE_IMAGE_BYTES = "serve", "serve_uint8", "serve_image_bytes"
+SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
 TOP = 5
 # what Keras calls an input to which no one gave a name; the number depends on what was built before
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)*")

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from bnzoo.metrics import Metric, metric_named
 from bnzoo.reports.layout import SIDE_BY_SIDE, Layout, colours, legend_below, matching, panels
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _row(axes: Axes, layout: Layout, series: dict, row: object, place: int, scal
     for trials in sorted(layout.configurations(series, row), key=_goodness):
         cells.setdefault(layout.column(trials[0].learning_rate), trials)
     for column, trials in cells.items():
-        _cell(axes, trials, (column, place), scale, layout.results.metric)
+        _cell(axes, trials, (column, place), scale, metric_named(layout.results.metric))
     of_row = matching(layout.results.usable, {**series, layout.row: row})
     if of_row.empty:
         return
@@ -144,7 +145,7 @@ def _goodness(trials: list["TrialResult"]) -> tuple[bool, float]:
     return any(trial.outcome != "ok" for trial in trials), float(np.mean([trial.score for trial in trials]))
 
 
-def _cell(axes: Axes, trials: list["TrialResult"], place: tuple[int, int], scale: LogNorm, metric: str) -> None:
+def _cell(axes: Axes, trials: list["TrialResult"], place: tuple[int, int], scale: LogNorm, metric: Metric) -> None:
     outcome = next(o for o in _WORST_FIRST if any(trial.outcome == o for trial in trials))
     corner = (place[0] - 0.5, place[1] - 0.5)
     if outcome != "ok":
@@ -156,9 +157,8 @@ def _cell(axes: Axes, trials: list["TrialResult"], place: tuple[int, int], scale
     colour = _COLOURS(scale(score))
     axes.add_patch(Rectangle(corner, 1, 1, facecolor=colour, edgecolor="white"))
     ink = "white" if np.dot(colour[:3], (0.3, 0.59, 0.11)) < 0.55 else "black"
-    figure = np.mean([trial.accuracy for trial in trials])
-    text = f"{100 * figure:.1f}" if metric == "accuracy" else f"{figure:.2f}"
-    axes.text(*place, text, ha="center", va="center", color=ink, fontsize=9)
+    text = metric.short_text(float(np.mean([trial.accuracy for trial in trials])))
+    axes.text(*place, text, ha="center", va="center", color=ink, fontsize=8)
 
 
 def _points(axes: Axes, trials: list["TrialResult"], colour: object, rail: float, beside: float) -> None:

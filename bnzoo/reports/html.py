@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from bnzoo.files import whole_file, write_text
+from bnzoo.metrics import metric_named
 from bnzoo.reports import figures, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import Layout
 from bnzoo.reports.page import draw, render
@@ -47,10 +48,10 @@ def _axes(results: "Results") -> str:
 
 def _heatmap(results: "Results") -> str:
     row = Layout(results).row.replace("_", " ")
-    figure = "accuracies in percent" if results.metric == "accuracy" else "R²"
     binned = any(low < high for low, high in Layout(results).columns)
+    metric = metric_named(results.metric).label
     return (
-        f"Numbers are validation {figure}, means over seeds. The best rate of each {row} is ringed, the best of all "
+        f"Numbers are validation {metric}, means over seeds. The best rate of each {row} is ringed, the best of all "
         "twice. Hatched cells did not train to the end with every seed; empty ones were not tried. The colour ends at "
         "guessing."
         + " Rates were sampled: each column is a range of them and shows the best, under its middle." * binned

@@ -4,11 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bnzoo.metrics import Metric, metric_named
+
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
-
-
-_METRICS = {"accuracy": "accuracy", "r2": "R²"}
 
 
 @dataclass(frozen=True)
@@ -32,20 +31,20 @@ class Table:
 def rates(results: "Results") -> Table:
     """The best and the largest usable learning rate of everything."""
     table = results.table()
-    metric = results.metric
+    metric = metric_named(results.metric)
     columns = [axis for axis in results.axes if axis != "learning_rate"]
-    head = [*map(_words, columns), "best learning rate", "largest usable", _METRICS[metric], "loss", "usable rates"]
+    head = [*map(_words, columns), "best learning rate", "largest usable", metric.label, "loss", "usable rates"]
     rows = []
     for row in table.to_dict("records"):
         figures = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
-        figures += [_measure(row[metric], metric), _number(row["loss"], ".4f"), row["usable"]]
+        figures += [_measure(row[metric.name], metric), _number(row["loss"], ".4f"), row["usable"]]
         rows.append(Row([*(results.text(row[axis]) for axis in columns), *figures]))
     return Table(head, rows)
 
 
 def trials(results: "Results") -> Table:
     """All trials."""
-    metric, best = results.metric, results.best
+    metric, best = metric_named(results.metric), results.best
     first = min((t.started for t in results.trials if math.isfinite(t.started)), default=math.nan)
     columns: dict[str, Any] = {
         "trial": lambda t: str(t.trial),
@@ -53,9 +52,9 @@ def trials(results: "Results") -> Table:
         "seed": lambda t: str(t.seed),
         "outcome": lambda t: t.outcome,
         "score": lambda t: _number(t.score, ".4f"),
-        _METRICS[metric]: lambda t: _number(t.accuracy, ".4f"),
+        metric.label: lambda t: _measure(t.accuracy, metric),
         "moving loss": lambda t: _number(t.moving_loss, ".4g"),
-        f"moving {_METRICS[metric]}": lambda t: _number(t.moving_accuracy, ".4f"),
+        f"moving {metric.label}": lambda t: _measure(t.moving_accuracy, metric),
         "started s": lambda t: _number(t.started - first, ".0f"),
         "compile s": lambda t: _number(t.compile_seconds, ".1f"),
         "train s": lambda t: _number(t.train_seconds, ".1f"),
@@ -93,9 +92,9 @@ def _rate(rate: float | None) -> str:
     return "none" if rate is None or math.isnan(rate) else f"{rate:.3g}"
 
 
-def _measure(figure: float, metric: str) -> str:
-    return _number(figure, ".4f") if metric == "r2" else _number(100 * figure, ".2f", " %")
+def _measure(figure: float, metric: Metric) -> str:
+    return _number(figure, metric.form)
 
 
-def _number(figure: float, form: str, unit: str = "") -> str:
-    return "" if math.isnan(figure) else f"{figure:{form}}{unit}"
+def _number(figure: float, form: str) -> str:
+    return "" if math.isnan(figure) else f"{figure:{form}}"

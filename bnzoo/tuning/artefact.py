@@ -1,6 +1,5 @@
 """What a study ships: the best model as a SavedModel, with figures that are the SavedModel's own."""
 
-import json
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
@@ -10,13 +9,13 @@ import keras
 from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.export import manifest
-from bnzoo.export.artefact import accuracy_of, in_words, metric_of
 from bnzoo.files import write_text
+from bnzoo.json_text import json_text
+from bnzoo.metrics import METRICS, metric_labelled, metric_of
 from bnzoo.reading import read_json
 from bnzoo.tuning.folder import removable
 
 ENCODER = "encoder.json"
-METRICS = ("accuracy", "R²")
 # the types that JSON may have for each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
@@ -65,7 +64,7 @@ class Artefact:
     @property
     def finding(self) -> str:
         """What it reaches on the test data, in words."""
-        return f"{self.metric} {in_words(self.test_accuracy, self.metric)}"
+        return f"{self.metric} {metric_labelled(self.metric).text(self.test_accuracy)}"
 
     def check(self) -> None:
         """Raise `RuntimeError` if the files of the artefact are not what their checksums say, or some are missing."""
@@ -83,7 +82,7 @@ class Artefact:
 
     def save(self, path: Path) -> None:
         """Write the figures as JSON."""
-        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(path, json_text(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> "Artefact":
@@ -115,8 +114,8 @@ def _checked(found: Any, versions: Path) -> dict[str, Any]:
             raise ValueError(f"its field {name!r} is missing or of another type")
     if not all(isinstance(reason, str) for reason in found["norms_kept"].values()):
         raise ValueError("its field 'norms_kept' must have strings")
-    if found.get("metric", "accuracy") not in METRICS:
-        raise ValueError(f"its field 'metric' must be one of {', '.join(METRICS)}")
+    if found.get("metric", "accuracy") not in (labels := [metric.label for metric in METRICS]):
+        raise ValueError(f"its field 'metric' must be one of {', '.join(labels)}")
     version = PurePath(found["path"]).name
     if not version.isdecimal():
         raise ValueError(f"its field 'path' must be a version in {versions}")
@@ -137,7 +136,7 @@ def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
     Raises:
         RuntimeError: If the artefact cannot be used, or differs from the model.
     """
-    test = data.test
+    test, metric = data.test, metric_of(data.test.y)
     encoder = _keep_encoder(data, path)
     if path.exists():
         difference, outputs = export.compare(model, path, test.x)
@@ -148,12 +147,12 @@ def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
     return Artefact(
         path=str(path),
         trial=trial,
-        test_accuracy=accuracy_of(outputs, test.y),
+        test_accuracy=metric.of(outputs, test.y),
         test_examples=len(test.y),
         difference=difference,
         norms_folded=len(fold.folded),
         norms_kept=fold.kept,
-        metric=metric_of(test.y),
+        metric=metric.label,
         encoder=encoder,
     )
 

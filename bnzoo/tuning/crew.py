@@ -10,6 +10,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnzoo.machine import available_cores
+
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Progress, Study
 
@@ -100,7 +102,7 @@ def cores_shared(workers: int) -> Iterator[None]:
     Args:
         workers: Integer, how many share them.
     """
-    share = str(max(1, len(os.sched_getaffinity(0)) // workers))
+    share = str(max(1, available_cores() // workers))
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, share))
     try:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from bnzoo.metrics import ACCURACY, metric_named
 from bnzoo.tuning.results import Results, TrialResult
 
 if TYPE_CHECKING:
@@ -131,4 +132,7 @@ def _best(study: "Study") -> str:
 
 
 def _figure(trial: TrialResult, study: "Study") -> str:
-    return f"{trial.accuracy:.1%}" if study.results.metric == "accuracy" else f"R² {trial.accuracy:.3f}"
+    metric = metric_named(study.results.metric)
+    # a percentage needs no label
+    label = "" if metric is ACCURACY else f"{metric.label} "
+    return label + metric.short_text(trial.accuracy)

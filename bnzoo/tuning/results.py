@@ -1,6 +1,5 @@
 """What a study found: a row a trial, and what follows from the rows."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
@@ -12,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bnzoo.files import whole_file, write_text
+from bnzoo.json_text import json_ready, json_text
+from bnzoo.metrics import metric_for
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 AXES = ("depth", "norm", "learning_rate")  # those of every study; a study may have more
@@ -88,7 +89,7 @@ class TrialResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The trial as JSON; NaN and infinity, which JSON lacks, are strings."""
-        return _plain(asdict(self))
+        return json_ready(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialResult":
@@ -136,15 +137,6 @@ def _float(value: Any) -> float:
     return float(value)
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become the strings that `float` reads."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
 class Results:
     """The trials of a study, and what follows from them.
 
@@ -179,8 +171,8 @@ class Results:
 
     @property
     def metric(self) -> str:
-        """What is told beside the score: `accuracy`, or `r2` for a regression."""
-        return "accuracy" if self.definition["data"]["classes"] else "r2"
+        """The name of the metric: `accuracy`, or `r2` for a regression."""
+        return metric_for(self.definition["data"]["classes"]).name
 
     @property
     def counts(self) -> dict[str, int]:
@@ -316,4 +308,4 @@ class Results:
             "trials": [asdict(trial) for trial in self.trials],
             "not_tried": self.not_tried,
         }
-        write_text(folder / "results.json", json.dumps(_plain(document), indent=1) + "\n")
+        write_text(folder / "results.json", json_text(document))

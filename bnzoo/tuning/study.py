@@ -1,6 +1,5 @@
 """A study: a space and data in; records, the best model, a report and an artefact out."""
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from optuna.trial import FrozenTrial
 from bnzoo.data import Dataset
 from bnzoo.errors import choice, positive_integer
 from bnzoo.files import remove_drafts, whole_file, write_text
+from bnzoo.json_text import json_text
 from bnzoo.tools import load_model
 from bnzoo.tuning.artefact import Artefact, ship
 from bnzoo.tuning.checkpoints import Checkpoints, may_win, open_checkpoints, worth_keeping
@@ -333,8 +333,7 @@ class Study:
     def _begin(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         if stored_definition(self.directory) is None:
-            text = json.dumps({"name": self.name, **self.definition}, indent=1)
-            write_text(self._file(DEFINITION), text + "\n")
+            write_text(self._file(DEFINITION), json_text({"name": self.name, **self.definition}))
         self._file("checkpoints").mkdir(exist_ok=True)
         if self._shared is None:
             self._shared = SharedStudy(self.storage, self.directory, self.name, pruner=self.pruner)

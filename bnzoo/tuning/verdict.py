@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bnzoo.export.artefact import in_words
+from bnzoo.metrics import metric_named
 from bnzoo.tuning.results import Results
 
 NEAR = 0.05  # what is nearer to the end of a range, as a share of its logarithm, is at its edge
@@ -44,9 +44,9 @@ def verdict(results: Results) -> Verdict:
 
 
 def _figure(results: Results, measured: Mapping[str, Any]) -> str:
-    """The accuracy in percent, or R² of a regression, with its name."""
-    name = "accuracy" if results.metric == "accuracy" else "R²"
-    return f"{name} {in_words(measured[results.metric], name)}"
+    """Return the metric of a configuration with its label."""
+    metric = metric_named(results.metric)
+    return f"{metric.label} {metric.text(measured[metric.name])}"
 
 
 def _not_tried(results: Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""The other formats keep the promises of the SavedModel; what each converter does is in `test_converters.py`."""
+"""Guarantees of the other formats, the same as of the SavedModel. `test_converters.py` tests the converters."""
 
 import json
 import sys
@@ -10,8 +10,9 @@ from with_extras import needs, with_extras
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export.formats import FORMATS
 
-FORMATS = ("onnx", "litert", "openvino")
+CONVERTED = tuple(name for name, format in FORMATS.items() if format.convert is not None)
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}
 LABELS = ["a", "b", "c"]
 
@@ -23,7 +24,7 @@ def network(random_statistics):
 
 @pytest.mark.slow
 @pytest.mark.own_process
-@pytest.mark.parametrize("format", with_extras(*FORMATS))
+@pytest.mark.parametrize("format", with_extras(*CONVERTED))
 def test_the_promises(tmp_path, network, format):
     x = np.random.default_rng(0).normal(size=(20, 8, 8, 1)).astype("float32")
     report = getattr(export, format)(network, tmp_path / "model", labels=LABELS, sample=x)
@@ -37,7 +38,7 @@ def test_the_promises(tmp_path, network, format):
     assert (report.path / "assets" / "labels.txt").read_text() == "a\nb\nc\n"
     assert report.size == sum(p.stat().st_size for p in report.path.rglob("*") if p.is_file() and p.suffix != ".json")
     manifest = json.loads((report.path / "MANIFEST.json").read_text())
-    assert set(export.converters.PACKAGES[format]) < set(manifest["versions"])
+    assert set(FORMATS[format].packages) < set(manifest["versions"])
     assert set(manifest["signatures"]) == {"serve"}
     [found] = export.verify(tmp_path)
     assert not found.problems
@@ -46,7 +47,7 @@ def test_the_promises(tmp_path, network, format):
     assert FILES[format] in found.problems[0]
 
 
-@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
+@pytest.mark.parametrize("format", with_extras("saved_model", *CONVERTED))
 def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
     def spoiled(model):
         folded, report = bnzoo.tools.fold_batch_norm(model)
@@ -61,7 +62,7 @@ def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", with_extras(*FORMATS))
+@pytest.mark.parametrize("format", with_extras(*CONVERTED))
 def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -76,7 +77,7 @@ def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
 
 @pytest.fixture(scope="module")
 def trained(digits):
-    """A network that tells the digits apart, of which nothing is changed."""
+    """A trained network for the digits. Tests must not change it."""
     keras.utils.set_random_seed(0)
     model = bnzoo.ResNetCifar(
         8, input_shape=digits.input_shape, classes=10, placement="post", classifier_activation=None
@@ -84,7 +85,7 @@ def trained(digits):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
     model.fit(digits.train.x / 16, digits.train.y, batch_size=64, epochs=6, verbose=0)
-    first = model.get_layer("conv1_conv")  # what divides the levels goes into the first convolution
+    first = model.get_layer("conv1_conv")  # the scaling of the levels is folded into the first convolution
     first.kernel.assign(first.kernel / 16)
     bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)
     return model
@@ -141,7 +142,7 @@ def test_what_cannot_be_quantized_is_told(tmp_path, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", with_extras(*FORMATS))
+@pytest.mark.parametrize("format", with_extras(*CONVERTED))
 def test_strings_are_refused_by_other_formats(tmp_path, format):
     text = keras.Input((1,), dtype="string", name="text")
     model = keras.Model(text, keras.layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(text))
@@ -150,17 +151,17 @@ def test_strings_are_refused_by_other_formats(tmp_path, format):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", CONVERTED)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
-    """With the packages as without them."""
-    monkeypatch.setitem(sys.modules, export.converters._MODULES[format][0], None)
+    """The message does not depend on the installed packages."""
+    monkeypatch.setitem(sys.modules, FORMATS[format].modules[0], None)
     with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
         getattr(export, format)(None, tmp_path / "model" / "1")
     assert list(tmp_path.iterdir()) == []
 
 
 def shallow(name):
-    """Return the arguments of the zoo's network of that name, with as few blocks as have all their kinds."""
+    """Return the arguments of a network of the zoo with the fewest blocks that include every kind of block."""
     depths = {"vit": 1, "wrn": 10, "resnet164": 11, "resnet1001": 11, "densenet_bc": 10, "densenet40": 7}
     depth = next((depth for word, depth in depths.items() if name.startswith(word)), 8)
     if name == "mlp":
@@ -170,7 +171,7 @@ def shallow(name):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("format", with_extras("saved_model", *FORMATS))
+@pytest.mark.parametrize("format", with_extras("saved_model", *CONVERTED))
 @pytest.mark.parametrize("name", bnzoo.list_models())
 def test_every_network_of_the_zoo_in_every_format(tmp_path, format, name, random_statistics):
     model = random_statistics(bnzoo.create_model(name, classifier_activation=None, **shallow(name)))

@@ -1,4 +1,4 @@
-"""Checksums tell what was damaged, signatures who exported it."""
+"""Signatures of artefacts: checksums detect damage, signatures prove the author."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export import parity
 
 pytestmark = pytest.mark.extras("cryptography")
 
@@ -48,7 +49,7 @@ def original(tmp_path_factory, exported_here, keys):
 
 @pytest.fixture
 def artefact(tmp_path, original):
-    """A copy of it to spoil."""
+    """A copy of the artefact that the test may change."""
     return Path(shutil.copytree(original, tmp_path / "model" / "1"))
 
 
@@ -79,7 +80,7 @@ def garbage(artefact):
 
 
 def another_manifest(artefact):
-    """The checksums are right: whoever changes a file can write them anew."""
+    """The checksums are correct, because anyone who changes a file can write new ones."""
     document = json.loads((artefact / "MANIFEST.json").read_text())
     (artefact / "MANIFEST.json").write_text(json.dumps(document | {"labels": ["a", "b"]}))
 
@@ -95,7 +96,7 @@ def another_manifest(artefact):
 )
 def test_what_the_key_has_not_signed_is_a_problem_and_is_not_run(artefact, keys, monkeypatch, key, spoil, message):
     spoil(artefact)
-    monkeypatch.setattr(export.parity, "apply", None)
+    monkeypatch.setattr(parity, "apply", None)
     for only in (True, False):
         [found] = export.verify(artefact, key=keys[key][1], checksums_only=only)
         [problem] = found.problems

@@ -1,12 +1,11 @@
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
 import re
-import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from portable import ON_LINUX, ON_POSIX, make_pipe, make_socket
 from with_extras import with_extras
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export import parity, writing
 
 LABELS = ["a", "b", "c"]
 PARITY = "assets.extra/parity.npz"
@@ -27,7 +28,7 @@ ENTRY = {"sha256": "0" * 64, "bytes": 1}
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory, exported_here):
-    """An artefact of every kind of content."""
+    """An artefact with every kind of content."""
     folder = tmp_path_factory.mktemp("original") / "digits" / "1"
     model = bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3, classifier_activation=None)
     exported_here(model, folder, labels=LABELS, image="unit")
@@ -36,7 +37,7 @@ def original(tmp_path_factory, exported_here):
 
 @pytest.fixture
 def artefact(tmp_path, original):
-    """A copy of it to spoil."""
+    """A copy of the artefact that the test may change."""
     return Path(shutil.copytree(original, tmp_path / "digits" / "1"))
 
 
@@ -107,7 +108,7 @@ def document(artefact, change):
 
 
 def examples(artefact, change):
-    """Change the examples of an artefact, and their checksum with them."""
+    """Change the examples of an artefact and their checksum."""
     path = artefact / PARITY
     with np.load(path) as file:
         arrays = dict(file)
@@ -129,7 +130,7 @@ def problems(artefact):
 
 
 def test_an_artefact_that_answers_otherwise_is_told(artefact):
-    """As one would whose weights were exchanged together with the manifest."""
+    """The artefact is like one with replaced weights and manifest."""
     examples(artefact, lambda arrays: arrays.update({LOGITS: arrays[LOGITS] * 1.01}))
     assert "differs from the one in memory" in problems(artefact)
 
@@ -158,8 +159,14 @@ HOSTILE = {
     "tolerance not a number": (lambda d: d["parity"].update(tolerance=float("nan")), "from 0 to 0.0001"),
     "tolerance negative": (lambda d: d["parity"].update(tolerance=-1), "from 0 to 0.0001"),
     "tolerance true": (lambda d: d["parity"].update(tolerance=True), "from 0 to 0.0001"),
-    "int8 SavedModel": (lambda d: d.update(quantization="int8"), "its format must be one of litert, onnx"),
-    "unknown format": (lambda d: d.update(format="pickle"), "its format must be one of litert, onnx"),
+    "int8 SavedModel": (
+        lambda d: d.update(quantization="int8"),
+        "its format must be one of litert, litert-int8, onnx, onnx-int8, openvino",
+    ),
+    "unknown format": (
+        lambda d: d.update(format="pickle"),
+        "its format must be one of litert, litert-int8, onnx, onnx-int8, openvino",
+    ),
     "no signatures": (lambda d: d.update(signatures={}), "must name the signatures serve"),
     "image, without its signatures": (lambda d: d["signatures"].pop("serve_uint8"), "must name the signatures serve"),
     "labels a number": (lambda d: d.update(labels=3), "`labels` must be a list of strings, or null"),
@@ -233,7 +240,7 @@ def test_a_signature_that_no_one_asks_is_a_problem(tmp_path, exported_here):
 
 
 def twice(serve):
-    """The answers of another model under the same names."""
+    """Return the answers of another model with the same names."""
     function = tf.function(lambda features: {name: 2 * y for name, y in serve(features=features).items()})
     return function.get_concrete_function(tf.TensorSpec((None, 3), tf.float32, name="features"))
 
@@ -277,13 +284,13 @@ def link_to_outside(path):
 KINDS = {
     "a link in the place of a file": (link_to_outside, "is a symbolic link, where only regular files belong"),
     "a pipe in the place of a file": (
-        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: (path.unlink(), make_pipe(path)),
         "is a pipe, where only regular files belong",
     ),
-    "a pipe beside the files": (lambda path: os.mkfifo(path.with_name("pipe")), "pipe is a pipe"),
+    "a pipe beside the files": (lambda path: make_pipe(path.with_name("pipe")), "pipe is a pipe"),
     "a link beside the files": (lambda path: path.with_name("link").symlink_to("/"), "link is a symbolic link"),
     "a socket beside the files": (
-        lambda path: socket.socket(socket.AF_UNIX).bind(os.path.relpath(path.with_name("s"))),
+        lambda path: make_socket(path.with_name("s")),
         "s is a socket",
     ),
     "a link in the place of the manifest": (
@@ -301,7 +308,8 @@ def test_only_regular_files_belong_to_an_artefact(artefact, kind, monkeypatch):
     assert message in problems(artefact)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@ON_POSIX
+@pytest.mark.skipif(getattr(os, "geteuid", int)() == 0, reason="root may read everything")
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables", "MANIFEST.json"])
 def test_what_may_not_be_read_is_a_problem(artefact, name):
     mode = (artefact / name).stat().st_mode
@@ -324,7 +332,7 @@ def test_control_characters_do_not_reach_the_terminal(artefact):
 
 def test_checksums_only_loads_nothing(artefact, monkeypatch):
     for name in ("apply", "kept"):
-        monkeypatch.setattr(export.parity, name, None)
+        monkeypatch.setattr(parity, name, None)
     [found] = export.verify(artefact, checksums_only=True)
     assert (found.problems, found.difference) == ([], None)
     assert str(found).endswith("files as exported, not asked")
@@ -352,9 +360,9 @@ sys.exit(1)
 )
 def test_the_words_of_another_process_are_one_readable_line(tmp_path, monkeypatch, script, message):
     (tmp_path / "child.py").write_text(script)
-    monkeypatch.setattr(export.parity.runtimes, "__file__", str(tmp_path / "child.py"))
+    monkeypatch.setattr(parity.runtimes, "__file__", str(tmp_path / "child.py"))
     with pytest.raises(RuntimeError) as caught:
-        export.parity.apply("onnx", tmp_path, {"serve": {"x": np.ones((2, 3))}})
+        parity.apply("onnx", tmp_path, {"serve": {"x": np.ones((2, 3))}})
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
 
@@ -400,7 +408,9 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path, seconds):
 
 @contextlib.contextmanager
 def small_files():
-    """Let the largest file that the process may write stand in for a full disk."""
+    """Simulate a full disk with a limit on the size of written files."""
+    import resource
+
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -411,29 +421,34 @@ def small_files():
         signal.signal(signal.SIGXFSZ, handler)
 
 
+@ON_POSIX
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "error"),
     with_extras(("saved_model", OSError), ("onnx", OSError), ("litert", OSError), ("openvino", RuntimeError)),
 )
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, format, error):
-    # of another format the SavedModel that it is made of is written before the disk is full
-    name, step = ("saved_model", "write") if format == "saved_model" else (f"converters.{format}", "convert")
-    module = sys.modules[f"bnzoo.export.{name}"]
-    write = getattr(module, step)
+    # the other formats first write the SavedModel that they are converted from
+    record = export.formats.FORMATS[format]
+    write = record.convert or writing.write
 
     def write_on_a_full_disk(*args):
         with small_files():
             write(*args)
 
-    monkeypatch.setattr(module, step, write_on_a_full_disk)
+    if record.convert:
+        full = dataclasses.replace(record, convert=write_on_a_full_disk)
+        monkeypatch.setattr(sys.modules[f"bnzoo.export.formats.{format}"], "FORMAT", full)
+    else:
+        monkeypatch.setattr(writing, "write", write_on_a_full_disk)
     model = bnzoo.MLP(input_shape=(4,), classes=3, width=300, classifier_activation=None)
     with pytest.raises(error):
         getattr(export, format)(model, tmp_path / "model" / "1", sample=np.ones((2, 4)))
     assert not (tmp_path / "model").exists()
 
 
+@ON_LINUX
 def test_a_folder_that_cannot_be_written_in(tmp_path):
-    """Root may write anywhere but here."""
+    """Not even root may write into this folder."""
     with pytest.raises(OSError, match="proc"):
         export.saved_model(bnzoo.MLP(input_shape=(4,), classes=3), "/proc/model")

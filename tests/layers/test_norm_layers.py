@@ -1,4 +1,4 @@
-"""What holds for the layer of every norm."""
+"""Properties of the layers of all norms."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_outputs_state_and_gradients(name, rank):
     for key, moved in state.items():
         assert_close(after[key], moved)
     if rank not in (2, 4):
-        return  # numerical gradients take long, and one rank with positions stands for the others
+        return  # numerical gradients are slow, and one rank with positions is representative
 
     def value(inputs=x, **changed):
         return np.sum(it.reference(inputs, {**before, **changed}, it.options, at=x)[0] * upstream)
@@ -129,7 +129,7 @@ def test_channels_first_is_the_same_transposed(name, rank):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_statistics_are_float32_in_mixed_precision(name, policy):
-    """Squares of these inputs overflow float16, and its steps are a sixteenth of their deviation."""
+    """The squares of the inputs overflow float16, and its resolution is a sixteenth of their standard deviation."""
     shape = (16, 4, 4, 6)
     low = policy.removeprefix("mixed_")
     rounded = keras.ops.convert_to_tensor((500 + 4 * inputs(shape)).astype("float32"))
@@ -228,7 +228,7 @@ def test_center_scale_regularizers_and_constraints(name):
 
 
 def test_unknown_sizes_and_the_shape_of_the_output():
-    """All norms in one model, so that one function is traced."""
+    """The model has all norms, so that only one function is traced."""
     image = keras.Input((None, None, 4))
     of_norms = {name: case(name, (None, None, None, 4), dtype="float32").layer for name in NAMES}
     for name, layer in of_norms.items():
@@ -265,7 +265,7 @@ def test_batch_statistics_refuse(name, options, message):
 
 
 def test_training_moves_all_weights():
-    """All norms in one model, so that one step is compiled."""
+    """The model has all norms, so that only one step is compiled."""
     x = inputs((16, 4, 4, 8)).astype("float32")
     image = keras.Input((4, 4, 8))
     layers_of_norms = [norms.get(name).layer(image.shape) for name in NAMES]

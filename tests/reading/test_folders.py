@@ -1,5 +1,7 @@
 import os
 
+from portable import make_pipe
+
 from bnzoo.reading import entries
 
 
@@ -7,7 +9,7 @@ def test_everything_below_a_folder_is_found_and_no_link_followed(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_text("x")
     (tmp_path / "a" / "up").symlink_to(tmp_path, target_is_directory=True)
-    os.mkfifo(tmp_path / "pipe")
+    make_pipe(tmp_path / "pipe")
     found = {entry.name: entry.kind for entry in entries(tmp_path)}
     assert found == {"a/b/file": "file", "a/up": "symbolic link", "pipe": "pipe"}
     assert all(entry.path == tmp_path / entry.name for entry in entries(tmp_path))
@@ -21,7 +23,7 @@ def test_folders_may_be_nested_more_deeply_than_pythons_stack(tmp_path, monkeypa
     open("file", "w").close()
     [entry] = entries(tmp_path)
     assert entry.name == "d/" * 1200 + "file"
-    os.remove("file")  # what removes the folders of tests is recursive
+    os.remove("file")  # otherwise pytest's cleanup of the folder would recurse into it
     for _ in range(1200):
         os.chdir("..")
         os.rmdir("d")

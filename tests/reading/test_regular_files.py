@@ -1,24 +1,15 @@
 import json
 import os
-import socket
 
 import pytest
+from portable import make_pipe, make_socket
 
 from bnzoo.reading import RefusedError, declared, read_json, reading, regular_file
 
 
-def fifo(path):
-    os.mkfifo(path)
-
-
-def unix_socket(path):
-    with socket.socket(socket.AF_UNIX) as opened:
-        opened.bind(str(path))
-
-
-@pytest.mark.parametrize(("make", "kind"), [(fifo, "pipe"), (unix_socket, "socket"), (os.mkdir, "folder")])
+@pytest.mark.parametrize(("make", "kind"), [(make_pipe, "pipe"), (make_socket, "socket"), (os.mkdir, "folder")])
 def test_only_a_regular_file_is_opened(make, kind, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     make("f")
     with pytest.raises(ValueError, match=f"f is a {kind}, where a regular file is needed"):
         regular_file("f")

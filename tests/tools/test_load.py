@@ -43,7 +43,7 @@ def assert_same(loaded, model):
 
 
 def rewritten(path, without=(), **members):
-    """The file with other members: whole as a zip file, its checksums right."""
+    """Write the file with other members, as a valid zip file with correct checksums."""
     with zipfile.ZipFile(path) as archive:
         held = {name: archive.read(name) for name in archive.namelist() if name not in without}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -88,7 +88,7 @@ def linked(path):
 
 
 def enlarged(config):
-    """The configuration of `network`, 100 million times as wide."""
+    """Return the configuration of `network`, 100 million times as wide."""
     return config.replace(b'"units": 3', b'"units": 300000000').replace(b"null, 3]", b"null, 300000000]")
 
 
@@ -244,7 +244,7 @@ def test_truncated_is_not_missing(tmp_path):
 
 
 def test_a_flipped_byte_is_found(tmp_path):
-    """Wherever it is in a member. Keras checks none when it reads the weights piece by piece."""
+    """The damage can be anywhere in a member. Keras checks no checksum when it reads weights in parts."""
     whole = save(tmp_path / "whole.keras").read_bytes()
     with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
         starts = {m.filename: m.header_offset + 30 + len(m.filename) for m in archive.infolist()}
@@ -260,7 +260,7 @@ def test_a_flipped_byte_is_found(tmp_path):
 
 
 def test_a_damaged_table_of_contents_never_loads_something_else(tmp_path):
-    """A byte of it that is not read, such as a date, may be anything."""
+    """Bytes that are never read, such as a date, can have any value."""
     model = network()
     whole = save(tmp_path / "whole.keras", model).read_bytes()
     with zipfile.ZipFile(tmp_path / "whole.keras") as archive:

@@ -60,7 +60,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_statistics_are_those_of_the_population(source):
-    """A short last batch counts for what it is; the variance of the means is part of the variance."""
+    """A short last batch is weighted by its size. The total variance includes the variance of the batch means."""
     model = network()
     recalibrate_batch_norm(model, SOURCES[source](), batch_size=8)
     mean, variance = statistics(model)["first"]
@@ -130,7 +130,7 @@ def stopped_in_the_middle():
 
 
 def spoilt(value):
-    """A batch with one value that is no value of a feature."""
+    """Return a batch with one NaN or infinite value."""
     x = X[:8].copy()
     x[3, 2] = value
     return x
@@ -207,7 +207,7 @@ def test_an_interruption_between_two_norms_restores_both(monkeypatch):
 
 @pytest.mark.parametrize("data", [tf.data.Dataset.from_tensors(X[:16]).repeat(), Endless(), [X[:16], X[:16]]])
 def test_some_batches_are_enough(data):
-    """Of endless data, and where there are fewer than asked for."""
+    """The test covers endless data, and data with fewer batches than requested."""
     model = network()
     recalibrate_batch_norm(model, data, batches=3)
     part = X[:8] if isinstance(data, Endless) else X[:16]
@@ -223,7 +223,7 @@ def test_to_recalibrate_what_is_frozen_is_a_mistake():
 
 
 def test_dropout_off_or_on():
-    """On, it spreads what the second norm sees: by 1/(1 - rate) around zero."""
+    """Active dropout would increase the variance of the second norm's inputs by 1/(1 - rate)."""
     inputs = keras.Input((6,))
     model = keras.Model(inputs, L.BatchNormalization(name="norm")(L.Dropout(0.5)(inputs)))
     x = np.random.default_rng(0).normal(size=(20_000, 6)).astype("float32")
@@ -268,7 +268,7 @@ def test_images_of_several_sizes_count_by_their_pixels():
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_against_numpy_on_the_layers_inputs(offset):
-    """Each norm of a small convolutional network, on one batch that is the whole data: what NumPy finds there."""
+    """Each norm of a small network on one batch with the whole data is compared with NumPy."""
     inputs = keras.Input((6, 6, 2))
     x = L.Conv2D(4, 3, name="conv")(inputs)
     x = L.BatchNormalization(axis=-1, scale=False, name="one")(x)
@@ -338,7 +338,7 @@ def test_nested_models_are_reached():
 
 @pytest.mark.slow
 def test_a_short_training_comes_back_from_chance(digits):
-    """ResNet-20, 40 steps, momentum .99: the moving statistics are still those of the initialisation."""
+    """After 40 steps with momentum 0.99, the moving statistics of a ResNet-20 are close to their initial values."""
     scale = keras.layers.Normalization(mean=digits.scale[0], variance=digits.scale[1])
     image = keras.Input(digits.input_shape)
     norm = {"name": "batch", "momentum": 0.99}
@@ -353,7 +353,7 @@ def test_a_short_training_comes_back_from_chance(digits):
 
 @pytest.mark.parametrize("norm", ["ghost_batch", "batch_renorm", "sync_batch"])
 def test_relatives_of_batch_norm_are_recalibrated_alike(norm):
-    """Population statistics, and nothing else moves: not the averages of batch renorm, not its steps."""
+    """Only the population statistics change. The averages and steps of batch renorm do not."""
     norm = bnzoo.norms.get(norm)
     inputs = keras.Input((6,))
     model = keras.Model(inputs, norm.layer((None, 6), name="norm")(inputs))

@@ -1,12 +1,12 @@
 """What an examination of a model found."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bnzoo.json_text import json_ready
 from bnzoo.tools.health_check.findings import TITLES, Finding
 from bnzoo.tools.health_check.thresholds import NEAR_ZERO
 
@@ -74,7 +74,7 @@ class NormHealth:
         """The measures as JSON, per-channel ones summed up; what is not finite is a string."""
         plain = ("kind", "channels", "frozen", "momentum", "initial", "one_value", "activation", "saturation")
         return {
-            **{name: _number(getattr(self, name)) for name in plain},
+            **{name: json_ready(getattr(self, name)) for name in plain},
             "dropout": None if self.dropout is None else {"layer": self.dropout[0], "rate": self.dropout[1]},
             "dead": float(self.dead.mean()),
             "exploding": float(self.exploding.mean()),
@@ -138,14 +138,13 @@ class HealthReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON. What is not finite is a string, for JSON has no such numbers."""
-        gradients = self.gradients
         return {
             "model": self.model,
             "verdict": self.verdict,
             "healthy": self.healthy,
             "steps": self.steps,
             "norms": {name: norm.to_dict() for name, norm in self.norms.items()},
-            "gradients": None if gradients is None else {name: _number(scale) for name, scale in gradients.items()},
+            "gradients": json_ready(self.gradients),
             "findings": [vars(finding).copy() for finding in self.findings],
             "notes": list(self.notes),
         }
@@ -172,11 +171,8 @@ class HealthReport:
 def _spectrum(values: np.ndarray | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    return {name: _number(float(of(values))) for name, of in (("min", np.min), ("median", np.median), ("max", np.max))}
-
-
-def _number(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    least, middle, most = (float(statistic) for statistic in (values.min(), np.median(values), values.max()))
+    return json_ready({"min": least, "median": middle, "max": most})
 
 
 def _plural(count: int, word: str) -> str:

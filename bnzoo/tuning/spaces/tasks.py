@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from bnzoo.errors import number
+from bnzoo.metrics import ACCURACY, R2
 from bnzoo.tuning.spaces.standard_scale import StandardR2Score, StandardSquaredError
 
 _SMALL, _LARGE = 1e-15, 1e15
@@ -21,7 +22,7 @@ class Classification:
     """
 
     units: int
-    metric: str = "accuracy"
+    metric: str = ACCURACY.keras_name
 
     def finish(self, model: keras.Model) -> keras.Model:
         """The network that a user gets from the family's."""
@@ -29,7 +30,7 @@ class Classification:
 
     def compile_arguments(self) -> dict[str, Any]:
         """Loss and metric of `keras.Model.compile`."""
-        return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": ["accuracy"]}
+        return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": [self.metric]}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Regression:
     mean: float = 0.0
     variance: float = 1.0
     units: int = 1
-    metric: str = "r2_score"
+    metric: str = R2.keras_name
 
     def __post_init__(self) -> None:
         number("target_scale[1]", self.variance, above=0)

@@ -1,14 +1,19 @@
-"""ONNX of a SavedModel, in float32 or int8."""
+"""ONNX, in float32 or int8."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnzoo.export.converters import batches, require
-from bnzoo.files import scratch
+from .batches import batches
+from .record import SERVE, Arrays, Format, Runner
+
+if TYPE_CHECKING:
+    import keras
+
+    from bnzoo.export.report import ExportReport
 
 # the newest that tf2onnx calls tested; later ones change nothing for these models and shut out older runtimes
 _OPSET = 15
@@ -20,18 +25,73 @@ _GRAPH, _XLA = "saved_model.pb", "_XlaMustCompile"
 _INT8 = {"per_channel": True, "reduce_range": True, "op_types_to_quantize": ["Conv", "MatMul", "Gemm"]}
 
 
-def convert(saved_model: Path, folder: Path) -> None:
-    """Writes `model.onnx`, which `onnx.checker` has passed.
+def onnx(
+    model: "keras.Model",
+    path: str | Path,
+    *,
+    fold: bool = True,
+    labels: Sequence[str] | None = None,
+    sample: Any = None,
+    quantize: str | None = None,
+    calibration: Any = None,
+    sign: str | Path | None = None,
+) -> "ExportReport":
+    """Exports a model as ONNX, `model.onnx`, and verifies it with `onnx.checker` and in ONNX Runtime.
+
+    Inputs and outputs have the names that `saved_model` gives them; the batch dimension is free. A process that can
+    import neither Keras, TensorFlow nor bnzoo runs the file and compares it with the model; only then does it appear,
+    with `MANIFEST.json` and the examples for `verify`. Needs the extra `onnx`.
 
     Args:
-        saved_model: The SavedModel's folder.
+        model: A built functional or Sequential `keras.Model`. One that computes in 16 bits is exported in float32.
+        path: The folder to make, `<name>/<integer version>`; or `<name>`, in which the next version is made. No version
+            is overwritten.
+        fold: Boolean, whether batch norms are folded into the linear layers next to them.
+        labels: Sequence of strings, the names of the classes, stored in `assets/labels.txt`.
+        sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
+            distribution by default, from the calibration data if there are any.
+        quantize: `"int8"`: weights in 8 bits for each channel, activations in 8 bits; inputs and outputs stay float32.
+        calibration: What the ranges of the activations are taken from, scaled as for training: an array (or dict of
+            arrays by input name) of examples; or such and the integer classes, as a pair; or a `bnzoo.data.Dataset`,
+            calibrated on its training data. With classes the report has the accuracy before and after: on the examples
+            of the pair, on the test data of the dataset. Examples on another scale than the model's first batch norm
+            or `Normalization` layer was trained on are refused.
+        sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
+            the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        ValueError: If the model cannot be exported, or an argument does not fit it.
+        ImportError: If the extra is not installed.
+        FileExistsError: If the version exists.
+        OSError: If it cannot be written.
+        RuntimeError: If the file is invalid, cannot be loaded, or differs from the model beyond the tolerance: 1e-4 of
+            the largest output, in int8 a quarter of it. Nothing is left.
+
+    Examples:
+    >>> report = bnzoo.export.onnx(model, "models/digits", quantize="int8", calibration=bnzoo.data.load("digits"))
+    >>> print(report)
+    """
+    from bnzoo.export.converted import export
+
+    options = {"fold": fold, "labels": labels, "sample": sample, "sign": sign}
+    return export(FORMAT, model, path, **options, quantize=quantize, calibration=calibration)
+
+
+def convert(saved_model: Path, folder: Path) -> None:
+    """Write `model.onnx`, and check it with `onnx.checker`.
+
+    Args:
+        saved_model: The folder of the SavedModel.
         folder: An existing folder.
 
     Raises:
         ImportError: If a package is missing.
         RuntimeError: If the file is not valid ONNX, such as for an operation that ONNX lacks.
     """
-    require("onnx")
+    FORMAT.require()
     import onnx
 
     model = _converted(saved_model)
@@ -40,22 +100,26 @@ def convert(saved_model: Path, folder: Path) -> None:
     onnx.save(model, str(folder / _FILE))
 
 
-def quantize(saved_model: Path, folder: Path, calibration: dict[str, np.ndarray]) -> None:
-    """Writes `model.onnx` in int8: weights a channel, activations a tensor; inputs and outputs stay float32.
+def quantize(saved_model: Path, folder: Path, calibration: Arrays) -> None:
+    """Write `model.onnx` in int8, with a scale for each channel of weights and for each tensor of activations.
+
+    Inputs and outputs stay float32.
 
     Args:
-        saved_model: The SavedModel's folder.
+        saved_model: The folder of the SavedModel.
         folder: An existing folder.
-        calibration: Dict of arrays by input name, examples from which the ranges of the activations are taken.
+        calibration: Dict of arrays by input name, the examples from which the ranges of the activations are taken.
 
     Raises:
         ImportError: If a package is missing.
         RuntimeError: If a file is not valid ONNX.
     """
-    require("onnx")
+    FORMAT.require()
     import onnx
     from onnxruntime.quantization import quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from bnzoo.files import scratch
 
     with scratch(folder) as steps:
         convert(saved_model, steps)
@@ -72,7 +136,7 @@ def _converted(saved_model: Path) -> Any:
 
     with _without_xla(saved_model) as plain:
         loaded = tf.saved_model.load(str(plain))
-    serve = loaded.signatures["serve"]
+    serve = loaded.signatures[SERVE]
     specs = serve.structured_input_signature[1]
     names = sorted(specs)
     function = tf.function(lambda *values: serve(**dict(zip(names, values, strict=True))))
@@ -91,6 +155,9 @@ def _without_xla(saved_model: Path) -> Iterator[Path]:
     """
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+    from bnzoo.files import scratch
+    from bnzoo.machine import link_or_copy
+
     content = SavedModel.FromString((saved_model / _GRAPH).read_bytes())
     for meta in content.meta_graphs:
         functions = meta.graph_def.library.function
@@ -100,7 +167,7 @@ def _without_xla(saved_model: Path) -> Iterator[Path]:
     with scratch(saved_model) as plain:
         for entry in saved_model.iterdir():
             if entry.name != _GRAPH:
-                (plain / entry.name).symlink_to(entry.resolve())
+                link_or_copy(entry, plain / entry.name)
         (plain / _GRAPH).write_bytes(content.SerializeToString())
         yield plain
 
@@ -157,13 +224,33 @@ def _check(model: Any) -> None:
         raise RuntimeError(f"The model converted to ONNX is not valid: {reason}") from error
 
 
-def _reader(calibration: dict[str, np.ndarray]) -> Any:
+def _reader(calibration: Arrays) -> Any:
     from onnxruntime.quantization import CalibrationDataReader
 
     remaining = batches(calibration)
 
     class Reader(CalibrationDataReader):
-        def get_next(self) -> dict[str, np.ndarray] | None:
+        def get_next(self) -> Arrays | None:
             return next(remaining, None)
 
     return Reader()
+
+
+def load(folder: Path) -> Runner:
+    """Load an artefact with ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / _FILE), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs, signature=SERVE: dict(zip(names, session.run(names, inputs), strict=True))
+
+
+FORMAT = Format(
+    "onnx",
+    export=onnx,
+    open=load,
+    convert=convert,
+    quantizers={"int8": quantize},
+    modules=("onnx", "tf2onnx", "onnxruntime"),
+    packages=("onnx", "tf2onnx", "onnxruntime"),
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bnzoo.errors import printable
 from bnzoo.export import evidence, manifest, parity, signing
-from bnzoo.export.signatures import SERVE
+from bnzoo.export.formats import FORMATS
 from bnzoo.reading import entries
 
 # of the problems of an artefact that are printed
@@ -112,11 +112,11 @@ def _verify(folder: Path, checksums_only: bool, check_signature: Callable[[Path]
         inputs, outputs = parity.kept(folder)
         if faults := list(evidence.faults_of_examples(document, inputs, outputs)):
             return _failed(folder, faults, format, files)
-        if document["format"] == "saved_model":
-            if faults := list(evidence.faults_of_saved_model(folder, document)):
-                return _failed(folder, faults, format, files)
-            for sample in (inputs, outputs):
-                sample[evidence.SERVING_DEFAULT] = sample[SERVE]
+        record = FORMATS[document["format"]]
+        if faults := list(record.faults(folder, {*document["signatures"], *record.aliases})):
+            return _failed(folder, faults, format, files)
+        for sample in (inputs, outputs):
+            sample.update({alias: sample[name] for alias, name in record.aliases.items()})
         found = parity.apply(document["format"], folder, inputs)
         difference = parity.difference(outputs, found, document["labels"])
         parity.require(difference, document["parity"]["tolerance"])

@@ -1,0 +1,136 @@
+"""The SavedModel."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .record import SERVE, Arrays, Format, Runner
+
+if TYPE_CHECKING:
+    import keras
+
+    from bnzoo.export.image import Image
+    from bnzoo.export.report import ExportReport
+
+# the signature that TensorFlow Serving uses for a client who names none
+_SERVING_DEFAULT = "serving_default"
+# a signature of TensorFlow, which runs it when it loads a SavedModel
+_INITIALIZER = "__saved_model_init_op"
+
+
+def saved_model(
+    model: "keras.Model",
+    path: str | Path,
+    *,
+    fold: bool = True,
+    image: "Image | str | None" = None,
+    labels: Sequence[str] | None = None,
+    warmup: Sequence[int] | None = None,
+    sample: Any = None,
+    sign: str | Path | None = None,
+) -> "ExportReport":
+    """Export a model as a SavedModel that needs TensorFlow alone, and verify it before it appears.
+
+    The signatures `serving_default` and `serve` take the model's own input names; an input without a name is `image` if
+    it has the rank of images, else `input`. A classifier that ends in the layer `logits` has the outputs `logits` and
+    `probabilities`, one that ends in a softmax has `probabilities`, any other model its own output names. With `image`
+    there are also
+
+    - `serve_uint8`: `image`, uint8 of any height and width;
+    - `serve_image_bytes`: `image_bytes`, the contents of JPEG, PNG, GIF (the first frame) or BMP files (without
+      compression or palette), with 8 bits for each channel, turned upright as their EXIF says. One that is damaged, of
+      another kind, or of more pixels than the `max_pixels` of `Image`, has its message in the output `error`, zeros and
+      empty strings elsewhere; the others of the batch are not touched by it.
+
+    Both resize as Pillow does, normalise as the model was trained, and give the five best classes of a classifier:
+    `label` (its number if there are no `labels`) and `score`, both `(batch, 5)`. An empty batch has empty outputs.
+
+    Each weight is stored once. The artefact is loaded by a process that can import neither Keras nor bnzoo, and
+    compared with the model that was passed; only then does it appear. Beside it are `MANIFEST.json` (checksums,
+    versions, signatures, what was folded, how it was verified) and some examples, with which `verify` asks it again.
+
+    Args:
+        model: A built functional or Sequential `keras.Model`. One that computes in 16 bits is exported in float32.
+        path: The folder to make, `<name>/<integer version>` for a model server; or `<name>`, in which the next version
+            is made. No version is overwritten.
+        fold: Boolean, whether batch norms are folded into the linear layers next to them.
+        image: `Image`, or one of `"raw"` (levels of 0 to 255), `"unit"` (0 to 1), `"tf"`, `"torch"`, `"caffe"` (as in
+            `keras.applications`): how images become what the model was trained on.
+        labels: Sequence of strings, the names of the classes, stored as the asset `labels.txt`.
+        warmup: Sequence of integers, batch sizes for which TensorFlow Serving is to call every signature before it
+            answers the first request. Needs the extra `warmup`.
+        sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
+            distribution by default.
+        sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
+            the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
+
+    Returns:
+        An `ExportReport`.
+
+    Raises:
+        ValueError: If the model cannot be exported, or an argument does not fit it.
+        ImportError: If a package is missing that an argument needs.
+        FileExistsError: If the version exists.
+        OSError: If it cannot be written.
+        RuntimeError: If the artefact cannot be loaded, or differs from the model beyond the tolerance. Nothing is left.
+
+    Examples:
+    >>> report = bnzoo.export.saved_model(model, "serving/digits", labels=["cat", "dog"], image="torch")
+    >>> serve = tf.saved_model.load(report.path).signatures["serve_image_bytes"]
+    >>> serve(image_bytes=tf.constant([open("cat.jpeg", "rb").read()]))["label"]
+    """
+    from bnzoo.export.writing import export
+
+    options = {"fold": fold, "image": image, "labels": labels, "sample": sample, "sign": sign}
+    return export(FORMAT, model, path, **options, warmup=warmup)
+
+
+def load(folder: Path) -> Runner:
+    """Load an artefact with TensorFlow."""
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        loaded = tf.saved_model.load(str(folder))
+
+    def run(inputs: Arrays, signature: str = SERVE) -> Arrays:
+        with tf.device("CPU"):
+            outputs = loaded.signatures[signature](**{name: tf.constant(values) for name, values in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run
+
+
+def faults(folder: Path, signatures: set[str]) -> Iterator[str]:
+    """Find signatures that the manifest does not name: a server would answer with them, unverified.
+
+    Args:
+        folder: The folder of the SavedModel.
+        signatures: Strings, the names of the signatures in the manifest, and the aliases.
+
+    Yields:
+        A sentence if there are any, or some are absent.
+
+    Raises:
+        ValueError: If the SavedModel cannot be read; the message names the file.
+    """
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    from bnzoo.reading import reading
+
+    with reading(folder / "saved_model.pb", "a SavedModel") as path:
+        content = SavedModel.FromString(path.read_bytes())
+    offered = {name for graph in content.meta_graphs for name in graph.signature_def} - {_INITIALIZER}
+    if offered != signatures:
+        received = ", ".join(sorted(offered)) or "none"
+        yield f"it must offer the signatures {', '.join(sorted(signatures))}. Received: {received}"
+
+
+FORMAT = Format(
+    "saved_model",
+    export=saved_model,
+    open=load,
+    options=("image", "warmup"),
+    uses_tensorflow=True,
+    aliases={_SERVING_DEFAULT: SERVE},
+    faults=faults,
+)

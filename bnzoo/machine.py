@@ -1,0 +1,48 @@
+"""The machine: what Linux, macOS and Windows tell in different ways, or not at all."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use: on macOS and Windows all cores of the machine."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def memory() -> float:
+    """Return the bytes of the machine's memory: infinity on Windows, which does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def regular_file_opener(path: str, flags: int) -> int:
+    """Open a regular file that is no link, without waiting for another process. An `opener` of `open`.
+
+    A pipe may have taken the place of a file since it was looked at, and opening it would wait for a writer. Windows
+    has neither such pipes nor the flags.
+
+    Raises:
+        OSError: If it is a link, or no regular file.
+    """
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return descriptor
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make a symbolic link to a file or folder, or a copy where links are not allowed, as on Windows."""
+    try:
+        target.symlink_to(source.resolve(), target_is_directory=source.is_dir())
+    except OSError:
+        copy: Callable = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, target)
