@@ -35,7 +35,7 @@ REFUSED = [
     (TRAINED, {"norm": {"name": "batch", "epsilon": 1e-3}}, "epsilon=1e-05"),
     (GROUP, {"norm": {"name": "group", "groups": 16}}, "`norm` must be 'group' with groups=32, epsilon=1e-05"),
     (TRAINED, {"placement": "pre"}, "trained with placement='post'"),
-    (TRAINED, {"stride_in_1x1": True}, "`stride_in_1x1` cannot be chosen: the weights were trained with the builder's own"),
+    (TRAINED, {"stride_in_1x1": True}, "`stride_in_1x1` cannot be chosen: the weights were trained with the"),
     (TRAINED, {"weights": None}, "`weights` cannot be chosen"),
 ]
 

