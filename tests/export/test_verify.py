@@ -262,9 +262,7 @@ def test_one_example_is_noted_and_no_problem(tmp_path, exported_here):
     [found] = export.verify(report.path)
     assert not found.problems
     assert "note: compared on one example only" in str(found)
-    assert "the comparison proves nothing" in str(
-        exported_here(model, tmp_path / "same", sample=np.ones((3, 3)))
-    )
+    assert "the comparison proves nothing" in str(exported_here(model, tmp_path / "same", sample=np.ones((3, 3))))
 
 
 def test_an_example_with_another_answer_is_kept(tmp_path, exported_here):
