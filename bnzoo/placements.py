@@ -1,31 +1,13 @@
-"""The words for WHERE a norm stands, and which family knows which; the orders themselves are in `bnzoo.blocks`."""
+"""The values of `placement`: WHERE a norm is. The rows are those of the blocks, see `bnzoo.blocks.rows`."""
 
+from bnzoo.blocks.builder import row_of
 from bnzoo.errors import unknown
-
-_HE_2016 = (
-    "original",
-    "after_addition",
-    "relu_before_addition",
-    "relu_only_preactivation",
-    "full_preactivation",
-)
-
-# family -> {word a user may say: the order it stands for}
-_FAMILIES: dict[str, dict[str, str]] = {
-    "resnet": {
-        "post": "original",
-        "pre": "full_preactivation",
-        "act_norm": "act_norm",
-        **{name: name for name in _HE_2016},
-    },
-    "densenet": {"pre": "full_preactivation", "post": "original", "act_norm": "act_norm"},
-    "mlp": {"post": "original", "pre": "full_preactivation", "act_norm": "act_norm"},
-    "vit": {"pre": "pre_sublayer", "post": "post_sublayer", "peri": "peri_sublayer"},
-}
+from bnzoo.models.families import FAMILIES
+from bnzoo.models.family import Family
 
 
 def get(placement: str, family: str) -> str:
-    """The order that a placement stands for in a family.
+    """Return the order of the operations of a block.
 
     Args:
         placement: String: `post` (linear, norm, activation), `pre` (norm, activation, linear), `act_norm` (linear,
@@ -34,22 +16,25 @@ def get(placement: str, family: str) -> str:
         family: String, `resnet`, `densenet`, `mlp` or `vit`.
 
     Returns:
-        String, a key of `bnzoo.blocks.orders.ORDERS`.
+        String, the operations with spaces between them. `norm` and `act` are the norm and the activation, `add` is the
+        addition of the shortcut, and every other word is a linear layer. The two halves of a transformer block have a
+        comma between them.
 
     Raises:
-        ValueError: If the family does not know the placement; the message lists the ones that it knows.
+        ValueError: If the family does not have the placement. The message lists those that it has.
+
+    Examples:
+    >>> bnzoo.placements.get("pre", "resnet")
+    'norm act conv norm act conv add'
 
     Reference:
         - [He et al., 2016: Identity mappings in deep residual networks](https://arxiv.org/abs/1603.05027)
     """
-    known = list_placements(family)
-    if placement not in known:
-        raise ValueError(unknown(f"placement for {family}", placement, known))
-    return _FAMILIES[family][placement]
+    return row_of(family, _family(family).placements, placement)
 
 
 def list_placements(family: str) -> list[str]:
-    """The words that `placement` may be in a family.
+    """List the values of `placement` for a family.
 
     Args:
         family: String, `resnet`, `densenet`, `mlp` or `vit`.
@@ -57,6 +42,10 @@ def list_placements(family: str) -> list[str]:
     Raises:
         ValueError: If there is no such family.
     """
-    if family not in _FAMILIES:
-        raise ValueError(unknown("family", family, _FAMILIES))
-    return list(_FAMILIES[family])
+    return list(_family(family).placements)
+
+
+def _family(name: str) -> Family:
+    if name not in FAMILIES:
+        raise ValueError(unknown("family", name, FAMILIES))
+    return FAMILIES[name]

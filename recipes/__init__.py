@@ -1,1 +1,1 @@
-"""Complete small programs to read, run and copy; one question each."""
+"""Small complete programs to read, run and copy. Each answers one question."""

@@ -1,12 +1,12 @@
-"""How should a network with batch norm be fine-tuned on few examples that look different: frozen, unfrozen, replaced?
+"""Compare ways to fine-tune a network with batch norm on few examples that look different.
 
 python -m recipes.finetune [FOLDER] [--quick]
 
-A small ResNet has learned the digits and gets 192 examples from another camera, to which its statistics do not fit
-(scans that it has learned, seen anew; those of validation and test it has never seen).
-Every arm sees each example 6 times at every batch size: a batch of 2 makes 32 times the steps of a batch of 64, so
-compare arms, not batch sizes. The learning rate is proportional to the batch size, its factor the best of four on
-270 validation digits, for each arm and batch size alike. Mean test accuracy (719 digits) of 3 seeds, ± their deviation:
+A small ResNet is trained on the digits, and fine-tuned on 192 of its training digits as another camera would see them.
+Its statistics do not fit these images. The validation and test digits are new. Every arm sees each example 6 times at
+every batch size. A batch size of 2 therefore takes 32 times the steps of a batch size of 64: compare arms, not batch
+sizes. The learning rate is proportional to the batch size. Its factor is the best of four on 270 validation digits, for
+each arm and batch size. Mean test accuracy (719 digits) of 3 seeds, ± standard deviation:
 
                               batch 2     batch 8    batch 64
     unfrozen               90.7 ± 0.6  92.1 ± 0.7  84.1 ± 0.7
@@ -16,20 +16,23 @@ compare arms, not batch sizes. The learning rate is proportional to the batch si
     replaced               90.9 ± 0.9  90.1 ± 0.6  86.9 ± 0.6
     without training: untouched 29.3 ± 2.9, recalibrated only 42.3 ± 1.8
 
-- Recalibrate after the last step: 4.2 points at batch 64, within the spread of the seeds elsewhere. 18 steps leave 15 %
-  of the old statistics at momentum 0.9; at Keras' default of 0.99 it would be 83 %. Once the score no longer depends on
-  them, a higher rate is usable too. Recalibrating alone is free and worth trying first, but is no training.
-- Freeze for a reason, not by habit. The usual advice is to freeze for small batches; here it did not pay: frozen is
-  behind at every size, clearly so at 8. Freezing in Keras 3, `trainable=False`, is inference mode even under
-  `training=True`, and fixes gamma and beta as well: less can adapt. Where the new data looks like the old it may win:
-  put yours into `shifted` and run this. What else it is good and bad for: https://arxiv.org/abs/2105.07576.
-- To recalibrate first and then freeze, keep this order: `recalibrate_batch_norm` leaves frozen norms alone.
-- Replace by group norm where batches must stay tiny, also in later trainings: not clearly behind the best at any size.
-- Compile after setting `trainable` yourself: what is compiled has read it. `freeze_batch_norm` sees to it for the model
-  that it is given, not for one around that.
-- A new head: train it first on the frozen base; then unfreeze all but the batch norms (`freeze_batch_norm` again),
-  compile and go on at a low rate. `base(x, training=False)` does not keep the statistics still: in a functional model
-  `fit` overrules it (Keras 3.15, https://github.com/keras-team/keras/issues/20285).
+- Recalibrate after the last step. It gains 4.2 points at batch size 64; the other differences are within the spread of
+  the seeds. After 18 steps, 15 % of the old statistics are left at momentum 0.9, and 83 % at 0.99, the default of
+  Keras. Recalibration also makes a higher learning rate usable. Recalibration without training is cheap, so try it
+  first.
+- Freeze for a reason, not by habit. The usual advice for small batches is to freeze. Here it did not help: frozen is
+  worse at every size, clearly at 8. In Keras 3, `trainable=False` means inference mode even with `training=True`, and
+  freezes gamma and beta too: less can adapt. Freezing may be better if the new data looks like the old. Put your data
+  into `shifted`, and run this program. Wu & Johnson 2021 discuss freezing: https://arxiv.org/abs/2105.07576.
+- To recalibrate and freeze, recalibrate first: `recalibrate_batch_norm` skips frozen norms.
+- Replace by group norm if batches must stay tiny, also in later trainings. It is not clearly worse than the best arm at
+  any size.
+- Compile after you set `trainable`, because Keras reads it when it compiles. `freeze_batch_norm` handles this for its
+  own argument, but not for a model that contains it.
+- For a new head, train the head first on the frozen base. Then unfreeze everything but the batch norms
+  (`freeze_batch_norm` again), compile, and continue at a low learning rate. `base(x, training=False)` does not freeze
+  the statistics: in a functional model, `fit` overrides it (Keras 3.15,
+  https://github.com/keras-team/keras/issues/20285).
 """
 
 import itertools
@@ -51,18 +54,18 @@ from bnzoo.data import Dataset, Split
 from bnzoo.files import whole_file
 
 BATCH_SIZES = (2, 8, 64)
-EXAMPLES, EPOCHS = 192, 6  # each batch size divides the examples: no short last batch
-RATES = (2e-4, 6e-4, 2e-3, 6e-3)  # per example of a batch (Goyal et al. 2017, section 2.1)
+EXAMPLES, EPOCHS = 192, 6  # every batch size divides the examples, so no batch is shorter
+RATES = (2e-4, 6e-4, 2e-3, 6e-3)  # per example in a batch (Goyal et al. 2017, section 2.1)
 UNTRAINED = ("untouched", "recalibrated only")
 ARMS = ("unfrozen", "unfrozen, recalibrated", "frozen", "recalibrated, frozen", "replaced")
 
 
 def main(folder: Annotated[Path, typer.Argument()] = Path("runs/finetune"), quick: bool = False) -> None:
-    """Fine-tunes in every way at every batch size, and prints which was best.
+    """Fine-tune with every arm at every batch size, and print the best arm of each size.
 
     Args:
-        folder: Where `finetune.csv` and `finetune.png` are written.
-        quick: One seed and one learning rate: to see it run, not to believe it.
+        folder: The folder for `finetune.csv` and `finetune.png`.
+        quick: Use one seed and one learning rate. The results are not meaningful.
     """
     start = time.perf_counter()
     runs = pd.DataFrame(study(seeds=1 if quick else 3, rates=RATES[1:2] if quick else RATES))
@@ -79,14 +82,14 @@ def main(folder: Annotated[Path, typer.Argument()] = Path("runs/finetune"), quic
 
 
 def shifted(split: Split, seed: int = 0) -> Split:
-    """The same digits as another camera sees them: mirrored, half the contrast, light from the right, noise."""
+    """Return the digits as another camera sees them: mirrored, half the contrast, light from the right, noise."""
     light = np.linspace(0, 6, split.x.shape[2])[:, None]
     noise = np.random.default_rng(seed).normal(0, 1, split.x.shape)
     return Split((0.5 * split.x[:, :, ::-1] + light + noise).astype(np.float32), split.y)
 
 
 def network(digits: Dataset) -> keras.Model:
-    """A small ResNet with batch norm that takes raw pixels."""
+    """Build a small ResNet with batch norm for raw pixels."""
     inputs = keras.Input(digits.input_shape)
     mean, variance = digits.scale
     x = keras.layers.Normalization(mean=mean, variance=variance)(inputs)
@@ -95,7 +98,7 @@ def network(digits: Dataset) -> keras.Model:
 
 
 def compile_once(model: keras.Model) -> None:
-    """Readies a model for all of its runs: tracing takes longer than a short training."""
+    """Compile a model once for all of its runs, because tracing takes longer than a short training."""
     model.compile(
         keras.optimizers.SGD(momentum=0.9),
         "sparse_categorical_crossentropy",
@@ -106,7 +109,7 @@ def compile_once(model: keras.Model) -> None:
 
 
 def fit(model: keras.Model, examples: Split, batch_size: int, epochs: int, rate: float, seed: int) -> None:
-    """Trains from the weights that the model has, with an optimizer that remembers nothing of the run before."""
+    """Train from the current weights of a model, with a reset optimizer."""
     for variable in model.optimizer.variables:
         variable.assign(keras.ops.zeros_like(variable))
     model.optimizer.learning_rate = rate * batch_size
@@ -115,7 +118,7 @@ def fit(model: keras.Model, examples: Split, batch_size: int, epochs: int, rate:
 
 
 def study(seeds: int, rates: tuple[float, ...]) -> Iterator[dict]:
-    """Every run: seed, arm, batch size, rate, and the accuracy on the shifted validation and test digits."""
+    """Yield the seed, arm, batch size, rate, and shifted validation and test accuracy of every run."""
     digits = data.load("digits", test=0.4)
     held_out = {"validation": shifted(digits.validation, seed=1), "test": shifted(digits.test, seed=2)}
     live, frozen = network(digits), network(digits)
@@ -154,14 +157,14 @@ def study(seeds: int, rates: tuple[float, ...]) -> Iterator[dict]:
 
 
 def chosen(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs at the best rate of each arm and batch size, by the mean validation accuracy over the seeds."""
+    """Return the runs at the best rate of each arm and batch size, by the mean validation accuracy over seeds."""
     case = ["arm", "batch_size", "rate"]
     best = runs.groupby(case)["validation"].mean().groupby(case[:2]).idxmax()
     return runs[runs.set_index(case).index.isin(best)]
 
 
 def table(best: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy in percent: the mean over the seeds, and their standard deviation."""
+    """Return the test accuracy in percent: the mean over seeds, and the standard deviation."""
 
     def cell(accuracy: pd.Series) -> str:
         return f"{100 * accuracy.mean():.1f}" + (f" ± {100 * accuracy.std():.1f}" if len(accuracy) > 1 else "")
@@ -171,14 +174,14 @@ def table(best: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusions(runs: pd.DataFrame) -> list[str]:
-    """What follows from the numbers, whatever they are."""
+    """Return the conclusions from the numbers, one sentence each."""
     best = chosen(runs)
     points = 100 * best.pivot(index="seed", columns=["batch_size", "arm"], values="test")
     said = [f"Batch {size}: {_leader(points[size])} {_cost(points[size])}" for size in BATCH_SIZES]
     rates = runs.loc[runs["batch_size"] > 0, "rate"]
     at_edge = best[best["rate"].isin([rates.min(), rates.max()])].groupby(["arm", "batch_size"]).ngroups
     if at_edge:
-        said.append(f"{at_edge} of {len(ARMS) * len(BATCH_SIZES)} took the smallest or largest rate tried.")
+        said.append(f"{at_edge} of {len(ARMS) * len(BATCH_SIZES)} chose the smallest or largest learning rate tried.")
     return said
 
 
@@ -197,17 +200,17 @@ def _cost(points: pd.DataFrame) -> str:
 
 
 def _is_clear(difference: pd.Series) -> bool:
-    """Whether a difference, paired by seed, exceeds twice its standard deviation over the seeds."""
+    """Return `True` if a difference, paired by seed, exceeds twice its standard deviation over seeds."""
     return bool(abs(difference.mean()) > 2 * difference.std())  # False for one seed, whose deviation is NaN
 
 
 def plot(best: pd.DataFrame) -> Figure:
-    """Test accuracy over batch size: a line an arm through the means, each seed a point."""
+    """Draw the test accuracy over the batch size: a line through the means of each arm, and a point per seed."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for index, arm in enumerate(ARMS):
         of_arm = best[best["arm"] == arm].assign(percent=lambda runs: 100 * runs["test"])
-        beside = 1.07 ** (index - (len(ARMS) - 1) / 2)  # or the points of the arms would hide each other
+        beside = 1.07 ** (index - (len(ARMS) - 1) / 2)  # so that the points of the arms do not overlap
         means = of_arm.groupby("batch_size")["percent"].mean()
         axes.plot(means.index * beside, means, color=f"C{index}", label=arm)
         axes.plot(of_arm["batch_size"] * beside, of_arm["percent"], "o", color=f"C{index}", markersize=4, alpha=0.7)

@@ -1,4 +1,4 @@
-"""Which learning rate and depth suit an MLP on your table, and which norm?
+"""Search the learning rate, depth and norm of an MLP on your table.
 
 python -m recipes.mlp_lr_depth [--data NAME] [--folder FOLDER] [--target COLUMN]
 """
@@ -10,12 +10,12 @@ from bnzoo.data import load
 
 
 def main(data: str = "breast_cancer", folder: str | None = None, target: str | None = None) -> None:
-    """Searches with several seeds, prints what it found, ships the winner.
+    """Search with several seeds, print the results, and export the best model.
 
     Args:
-        data: What `bnzoo.data.load` takes: a name, a CSV or Parquet table, an `.npz` file.
-        folder: Where the study is kept. Stopped and started again, it goes on where it was.
-        target: The column of a table that is to be predicted: classes, or numbers of a regression.
+        data: A name, a CSV or Parquet table, or an `.npz` file, as in `bnzoo.data.load`.
+        folder: The folder of the study. An interrupted study resumes.
+        target: The target column of a table: classes, or numbers for a regression.
     """
     table = load(data, target=target)
     space = tuning.MLPSpace(
@@ -23,7 +23,7 @@ def main(data: str = "breast_cancer", folder: str | None = None, target: str | N
         learning_rates=(1e-3, 3.0),
         norms=("batch", "layer", None),
         placement="post",
-        batch_size=32,  # several values are searched: (16, 32, 64); likewise `width`, `activation`, `weight_decay`
+        batch_size=32,  # searched if several: (16, 32, 64); also `width`, `activation`, `weight_decay`
         width=64,
         residual=True,
     )

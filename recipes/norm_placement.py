@@ -1,4 +1,4 @@
-"""Which norm, and where: before the weight, after it, or after the activation?
+"""Search the norm and its placement: before the weight, after it, or after the activation.
 
 python -m recipes.norm_placement [--data NAME] [--folder FOLDER]
 """
@@ -10,14 +10,14 @@ from bnzoo.data import load
 
 
 def main(data: str = "digits", folder: str | None = None) -> None:
-    """Searches norm x placement x learning rate at one depth, prints who wins, ships the winner.
+    """Search norm x placement x learning rate at one depth, print the results, and export the best model.
 
-    Each pair is judged at its own best learning rate: at one that is the same for all, the finding would be which pair
-    likes that one.
+    Each pair of norm and placement is compared at its own best learning rate. A comparison at one rate would only show
+    which pair suits that rate.
 
     Args:
-        data: What `bnzoo.data.load` takes: `cifar10`, `mnist` and other names, an `.npz` file, a folder of images.
-        folder: Where the study is kept. Stopped and started again, it goes on where it was.
+        data: A name such as `cifar10` or `mnist`, an `.npz` file, or a folder of images, as in `bnzoo.data.load`.
+        folder: The folder of the study. An interrupted study resumes.
     """
     images = load(data)
     space = tuning.ResNetSpace(

@@ -1,15 +1,15 @@
-"""Does the exported model give the same answers from behind a real model server, how fast, and does the server live?
+"""Serve an exported model with MLflow, compare its answers with the model's, and measure it under load.
 
 python -m recipes.serve [MODEL.keras] [--data DATA] [--folder FOLDER] [--seconds 10]
 
-Needs `pip install -e ".[serve]"`, best in a virtual environment of its own: MLflow brings some 50 packages.
-Without a model, a ResNet-8 learns the digits first. The SavedModel is served as `bnzoo.export` wrote it; MLflow asks
-for one file beside it, `MLmodel`, which `describe` writes. A folder that was kept can be served again:
+Install it with `pip install -e ".[serve]"`, preferably in a separate virtual environment: MLflow has about 50
+dependencies. Without a model, a ResNet-8 is trained on the digits first. The SavedModel of `bnzoo.export` is served
+unchanged. `describe` writes the file `MLmodel` that MLflow needs. With `--folder`, the model can be served again later:
 `mlflow models serve -m FOLDER --env-manager local`.
 
-On 2 cores that clients and server share, others at work as well: ready after 18 to 27 s; over HTTP 96.94 % of 359 test
-digits, and no output further from the model's than 3e-6 of the largest; 86 to 112 requests (322 to 421 images) per
-second from eight clients, median 61 to 86 ms, 99th percentile 151 to 220 ms.
+Results on 2 cores, shared by clients, server and other programs: ready after 18 to 27 s. Accuracy over HTTP 96.94 % on
+359 test digits; outputs differ from the model's by at most 3e-6 of the largest output. 86 to 112 requests (322 to 421
+images) per second from eight clients, median 61 to 86 ms, 99th percentile 151 to 220 ms.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ import typer
 import bnzoo
 from bnzoo.data import Dataset
 
-SIGNATURE = "serve"  # that of the artefact that takes float tensors
+SIGNATURE = "serve"  # the signature for float tensors
 CLIENTS = 8
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported, here and by the server
 Arrays = dict[str, np.ndarray]
@@ -48,32 +48,39 @@ def main(
     folder: Annotated[Path | None, typer.Option()] = None,
     seconds: Annotated[float, typer.Option()] = 10.0,
 ) -> None:
-    """Exports a model, serves it, compares its answers with the model's, and measures it under load.
+    """Export a model, serve it, compare its answers with the model's, and measure it under load.
 
     Args:
         model: A `.keras` file. By default a small ResNet is trained.
-        source: What `bnzoo.data.load` takes; its test images are sent.
-        folder: Where the served model is kept. By default it is removed in the end.
-        seconds: How long several clients call at once.
+        source: The data, as in `bnzoo.data.load`. Its test images are sent to the server.
+        folder: The folder for the served model. By default it is temporary.
+        seconds: The duration of the load test.
     """
     if importlib.util.find_spec("mlflow") is None:
-        typer.echo('MLflow is missing: pip install -e ".[serve]", best in a virtual environment of its own', err=True)
+        typer.echo(
+            'MLflow is not installed. Run `pip install -e ".[serve]"` in a separate virtual environment.', err=True
+        )
         raise typer.Exit(2)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # by default no `with` block would end
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # the default would skip the exit of `with` blocks
     examples = bnzoo.data.load(source)
     network = bnzoo.load_model(model) if model else trained(examples)
     if network.input_shape[1:] != examples.input_shape:
-        raise typer.BadParameter(f"the model takes {network.input_shape[1:]}, {source} has {examples.input_shape}")
+        raise typer.BadParameter(
+            f"the input shape of the model is {network.input_shape[1:]}, but {source} has examples of shape "
+            f"{examples.input_shape}. Pass data of the model's shape with --data."
+        )
     with tempfile.TemporaryDirectory() as scratch:
         served = export(network, folder or Path(scratch) / "served", examples)
         start = time.perf_counter()
         with Server(served.folder) as server:
-            print(f"{server.url} answers after {time.perf_counter() - start:.1f} s")
+            print(f"{server.url} is ready after {time.perf_counter() - start:.1f} s")
             measure(server.url, served, network, examples, seconds)
 
 
 def measure(url: str, served: "Served", model: keras.Model, examples: Dataset, seconds: float) -> None:
-    """Prints how far the answers are from the model's, and how fast they come."""
+    """Print the differences between the answers and the model's outputs, and the speed of the server."""
     inputs, expected = {served.input: examples.test.x}, {served.output: model.predict(examples.test.x, verbose=0)}
     answers = predict(url, inputs)
     accuracy = (answers[served.output].argmax(-1) == examples.test.y).mean()
@@ -90,12 +97,12 @@ def measure(url: str, served: "Served", model: keras.Model, examples: Dataset, s
 
 
 def trained(digits: Dataset, epochs: int = 8) -> keras.Model:
-    """A small ResNet that takes raw pixels, after a training of seconds."""
+    """Train a small ResNet for raw pixels, for a few seconds."""
     keras.utils.set_random_seed(0)
     model = bnzoo.ResNetCifar(8, input_shape=digits.input_shape, classes=digits.classes)
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(*digits.train, batch_size=64, epochs=epochs, verbose=0)
-    bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)  # so short a training leaves its statistics behind
+    bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)  # moving statistics lag behind a short training
     return model
 
 
@@ -105,7 +112,7 @@ class Served(NamedTuple):
     Attributes:
         folder: Path of the folder with `MLmodel`.
         input: String, the name of the input.
-        output: String, the name of the output that is the model's own.
+        output: String, the name of the output that equals the output of the model.
     """
 
     folder: Path
@@ -114,7 +121,7 @@ class Served(NamedTuple):
 
 
 def export(model: keras.Model, folder: Path, examples: Dataset) -> Served:
-    """Writes a model of one input and one output, and what MLflow must know of it."""
+    """Export a model with one input and one output, with the description for MLflow."""
     bnzoo.export.saved_model(model, folder / "1", labels=examples.labels, sample=examples.test.x)
     inputs, outputs = describe(folder)
     own = model.output_names[0]
@@ -122,11 +129,11 @@ def export(model: keras.Model, folder: Path, examples: Dataset) -> Served:
 
 
 def describe(folder: Path, version: str = "1") -> tuple[list[str], list[str]]:
-    """Writes `MLmodel` beside a SavedModel, and returns the names of its inputs and outputs.
+    """Write `MLmodel` next to a SavedModel, and return the names of its inputs and outputs.
 
-    `mlflow.tensorflow.save_model` would load the model and write it anew, as a Keras file or as a module without
-    signatures. The type below, the oldest, loads any SavedModel as it is. By the tensor signature the server converts
-    JSON's numbers to float32, and refuses another shape with a message that says both.
+    `mlflow.tensorflow.save_model` would load the model and save it again, as a Keras file or as a module without
+    signatures. The model type below, the oldest one, loads any SavedModel unchanged. The server uses the tensor
+    signature to convert JSON numbers to float32, and to reject other shapes with a message that has both shapes.
     """
     import mlflow.pyfunc
     from mlflow.models import Model, ModelSignature
@@ -152,11 +159,11 @@ def describe(folder: Path, version: str = "1") -> tuple[list[str], list[str]]:
 
 
 class Server:
-    """MLflow's model server: it answers when the `with` block begins, and is gone when that ends, however it ends.
+    """MLflow's model server as a context manager: ready at the start of the block, stopped at its end.
 
     Args:
         folder: Path of the folder with `MLmodel`.
-        patience: Float, how many seconds it may take to answer.
+        patience: Float, the timeout of the start in seconds.
     """
 
     def __init__(self, folder: Path, patience: float = 180.0) -> None:
@@ -168,11 +175,11 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
-        """Starts it and waits for it.
+        """Start the server and wait until it is ready.
 
         Raises:
-            RuntimeError: If it ends instead of answering; the message has its log.
-            TimeoutError: If it does not answer in time; the message has its log.
+            RuntimeError: If the server exits. The message has its log.
+            TimeoutError: If the server is not ready in time. The message has its log.
         """
         self._scratch = tempfile.TemporaryDirectory()
         options = f"--env-manager local --host 127.0.0.1 --port {self.port}".split()
@@ -184,7 +191,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group of its own: what it starts can be ended with it
+                start_new_session=True,  # a new process group, so that its children can be stopped with it
             )
         try:
             self._wait()
@@ -194,7 +201,7 @@ class Server:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Ends it and all that it has started."""
+        """Stop the server and its child processes."""
         try:
             self._end()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -206,7 +213,7 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What the server has printed."""
+        """The output of the server."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
@@ -217,13 +224,13 @@ class Server:
         end = time.monotonic() + self.patience
         while not self.answers():
             if self.process.poll() is not None:
-                raise RuntimeError(f"The server ended with status {self.process.returncode}. Its log:\n{self.log}")
+                raise RuntimeError(f"The server exited with status {self.process.returncode}. Its log:\n{self.log}")
             if time.monotonic() > end:
-                raise TimeoutError(f"The server gave no answer in {self.patience:g} s. Its log:\n{self.log}")
+                raise TimeoutError(f"The server was not ready after {self.patience:g} s. Its log:\n{self.log}")
             time.sleep(0.1)
 
     def answers(self) -> bool:
-        """Whether its health endpoint does."""
+        """Return `True` if the health endpoint of the server answers."""
         try:
             return requests.get(f"{self.url}/ping", timeout=10).ok
         except requests.RequestException:
@@ -239,36 +246,36 @@ class Server:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, in which MLflow finds the `uvicorn` beside this Python even where the environment is inactive."""
+    """Return the environment with this Python's scripts on `PATH`, where MLflow looks for `uvicorn`."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     return {**os.environ, "PATH": path}
 
 
 def predict(url: str, inputs: Arrays, session: requests.Session | None = None) -> Arrays:
-    """The outputs by name for inputs by name.
+    """Return the outputs of the server by name, for inputs by name.
 
     Args:
-        url: String, the server's address.
-        inputs: Dict of arrays with the batch first.
-        session: A `requests.Session`, whose connection is used again.
+        url: String, the address of the server.
+        inputs: Dict of arrays, with the batch as first axis.
+        session: A `requests.Session`, to reuse its connection.
 
     Raises:
-        RuntimeError: If the server does not answer with outputs; the message has what it says.
+        RuntimeError: If the server answers with an error. The message has its text.
     """
     body = {"inputs": {name: array.tolist() for name, array in inputs.items()}}
     response = (session or requests).post(f"{url}/invocations", json=body, timeout=60)
-    if not response.ok:  # its message begins with the data and ends with the reason
-        raise RuntimeError(f"The server answers {response.status_code}: {response.text[-500:]}")
+    if not response.ok:  # the reason is at the end of the text, after the data
+        raise RuntimeError(f"The server answered with status {response.status_code}: {response.text[-500:]}")
     return {name: np.asarray(values) for name, values in response.json()["predictions"].items()}
 
 
 def difference(outputs: Arrays, expected: Arrays) -> float:
-    """The largest distance to what is expected, relative to the largest value there."""
+    """Return the largest difference from the expected outputs, relative to the largest expected value."""
     return max(float(np.abs(outputs[name] - array).max() / np.abs(array).max()) for name, array in expected.items())
 
 
 class Call(NamedTuple):
-    """One request: how many images, how long it took, and how far its answer was from what was expected."""
+    """A request: its number of images, its seconds, and the difference of its answer from the expected outputs."""
 
     images: int
     seconds: float
@@ -283,15 +290,15 @@ def load(
     clients: int = CLIENTS,
     sizes: tuple[int, ...] = (1, 2, 8),
 ) -> list[Call]:
-    """What happens while several clients call at once, each as soon as it has its answer.
+    """Send requests from several clients at the same time, each without a pause.
 
     Args:
-        url: String, the server's address.
-        inputs: Dict of arrays, of which each request takes a random part.
-        expected: Dict of arrays, the right outputs.
-        seconds: Float, for how long.
-        clients: Integer, how many threads call.
-        sizes: Tuple of integers, the batch sizes that they choose from.
+        url: String, the address of the server.
+        inputs: Dict of arrays. Each request sends a random slice of them.
+        expected: Dict of arrays, the expected outputs.
+        seconds: Float, the duration.
+        clients: Integer, the number of threads.
+        sizes: Tuple of integers, the batch sizes of the requests, chosen at random.
 
     Returns:
         A list of `Call`s.

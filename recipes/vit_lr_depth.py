@@ -1,4 +1,4 @@
-"""Which learning rate and depth suit a vision transformer on your images, with layer norm and with batch norm?
+"""Search the learning rate and depth of a vision transformer on your images, with layer norm and with batch norm.
 
 python -m recipes.vit_lr_depth [--data NAME] [--folder FOLDER]
 """
@@ -10,11 +10,11 @@ from bnzoo.data import load
 
 
 def main(data: str = "digits", folder: str | None = None) -> None:
-    """Searches, prints what it found, ships the winner.
+    """Search, print the results, and export the best model.
 
     Args:
-        data: What `bnzoo.data.load` takes: `cifar10`, `mnist` and other names, an `.npz` file, a folder of images.
-        folder: Where the study is kept. Stopped and started again, it goes on where it was.
+        data: A name such as `cifar10` or `mnist`, an `.npz` file, or a folder of images, as in `bnzoo.data.load`.
+        folder: The folder of the study. An interrupted study resumes.
     """
     images = load(data)
     space = tuning.ViTSpace(

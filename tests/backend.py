@@ -1,4 +1,4 @@
-"""What a test needs of the backend, on TensorFlow and on JAX."""
+"""Helpers that hide the backend from the tests, for TensorFlow and JAX."""
 
 import keras
 import numpy as np
@@ -6,12 +6,12 @@ import pytest
 
 BACKEND = keras.backend.backend()
 tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow only")
-# on JAX the promotion of dtypes in Keras never ends in float64
+# on JAX, Keras never promotes dtypes to float64
 DOUBLE = "float64" if BACKEND == "tensorflow" else "float32"
 
 
 def gradients(model, x, loss=None):
-    """The gradients in training mode by `model.trainable_variables`, a list of NumPy arrays.
+    """Return the gradients in training mode by `model.trainable_variables`, a list of NumPy arrays.
 
     The loss is a function of the outputs, by default the sum of their squares. A variable that it does not depend on
     has zeros. State that training moves is moved.
@@ -20,7 +20,7 @@ def gradients(model, x, loss=None):
 
 
 def all_gradients(model, x, loss):
-    """In training mode: the gradients by the trainable variables, that by the input, and the outputs."""
+    """Return the gradients by the trainable variables, the gradient by the input, and the outputs, in training mode."""
     x = keras.ops.convert_to_tensor(x)
     if not model.built:
         model.build(x.shape)
@@ -40,7 +40,7 @@ def all_gradients(model, x, loss):
             outputs, state = model.stateless_call(variables, state, inputs, **in_training(model))
             return loss(outputs), (state, outputs)
 
-        # compiled as a whole: operation by operation it takes seconds
+        # compiled, because running operation by operation takes seconds
         differentiate = jax.jit(jax.grad(value_and_rest, argnums=(0, 1), has_aux=True))
         values = _values(model.trainable_variables)
         (by_variables, by_input), (state, outputs) = differentiate(values, x, _state(model))
@@ -49,7 +49,7 @@ def all_gradients(model, x, loss):
 
 
 def forward(layer, x, mask=None):
-    """The outputs in training mode. State that training moves is moved."""
+    """Return the outputs in training mode. The call updates moving statistics and other state."""
     options = in_training(layer) if mask is None else {**in_training(layer), "mask": keras.ops.convert_to_tensor(mask)}
     if BACKEND == "tensorflow":
         return np.asarray(layer(x, **options))
@@ -65,7 +65,7 @@ def forward(layer, x, mask=None):
 
 
 def at_inference(model):
-    """The model as a function of its inputs at inference, on any machine.
+    """Return the model as a function of its inputs at inference, on any machine.
 
     Without oneDNN TensorFlow has no channels-first convolutions on a CPU; its compiler has.
     """
@@ -82,7 +82,7 @@ def at_inference(model):
 
 
 def traced(layer, shape):
-    """A built layer in training mode as one traced function of the inputs; the first size of the shape may vary."""
+    """Trace a built layer in training mode as one function of its inputs. The first axis can have any size."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -93,12 +93,12 @@ def traced(layer, shape):
 
 
 def in_training(layer):
-    """The arguments of a call in training mode; a layer that is the same at inference takes none."""
+    """Return the arguments of a call in training mode: none for a layer without a `training` argument."""
     return {"training": True} if layer._call_has_training_arg else {}
 
 
 def sum_of_squares(outputs):
-    """The sum of the squares of all values of all outputs."""
+    """Return the sum of the squares of all outputs."""
     return sum(keras.ops.sum(keras.ops.square(output)) for output in keras.tree.flatten(outputs))
 
 

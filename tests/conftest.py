@@ -27,7 +27,7 @@ def pytest_collection_finish():
 def _seeded():
     keras.utils.set_random_seed(7)
     yield
-    # not the memory too: a collection after each test takes longer than most tests
+    # without collecting garbage: a collection after each test takes longer than most tests
     keras.backend.clear_session(free_memory=False)
 
 
@@ -38,7 +38,7 @@ def digits() -> data.Dataset:
 
 @pytest.fixture(scope="session")
 def few_digits(tmp_path_factory) -> data.Dataset:
-    """240 real digits, for what need not be accurate."""
+    """240 real digits, for tests that need no accuracy."""
     whole = data.load("digits").train
     path = tmp_path_factory.mktemp("few") / "few.npz"
     np.savez(path, x=whole.x[:240], y=whole.y[:240])
@@ -46,7 +46,7 @@ def few_digits(tmp_path_factory) -> data.Dataset:
 
 
 def verify_here(patch):
-    """Verify artefacts in this process: one of their own takes seconds to start."""
+    """Verify artefacts in this process, because a separate process takes seconds to start."""
     from bnzoo.export import parity, runtimes
 
     patch.setattr(parity, "apply", runtimes.answers)
@@ -71,7 +71,7 @@ def exported_here():
 
 @pytest.fixture
 def random_statistics():
-    """Gives every batch norm of a model a random affine and random statistics, so that folding has something to do."""
+    """Set random weights and statistics in every batch norm of a model, so that folding changes the model."""
 
     def plant(model: keras.Model, seed: int = 3) -> keras.Model:
         random = np.random.default_rng(seed)

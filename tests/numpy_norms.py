@@ -1,4 +1,4 @@
-"""Every norm in training mode as its paper has it, in NumPy and float64, channels last: what the layers are held to.
+"""References for the norm layers: every norm of its paper in training mode, in NumPy and float64, channels last.
 
 Each takes the inputs, the weights by name, the options, and a mask or `None`, and gives the outputs and the new state.
 """
@@ -26,7 +26,7 @@ def ghost_batch(x, weights, options, mask=None, at=None):
         ghost = slice(start, start + options["batch"])
         ghost_mask = None if mask is None else mask[ghost]
         if ghost_mask is not None and not ghost_mask.any():
-            # nothing to take statistics of: mean 0, variance 0
+            # no values for statistics: mean 0, variance 0
             outputs.append(affine(x[ghost] / np.sqrt(options["epsilon"]), weights)[0])
         else:
             outputs.append(batch(x[ghost], weights, options, ghost_mask)[0])
@@ -36,7 +36,7 @@ def ghost_batch(x, weights, options, mask=None, at=None):
 
 
 def batch_renorm(x, weights, options, mask=None, at=None):
-    """No gradient goes through r and d: they are those `at` another input, where one is given."""
+    """Compute batch renormalization. r and d have no gradient: `at` fixes them at another input."""
     moments = {}
     for name, inputs in (("x", x), ("at", x if at is None else at)):
         seen = inputs.reshape(-1, x.shape[-1]) if mask is None else inputs[mask]
@@ -111,7 +111,7 @@ def evonorm_s0(x, weights, options, mask=None, at=None):
 
 
 def gradient(function, array, step=1e-6):
-    """The derivative of a scalar function of an array, by central differences."""
+    """Return the gradient of a scalar function of an array, by central differences."""
     result = np.zeros_like(array)
     for index in np.ndindex(array.shape):
         ends = []

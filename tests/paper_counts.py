@@ -1,4 +1,4 @@
-"""What the papers' networks count, as published: trainable parameters, moving statistics, multiply-accumulates.
+"""Published counts of the papers' networks: trainable parameters, moving statistics, multiply-accumulates.
 
 1000 classes at 224 pixels; CIFAR networks 10 classes at 32.
 """
@@ -42,8 +42,8 @@ CIFAR = [
     ("densenet_bc100_12", {}, 769_162, 4.51),
     ("densenet_bc190_40", {}, 25_624_430, 3.46),
 ]
-# norm -> params, state of ResNet-50; FRN has a tau where an activation follows it, hence none behind the shortcuts and
-# the last convolution of a block: 26,560 channels less 3,840 and 15,104
+# norm -> params, state of ResNet-50. FRN has a tau only if an activation follows it: not in the shortcuts, and not
+# after the last convolution of a block (26,560 channels minus 3,840 and 15,104).
 RESNET50_BY_NORM = {
     "batch": (25_557_032, 53_120),
     "sync_batch": (25_557_032, 53_120),
@@ -55,5 +55,5 @@ RESNET50_BY_NORM = {
     None: (25_530_472, 0),
     "filter_response": (25_557_032 + 7_616, 0),
 }
-# keras.applications with its convolution biases: what is more than ours is one bias a batch norm's channel
+# keras.applications with its convolution biases. The difference from ours is one bias for each channel of a batch norm.
 KERAS_RESNET50_TRAINABLE = 25_583_592

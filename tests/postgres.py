@@ -18,14 +18,14 @@ USER = "bnzoo"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    # nothing need outlive the machine. What was committed must outlive the server: synchronous_commit stays on
+    # Data need not survive a crash of the machine. Commits must survive a stop of the server: synchronous_commit is on.
     "fsync": "off",
     "full_page_writes": "off",
 }
 
 
 class Server:
-    """A PostgreSQL server of one's own; it knows one user, who needs no password, and has one empty database.
+    """A PostgreSQL server with one user, who needs no password, and one empty database.
 
     Args:
         binaries: The folder with `initdb`, `pg_ctl` and `createdb`.
@@ -49,27 +49,27 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Of the database that is there from the start."""
+        """The URL of the initial database."""
         return self._url("postgres")
 
     def new_database(self) -> str:
-        """The URL of a new, empty database."""
+        """Create an empty database, and return its URL."""
         name = f"test_{next(self._numbers)}"
         self._call("createdb", "--host=127.0.0.1", f"--port={self.port}", f"--username={USER}", name)
         return self._url(name)
 
     def start(self) -> None:
-        """Starts the server, on the same port and data as before, and waits until it answers."""
+        """Start the server with the same port and data as before, and wait until it answers."""
         options = " ".join(f"-c {name}='{value}'" for name, value in SETTINGS.items())
         self._call("pg_ctl", "start", "--wait", f"--log={self._log}", f"--options=-p {self.port} {options}")
 
     def stop(self) -> None:
-        """Drops every connection at once, as if the server had crashed; the data stays."""
+        """Stop the server and drop every connection, like a crash. The data stays."""
         self._call("pg_ctl", "stop", "--wait", "--mode=immediate")
 
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
-        """Stops the server, and starts it at the end of the block, also after a failure in it."""
+        """Stop the server, and start it again at the end of the block, also after an error."""
         self.stop()
         try:
             yield
@@ -77,7 +77,7 @@ class Server:
             self.start()
 
     def remove(self) -> None:
-        """Stops the server if it runs, and deletes its data."""
+        """Stop the server if it runs, and delete its data."""
         try:
             if (self.data / "postmaster.pid").exists():
                 self.stop()
@@ -88,7 +88,7 @@ class Server:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
     def _call(self, program: str, *arguments: str) -> None:
-        """Runs a program of PostgreSQL as the server's user, in a folder that this user may enter."""
+        """Run a program of PostgreSQL as the user of the server, in a folder that this user can access."""
         entry = self._account
         ended = subprocess.run(
             [self.binaries / program, *arguments],
@@ -108,7 +108,7 @@ class Server:
 
 
 def binaries() -> Path | None:
-    """The folder of PostgreSQL's programs: that of `initdb` on the PATH, or the newest where Debian puts them."""
+    """Return the folder of PostgreSQL's programs: that of `initdb` on the PATH, or the newest of Debian's folders."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     folders = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
@@ -116,17 +116,17 @@ def binaries() -> Path | None:
 
 
 def account() -> Any | None:
-    """Who runs the server, if someone else must: PostgreSQL refuses to be root."""
+    """Return the account to run the server as, if the current user is root, which PostgreSQL rejects."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
-    import pwd  # which Windows lacks
+    import pwd  # not available on Windows
 
     accounts = {entry.pw_name: entry for entry in pwd.getpwall()}
     return accounts.get("postgres") or accounts["nobody"]
 
 
 def free_port() -> int:
-    """Not one that the system gives to clients: one that calls a stopped server again and again could get its port."""
+    """Return a free port outside the range of client ports. A client that retries could otherwise occupy it."""
     for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
         with socket.socket() as server, contextlib.suppress(OSError):
             server.bind(("127.0.0.1", port))
@@ -136,7 +136,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
-    """A `Server`, shared by the tests of a session: each takes a `new_database()`, and leaves the server running."""
+    """A `Server` for all tests of a session. Each test takes a `new_database()` and leaves the server running."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'psycopg[binary]'")
     folder = binaries()
     if folder is None:

@@ -18,12 +18,12 @@ from recipes.benchmarks.turns import Worker
 
 ROOT = Path(__file__).parent.parent
 
-# seconds of each kind's answers in three pairs; the second pair was measured while the machine was busy
+# seconds of the calls of each kind in three pairs. The machine was busy during the second.
 CALLS = {"Keras": [0.010, 0.040, 0.012], "ONNX": [0.005, 0.010, 0.009], "PyTorch": [0.020, 0.060, 0.024]}
 
 
 def planted() -> pd.DataFrame:
-    """Times of a network with a batch of 1, and of another with 8."""
+    """Return the times of a network with batch size 1, and of another with batch size 8."""
     times = [
         {"kind": kind, "what": "call", "batch": 1, "round": number, "value": value}
         for kind, values in CALLS.items()
@@ -103,7 +103,7 @@ def test_what_is_not_installed_is_told_and_left_out(tmp_path, tiny, monkeypatch,
     assert np.isnan(stock.difference)
     assert 0 <= ours.difference < 1e-4
     assert 0 < ours.size < stock.size
-    assert "ONNX is left out: no onnx here" in capsys.readouterr().out
+    assert "ONNX is skipped: no onnx here" in capsys.readouterr().out
 
     inputs = tmp_path / "inputs.npz"
     np.savez(inputs, image=artefacts.images(2, 16))

@@ -19,7 +19,7 @@ memory = SimpleNamespace(**runpy.run_path(str(ROOT / "recipes" / "benchmarks" / 
 
 
 def planted(kind, peaks, milliseconds, network="N") -> list[dict]:
-    """Steps of a process that had 1000 MB before the first of them."""
+    """Return the steps of a process with 1000 MB before the first step."""
     return [
         {
             "network": network,
@@ -50,7 +50,7 @@ def test_the_table_has_peaks_medians_and_ratios_to_plain():
     assert table["step MB"].tolist() == [800, 400, 500, 250]
     assert table["step of plain"].tolist() == [1.0, 0.5, 1.0, 0.5]
     assert table["ms"].tolist() == [20, 30, 7, 14]
-    # 1.1, 1.5 and 1.1 in pairs, though of the medians it would be 1.5
+    # the paired ratios are 1.1, 1.5 and 1.1; the ratio of the medians would be 1.5
     assert table["ms of plain"].tolist() == [1.0, 1.1, 1.0, 2.0]
     assert table["CPU ms"].tolist() == [40, 60, 14, 28]
     assert table["CPU ms of plain"].tolist() == [1.0, 1.1, 1.0, 2.0]
@@ -74,7 +74,7 @@ def test_the_peak_before_a_call_is_not_its_own():
     assert memory.measured(lambda: None)["peak"] - before < 40
 
 
-# the backward pass reads the images and four exponentials, all that is large
+# the large tensors that the backward pass reads: the images and four exponentials
 TRAINING = """
 import itertools, json, keras
 from recipes.benchmarks.memory import training
@@ -91,18 +91,18 @@ print(json.dumps(list(itertools.islice(training(model, batch=32), 4))))
 @pytest.mark.slow
 @ON_LINUX
 def test_the_memory_of_a_training_step_is_what_its_backward_pass_reads():
-    """In a new process: TensorFlow would use again what it holds from other tests."""
+    """The test needs a new process, because TensorFlow reuses the memory of other tests."""
     out = subprocess.run([sys.executable, "-c", TRAINING], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     traced, *steps = json.loads(out.splitlines()[-1])
     tensor = 32 * 512 * 512 * 3 * 4 / 1e6
     peak = max(step["peak"] for step in steps) - traced["peak"]
-    # the five, and two of the gradient
+    # these five, and two for the gradient
     assert peak == pytest.approx(7 * tensor, rel=0.2)
     assert all(step["before"] == traced["before"] for step in steps)
 
 
 class Here:
-    """A pool of one process that is this one; it notes the cases in `asked`."""
+    """A pool that runs in this process, and appends the cases to `asked`."""
 
     def __init__(self, workers, context):
         assert workers == 1
@@ -130,7 +130,7 @@ def test_a_run_in_this_process(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Here, "asked", [], raising=False)
     memory.main(tmp_path / "new" / "memory")
     kinds = [kind for _, kind, *_ in Here.asked]
-    # both trace at first, then each is first in turn
+    # both trace first, then they alternate in being first
     assert kinds == ["plain", "memory_efficient"] * 2 + ["memory_efficient", "plain"] + ["plain", "memory_efficient"]
     assert {case[2:] for case in Here.asked} == {(8, 2)}
     steps = pd.read_csv(tmp_path / "new" / "memory" / "memory.csv")

@@ -13,7 +13,7 @@ from recipes.benchmarks.training.contestants import NETWORKS, batch, keras_model
 
 ROOT = Path(__file__).parent.parent
 
-# seconds of each kind's steps in three pairs; the second pair was measured while the machine was busy
+# seconds of the steps of each kind in three pairs. The machine was busy during the second.
 STEPS = {
     "bnzoo": [1.0, 3.0, 1.1],
     "without norms": [0.8, 2.4, 1.0],
@@ -24,7 +24,7 @@ MACS, RATE = 1e9, 4e11
 
 
 def planted() -> pd.DataFrame:
-    """Times of ResNet-50, a batch of 16."""
+    """Return the times of a ResNet-50 with batch size 16."""
     times = [
         {"kind": kind, "what": "step", "pair": pair, "value": value}
         for kind, values in STEPS.items()
@@ -50,7 +50,7 @@ def test_the_table_has_medians_and_ratios_in_pairs():
     np.testing.assert_allclose(table["bnzoo_first_ratio"], [1, 2, 0.5, 0.25])
     np.testing.assert_allclose(table["optimizer_first_s"], [4, np.nan, 8, np.nan])
     assert table.loc["bnzoo", "quartiles"] == "1050 to 2050"
-    # three passes of two operations a multiplication, 16 images, in the median time
+    # three passes with two operations per multiplication, 16 images, in the median time
     assert table.loc["bnzoo", "matrix_share"] == pytest.approx(6 * MACS * 16 / 1.1 / RATE)
 
 

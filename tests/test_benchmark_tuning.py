@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from bnzoo.tuning import MLPSpace, Results, Study
 from recipes.benchmarks import tuning
 
 ROOT = Path(__file__).parent.parent
-# finished trials and accuracies of three seeds; RandomSearch found nothing in the third
+# finished trials and accuracies of three seeds. RandomSearch has no model in the third.
 PLANTED = {
     "bnzoo": ([30, 20, 40], [98.0, 97.0, 99.0], [97.0, 96.0, 98.0]),
     "RandomSearch": ([10, 5, 0], [98.0, 96.0, np.nan], [97.5, 95.0, np.nan]),
@@ -36,7 +37,7 @@ def test_the_table_has_medians_and_compares_seed_by_seed():
     assert table["finished"].tolist() == [30, 5, 16]
     assert table["complete"].tolist() == [4, 4, 4]
     assert table["validation"].tolist() == [98, 97, 99]
-    # of the medians it would be 6 and 1.875
+    # the ratios of the medians would be 6 and 1.875
     assert table["times finished"].tolist() == [1, 4, 2]
     assert table["at least"].tolist() == [1, 3, 1]
     assert table["validation not below"].tolist() == [3, 3, 0]
@@ -72,7 +73,7 @@ def test_every_arm_is_first_in_turn(monkeypatch):
 
 
 class Small(keras_tuner.HyperModel):
-    """Takes the place of the space."""
+    """A small space instead of the space of the benchmark."""
 
     def for_data(self, digits):
         return self
@@ -85,7 +86,7 @@ class Small(keras_tuner.HyperModel):
 
 
 class Quick(Small):
-    """Trains nothing, and gets the better the higher the learning rate; the best model is known by its bias."""
+    """A space without training. A higher learning rate is better, and the bias identifies the best model."""
 
     epochs = 0
 
@@ -110,7 +111,7 @@ def test_hyperband_is_counted_as_keras_tuner_counts(tmp_path, digits, monkeypatc
     monkeypatch.setattr(Quick, "epochs", 0)
     options = {"max_epochs": 3, "hyperband_iterations": 1}
     found = search(keras_tuner.Hyperband, Quick, tuning.Budget(600), tmp_path, digits, monkeypatch, **options)
-    # three trials of one epoch, of which one goes on to three, and two of three epochs
+    # three trials of one epoch, one of them continued to three epochs, and two trials of three epochs
     assert tuning.counts(found.trials) == {
         "finished": 3 + 1 + 2,
         "complete": 1 + 2,
@@ -120,7 +121,7 @@ def test_hyperband_is_counted_as_keras_tuner_counts(tmp_path, digits, monkeypatc
     assert Quick.epochs == 3 * 1 + 1 * 2 + 2 * 3
     best = max(trial.values["learning_rate"] for trial in found.trials)
     np.testing.assert_allclose(found.model.layers[-1].bias, best, rtol=1e-6)
-    assert found.note.startswith("ended by itself, 5")
+    assert re.fullmatch(r"ended \d{3} s early", found.note)
 
 
 @pytest.mark.slow
@@ -146,7 +147,7 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
     ends, studies = [], []
 
     class FourTrials(Study):
-        """The last of which ends too late."""
+        """A study of four trials. The last one ends after the budget."""
 
         def run(self, progress, *, workers, budget):
             super().run(progress, trials=4)
@@ -168,7 +169,7 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
 @pytest.mark.slow
 def test_a_budget_that_is_used_up_ends_a_training(tmp_path, digits, monkeypatch):
     found = search(keras_tuner.RandomSearch, Small, tuning.Budget(-1), tmp_path, digits, monkeypatch)
-    assert found == tuning.Found([], None, "")
+    assert found == tuning.SearchResult([], None, "")
 
 
 @pytest.mark.slow
@@ -179,12 +180,13 @@ def test_failures_in_a_row_are_told_with_their_reason(tmp_path, digits, monkeypa
 
     found = search(keras_tuner.RandomSearch, Broken, tuning.Budget(600), tmp_path, digits, monkeypatch)
     assert (found.trials, found.model) == ([], None)
-    assert found.note.startswith("3 failed (OSError: no space left); ended by failures in a row, 5")
+    expected = r"3 failed \(OSError: no space left\); ended after consecutive failures, \d{3} s early"
+    assert re.fullmatch(expected, found.note)
 
 
 @pytest.mark.slow
 def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
-    """Each arm finds as many trials as it has seconds, and a model that takes every digit for a zero."""
+    """Each arm returns as many trials as its seconds, and a model that classifies every digit as zero."""
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.BatchNormalization(), keras.layers.Flatten()])
     model.add(keras.layers.Dense(10, kernel_initializer="zeros"))
     asked = []
@@ -194,7 +196,7 @@ def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
             assert Path(folder).is_dir()
             asked.append((name, seed, workers))
             trials = [tuning.Trial({"rate": number}, 0, tuning.EPOCHS) for number in range(round(budget.left))]
-            return tuning.Found(trials, model, "")
+            return tuning.SearchResult(trials, model, "")
 
         return found
 

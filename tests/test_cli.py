@@ -17,7 +17,7 @@ BNZOO = Path(sys.executable).with_name("bnzoo")
 
 @pytest.fixture
 def bnzoo(monkeypatch, capfd, tmp_path):
-    """Runs a command line in this process, in an empty folder; gives status, stdout, stderr."""
+    """A function that runs a command in this process, in an empty folder, and returns status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -61,7 +61,7 @@ def test_the_main_job(bnzoo, tmp_path):
 
 @pytest.mark.slow
 def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
-    """A regression on a CSV file with a text column and holes, sampled, pruned, bounded; HParams runs too."""
+    """The test is a regression with sampler, pruner, budget and HParams, on a CSV file with text and missing values."""
     random = np.random.default_rng(0)
     rooms, town = random.integers(1, 9, 200), random.choice(["York", "Bath"], 200)
     price = 10.5 * rooms + 30 * (town == "Bath") + random.normal(size=200)
@@ -238,7 +238,7 @@ def models_raise(monkeypatch):
         (PermissionError(13, "Permission denied", "a/b"), 2, "Permission denied: a/b"),
         (MemoryError(), 2, "There is not enough memory"),
         (ImportError("No module named 'x'"), 2, "No module named 'x'"),
-        (BrokenPipeError(32, "Broken pipe"), 2, "Broken pipe"),  # of another pipe than standard output
+        (BrokenPipeError(32, "Broken pipe"), 2, "Broken pipe"),  # a pipe other than standard output
     ],
 )
 def test_every_error_is_one_line(bnzoo, models_raise, error, status, message):
@@ -291,10 +291,16 @@ cli.main()
     ],
 )
 def test_nobody_reads_or_the_disk_is_full(before, status, message):
-    """Neither does the interpreter complain at its end."""
+    """The interpreter prints no error at its exit either."""
     code = [sys.executable, "-c", ENDS.format(before=before)]
     ended = subprocess.run(code, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (status, message)
+
+
+def test_importing_bnzoo_does_not_import_keras():
+    script = "import sys, bnzoo; print([m for m in ('keras', 'tensorflow') if m in sys.modules])"
+    code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert code.stdout == "[]\n"
 
 
 def test_help_is_quick_because_it_loads_nothing():
@@ -318,7 +324,7 @@ def test_two_that_do_the_same_at_once_both_end_well(tmp_path):
 
 @pytest.mark.slow
 def test_importing_bnzoo_is_light():
-    """Keras itself imports some of these where they are installed; bnzoo adds none."""
+    """Keras imports some of these packages if they are installed. bnzoo imports no others."""
     heavy = "('keras_tuner', 'matplotlib', 'sklearn', 'optuna', 'pandas', 'typer', 'bnzoo.tuning', 'bnzoo.export')"
     script = f"""
 import sys, keras
@@ -331,11 +337,15 @@ print([m for m in {heavy} if m in set(sys.modules) - before], bnzoo.ResNet50.__n
 
 
 @pytest.mark.slow
-def test_a_saved_model_loads_wherever_bnzoo_was_imported(tmp_path):
+@pytest.mark.parametrize("program", ["python", "bnzoo"])
+@pytest.mark.parametrize("imports", ["import bnzoo, keras", "import keras, bnzoo"])
+def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports, program):
+    """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
 
-    bnzoo.ResNetCifar(8, input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
-    script = f"import bnzoo, keras; print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
+    bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
+    script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
+    script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert code.stdout == "resnet8_cifar\n"
 
@@ -343,7 +353,7 @@ def test_a_saved_model_loads_wherever_bnzoo_was_imported(tmp_path):
 @ON_POSIX
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path):
-    """The largest file that the process may write stands in for the disk: results fit, the model does not."""
+    """A limit on the size of written files simulates a full disk: the results fit, the model does not."""
     import resource
 
     def small_files():

@@ -25,7 +25,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A network for the digits as a file, which is copied."""
+    """A file with a network for the digits. Tests copy it."""
     path = tmp_path_factory.mktemp("saved") / "IN.keras"
     network().save(path)
     return path
@@ -33,14 +33,14 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path, saved):
-    """Put a network for the digits, IN.keras, and the names of its classes into the folder."""
+    """Write a network for the digits, IN.keras, and the names of its classes into the folder."""
     shutil.copy(saved, tmp_path)
     (tmp_path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
 
 
 @pytest.fixture
 def model(tmp_path, files, random_statistics):
-    """The network in IN.keras, of which folding changes every layer."""
+    """The network in IN.keras. Folding changes all of its layers."""
     model = random_statistics(network())
     model.save(tmp_path / "IN.keras")
     return model

@@ -13,7 +13,7 @@ bnzoo = test_cli.bnzoo
 
 @pytest.fixture
 def model(tmp_path, random_statistics):
-    """A network for the digits; it is in IN.keras."""
+    """A network for the digits, which is also in IN.keras."""
     model = random_statistics(ResNetCifar(8, filters=4, input_shape=(8, 8, 1), classes=10))
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.save(tmp_path / "IN.keras")
@@ -85,7 +85,7 @@ DIGITS = ["--data", "digits"]
     ],
 )
 def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, target, message):
-    """Is refused before anything is loaded."""
+    """The command fails before it loads anything."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "there.keras").touch()
     (tmp_path / "link.keras").symlink_to("IN.keras")
@@ -118,7 +118,7 @@ def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, 
         ),
         (
             ["recalibrate", *IN_OUT, "--data", "huge.npz"],
-            "batch 0 of `data`, counted from 0, gives the norm 'conv1_norm' a mean or a variance that is not finite",
+            "batch 0 of `data`, counted from 0, has a mean or a variance at the norm 'conv1_norm' that is not finite",
         ),
         (["recalibrate", *IN_OUT, "--data", "wine"], "shape (8, 8, 1), the examples of wine have the shape (13,)"),
         (["recalibrate", *IN_OUT, "--data", "scans"], "have the shape (5, 5, 1); --image-size resizes images"),
@@ -187,7 +187,7 @@ def test_help_has_an_example(bnzoo, command):
 
 
 class Found:
-    """What `tools.health` gives, as far as the command knows it."""
+    """A stand-in for the result of `tools.health`, with the attributes that the command reads."""
 
     def __init__(self, *findings):
         self.findings = findings

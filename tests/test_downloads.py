@@ -15,7 +15,7 @@ def labelled(count, classes, shape):
 
 
 def plant_fashion_mnist(folder, train, test):
-    """Writes the files that Keras reads."""
+    """Write the files that Keras would download."""
     (folder / "datasets/fashion-mnist").mkdir(parents=True)
     for part, (x, y) in (("train", train), ("t10k", test)):
         for kind, header, array in (("images-idx3", 16, x), ("labels-idx1", 8, y)):

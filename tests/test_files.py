@@ -73,7 +73,7 @@ def test_a_version_that_someone_else_made_meanwhile_is_kept(tmp_path):
 
 @pytest.mark.parametrize("given", ["", "2"], ids=["the next", "a given one"])
 def test_an_empty_folder_is_no_version(tmp_path, given):
-    """A process that was killed between two steps, or a server, made it."""
+    """A killed process or a server can leave an empty folder."""
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "file").write_text("x")
     (tmp_path / "2").mkdir()

@@ -11,7 +11,7 @@ ARMS, BATCH_SIZES, UNTRAINED = finetune.ARMS, finetune.BATCH_SIZES, finetune.UNT
 
 
 def planted(gains: dict[str, tuple[float, ...]], rates=(0.1, 0.2, 0.3), best_rate=0.2) -> pd.DataFrame:
-    """Runs in which every arm has 0.5 on the test digits at its best rate, and some have more, seed by seed."""
+    """Return runs in which every arm has a test accuracy of 0.5 at its best rate, and some arms have more, by seed."""
     seeds = len(next(iter(gains.values())))
     runs = [(seed, arm, 0, 0.0, 0.3, 0.3) for seed in range(seeds) for arm in UNTRAINED]
     for seed in range(seeds):
@@ -36,7 +36,7 @@ def test_the_shift_keeps_the_labels_and_changes_the_statistics(digits):
 
 def test_the_rate_is_chosen_on_the_validation_digits():
     runs = planted({"frozen": (0.1, 0.1)})
-    # better on the test digits, which must not count
+    # better on the test digits, which must have no influence
     runs.loc[runs["rate"] == 0.3, "test"] = 1.0
     best = finetune.chosen(runs)
     assert set(best["rate"]) == {0.0, 0.2}
@@ -94,7 +94,7 @@ def test_the_sentences_follow_from_the_numbers(gains, leader, cost):
 
 def test_rates_at_the_edge_are_told():
     said = finetune.conclusions(planted({"frozen": (0.1, 0.1)}, best_rate=0.3))
-    assert said[-1].startswith("15 of 15 took the smallest or largest rate tried")
+    assert said[-1].startswith("15 of 15 chose the smallest or largest learning rate tried")
 
 
 @pytest.mark.slow

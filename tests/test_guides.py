@@ -1,4 +1,4 @@
-"""The guides' code runs as it stands, and what they say of it is so; every link leads somewhere."""
+"""The guides: their code runs as printed with the described results, and every link has a target."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ def placement_is_chosen(names: dict, folder: Path) -> None:
 def fine_tuning_is_as_told(names: dict, folder: Path) -> None:
     assert len(names["frozen"]) == 2
     assert names["still"] == [True, True]
-    # if Keras comes to respect `training=False`, the guide has to say so
+    # if this fails, Keras respects `training=False`, and the guide must be changed
     assert names["moved"]
     assert all(norm.trainable for norm in names["norms"])
 
@@ -103,7 +103,7 @@ def test_a_guide_runs_as_it_stands(guide, tmp_path, monkeypatch):
 
 
 def test_every_guide_with_code_is_run():
-    """`studies` in `test_readme.py`, all others here."""
+    """`test_readme.py` runs `studies`, this file all others."""
     assert {page.stem for page in DOCS.glob("*.md") if code(page.stem)} == {*GUIDES, "studies"}
 
 
@@ -125,6 +125,6 @@ def leads_somewhere(page: Path, link: str, anchor: str) -> bool:
 
 
 def anchors(page: Path) -> set[str]:
-    """What GitHub makes of the headings."""
+    """Return the anchors of GitHub for the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

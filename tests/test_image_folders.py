@@ -12,7 +12,7 @@ from bnzoo.cli.inputs import load_data
 
 
 def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
-    """A folder with some images for each class, all alike."""
+    """Write a folder with several equal images for each class."""
     image = Image.new("L", (6, 5), 7) if image is None else image
     for name in classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def x_of(dataset):
 
 @pytest.fixture(autouse=True)
 def _no_warnings():
-    """A test that does not expect a warning must not see one."""
+    """Fail a test that causes an unexpected warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -179,7 +179,7 @@ def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, mon
 def test_a_file_larger_than_any_image_is_not_read(tmp_path):
     save(tmp_path)
     with (tmp_path / "dog/x.png").open("wb") as file:
-        file.truncate(2**40)  # a hole, which takes no place
+        file.truncate(2**40)  # a sparse file, which takes no disk space
     with pytest.raises(ValueError, match=r"dog/x\.png .*it has 1,099,511,627,776 bytes"):
         data.load(tmp_path)
 

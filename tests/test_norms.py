@@ -1,4 +1,6 @@
+import inspect
 import json
+import re
 
 import keras
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnzoo import Norm, layers, norms
+from bnzoo.norms.records import RECORDS
 
 X = np.random.default_rng(0).normal(2, 3, size=(4, 5, 6, 12)).astype("float32")
 NAMES = [
@@ -193,7 +196,7 @@ def test_without_positions_a_group_has_several_channels(name, shape, groups):
 )
 @pytest.mark.parametrize("name", ["group", "evonorm_s0"])
 def test_by_default_without_positions_a_group_has_eight_channels(name, shape, groups):
-    """Of two that are normalized alone one is -1 and the other 1: a network learns nothing behind them."""
+    """A group of two values always becomes -1 and 1, and a network cannot learn from it."""
     assert norms.get(name).layer(shape).groups == groups
 
 
@@ -220,9 +223,15 @@ def test_groups_of_one_value_do_not_matter_without_statistics():
         ({"name": "evonorm_s0", "groups": "8"}, "`groups` must be a positive integer. Received: groups='8'"),
         ({"name": "layer", "epsilon": 0}, "`epsilon` must be a number above 0. Received: epsilon=0"),
         ({"name": "rms", "epsilon": float("nan")}, "`epsilon` must be a number above 0. Received: epsilon=nan"),
-        ({"name": "batch", "momentum": 1.01}, "`momentum` must be a number from 0 to 1. Received: momentum=1.01"),
-        ({"name": "batch", "momentum": True}, "`momentum` must be a number from 0 to 1. Received: momentum=True"),
-        ({"name": "batch_renorm", "rmax": 0}, "`rmax` must be a number that is not below 1. Received: rmax=0"),
+        (
+            {"name": "batch", "momentum": 1.01},
+            r"`momentum` must be a number .* at most 1. Received: momentum=1.01",
+        ),
+        (
+            {"name": "batch", "momentum": True},
+            r"`momentum` must be a number .* at most 1. Received: momentum=True",
+        ),
+        ({"name": "batch_renorm", "rmax": 0}, "`rmax` must be a number of at least 1. Received: rmax=0"),
         ({"name": "batch_renorm", "dmax_steps": [2, 1]}, "`dmax_steps` must be two integers"),
         ({"name": "dynamic_tanh", "initial_alpha": 0}, "`initial_alpha` must be a number above 0"),
         (
@@ -243,3 +252,20 @@ def test_refuses(norm, message):
 def test_batch_statistics_are_seen_by_the_tools_for_batch_norm():
     for name in ("ghost_batch", "batch_renorm"):
         assert isinstance(norms.get(name).layer(X.shape), keras.layers.BatchNormalization)
+
+
+def test_the_docstring_has_a_row_for_each_norm():
+    table = [line for line in inspect.getdoc(Norm).splitlines() if line.startswith("| `")]
+    assert [re.match(r"\| `(\w+)` \| .+ \| .+ \d{4}, arXiv:\d{4}\.\d{5} \|$", line)[1] for line in table] == NAMES[:-1]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_agrees_with_its_layer(name):
+    record = RECORDS[name]
+    assert record.defaults.keys() | record.without <= record.arguments
+    assert (record.activation is not None) == ("apply_activation" in record.arguments)
+    assert record.weights_of in (None, *RECORDS)
+    layer = norms.get(name).layer(X.shape)
+    layer(keras.Input(X.shape[1:]))
+    # of one group for each channel it is instance norm
+    assert norms.name_of(layer) == ("instance" if name == "group" else name)

@@ -1,4 +1,4 @@
-"""The table of planted faults fits the package: each can still be planted. Finding them is `planted_faults/run.py`."""
+"""The table of planted faults: each fault still applies to the package. `planted_faults/run.py` runs them."""
 
 import ast
 from collections import Counter

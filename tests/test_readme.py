@@ -25,7 +25,7 @@ def test_the_examples_run_as_they_stand(tmp_path, monkeypatch, digits):
 
 @pytest.mark.slow
 def test_the_guide_to_studies_runs(tmp_path, monkeypatch):
-    """As it stands, but for the number of trials of the first example."""
+    """The code runs as printed, except for a smaller number of trials in the first example."""
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/studies.md").read_text(), flags=re.DOTALL)
@@ -47,7 +47,7 @@ def test_the_first_screen_has_the_two_commands():
 
 
 def test_the_first_command_reaches_97_percent():
-    """What `bnzoo tune` left behind: CI runs it before the tests."""
+    """CI runs `bnzoo tune` before the tests, and this test reads its result."""
     note = ROOT / "runs/resnet-digits/export.json"
     if not note.exists():
         pytest.skip("`bnzoo tune` has not been run here")
@@ -58,7 +58,7 @@ def test_the_first_command_reaches_97_percent():
 
 @pytest.mark.slow
 def test_a_recipe_runs_from_the_command_line(tmp_path, monkeypatch, capsys):
-    """To the end that it has by default; the others are hurried in `test_recipes.py`."""
+    """The recipe runs with its default settings. `test_recipes.py` runs shorter versions of the others."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["mlp_lr_depth", "--data", "wine", "--folder", str(tmp_path / "study")])
     with pytest.raises(SystemExit) as ended:
@@ -66,5 +66,5 @@ def test_a_recipe_runs_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert not ended.value.code
     out = capsys.readouterr().out
     assert "Best: depth" in out
-    # of 36 examples; rounding decides which of several configurations with 100 % on the validation data is the best
+    # There are 36 examples. Rounding decides between several configurations with 100 % validation accuracy.
     assert float(re.search(r"test accuracy ([\d.]+)%", out)[1]) >= 90

@@ -1,4 +1,4 @@
-"""Every recipe that searches, to its end, on few examples and with few trials."""
+"""Every recipe that searches, with few examples and few trials."""
 
 import importlib
 
@@ -15,7 +15,7 @@ RECIPES = ["densenet_lr_depth", "mlp_lr_depth", "norm_placement", "resnet_lr_dep
 
 @pytest.fixture
 def hurried(monkeypatch, verified_here):
-    """Two trials of one epoch; what is ready is taken whether it has learned anything or not."""
+    """Shorten studies to two trials of one epoch, and accept models that have not learned."""
     run, init = tuning.Study.run, tuning.Study.__init__
 
     def one_epoch(study, *arguments, **options):

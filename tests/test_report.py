@@ -38,13 +38,13 @@ def scores(depth, norm, rate, seed):
 
 
 def lagging(depth, norm, rate, seed):
-    """Moving statistics that are worst where the rate is lowest; without a norm there are none."""
+    """Return moving losses that are worst at the lowest rate; without a norm there are none."""
     score = scores(depth, norm, rate, seed)
     return score if norm == "none" else 3.0 - rate
 
 
 class Page(html.parser.HTMLParser):
-    """Counts what matters and collects every reference to something outside the file."""
+    """A parser that counts elements, and collects references to other files."""
 
     def __init__(self, text):
         super().__init__()
@@ -116,7 +116,7 @@ def test_text_from_outside_is_escaped(report):
 
 
 def test_what_was_not_measured_is_not_shown(tmp_path):
-    """One depth, one trial, no clock, no statistics that lag."""
+    """The study has one depth, one trial, no times and no moving statistics."""
     text = write(planted(scores, depths=(8,), norms=("batch",), rates=(0.1,)), tmp_path)
     missing = ("Learning rates against depth", "Timeline", "Moving against recalibrated statistics", "What was not")
     assert not any(title in text for title in missing)
@@ -125,7 +125,7 @@ def test_what_was_not_measured_is_not_shown(tmp_path):
 
 
 def test_the_heatmap_shows_every_cell():
-    """Hatches where a seed was lost, the accuracy elsewhere, a ring a depth and one more for the best of all."""
+    """Cells with a lost seed are hatched. Others have the accuracy. Each depth has a ring, the best of all a second."""
     panels = figures.heatmap(planted(scores)).axes[:2]
     hatched = [[p.get_hatch() for p in axes.patches if isinstance(p, Rectangle) and p.get_hatch()] for axes in panels]
     assert hatched == [["\\\\\\\\"], ["xxxx", "////"]]
@@ -158,7 +158,7 @@ def test_without_a_depth_axis_the_rows_are_the_axis_with_the_most_values():
 
 
 def test_many_series_and_sampled_rates():
-    """The best dozen of two dozen panels; forty rates share a dozen columns, each with the best that fell in it."""
+    """The page shows the best 12 of 24 panels. 40 rates share 12 columns, each with the best of its rates."""
     rates = np.geomspace(1e-3, 1.0, 40).tolist()
 
     def rising(depth, norm, rate, seed, width):
@@ -193,7 +193,7 @@ def test_every_seed_is_a_point_and_the_lost_are_on_the_rail():
 
 
 def power(exponent, noise=0.0):
-    """Best at depth^exponent; six times that is usable, and the next rate of the grid, ten times, diverges."""
+    """Return the loss: best at the rate depth^exponent, usable up to six times this rate, diverged at ten times."""
 
     def score(depth, norm, rate, seed):
         best = 2.0 * depth**exponent * math.exp(noise * math.sin(5 * depth))
@@ -203,7 +203,7 @@ def power(exponent, noise=0.0):
 
 
 def grid(exponent, depths, noise=0.0):
-    """Rates among which are the best of each depth, a sixth, six times and ten times that."""
+    """Return rates that include the best of each depth, and 1/6, 6 and 10 times the best."""
     best = [2.0 * depth**exponent * math.exp(noise * math.sin(5 * depth)) for depth in depths]
     return sorted({rate * factor for rate in best for factor in (1 / 6, 1, 6, 10)})
 
@@ -221,7 +221,7 @@ def test_the_slopes_of_planted_power_laws(exponent):
 
 
 def test_the_error_of_a_slope_is_that_of_least_squares():
-    """Against the closed form: s / sqrt(sum of squared distances from the mean)."""
+    """The closed form is s / sqrt(sum of squared distances from the mean)."""
     depths, noise = (8, 14, 20, 32, 56), 0.3
     results = planted(power(-1.5, noise), depths=depths, norms=("batch",), rates=grid(-1.5, depths, noise))
     fit = scaling.scalings(results)["best"][0].fit
@@ -235,7 +235,7 @@ def test_the_error_of_a_slope_is_that_of_least_squares():
 
 
 def test_a_rate_at_the_end_of_what_was_tried_is_a_bound_and_not_in_the_fit():
-    """At depth 8 every rate is usable: the largest is not known there, and the best is the highest tried."""
+    """At depth 8 every rate is usable, so the largest usable rate is unknown, and the best is the highest tried."""
 
     def score(depth, norm, rate, seed):
         best = 8.0 / depth
@@ -273,7 +273,7 @@ def test_the_figure_has_the_fitted_line_and_the_guides():
 
 
 def test_the_timeline():
-    """Two workers in turns: 3 s to compile once each, 4 s a trial, and a pause of an hour that is cut out."""
+    """Two workers compile once for 3 s, and train 4 s per trial. A pause of an hour is cut out."""
     results = planted(scores, workers=2)
     found, cuts = timeline.bars(results)
     assert [bar.start for bar in found] == [0, 0, 7, 7, 11, 11, 15, 15, 19, 19, 23, 23]
@@ -302,7 +302,7 @@ def test_the_timeline():
 
 
 def test_what_the_moving_statistics_would_have_chosen():
-    """Three usable rates, ranked the other way round by the moving statistics."""
+    """The moving statistics rank three usable rates in reverse order."""
     results = planted(
         lambda d, n, r, s: 0.1 + r, norms=("batch", None), depths=(8,),
         moving=lambda d, n, r, s: 0.1 + r if n == "none" else 3.0 - r,
@@ -342,12 +342,12 @@ def test_an_empty_study_has_none(tmp_path):
 
 
 def driven(report, tmp_path, script, width=1000):
-    """What a script gives at the end of the page, in a frame of some width, in a browser without a network."""
+    """Run a script at the end of the page in an offline browser, in a frame of some width, and return its result."""
     answer = f"document.getElementById('found').textContent = JSON.stringify((() => {{{script}}})())"
     page = report[2].replace("</body>", f"<pre id=found></pre><script>{answer}</script></body>")
     copy = "found.textContent = frame.contentDocument.getElementById('found').textContent"
     outer = tmp_path / "page.html"
-    # a window of Chromium is no narrower than 500 pixels, a frame is
+    # a Chromium window has at least 500 pixels, a frame can be narrower
     frame = f"<iframe id=frame width={width} height=900 style='border: 0' srcdoc=\"{html.escape(page)}\"></iframe>"
     outer.write_text(
         f"<!doctype html><meta charset=utf-8>{frame}<pre id=found></pre><script>onload = () => {copy}</script>",
@@ -401,7 +401,7 @@ def test_the_table_filters_in_a_browser(report, tmp_path):
 @pytest.mark.slow
 @in_browser
 def test_the_table_sorts_in_a_browser(report, tmp_path):
-    """By score up and down; what has no number comes last both ways. The buttons are reached with the keyboard."""
+    """The table sorts by score in both orders, with missing scores last. The buttons work with the keyboard."""
     _, results, _ = report
     found = driven(report, tmp_path, _TYPE + """
         const button = name => [...document.querySelectorAll(".sortable th button")].find(b => b.textContent === name);
@@ -450,7 +450,7 @@ def test_the_page_is_no_wider_than_the_window(report, tmp_path, width):
 @pytest.mark.slow
 @in_browser
 def test_it_prints(report, tmp_path):
-    """All pages: the last trial and the last line are on paper, as nothing is cut off in a box that scrolls."""
+    """The last trial and the last line are on paper, so no scrolling box cuts off its content."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     page, paper = report[0] / "report.html", tmp_path / "report.pdf"
     subprocess.run([CHROMIUM, *options, f"--print-to-pdf={paper}", page.as_uri()], capture_output=True, timeout=120)
@@ -459,11 +459,11 @@ def test_it_prints(report, tmp_path):
 
 
 def test_tensorboard(tmp_path):
-    """The event files, read back with TensorBoard's own reader: hyperparameters, curves, the final figures."""
+    """TensorBoard's reader returns the hyperparameters, curves and final figures from the event files."""
     more = {"placement": ("pre", "post"), "weight_decay": (0, 1e-4)}
     results = planted(scores, workers=2, depths=(8,), rates=(0.01, 1.0), more=more)
     reports.write_hparams(results, tmp_path)
-    reports.write_hparams(results, tmp_path)  # again: nothing is there twice
+    reports.write_hparams(results, tmp_path)  # a second call duplicates nothing
     for trial in results.trials:
         run = event_accumulator.EventAccumulator(str(tmp_path / f"{trial.trial:05d}"))
         run.Reload()

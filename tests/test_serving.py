@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from portable import ON_POSIX
 
-# both are of the extra `serve`, which wants an environment of its own
+# both are in the extra `serve`, which needs a separate environment
 requests = pytest.importorskip("requests")
 from recipes import serve  # noqa: E402
 
@@ -43,7 +43,7 @@ def server(served):
 
 @pytest.fixture
 def post(server):
-    """Sends a body, and sees to it that the server answers others afterwards."""
+    """Send a body, and check that the server still answers afterwards."""
 
     def send(body, headers=JSON):
         response = requests.post(f"{server.url}/invocations", data=body, headers=headers, timeout=60)
@@ -58,7 +58,7 @@ def image(value) -> str:
 
 
 def has_ended(server: serve.Server, seconds: float = 10) -> bool:
-    """Return True once no process of the group is left and no one listens; the system may need a moment for it."""
+    """Return True once the process group has ended and the port is closed, which can take a moment."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -123,7 +123,7 @@ def test_another_content_type_is_refused(post, content_type):
 
 @pytest.mark.parametrize("unknown", [np.nan, None])
 def test_mlflow_lets_nan_through_to_the_model(post, served, unknown):
-    """Not a 4xx: a tensor signature knows shape and type only.
+    """The status is not 4xx, because a tensor signature has only shape and type.
 
     The answer depends on the processor: with oneDNN the ReLU of NaN is 0, elsewhere NaN.
     """
@@ -141,7 +141,7 @@ def test_mlflow_lets_nan_through_to_the_model(post, served, unknown):
     ids=["no content type", "nested too deep"],
 )
 def test_mlflow_calls_these_its_own_fault(post, body, headers):
-    """A 500 from MLflow's code, before it looks at the model: nothing in the model's folder can change it."""
+    """MLflow's code answers 500 before it uses the model, so the folder of the model cannot change it."""
     assert post(body, headers).status_code == 500
 
 

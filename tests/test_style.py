@@ -1,17 +1,20 @@
-"""The structure of the package: what may import what. Lint and types are a step of CI of their own."""
+"""The structure of the package and the style of its texts. CI runs ruff and mypy in a step of its own."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTED = ("recipes",)
 
 
 def imports(path: Path) -> set[str]:
-    """The parts of bnzoo that a file imports, wherever in it, but for type checkers only."""
+    """Return the parts of bnzoo that a file imports anywhere, except for type checkers."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)
@@ -32,15 +35,19 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-# what each part may know of; nothing knows the command line
+# the parts that each part may import; none imports the command line
 ARROWS = {
-    "layers": {"layers", "errors"},
+    "layers": {"keras_internals", "layers", "errors"},
+    "norms": {"norms", "layers", "errors", "keras_internals"},
     "blocks": {"blocks", "layers", "norms", "placements", "errors"},
-    # the weights know the models; one line of the models calls them, when they are asked for
+    # The weights import the models. The models import the weights in one line, only if they are used.
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
-    "tools": {"tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
-    "export": {"export", "tools", "files", "errors", "json_text", "machine", "metrics", "pictures", "reading"},
+    "tools": {"keras_internals", "tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
+    "export": {
+        *("export", "tools", "files", "errors", "json_text", "keras_internals", "machine", "metrics", "pictures"),
+        "reading",
+    },
     "data": {"data", "errors", "files", "machine", "pictures", "reading"},
     "pictures": {"pictures"},
     "reading": {"reading", "errors"},
@@ -54,7 +61,7 @@ ARROWS = {
 
 @pytest.mark.slow
 def test_a_part_that_others_are_made_of_can_be_imported_first():
-    """The package gives its parts when they are asked for: `from bnzoo import placements` must not load the models."""
+    """The package loads its parts at first use: `from bnzoo import placements` must not load the models."""
     command = [sys.executable, "-c", "import bnzoo.blocks"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -66,3 +73,52 @@ def test_arrows_point_one_way(part):
     assert files
     for path in files:
         assert imports(path) <= ARROWS[part], path.name
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of every docstring of a module, class or function."""
+    for path in (path for folder in DOCUMENTED for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node)
+                if text:
+                    yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text
+
+
+def test_no_docstring_begins_with_a_clause():
+    """The check includes modules and classes, which ruff's D401 does not."""
+    clause = re.compile(r"(What|Whether|Where|When|How|Which|Who)\b")
+    assert not [place for place, text in docstrings() if clause.match(text)]
+
+
+def test_texts_are_free_of_private_idioms():
+    idiom = re.compile(r"\b(is told|are told|comes to|what is due|in the place of)\b", re.IGNORECASE)
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    texts = [*docstrings(), *((str(page.relative_to(ROOT)), page.read_text()) for page in pages)]
+    assert not [(place, match[0]) for place, text in texts for match in idiom.finditer(" ".join(text.split()))]
+
+
+# members that begin with an underscore and belong to Optuna
+OPTUNA = {"_trial_id", "_sync_with_backend"}
+
+
+def private_members(path: Path) -> set[str]:
+    """Return the private members that a file uses of objects other than `self` and `cls`."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name):
+                names.add(name)
+            case ast.Call(
+                func=ast.Name(id="getattr" | "hasattr" | "setattr"), args=[_, ast.Constant(value=str(name)), *_]
+            ):
+                names.add(name)
+    return {name for name in names if name.startswith("_") and not name.startswith("__")} - OPTUNA
+
+
+def test_only_one_file_uses_private_members_of_keras():
+    files = {path: private_members(path) for path in (ROOT / "bnzoo").rglob("*.py")}
+    assert files.pop(ROOT / "bnzoo" / "keras_internals.py")
+    assert {path.name: names for path, names in files.items() if names} == {}

@@ -17,7 +17,7 @@ ROWS = 200
 
 
 def houses(rows=ROWS):
-    """A table with every kind of column."""
+    """Return a table with every kind of column."""
     random = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -51,7 +51,7 @@ def parts(dataset):
 
 
 def find(frame, split, column="area"):
-    """The rows of the table that a split holds, by a column of different numbers that comes first."""
+    """Return the rows of the table in a split, identified by the different numbers in the first column."""
     places = {np.float32(value): place for place, value in enumerate(frame[column])}
     assert len(places) == len(frame)
     return frame.iloc[[places[value] for value in split.x[:, 0]]]
@@ -392,7 +392,7 @@ def test_a_parquet_file_that_inflates(tmp_path):
 
 
 def test_equal_texts_of_a_parquet_file_are_kept_once(tmp_path):
-    """A long text takes no place for each of its rows."""
+    """A long text takes memory only once, not for each row."""
     arrow = pytest.importorskip("pyarrow")
     texts = arrow.DictionaryArray.from_arrays(np.zeros(4_000, np.int32), ["x" * 10_000]).cast(arrow.string())
     arrow.parquet.write_table(arrow.table({"a": texts, "b": np.arange(4_000) % 2}), tmp_path / "texts.parquet")

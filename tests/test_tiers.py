@@ -1,4 +1,4 @@
-"""The plugin that keeps the tiers of the tests apart, in runs of its own."""
+"""The plugin for the tiers of the tests, in separate test runs."""
 
 import pytest
 import tiers

@@ -1,4 +1,4 @@
-"""A pytest plugin: the tiers of tests, the time that a test without a tier may take, and what a test needs installed.
+"""A pytest plugin for the tiers of tests, the time limit of plain tests, and the required packages of a test.
 
 A test belongs to one tier: plain (no marker), `slow` or `nightly`. A plain test may take `LIMIT` seconds of its own;
 one that takes more fails the run. On a machine that is slow or busy at that moment the limit is higher in proportion.
@@ -14,10 +14,10 @@ import pytest
 TIERS = ("slow", "nightly")
 LIMIT = 2.0  # seconds
 WORK = 0.13  # processor seconds of `work` on a quiet machine: 2 cores of an AMD EPYC (Zen 4), Python 3.11
-# the plain tests that may take longer, at most ten, each with the reason
+# plain tests with a longer limit, at most ten, each with the reason
 EXCEPTIONS: dict[str, str] = {}
 assert len(EXCEPTIONS) <= 10
-# files whose tests share what takes seconds to make: one worker process runs all tests of such a file
+# Files whose tests share an expensive fixture. One worker process runs all tests of such a file.
 ONE_PROCESS = (
     "tests/export/test_images.py",
     "tests/export/test_verify.py",
@@ -29,7 +29,7 @@ ONE_PROCESS = (
 
 def pytest_addoption(parser, pluginmanager):
     if not pluginmanager.hasplugin("xdist"):
-        # `pytest -p no:xdist`: what pyproject.toml asks of xdist has no meaning then
+        # `pytest -p no:xdist`: the options of xdist in pyproject.toml have no effect
         for option in ("--numprocesses", "--maxprocesses"):
             parser.addoption(option, help="ignored: pytest-xdist is not in use")
 
@@ -40,7 +40,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Keep the tests of some files together; `--dist loadgroup` of pytest-xdist 3.8 does not with pytest 9."""
+    """Run all tests of some files in one process. `--dist loadgroup` of pytest-xdist 3.8 fails with pytest 9."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByTestOrFile(LoadScopeScheduling):
@@ -70,7 +70,7 @@ def pytest_runtest_call(item):
     try:
         return (yield)
     finally:
-        # On a busy machine the clock also counts the time of others. On several cores the processor's time is longer.
+        # On a busy machine the wall time includes other processes. On several cores the processor time is longer.
         own = min(time.perf_counter() - wall, processor_seconds() - processor)
         tier = next(iter(tiers_of(item)), "plain")
         if tier == "plain" and own > LIMIT:
@@ -108,19 +108,19 @@ def processor_seconds() -> float:
 
 
 def slowness() -> float:
-    """Return how many times longer a fixed piece of work takes now than on a quiet machine, at least 1."""
+    """Return the time of a fixed piece of work, relative to a quiet machine, at least 1."""
     began = time.process_time()
     work()
     return max(1.0, (time.process_time() - began) / WORK)
 
 
 def work() -> int:
-    """Do what takes the interpreter some `WORK` seconds."""
+    """Compute for about `WORK` seconds."""
     return sum(number * number % 7 for number in range(2_000_000))
 
 
 class Durations:
-    """Collects the reports of a run, from all processes, and sums them up by tier."""
+    """A collector of test durations from all processes, summed by tier."""
 
     def __init__(self) -> None:
         # JAX compiles each operation at its first use, in whichever test that is

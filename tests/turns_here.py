@@ -1,4 +1,4 @@
-"""Stands in for `recipes.benchmarks.turns.Worker`: the contestant is in this process, and nothing has to start."""
+"""A replacement of `recipes.benchmarks.turns.Worker` that works in this process, without starting another."""
 
 import json
 from collections.abc import Callable

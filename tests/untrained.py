@@ -1,4 +1,4 @@
-"""Studies whose trials train nothing, for tests of their bookkeeping: a trial's loss follows from its values."""
+"""Studies without training, for tests of their records: the loss of a trial is a function of its values."""
 
 import math
 
@@ -12,7 +12,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 class Untrained:
-    """The place of a compiled model; its space's `build` is called, for what that raises."""
+    """A replacement of a compiled model. It calls `build` of the space for its errors."""
 
     def __init__(self, space, hp, data, seed):
         space.build(hp)
@@ -20,7 +20,7 @@ class Untrained:
         inputs = keras.Input(data.input_shape)
         outputs = keras.layers.Dense(data.classes, use_bias=False)(keras.layers.Flatten()(inputs))
         self.model = keras.Model(inputs, outputs)
-        # eagerly: for one evaluation a graph takes longer
+        # eagerly, because tracing a graph takes longer than one evaluation
         self.model.compile(loss=LOSS, metrics=["accuracy"], run_eagerly=True)
 
 
@@ -37,7 +37,7 @@ def loss_of(values, seed):
 
 
 def measure(compiled, seed, learning_rate, epochs, report=None):
-    """Return what the values say, and leave the loss in every weight of the model."""
+    """Return the measurement for the values, and store the loss in every weight of the model."""
     loss = loss_of({**compiled.hp.values, "learning_rate": learning_rate}, seed)
     compiled.model.set_weights([np.full(weight.shape, loss) for weight in compiled.model.get_weights()])
     curve = [loss * (1 + 1 / epoch) for epoch in range(1, epochs + 1)]
@@ -72,6 +72,6 @@ def quiet(study, event):
 
 
 def comparable(results):
-    """Return all that trials found, without the seconds."""
+    """Return the results of trials, without the seconds."""
     rows = results.frame().drop(columns=["compile_seconds", "train_seconds", "started", "worker"])
     return rows.to_csv() + repr([trial.history for trial in results.trials])

@@ -16,18 +16,18 @@ FAMILIES = {
 
 
 def family_of(name: str) -> str:
-    """The word for placements."""
+    """Return the name of the family for placements."""
     return name.removesuffix("_residual")
 
 
 def build(name: str, **options) -> keras.Model:
-    """A small network that ends in logits."""
+    """Build a small network with logits as outputs."""
     builder, small = FAMILIES[name]
     return builder(**{**small, "classes": 3, "classifier_activation": None, **options})
 
 
 def without_values(builder, *arguments, **options) -> keras.Model:
-    """Return the network of a builder with the names and shapes of its weights, for what needs no values."""
+    """Return the network of a builder whose weights have names and shapes but no values."""
     with keras.StatelessScope(initialize_variables=False):
         return builder(*arguments, **options)
 
@@ -49,7 +49,7 @@ def state(model: keras.Model) -> int:
 
 
 def shaken(model: keras.Model, seed: int = 3) -> keras.Model:
-    """The model with random weights of a size that keeps activations alive, statistics and gates included."""
+    """Set random weights, statistics and gates of a size that keeps activations alive, and return the model."""
     random = np.random.default_rng(seed)
     for variable in model.variables:
         if "seed" in variable.name or not np.issubdtype(variable.dtype, np.floating):

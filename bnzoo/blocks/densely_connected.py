@@ -1,36 +1,43 @@
-"""The layer of a dense block, and the transition between two blocks."""
+"""The layer of a dense block, and the transition between two dense blocks."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from bnzoo.blocks.branch import chain, step_name
-from bnzoo.blocks.parts import Parts
-from bnzoo.blocks.weights import Weight, dropout
+from bnzoo.blocks import rows
+from bnzoo.blocks.builder import BlockBuilder
+from bnzoo.blocks.linear import Linear, dropout
 from bnzoo.layers import Recompute
 from bnzoo.layers.axes import channel_axis
+
+# Huang et al. 2017, section 3, for the layer with a bottleneck; without one, it is the half of the row.
+DENSE_ROWS = {
+    "pre": "norm act conv norm act conv",
+    "post": "conv norm act conv norm act",
+    "act_norm": "conv act norm conv act norm",
+}
 
 
 def densely_connected_layer(
     features: Sequence[Any],
-    weights: Sequence[Weight],
-    parts: Parts,
+    layers: Sequence[Linear],
+    build: BlockBuilder,
     name: str,
     *,
     dropout_rate: float = 0.0,
     memory_efficient: bool = False,
 ) -> Any:
-    """The new features that a layer computes from all the features before it.
+    """Compute new features from all features before them.
 
     Args:
-        features: The block's input and the output of every layer before.
-        weights: A 3x3 convolution, or 1x1 and 3x3 (bottleneck).
-        parts: The norm, its order, the activation.
-        name: String, the prefix of the layers' names.
-        dropout_rate: Float, of a dropout of the new features.
-        memory_efficient: Boolean, whether the backward pass computes the layer again, instead of keeping its
-            concatenation, norm and activation: what these hold grows with the square of the depth.
+        features: The input of the block and the output of every layer before.
+        layers: A 3x3 convolution, or 1x1 and 3x3 (bottleneck).
+        build: The block builder of the network.
+        name: String, the prefix of the names of the layers.
+        dropout_rate: Float, the rate of a dropout of the new features.
+        memory_efficient: Boolean, whether the backward pass computes the layer again. It then does not keep the
+            concatenation, the norm and the activation, which grow with the square of the depth.
 
     Reference:
         - [Huang et al., 2017: Densely connected convolutional networks](https://arxiv.org/abs/1608.06993), equation 2
@@ -38,9 +45,7 @@ def densely_connected_layer(
     """
 
     def layer(features: Sequence[Any]) -> Any:
-        x = concatenate(features, name)
-        x = parts.apply(parts.order.before, x, step_name(name, weights, 1))
-        return chain(x, weights, parts, name)
+        return build(concatenate(features, name), rows.repeated(build.row, len(layers)), layers, name)
 
     if memory_efficient:
         inputs = [keras.Input(feature.shape[1:], dtype=feature.dtype) for feature in features]
@@ -51,18 +56,17 @@ def densely_connected_layer(
 
 
 def concatenate(features: Sequence[Any], name: str) -> Any:
-    """The features as one tensor."""
+    """Return the features as one tensor."""
     if len(features) == 1:
         return features[0]
     return keras.layers.Concatenate(channel_axis(4), name=f"{name}_concat")(list(features))
 
 
-def transition(x: Any, weight: Weight, parts: Parts, name: str) -> Any:
-    """A 1x1 convolution, then the mean of every two by two pixels.
+def transition(x: Any, layer: Linear, build: BlockBuilder, name: str) -> Any:
+    """Apply a 1x1 convolution, then the average of every two by two pixels.
 
     Reference:
         - [Huang et al., 2017: Densely connected convolutional networks](https://arxiv.org/abs/1608.06993), table 1
     """
-    x = parts.apply(parts.order.before, x, name)
-    x = chain(x, [weight], parts, name)
-    return keras.layers.AveragePooling2D(2, name=f"{name}_pool")(x)
+    row = f"{rows.repeated(build.row, 1)} pool"
+    return build(x, row, [layer], name, {"pool": lambda x, name: keras.layers.AveragePooling2D(2, name=name)(x)})

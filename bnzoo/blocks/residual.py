@@ -1,133 +1,112 @@
-"""The residual block, for images, vectors and tokens alike."""
+"""The residual block, for images, vectors and tokens."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
 
-from bnzoo.blocks.branch import branch, step_name
-from bnzoo.blocks.endings import Ending, drop_path, skip_init
-from bnzoo.blocks.parts import Parts
-from bnzoo.blocks.weights import Weight, convolution
-from bnzoo.layers import ZeroPaddedShortcut
+from bnzoo.blocks import rows
+from bnzoo.blocks.builder import BlockBuilder, Operation, Shortcut
+from bnzoo.blocks.linear import Linear, convolution
+from bnzoo.blocks.operations import drop_path
+from bnzoo.layers import SkipInit, ZeroPaddedShortcut
 
-
-@dataclass(frozen=True)
-class Shortcut:
-    """What brings the trunk to the branch's shape.
-
-    Attributes:
-        apply: Function of the trunk, the parts and a name.
-        opened: Boolean, whether it reads the trunk after the block's first norm and activation, where these stand
-            before the weights: as a weight does, which expects its input normalized.
-    """
-
-    apply: Callable[[Any, Parts, str], Any]
-    opened: bool = True
+# He et al. 2016, figure 4, one panel a row. The last row is the order of Mishkin et al. 2016.
+RESIDUAL_ROWS = {
+    "original": "conv norm act conv norm add act",
+    "after_addition": "conv norm act conv add norm act",
+    "relu_before_addition": "conv norm act conv norm act add",
+    "relu_only_preactivation": "act conv norm act conv norm add",
+    "full_preactivation": "norm act conv norm act conv add",
+    "act_norm": "conv act norm conv act norm add",
+}
 
 
 def residual_block(
     x: Any,
-    weights: Sequence[Weight],
-    parts: Parts,
+    layers: Sequence[Linear],
+    build: BlockBuilder,
     name: str,
+    operations: Mapping[str, Operation] = MappingProxyType({}),
     *,
+    row: str | None = None,
     shortcut: Shortcut | None = None,
-    first: bool = False,
-    gate: Ending | None = None,
-    dropout_rate: float = 0.0,
+    preactivated: bool = False,
     drop_path_rate: float = 0.0,
 ) -> Any:
-    """`x + branch(x)`, with norm and activation where `parts.order` puts them.
+    """Return `shortcut(x) + branch(x)`, with the operations in the order of the row.
 
     Args:
-        x: Tensor, the trunk.
-        weights: The linear layers of the branch: two 3x3 convolutions (basic), 1x1, 3x3, 1x1 (bottleneck), two dense
-            layers (MLP), one sublayer (transformer).
-        parts: The norm, its order, the activation.
-        name: String, the prefix of the layers' names.
-        shortcut: What brings the trunk to the branch's shape, where the branch changes it; `None` is the identity.
-        first: Boolean, whether this is the first block of a convolutional network. It branches off after its first norm
-            and activation, as blocks that change the shape do; the other pre-activation blocks before them.
-        gate: What scales the channels at the end of the branch: squeeze and excitation, or a layer scale.
-        dropout_rate: Float, of a dropout before the last weight.
-        drop_path_rate: Float, the share of examples for which the branch is left out in training.
+        x: Tensor.
+        layers: The linear layers of the branch: two 3x3 convolutions (basic), 1x1, 3x3 and 1x1 (bottleneck), two dense
+            layers (MLP).
+        build: The block builder of the network.
+        name: String, the prefix of the names of the layers.
+        operations: Dict from further words to functions of a tensor and a name. Those that the row does not have
+            precede the addition: squeeze and excitation, for instance.
+        row: String, the operations; by default those of the placement.
+        shortcut: Function that gives the shortcut the shape of the branch; by default the identity.
+        preactivated: Boolean, whether the shortcut begins after the operations before the first linear layer. In
+            pre-activation networks it does so in the first block, and where the block changes the number of channels.
+        drop_path_rate: Float, the share of examples that skip the branch in training.
 
     Returns:
-        Tensor, the trunk after the addition.
+        Tensor.
 
     Reference:
         - [He et al., 2015: Deep residual learning](https://arxiv.org/abs/1512.03385), figure 5
         - [He et al., 2016: Identity mappings in deep residual networks](https://arxiv.org/abs/1603.05027), figure 4
+        - [De & Smith, 2020: Batch normalization biases residual blocks](https://arxiv.org/abs/2002.10444), section 4
     """
-    order = parts.order
-    y = parts.apply(order.before, x, step_name(name, weights, 1))
-    trunk = y if first or (shortcut and shortcut.opened) else x
-    if shortcut:
-        trunk = shortcut.apply(trunk, parts, f"{name}_0")
-
-    after_last = (*order.after_last, "gate") if gate else order.after_last
-    y = branch(
-        y,
-        weights,
-        parts,
-        name,
-        ending=order.after_last,
-        read_by=order.following(after_last, last=True),
-        dropout_rate=dropout_rate,
-        # with a norm on either side of a weight, the second is on the way out
-        suffix="_out" if "norm" in order.before and "norm" in order.after_last else "",
-        **({"gamma_initializer": "zeros"} if parts.residual_init == "zero_gamma" else {}),
-    )
-    if gate:
-        y = gate(y, parts, name)
-    if parts.residual_init == "skipinit":
-        y = skip_init(y, name)
+    operations = dict(operations)
+    if build.residual_init == "skipinit":
+        operations["skip_init"] = lambda y, name: SkipInit(name=name)(y)
     if drop_path_rate:
-        y = drop_path(y, drop_path_rate, name)
+        operations["drop_path"] = drop_path(drop_path_rate)
+    row = rows.repeated(row or build.row, len(layers))
+    further = [word for word in operations if word not in row.split()]
+    row = row.replace("add", " ".join((*further, "add")))
+    return build(x, row, layers, name, operations, shortcut=shortcut, preactivated=preactivated)
 
-    x = keras.layers.Add(name=f"{name}_add")([trunk, y])
-    return parts.apply(order.after_addition, x, f"{name}_out")
 
+def projection_shortcut(layer: Linear, pool: Operation | None = None) -> Shortcut:
+    """Return a linear layer, with a norm if the branch ends with one: option B of He et al. 2015.
 
-def projection_shortcut(weight: Weight) -> Shortcut:
-    """A weight, with a norm where the branch ends with one: option B of He et al. 2015."""
+    Args:
+        layer: The linear layer.
+        pool: Function of a tensor and a name, a pooling before it.
+    """
 
-    def apply(x: Any, parts: Parts, name: str) -> Any:
-        words = parts.order.shortcut
-        x = weight(x, parts, parts.bias(parts.order.following(words, last=True)), name)
-        return parts.apply(words, x, name)
+    def apply(x: Any, build: BlockBuilder, name: str, read_by: str) -> Any:
+        row = "conv" if len(x.shape) == 4 else "dense"
+        if "norm" in rows.end(build.row):
+            row = f"{row} norm"
+        if pool:
+            return build(x, f"pool {row}", [layer], name, {"pool": pool}, read_by=read_by)
+        return build(x, row, [layer], name, read_by=read_by)
 
-    return Shortcut(apply)
+    return apply
 
 
 def averaged_projection_shortcut(filters: int, strides: int) -> Shortcut:
-    """The mean of the pixels that a stride would skip, then a 1x1 convolution: He et al. 2019, figure 2c."""
-    projection = projection_shortcut(convolution(filters, 1))
-
-    def apply(x: Any, parts: Parts, name: str) -> Any:
-        if strides > 1:
-            # "same": an odd side keeps its last pixel, averaged over what there is
-            x = keras.layers.AveragePooling2D(strides, padding="same", name=f"{name}_pool")(x)
-        return projection.apply(x, parts, name)
-
-    return Shortcut(apply)
+    """Return the average over the strides, then a 1x1 convolution: He et al. 2019, figure 2c."""
+    if strides == 1:
+        return projection_shortcut(convolution(filters, 1))
+    # With "same", the last pixel of an odd side is kept.
+    return projection_shortcut(
+        convolution(filters, 1),
+        lambda x, name: keras.layers.AveragePooling2D(strides, padding="same", name=name)(x),
+    )
 
 
 def zero_padding_shortcut(filters: int, strides: int) -> Shortcut:
-    """Subsampling and zeros for the new channels, no parameters: option A of He et al. 2015."""
-
-    def apply(x: Any, parts: Parts, name: str) -> Any:
-        return ZeroPaddedShortcut(filters, strides, name=f"{name}_pad")(x)
-
-    return Shortcut(apply)
+    """Return subsampling with zeros in the new channels, without parameters: option A of He et al. 2015."""
+    return lambda x, build, name, read_by: ZeroPaddedShortcut(filters, strides, name=f"{name}_pad")(x)
 
 
-def subsampling_shortcut(strides: int) -> Shortcut:
-    """Every `strides`-th pixel of the trunk itself, where a block changes nothing but the size."""
-
-    def apply(x: Any, parts: Parts, name: str) -> Any:
-        return keras.layers.MaxPooling2D(1, strides, name=f"{name}_pool")(x)
-
-    return Shortcut(apply, opened=False)
+def subsampling_shortcut(strides: int) -> Shortcut | None:
+    """Return subsampling, for a block that may change the size but not the number of channels."""
+    if strides == 1:
+        return None
+    return lambda x, build, name, read_by: keras.layers.MaxPooling2D(1, strides, name=f"{name}_pool")(x)

@@ -1,45 +1,72 @@
-"""The transformer block: two residual blocks of one sublayer each."""
+"""The transformer block: two residual blocks, self-attention and the feed-forward network."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from bnzoo.blocks.endings import layer_scale
-from bnzoo.blocks.parts import Parts
+import keras
+
+from bnzoo.blocks.builder import BlockBuilder, Operation
+from bnzoo.blocks.linear import dense, self_attention
 from bnzoo.blocks.residual import residual_block
-from bnzoo.blocks.weights import feed_forward, self_attention
+
+# Kim et al. 2025, figure 2, one panel a row.
+TRANSFORMER_ROWS = {
+    "pre": "norm attention add, norm expand act contract add",
+    "post": "attention add norm, expand act contract add norm",
+    "peri": "norm attention norm add, norm expand act contract norm add",
+}
 
 
 def transformer_block(
     x: Any,
-    parts: Parts,
+    build: BlockBuilder,
     name: str,
+    operations: Mapping[str, Operation] = MappingProxyType({}),
     *,
     heads: int,
     units: int,
     dropout_rate: float = 0.0,
     drop_path_rate: float = 0.0,
-    layer_scale_init: float | None = None,
 ) -> Any:
-    """Self-attention, then the feed-forward network, each added to the trunk.
+    """Apply self-attention and the feed-forward network, each with a shortcut.
 
     Args:
         x: Tensor of shape `(batch, tokens, width)`.
-        parts: The norm, its order, the activation of the feed-forward network.
-        name: String, the prefix of the layers' names.
-        heads: Integer, which divides the width.
+        build: The block builder of the network.
+        name: String, the prefix of the names of the layers.
+        operations: Dict of further operations before each addition, such as a layer scale.
+        heads: Integer, a divisor of the width.
         units: Integer, the width inside the feed-forward network.
-        dropout_rate: Float, in both sublayers.
-        drop_path_rate: Float, the share of examples for which a sublayer is left out in training.
-        layer_scale_init: Float, where a layer scale begins, or `None` for none.
+        dropout_rate: Float, the rate of all dropouts.
+        drop_path_rate: Float, the share of examples that skip a residual branch in training.
 
     Reference:
         - [Dosovitskiy et al., 2021: An image is worth 16x16 words](https://arxiv.org/abs/2010.11929), equations 2 and 3
         - [Kim et al., 2025: Peri-LN](https://arxiv.org/abs/2502.02732), figure 2, for the placements
     """
-    gate = None if layer_scale_init is None else layer_scale(layer_scale_init)
-    sublayers = {
-        "attention": self_attention(heads, dropout_rate),
-        "mlp": feed_forward(units, dropout_rate),
-    }
-    for sublayer, weight in sublayers.items():
-        x = residual_block(x, [weight], parts, f"{name}_{sublayer}", gate=gate, drop_path_rate=drop_path_rate)
-    return x
+    attention, feed_forward = build.row.split(",")
+    x = residual_block(
+        x,
+        [self_attention(heads, dropout_rate)],
+        build,
+        f"{name}_attention",
+        operations,
+        row=attention,
+        drop_path_rate=drop_path_rate,
+    )
+    if dropout_rate:
+        feed_forward = feed_forward.replace("contract", "expand_dropout contract contract_dropout")
+        rate = lambda x, name: keras.layers.Dropout(dropout_rate, name=name)(x)  # noqa: E731
+        operations = {"expand_dropout": rate, "contract_dropout": rate, **operations}
+    # layer norm does not remove a constant that differs between the channels: these layers always have a bias
+    options: dict[str, Any] = {"use_bias": True, "kernel_initializer": "glorot_uniform"}
+    return residual_block(
+        x,
+        [dense(units, **options), dense(x.shape[-1], **options)],
+        build,
+        f"{name}_mlp",
+        operations,
+        row=feed_forward,
+        drop_path_rate=drop_path_rate,
+    )

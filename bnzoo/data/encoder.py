@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bnzoo.data import columns
-from bnzoo.errors import is_finite, positive, unknown
+from bnzoo.errors import is_finite, number, unknown
 from bnzoo.files import write_text
 from bnzoo.reading import read_json
 
@@ -200,7 +200,7 @@ def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Ca
         raise TypeError(f"a column has a name and whether values were missing. Received: {name!r}, {missing!r}")
     if kind == Numeric.kind:
         numbers = {key: _finite(key, value) for key, value in learned.items()}
-        positive("unit", numbers.get("unit", 1.0))
+        number("unit", numbers.get("unit", 1.0), above=0)
         return Numeric(name, missing=missing, **numbers)
     categories = learned.pop("categories")
     if not (isinstance(categories, list | tuple) and all(isinstance(word, str) for word in categories)):

@@ -11,6 +11,7 @@ import numpy as np
 from bnzoo.export.formats.batches import batches
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.signatures import signatures
+from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.passes import called_instead
 from bnzoo.tools.population import Population, per_channel_moments
 
@@ -67,7 +68,7 @@ class _Norm:
 
 
 def _first(model: keras.Model, examples: dict[str, np.ndarray]) -> _Norm | None:
-    norms = [layer for layer in model._flatten_layers() if _has_statistics(layer)]
+    norms = [layer for layer in flatten_layers(model) if _has_statistics(layer)]
     seen: dict[int, Population] = {}
     serve = signatures(model)[SERVE].call
     with ExitStack() as hooks:

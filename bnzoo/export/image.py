@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bnzoo.errors import choice, positive_integer, share, unknown
+from bnzoo.errors import choice, number, positive_integer, unknown
 from bnzoo.pictures import MAX_PIXELS
 
 INTERPOLATIONS = ("bicubic", "bilinear")
@@ -53,7 +53,7 @@ class Image:
             object.__setattr__(self, name, _levels(name, getattr(self, name)))
         choice("interpolation", self.interpolation, INTERPOLATIONS)
         if self.crop is not None:
-            share("crop", self.crop)
+            number("crop", self.crop, above=0, at_most=1)
         positive_integer("max_pixels", self.max_pixels)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.keras_internals import flatten_layers, functional_model
 from bnzoo.tools import FoldReport, fold_batch_norm
-from bnzoo.tools.graph import functional
 from bnzoo.tools.rebuild import Rebuilt, copy_of
 
 # the largest difference that roundings to 16 bits in many layers explain, relative to the largest output
@@ -20,7 +20,7 @@ def check(model: Any, labels: Sequence[str] | None) -> None:
     Raises:
         ValueError: If the model or the labels are refused.
     """
-    if not isinstance(model, keras.Model) or functional(model) is None:
+    if not isinstance(model, keras.Model) or functional_model(model) is None:
         raise ValueError(
             "`model` must be a built functional or Sequential `keras.Model`. "
             f"Received: {type(model).__name__}. Convert a subclassed model with `keras.Model(x, model(x))`, where "
@@ -49,7 +49,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     """
     if all(
         layer.compute_dtype in ("float32", None) and layer.variable_dtype in ("float32", None)
-        for layer in model._flatten_layers()
+        for layer in flatten_layers(model)
     ):
         return model
     return Rebuilt(model, lambda layer: None, copy=_copy_in_float32).model

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bnzoo.export.decoding import Pixels
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.image import Image
-from bnzoo.tools.graph import functional
+from bnzoo.keras_internals import functional_model
 
 SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
 TOP = 5
@@ -100,7 +100,7 @@ class _Serve:
     """A model as a function of its inputs by name that returns its outputs by name."""
 
     def __init__(self, model: keras.Model) -> None:
-        self.model = functional(model)
+        self.model = functional_model(model)
         self.names = input_names(model)
 
     def specs(self) -> dict[str, tf.TensorSpec]:

@@ -15,6 +15,7 @@ from bnzoo.export.formats.record import Format
 from bnzoo.export.report import ExportReport
 from bnzoo.export.signatures import Signature, answering_none, signatures
 from bnzoo.files import scratch
+from bnzoo.keras_internals import flatten_layers
 
 
 def export(
@@ -70,7 +71,7 @@ def write(
 def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:
     """Return the lookup tables of layers, such as vocabularies, that functions use. They are no variables."""
     used = {id(tensor) for function in functions for tensor in function.captured_inputs}
-    held = [value for layer in model._flatten_layers() for value in vars(layer).values()]
+    held = [value for layer in flatten_layers(model) for value in vars(layer).values()]
     return [value for value in held if id(getattr(value, "resource_handle", None)) in used]
 
 

@@ -25,6 +25,16 @@ def position_axes(rank: int, axis: int) -> list[int]:
     return [position for position in range(1, rank) if position != axis % rank]
 
 
+def batch_axes(rank: int, axis: int) -> list[int]:
+    """Return all axes but that of the channels: those of the statistics of batch norm.
+
+    Args:
+        rank: Integer, the number of axes, the batch included.
+        axis: Integer, the axis of the channels.
+    """
+    return [0, *position_axes(rank, axis)]
+
+
 def per_channel(weight: Any, x: Any, axis: int) -> Any:
     """One value a channel, in the dtype and the rank of a tensor.
 

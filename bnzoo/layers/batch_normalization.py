@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.keras_internals import unpickle
+from bnzoo.layers.axes import batch_axes
 from bnzoo.layers.batch_statistics import scaled_and_shifted
 from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
 from bnzoo.layers.moving import move
@@ -17,8 +19,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization`, faster: on TensorFlow one kernel in the place of a dozen operations.
 
     Arguments, weights, results and files are those of Keras' layer, the biased moving variance too. A `.weights.h5`
-    file of one is a file of the other. A `.keras` file of this layer is read as Keras' where bnzoo is not imported.
-    `bnzoo.tools.replace_norm(model, "batch")` puts this layer into any model, weights kept.
+    file of one is a file of the other. From a `.keras` file of this layer `bnzoo.load_model` makes this layer, and
+    `keras.saving.load_model` makes Keras' own, also where bnzoo is not installed. An `.h5` file of a whole model does
+    not tell the two apart: `bnzoo.load_model` makes this layer of both. `pickle` and `copy.deepcopy` of a whole model
+    load it as Keras does. `bnzoo.tools.replace_norm(model, "batch")` puts this layer into any model and keeps the
+    weights.
 
     The kernel is used in training: on a CPU for inputs of 3 to 5 axes with the channels last, on a GPU also for vectors
     and with the channels first. It takes float32, float16 and bfloat16 as they are, and its statistics are float32.
@@ -53,12 +58,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         - [Ioffe & Szegedy, 2015](https://arxiv.org/abs/1502.03167), algorithm 1
     """
 
-    # what a file names, so that who reads it without bnzoo finds the layer whose arguments and weights these are
+    # A file names this module and the class: Keras finds its own layer there, which has the same arguments and weights.
     __module__ = "keras.layers"
 
     def __reduce__(self) -> tuple:
-        """Pickles by way of Keras' base class, since this one is not found in `__module__`."""
-        return keras.layers.Layer._unpickle_model, super().__reduce__()[1]
+        """Pickle the layer by a function, since pickle looks for the class in `__module__`."""
+        return _unpickled, super().__reduce__()[1]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize: in training by the batch, else by the moving statistics."""
@@ -73,7 +78,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             seen = ops.size(inputs)
         else:
             x, mask = at_least_float32(inputs), along_channels(mask, inputs, self.axis)
-            axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+            axes = batch_axes(len(x.shape), self.axis)
             mean, variance = moments(x, mask, axes)
             seen = count(x, mask, axes)
             normalized = (x - mean) * ops.rsqrt(variance + self.epsilon)
@@ -97,5 +102,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return inputs.dtype == self.compute_dtype and fused_batch_norm.applies(inputs, self.axis)
 
 
-# so that who reads it with bnzoo finds this one; the files of Keras' own layer give no name to look for here
-keras.saving.get_custom_objects()["BatchNormalization"] = BatchNormalization
+# Objects for Keras to load a file with, which names this layer as it names Keras' own; Keras uses them for a `.keras`
+# file of this layer, and not for one of its own.
+CUSTOM_OBJECTS = {"BatchNormalization": BatchNormalization}
+
+
+def _unpickled(file: Any) -> Any:
+    with keras.saving.custom_object_scope(CUSTOM_OBJECTS):
+        return unpickle(file)

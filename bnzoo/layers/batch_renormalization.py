@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import at_least, fraction, steps
-from bnzoo.layers.axes import per_channel
+from bnzoo.layers.arguments import check
+from bnzoo.layers.axes import batch_axes, per_channel
 from bnzoo.layers.batch_statistics import BatchStatistics
 from bnzoo.layers.moments import count, moments
 from bnzoo.layers.moving import move
@@ -75,11 +75,11 @@ class BatchRenormalization(BatchStatistics):
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
-        self.renorm_momentum = fraction("renorm_momentum", renorm_momentum)
-        self.rmax = at_least("rmax", rmax, 1)
-        self.dmax = at_least("dmax", dmax, 0)
-        self.rmax_steps = steps("rmax_steps", rmax_steps)
-        self.dmax_steps = steps("dmax_steps", dmax_steps)
+        self.renorm_momentum = check("renorm_momentum", renorm_momentum)
+        self.rmax = check("rmax", rmax)
+        self.dmax = check("dmax", dmax)
+        self.rmax_steps = check("rmax_steps", rmax_steps)
+        self.dmax_steps = check("dmax_steps", dmax_steps)
 
     def build(self, input_shape: tuple) -> None:
         """Makes `gamma`, `beta`, the moving statistics of inference and of training, and the count of steps."""
@@ -101,13 +101,18 @@ class BatchRenormalization(BatchStatistics):
             "dmax_steps": self.dmax_steps,
         }
 
+    def follow_moving_statistics(self) -> None:
+        """Set the moving statistics of training to those of inference, which a trained batch norm has left."""
+        self.renorm_mean.assign(self.moving_mean)
+        self.renorm_stddev.assign(ops.sqrt(ops.convert_to_tensor(self.moving_variance) + self.epsilon))
+
     def _statistic(self, name: str, shape: tuple, initializer: str, dtype: str | None = None) -> Any:
         return self.add_weight(
             shape=shape, name=name, initializer=initializer, dtype=dtype, trainable=False, autocast=False
         )
 
     def _normalize(self, x: Any, mask: Any) -> Any:
-        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+        axes = batch_axes(len(x.shape), self.axis)
         mean, variance = moments(x, mask, axes)
         deviation = ops.sqrt(variance + self.epsilon)
 

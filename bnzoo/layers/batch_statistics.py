@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import fraction, positive
+from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel
 from bnzoo.layers.moments import along_channels, at_least_float32
 
@@ -32,9 +32,7 @@ class BatchStatistics(keras.layers.BatchNormalization):
                     f"`{name}` does not apply to {type(self).__name__}: it makes another norm of batch norm. "
                     f"Received: {name}={kwargs[name]!r}"
                 )
-        super().__init__(
-            axis=axis, momentum=fraction("momentum", momentum), epsilon=positive("epsilon", epsilon), **kwargs
-        )
+        super().__init__(axis=axis, momentum=check("momentum", momentum), epsilon=check("epsilon", epsilon), **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalizes: in training by the batch, else by the moving statistics."""

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import positive
+from bnzoo.layers.arguments import check
 from bnzoo.layers.channel_affine import ChannelAffine
 from bnzoo.layers.moments import at_least_float32
 
@@ -39,7 +39,7 @@ class DynamicTanh(ChannelAffine):
 
     def __init__(self, axis: int = -1, initial_alpha: float = 0.5, **kwargs: Any) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.initial_alpha = positive("initial_alpha", initial_alpha)
+        self.initial_alpha = check("initial_alpha", initial_alpha)
 
     def build(self, input_shape: tuple) -> None:
         """Makes `gamma`, `beta` and `alpha`."""

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import positive, positive_integer
+from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel
 from bnzoo.layers.channel_affine import ChannelAffine
 from bnzoo.layers.groups import largest_divisor
@@ -60,8 +60,8 @@ class EvoNormS0(ChannelAffine):
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.groups = positive_integer("groups", groups)
-        self.epsilon = positive("epsilon", epsilon)
+        self.groups = check("groups", groups)
+        self.epsilon = check("epsilon", epsilon)
         self.apply_activation = apply_activation
         self.v_initializer = keras.initializers.get(v_initializer)
         self.v_regularizer = keras.regularizers.get(v_regularizer)

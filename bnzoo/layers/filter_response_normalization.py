@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import positive
+from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel, position_axes
 from bnzoo.layers.channel_affine import ChannelAffine
 from bnzoo.layers.moments import along_channels, at_least_float32, mean
@@ -60,7 +60,7 @@ class FilterResponseNormalization(ChannelAffine):
         **kwargs: Any,
     ) -> None:
         super().__init__(axis=axis, **kwargs)
-        self.epsilon = positive("epsilon", epsilon)
+        self.epsilon = check("epsilon", epsilon)
         self.apply_activation = apply_activation
         self.tau_initializer = keras.initializers.get(tau_initializer)
         self.tau_regularizer = keras.regularizers.get(tau_regularizer)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import positive_integer
+from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import position_axes
 from bnzoo.layers.batch_statistics import BatchStatistics
 from bnzoo.layers.moments import count, representative, total
@@ -60,7 +60,7 @@ class GhostBatchNormalization(BatchStatistics):
         self, batch: int = 32, axis: int = -1, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any
     ) -> None:
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
-        self.batch = positive_integer("batch", batch)
+        self.batch = check("batch", batch)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer."""

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.keras_internals import forget_losses
+
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class Recompute(keras.layers.Wrapper):
@@ -129,9 +131,7 @@ class _Pass:
             before = dict(scope.state_mapping)
             outputs = self.layer(inputs, training=True)
         # Keras knows a layer's losses by their ids, which others may get once these are gone
-        ids = {id(loss) for loss in scope.losses}
-        for inner in self.layer._flatten_layers():
-            inner._loss_ids -= ids
+        forget_losses(self.layer, scope.losses)
 
         if foreign := set(scope.state_mapping) - set(before):
             raise ValueError(

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.errors import positive
+from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel
 from bnzoo.layers.moments import at_least_float32, mean
 
@@ -39,7 +39,7 @@ class RMSNormalization(keras.layers.RMSNormalization):
     axis: int
 
     def __init__(self, axis: int = -1, epsilon: float = 1e-6, gamma_initializer: Any = "ones", **kwargs: Any) -> None:
-        super().__init__(axis=axis, epsilon=positive("epsilon", epsilon), **kwargs)
+        super().__init__(axis=axis, epsilon=check("epsilon", epsilon), **kwargs)
         self.supports_masking = True
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.layers.axes import batch_axes
 from bnzoo.layers.batch_statistics import BatchStatistics
 from bnzoo.layers.moments import count, representative, total
 from bnzoo.layers.moving import move
@@ -51,7 +52,7 @@ class SyncBatchNormalization(BatchStatistics):
         self.synchronized = True
 
     def _normalize(self, x: Any, mask: Any) -> Any:
-        axes = [axis for axis in range(len(x.shape)) if axis != self.axis % len(x.shape)]
+        axes = batch_axes(len(x.shape), self.axis)
         seen = _over_replicas(count(x, mask, axes))
         shift = _common(representative(x, mask, axes), count(x, mask, axes))
         x = x - shift

@@ -1,126 +1,18 @@
 """The zoo: builder functions over the blocks, and the registry."""
 
-from bnzoo.models.cards import ModelCard
-from bnzoo.models.densenet import (
-    DenseNet,
-    DenseNet40_12,
-    DenseNet121,
-    DenseNet161,
-    DenseNet169,
-    DenseNet201,
-    DenseNet264,
-    DenseNetBC100_12,
-    DenseNetBC190_40,
-    DenseNetCifar,
-)
-from bnzoo.models.macs import Macs, count_macs
-from bnzoo.models.mlp import MLP
-from bnzoo.models.registry import create_model, list_models, model_card
-from bnzoo.models.resnet import ResNet
-from bnzoo.models.resnet_cifar import (
-    WRN16_4,
-    WRN28_2,
-    WRN28_10,
-    WRN40_2,
-    ResNet20Cifar,
-    ResNet32Cifar,
-    ResNet44Cifar,
-    ResNet56Cifar,
-    ResNet110Cifar,
-    ResNet164Cifar,
-    ResNet1001Cifar,
-    ResNetCifar,
-    WideResNetCifar,
-)
-from bnzoo.models.resnet_variants import (
-    ResNet18,
-    ResNet34,
-    ResNet50,
-    ResNet50D,
-    ResNet50V2,
-    ResNet101,
-    ResNet101D,
-    ResNet101V2,
-    ResNet152,
-    ResNet152D,
-    ResNet152V2,
-    ResNeXt50_32x4d,
-    ResNeXt101_32x4d,
-    ResNeXt101_32x8d,
-    SEResNet50,
-    SEResNet101,
-    SEResNet152,
-    SEResNeXt50_32x4d,
-    WideResNet50_2,
-    WideResNet101_2,
-)
-from bnzoo.models.vit import (
-    ViT,
-    ViTB16,
-    ViTB32,
-    ViTL16,
-    ViTL32,
-    ViTS16,
-    ViTTi16,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "MLP",
-    "WRN16_4",
-    "WRN28_2",
-    "WRN28_10",
-    "WRN40_2",
-    "DenseNet",
-    "DenseNet40_12",
-    "DenseNet121",
-    "DenseNet161",
-    "DenseNet169",
-    "DenseNet201",
-    "DenseNet264",
-    "DenseNetBC100_12",
-    "DenseNetBC190_40",
-    "DenseNetCifar",
-    "Macs",
-    "ModelCard",
-    "ResNeXt50_32x4d",
-    "ResNeXt101_32x4d",
-    "ResNeXt101_32x8d",
-    "ResNet",
-    "ResNet18",
-    "ResNet20Cifar",
-    "ResNet32Cifar",
-    "ResNet34",
-    "ResNet44Cifar",
-    "ResNet50",
-    "ResNet50D",
-    "ResNet50V2",
-    "ResNet56Cifar",
-    "ResNet101",
-    "ResNet101D",
-    "ResNet101V2",
-    "ResNet110Cifar",
-    "ResNet152",
-    "ResNet152D",
-    "ResNet152V2",
-    "ResNet164Cifar",
-    "ResNet1001Cifar",
-    "ResNetCifar",
-    "SEResNeXt50_32x4d",
-    "SEResNet50",
-    "SEResNet101",
-    "SEResNet152",
-    "ViT",
-    "ViTB16",
-    "ViTB32",
-    "ViTL16",
-    "ViTL32",
-    "ViTS16",
-    "ViTTi16",
-    "WideResNet50_2",
-    "WideResNet101_2",
-    "WideResNetCifar",
-    "count_macs",
-    "create_model",
-    "list_models",
-    "model_card",
-]
+from bnzoo.models.cards import ModelCard
+from bnzoo.models.densenet import *  # noqa: F403
+from bnzoo.models.families import FAMILIES
+from bnzoo.models.macs import Macs, count_macs
+from bnzoo.models.mlp import *  # noqa: F403
+from bnzoo.models.registry import BUILDERS, create_model, list_models, model_card
+from bnzoo.models.resnet import *  # noqa: F403
+from bnzoo.models.resnet_cifar import *  # noqa: F403
+from bnzoo.models.resnet_variants import *  # noqa: F403
+from bnzoo.models.vit import *  # noqa: F403
+
+# Editors and type checkers take the public names from the star imports, which see every builder.
+if not TYPE_CHECKING:
+    __all__ = ["FAMILIES", "Macs", "ModelCard", "count_macs", "create_model", "list_models", "model_card", *BUILDERS]

@@ -1,14 +1,17 @@
-"""The arguments that every builder takes: their order, and what their docstrings say."""
+"""The arguments of builders: unknown ones, named variants, and the depth of networks with equal stages."""
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, overload
 
 import keras
 
 from bnzoo.errors import unknown
+from bnzoo.models.cards import ModelCard
 
+P = ParamSpec("P")
 Builder = Callable[..., keras.Model]
 
 # as in keras.applications
@@ -23,39 +26,13 @@ POSITIONAL = (
     "name",
 )
 
-_FIRST = """\
-        include_top: Boolean, whether the classifier is part of the model.
-        weights: `None` (random), the path of a `.weights.h5` file that Keras has saved from this model, or
-            `"imagenet"` for those of keras.applications, where it has any for this network.
-        input_tensor: Keras tensor to start from, instead of a new input.
-        input_shape: Tuple without the batch dimension; `None` for a side of any size."""
-_THEN = """\
-        pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
-        classes: Integer, the number of classes.
-        classifier_activation: String or `None` (logits).
-        name: String, the name of the model.
-        norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
-            `None`."""
-_RESIDUAL = """\
-        residual_init: How a residual branch starts at zero: `"zero_gamma"` (the gamma of the norm that ends it, Goyal
-            et al. 2017), `"skipinit"` (a trainable scalar, De & Smith 2020) or `None` (it does not).
-        drop_path_rate: Float, the share of examples for which the last block leaves its branch out in training; the
-            blocks before it less, in equal steps (Huang et al. 2016)."""
 
-
-def family(builder: Builder) -> Builder:
-    """Makes a family's builder of a function: unknown arguments are told, common ones are in the docstring.
-
-    The words for the common arguments stand at `{first}`, `{then}` and `{residual}`.
-    """
-    text = builder.__doc__ or ""
-    for place, words in {"{first}": _FIRST, "{then}": _THEN, "{residual}": _RESIDUAL}.items():
-        text = text.replace(f"        {place}", words)
-    builder.__doc__ = text
+def family(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
+    """Let a builder refuse unknown arguments with a `ValueError` that suggests the nearest known one."""
     known = list(inspect.signature(builder).parameters)
 
     @functools.wraps(builder)
-    def build(*arguments: Any, **options: Any) -> keras.Model:
+    def build(*arguments: P.args, **options: P.kwargs) -> keras.Model:
         for option in options:
             if option not in known:
                 raise ValueError(
@@ -67,42 +44,109 @@ def family(builder: Builder) -> Builder:
     return build
 
 
-def variant(builder: Builder, function: str, name: str, paper: str, **fixed: Any) -> Builder:
-    """A builder with some arguments given: one row of a paper's table.
+def preset(builder: Builder, **defaults: Any) -> Callable[[Builder], Builder]:
+    """Show the arguments of a builder in the signature of a function that passes its options on.
+
+    Args:
+        builder: The builder that the function calls.
+        **defaults: Arguments of the builder that have another default in the function.
+    """
+
+    def decorate(function: Builder) -> Builder:
+        own = {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD}
+        parameters = _with_defaults(builder, defaults)
+        common = itertools.dropwhile(lambda p: p.name != POSITIONAL[0], parameters)
+        further = [p.replace(kind=p.KEYWORD_ONLY) for p in common if p.name not in own]
+
+        @functools.wraps(function)
+        def build(*arguments: Any, **options: Any) -> keras.Model:
+            return function(*arguments, **{**defaults, **options})
+
+        vars(build)["__signature__"] = inspect.Signature([*own.values(), *further], return_annotation=keras.Model)
+        return build
+
+    return decorate
+
+
+@overload
+def variant(
+    builder: Callable[Concatenate[int, int, int, int, P], keras.Model],
+    function: str,
+    name: str,
+    paper: str,
+    figures: tuple,
+    **fixed: Any,
+) -> Callable[P, keras.Model]: ...
+
+
+@overload
+def variant(
+    builder: Callable[Concatenate[Sequence[int], Any, P], keras.Model],
+    function: str,
+    name: str,
+    paper: str,
+    figures: tuple,
+    **fixed: Any,
+) -> Callable[P, keras.Model]: ...
+
+
+def variant(
+    builder: Builder,
+    function: str,
+    name: str,
+    paper: str,
+    figures: tuple,
+    **fixed: Any,
+) -> Builder:
+    """Return a builder with fixed arguments: a row of a paper's table.
+
+    Type checkers take the signature to be that of the family without the arguments before `include_top`.
 
     Args:
         builder: The builder of the family.
-        function: String, the variant's name in Python.
-        name: String, the model's name, which `bnzoo.create_model` takes.
-        paper: String, where the variant is described.
-        **fixed: Arguments of the builder; the user's own come before them.
+        function: String, the name of the variant in Python.
+        name: String, the name of the model for `bnzoo.create_model`.
+        paper: String, the paper and the table.
+        figures: Tuple, the `params`, `macs`, `accuracy`, `source` and `dataset` of its `ModelCard`.
+        **fixed: Arguments of the builder. Arguments of the user have precedence.
     """
+    parameters = list(_with_defaults(builder, {"name": name, **fixed}))
+    positional = [p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters if p.name in POSITIONAL]
+    further = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.name not in POSITIONAL]
 
     def build(*arguments: Any, **options: Any) -> keras.Model:
         if len(arguments) > len(POSITIONAL):
             raise TypeError(
-                f"{function}() takes {len(POSITIONAL)} positional arguments ({', '.join(POSITIONAL)}), "
-                f"{len(arguments)} were given: pass the others by name"
+                f"{function}() takes {len(POSITIONAL)} positional arguments ({', '.join(POSITIONAL)}), but "
+                f"{len(arguments)} were given. Pass the others by name"
             )
         given = dict(zip(POSITIONAL, arguments, strict=False))
-        for twice in given.keys() & options.keys():
-            raise TypeError(f"{function}() got multiple values for argument {twice!r}")
+        for argument in given.keys() & options.keys():
+            raise TypeError(f"{function}() got multiple values for argument {argument!r}")
         options = {**given, **options}
         if options.get("weights") == "imagenet":
-            # late: the weights know the models, and these know of them here alone
+            # a late import: the weights import the models
             from bnzoo.weights import imagenet
 
             return imagenet(name, **{key: value for key, value in options.items() if key != "weights"})
         return builder(**{"name": name, **fixed, **options})
 
     build.__name__ = build.__qualname__ = function
-    vars(build).update(model_name=name, paper=paper)
-    words = ", ".join(f"{key}={value!r}" for key, value in fixed.items())
-    build.__doc__ = f"""{function}, {paper}: `bnzoo.{builder.__name__}({words}, ...)`.
+    build.__doc__ = _docstring(builder, function, paper, fixed)
+    card = ModelCard(build, name, paper, *figures)
+    vars(build).update(
+        __signature__=inspect.Signature([*positional, *further], return_annotation=keras.Model), card=card
+    )
+    return build
+
+
+def _docstring(builder: Builder, function: str, paper: str, fixed: Mapping[str, Any]) -> str:
+    arguments = ", ".join(f"{key}={value!r}" for key, value in fixed.items())
+    return f"""Build {function} of {paper}: `bnzoo.{builder.__name__}({arguments}, ...)`.
 
     Args:
         *arguments: `{", ".join(POSITIONAL)}`.
-        **options: The same by name, and all others of `bnzoo.{builder.__name__}`.
+        **options: The same arguments by name, and all others of `bnzoo.{builder.__name__}`.
 
     Returns:
         A functional `keras.Model`.
@@ -110,14 +154,18 @@ def variant(builder: Builder, function: str, name: str, paper: str, **fixed: Any
     Raises:
         ValueError: If an argument is unknown, does not apply, or is impossible.
     """
-    return build
+
+
+def _with_defaults(builder: Builder, defaults: Mapping[str, Any]) -> Iterable[inspect.Parameter]:
+    for parameter in inspect.signature(builder).parameters.values():
+        yield parameter.replace(default=defaults.get(parameter.name, parameter.default))
 
 
 def stage_depth(depth: Any, step: int, rest: int) -> int:
-    """The number of blocks of each stage: n, where the depth is step * n + rest.
+    """Return the number of blocks of each stage: n for a depth of `step * n + rest`.
 
     Raises:
-        ValueError: If it is not; the message tells the rule and the nearest depth.
+        ValueError: If there is no such n. The message states the rule and the nearest depth.
     """
     if isinstance(depth, bool) or not isinstance(depth, int) or depth <= rest or (depth - rest) % step:
         shortest = step + rest

@@ -5,10 +5,23 @@ from typing import Any
 
 import keras
 
-from bnzoo.blocks import Parts, chain, dense, drop_path_rates, dropout, projection_shortcut, residual_block
-from bnzoo.errors import positive_integer, positive_integers, proper_fraction
+from bnzoo.blocks import (
+    RESIDUAL_ROWS,
+    BlockBuilder,
+    block_builder,
+    dense,
+    drop_path_rates,
+    dropout,
+    projection_shortcut,
+    residual_block,
+    rows,
+)
+from bnzoo.errors import number, positive_integer, positive_integers
 from bnzoo.models.arguments import family
 from bnzoo.models.ends import Head, finished_model, input_layer
+
+_WORDS = {"post": "original", "pre": "full_preactivation", "act_norm": "act_norm"}
+MLP_PLACEMENTS = {word: RESIDUAL_ROWS[panel].replace("conv", "dense") for word, panel in _WORDS.items()}
 
 
 @family
@@ -55,7 +68,10 @@ def MLP(
         placement: Where it stands: `"post"` (linear, norm, activation), `"pre"` (norm, activation, linear) or
             `"act_norm"` (linear, activation, norm). Without shortcuts `"post"` and `"pre"` are the same function.
         activation: Any activation of Keras.
-        {residual}
+        residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
+            al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
+        drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
+            increases in equal steps from block to block (Huang et al. 2016).
             Both are for `residual=True`.
         features: Boolean, whether the model gives a dict of the outputs of its hidden layers `hidden_1`, ... and
             blocks `block_1`, ... Needs `include_top=False`.
@@ -81,8 +97,8 @@ def MLP(
             "`depth` of a residual MLP must be odd: one hidden layer, then blocks of two. "
             f"Received: depth={len(units)}, residual=True"
         )
-    proper_fraction("dropout_rate", dropout_rate)
-    proper_fraction("drop_path_rate", drop_path_rate)
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    number("drop_path_rate", drop_path_rate, at_least=0, below=1)
     if not residual and (drop_path_rate or residual_init):
         raise ValueError(
             "`drop_path_rate` and `residual_init` are for residual=True: without shortcuts there is no branch. "
@@ -90,18 +106,18 @@ def MLP(
         )
     if pooling is not None:
         raise ValueError(f"`pooling` must be None: vectors have nothing to pool. Received: pooling={pooling!r}")
-    parts = Parts.bind("mlp", norm, placement, activation, residual_init, kernel_regularizer)
+    build = block_builder("mlp", MLP_PLACEMENTS, norm, placement, activation, residual_init, kernel_regularizer)
     top = include_top and classes is not None
-    head = Head(top, None, classes or 0, classifier_activation, features, parts.kernel_regularizer)
+    head = Head(top, None, classes or 0, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, None, {1: "(features,)", 3: "(height, width, channels)"})
     x = keras.layers.Flatten(name="flatten")(inputs) if len(inputs.shape) > 2 else inputs
 
     stages: dict[str, Any] = {}
     if residual:
-        x = _residual(x, units, parts, dropout_rate, drop_path_rate, stages)
+        x = _residual(x, units, build, dropout_rate, drop_path_rate, stages)
     else:
-        x = _plain(x, units, parts, dropout_rate, stages)
-    x = parts.apply(parts.order.final, x, "final")
+        x = _plain(x, units, build, dropout_rate, stages)
+    x = build(x, build.start, [], "final")
     outputs = head.outputs(x, {**stages, list(stages)[-1]: x})
     return finished_model(inputs, outputs, name, weights)
 
@@ -118,34 +134,34 @@ def _widths(depth: int | None, width: int | None, widths: Sequence[int] | None) 
     return positive_integers("widths", widths, "the units of each hidden layer, as (256, 64)")
 
 
-def _plain(x: Any, units: tuple[int, ...], parts: Parts, dropout_rate: float, stages: dict[str, Any]) -> Any:
+def _plain(x: Any, units: tuple[int, ...], build: BlockBuilder, dropout_rate: float, stages: dict[str, Any]) -> Any:
+    after = rows.after(build.row)
     for i, width in enumerate(units, start=1):
-        layer = f"hidden_{i}"
-        if i > 1:
-            x = parts.apply(parts.order.before, x, layer)
-        x = stages[layer] = dropout(chain(x, [dense(width)], parts, layer), dropout_rate, layer)
+        name, before = f"hidden_{i}", build.start if i > 1 else ""
+        x = build(x, f"{before} dense {after}", [dense(width)], name)
+        x = stages[name] = dropout(x, dropout_rate, name)
     return x
 
 
 def _residual(
     x: Any,
     units: tuple[int, ...],
-    parts: Parts,
+    build: BlockBuilder,
     dropout_rate: float,
     drop_path_rate: float,
     stages: dict[str, Any],
 ) -> Any:
-    x = stages["hidden_1"] = chain(x, [dense(units[0])], parts, "hidden_1")
+    x = stages["hidden_1"] = build(x, f"dense {rows.after(build.row)}", [dense(units[0])], "hidden_1")
     rates = drop_path_rates(drop_path_rate, len(units) // 2)
     for i, (inner, outer, rate) in enumerate(zip(units[1::2], units[2::2], rates, strict=True), start=1):
+        projects = x.shape[-1] != outer
         x = stages[f"block_{i}"] = residual_block(
             x,
-            [dense(inner), dense(outer)],
-            parts,
+            [dense(inner), dense(outer, dropout_rate=dropout_rate)],
+            build,
             f"block_{i}",
-            shortcut=None if x.shape[-1] == outer else projection_shortcut(dense(outer)),
-            first=i == 1,
-            dropout_rate=dropout_rate,
+            shortcut=projection_shortcut(dense(outer)) if projects else None,
+            preactivated=projects or i == 1,
             drop_path_rate=rate,
         )
     return x

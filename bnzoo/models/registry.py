@@ -6,14 +6,31 @@ from typing import Any
 import keras
 
 from bnzoo.errors import unknown
-from bnzoo.models.cards import CARDS, ModelCard
+from bnzoo.models.cards import ModelCard
+from bnzoo.models.families import FAMILIES
+from bnzoo.models.mlp import MLP
+
+CARDS = {"mlp": ModelCard(MLP, "mlp", "Rumelhart et al. 1986", dataset="")} | {
+    value.card.name: value.card
+    for family in FAMILIES.values()
+    for module in family.variants
+    for value in vars(module).values()
+    if isinstance(getattr(value, "card", None), ModelCard)
+}
+BUILDERS = {
+    builder.__name__: builder
+    for builder in (
+        *(builder for family in FAMILIES.values() for builder in family.builders),
+        *(card.builder for card in CARDS.values()),
+    )
+}
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """The names of the zoo.
+    """List the names of the zoo.
 
     Args:
-        pattern: String with `*` and `?`, as in file names; without either, any name that contains it.
+        pattern: String with `*` and `?`, as in file names. Without either, it matches every name that contains it.
 
     Examples:
     >>> bnzoo.list_models("resnet1*")
@@ -25,7 +42,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_card(name: str) -> ModelCard:
-    """What is known of a model.
+    """Return the figures of a model.
 
     Raises:
         ValueError: If there is no such model.
@@ -36,7 +53,7 @@ def model_card(name: str) -> ModelCard:
 
 
 def create_model(name: str, **overrides: Any) -> keras.Model:
-    """A model of the zoo, by name.
+    """Build a model of the zoo by name.
 
     Args:
         name: String, one of `bnzoo.list_models()`.

@@ -1,57 +1,62 @@
 """ResNet (He et al. 2015, 2016) and what grew out of it: -D, ResNeXt, wide, squeeze and excitation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from bnzoo.blocks import (
-    Parts,
-    Shortcut,
-    Weight,
+    RESIDUAL_ROWS,
+    Linear,
     averaged_projection_shortcut,
+    block_builder,
     convolution,
     drop_path_rates,
     projection_shortcut,
     residual_block,
+    rows,
     squeeze_and_excitation,
     subsampling_shortcut,
     zero_padding_shortcut,
 )
-from bnzoo.errors import choice, positive_integer, positive_integers, proper_fraction, share
+from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
-
-def _basic(filters: int, inner: int, strides: tuple[int, int], groups: int) -> list[Weight]:
-    return [convolution(inner, 3, max(strides), groups), convolution(filters, 3, 1, groups)]
-
-
-def _bottleneck(filters: int, inner: int, strides: tuple[int, int], groups: int) -> list[Weight]:
-    return [
-        convolution(inner, 1, strides[0]),
-        convolution(inner, 3, strides[1], groups),
-        convolution(4 * filters, 1),
-    ]
-
-
-# name -> (the weights of a branch, its output channels as a multiple of `filters`)
-_BLOCKS: dict[str, tuple[Callable[..., list[Weight]], int]] = {"basic": (_basic, 1), "bottleneck": (_bottleneck, 4)}
-_SHORTCUTS: dict[str, Callable[[int, int], Shortcut]] = {
+RESNET_PLACEMENTS = {
+    "post": RESIDUAL_ROWS["original"],
+    "pre": RESIDUAL_ROWS["full_preactivation"],
+    "act_norm": RESIDUAL_ROWS["act_norm"],
+    **RESIDUAL_ROWS,
+}
+_EXPANSION = {"basic": 1, "bottleneck": 4}
+_SHORTCUTS = {
     "projection": lambda filters, strides: projection_shortcut(convolution(filters, 1, strides)),
     "avg_projection": averaged_projection_shortcut,
     "zero_padding": zero_padding_shortcut,
 }
 
 
-def _strides(blocks: Sequence[int], in_last_block: bool) -> Iterator[tuple[int, int, int]]:
-    """Stage, block and strides, block by block: the size is halved between two stages."""
-    for stage, repeats in enumerate(blocks):
-        for i in range(repeats):
-            halves = (i == repeats - 1 and stage < len(blocks) - 1) if in_last_block else (i == 0 and stage > 0)
-            yield stage, i, 2 if halves else 1
+def _basic(filters: int, inner: int, strides: int, groups: int, dropout_rate: float) -> list[Linear]:
+    """He et al. 2015, figure 5, left."""
+    return [
+        convolution(inner, 3, strides, groups),
+        convolution(filters, 3, groups=groups, dropout_rate=dropout_rate),
+    ]
+
+
+def _bottleneck(
+    filters: int, inner: int, strides: int, groups: int, dropout_rate: float, stride_in_1x1: bool
+) -> list[Linear]:
+    """He et al. 2015, figure 5, right."""
+    first, second = (strides, 1) if stride_in_1x1 else (1, strides)
+    return [
+        convolution(inner, 1, first),
+        convolution(inner, 3, second, groups),
+        convolution(4 * filters, 1, dropout_rate=dropout_rate),
+    ]
 
 
 @family
@@ -95,13 +100,25 @@ def ResNet(
         blocks: Sequence of integers, the number of blocks of each stage, `(3, 4, 6, 3)` for ResNet-50. Each stage
             after the first halves the image and doubles the channels.
         block: String, `"basic"` (3x3, 3x3) or `"bottleneck"` (1x1, 3x3, 1x1 with four times the channels).
-        {first}
+        include_top: Boolean, whether the model has a classifier.
+        weights: `None` (random), the path of a `.weights.h5` file that Keras has saved from this model, or
+            `"imagenet"` for the weights of keras.applications, if it has any for this network.
+        input_tensor: Keras tensor, the input instead of a new one.
+        input_shape: Tuple without the batch dimension; a side may be `None` (any size).
             Default: `(224, 224, 3)`, with the CIFAR stem `(32, 32, 3)`.
-        {then}
+        pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
+        classes: Integer, the number of classes.
+        classifier_activation: String or `None` (logits).
+        name: String, the name of the model.
+        norm: The norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
+            `None`.
         placement: Where it stands: `"post"` or `"original"`, `"pre"` or `"full_preactivation"`, `"after_addition"`,
             `"relu_before_addition"`, `"relu_only_preactivation"`, `"act_norm"`.
         activation: Any activation of Keras.
-        {residual}
+        residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
+            al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
+        drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
+            increases in equal steps from block to block (Huang et al. 2016).
         features: Boolean, whether the model gives a dict of its stages' outputs: with the ImageNet stem `P2` to `P5`,
             smaller than the image by 2 to that power. The last has the norm that is due, the others are the trunk as it
             is. Needs `include_top=False`.
@@ -143,43 +160,60 @@ def ResNet(
         - [Hu et al., 2018: Squeeze-and-excitation networks](https://arxiv.org/abs/1709.01507), table 1
         - [He et al., 2019: Bag of tricks](https://arxiv.org/abs/1812.01187), figure 2
     """
-    make_branch, expansion = _BLOCKS[choice("block", block, _BLOCKS)]
+    expansion = _EXPANSION[choice("block", block, _EXPANSION)]
     make_stem, stem_strides = STEMS[choice("stem", stem, STEMS)]
     make_shortcut = _SHORTCUTS[choice("shortcut", shortcut, _SHORTCUTS)]
     blocks = positive_integers("blocks", blocks, "the numbers of blocks of the stages, as (3, 4, 6, 3)")
     inner_width = _inner_width(block, filters, widen_factor, groups, width_per_group)
     if stride_in_1x1 and block == "basic":
         raise ValueError("`stride_in_1x1` is for block='bottleneck': a basic block has no 1x1. Received: block='basic'")
-    gate = None if se_ratio is None else squeeze_and_excitation(share("se_ratio", se_ratio))
-    proper_fraction("dropout_rate", dropout_rate)
-    rates = drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), sum(blocks))
-    parts = Parts.bind("resnet", norm, placement, activation, residual_init, kernel_regularizer, weight_standardization)
-    head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    rates = iter(drop_path_rates(number("drop_path_rate", drop_path_rate, at_least=0, below=1), sum(blocks)))
+    build = block_builder(
+        "resnet",
+        RESNET_PLACEMENTS,
+        norm,
+        placement,
+        activation,
+        residual_init,
+        kernel_regularizer,
+        weight_standardization,
+    )
+    se = (
+        {}
+        if se_ratio is None
+        else {"se": squeeze_and_excitation(number("se_ratio", se_ratio, above=0, at_most=1), build.kernel_regularizer)}
+    )
+    head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
     check_image_size(inputs, stem_strides * 2 ** (len(blocks) - 1))
 
-    x = make_stem(inputs, filters, parts, None)
+    x = make_stem(inputs, filters, build, rows.after(build.row))
     stages, size = {}, stem_strides
-    for (stage, i, strides), rate in zip(_strides(blocks, stride_in_last_block), rates, strict=True):
-        width, size = widen_factor * filters * 2**stage, size * strides
-        chosen = None
-        if x.shape[channel_axis(4)] != width * expansion:
-            chosen = make_shortcut(width * expansion, strides)
-        elif strides > 1:
-            chosen = subsampling_shortcut(strides)
-        x = residual_block(
-            x,
-            make_branch(width, inner_width * 2**stage, (strides, 1) if stride_in_1x1 else (1, strides), groups),
-            parts,
-            f"conv{stage + 2}_block{i + 1}",
-            shortcut=chosen,
-            first=stage == i == 0,
-            gate=gate,
-            dropout_rate=dropout_rate,
-            drop_path_rate=rate,
-        )
-        stages[pyramid_level(size)] = x
-    x = parts.apply(parts.order.final, x, "final")
+    for stage, repeats in enumerate(blocks):
+        width, inner = widen_factor * filters * 2**stage, inner_width * 2**stage
+        for i in range(repeats):
+            # the strides are in the first block of every stage but the first, or in the last block of the stage before
+            strided = (i == repeats - 1 and stage < len(blocks) - 1) if stride_in_last_block else (i == 0 and stage > 0)
+            strides = 2 if strided else 1
+            if block == "basic":
+                layers = _basic(width, inner, strides, groups, dropout_rate)
+            else:
+                layers = _bottleneck(width, inner, strides, groups, dropout_rate, stride_in_1x1)
+            projects = x.shape[channel_axis(4)] != width * expansion
+            x = residual_block(
+                x,
+                layers,
+                build,
+                f"conv{stage + 2}_block{i + 1}",
+                se,
+                shortcut=make_shortcut(width * expansion, strides) if projects else subsampling_shortcut(strides),
+                preactivated=projects or stage == i == 0,
+                drop_path_rate=next(rates),
+            )
+            size *= strides
+            stages[pyramid_level(size)] = x
+    x = build(x, build.start, [], "final")
     outputs = head.outputs(x, {**stages, pyramid_level(size): x})
     return finished_model(inputs, outputs, name, weights)
 

@@ -5,44 +5,48 @@ from typing import Any
 
 import keras
 
-from bnzoo.blocks import Parts, chain, convolution
+from bnzoo.blocks import BlockBuilder, convolution, rows
 from bnzoo.layers import SymmetricMaxPooling2D
 
-Words = tuple[str, ...]
-# (image, filters, parts, words after the last convolution instead of the order's) -> tensor
-Stem = Callable[[Any, int, Parts, Words | None], Any]
+# (image, filters, block builder, operations after the last convolution) -> tensor
+Stem = Callable[[Any, int, BlockBuilder, str], Any]
 
 
-def _pooled(x: Any) -> Any:
+def _imagenet(x: Any, filters: int, build: BlockBuilder, after: str) -> Any:
+    return build(x, f"conv {after} pool", [convolution(filters, 7, strides=2)], "conv1", {"pool": _pool})
+
+
+def _imagenet_zero_pad(x: Any, filters: int, build: BlockBuilder, after: str) -> Any:
+    return build(
+        x,
+        f"conv {after} zero_pad pool",
+        [convolution(filters, 7, strides=2)],
+        "conv1",
+        {
+            "zero_pad": lambda x, _: keras.layers.ZeroPadding2D(1, name="pool1_pad")(x),
+            "pool": lambda x, _: keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x),
+        },
+    )
+
+
+def _deep(x: Any, filters: int, build: BlockBuilder, after: str) -> Any:
+    narrow, between = max(1, filters // 2), f"{rows.after(build.row)} {build.start}"
+    layers = [convolution(narrow, 3, strides=2), convolution(narrow, 3), convolution(filters, 3)]
+    return build(x, f"conv {between} conv {between} conv {after} pool", layers, "conv1", {"pool": _pool})
+
+
+def _cifar(x: Any, filters: int, build: BlockBuilder, after: str) -> Any:
+    return build(x, f"conv {after}", [convolution(filters, 3)], "conv1")
+
+
+def _pool(x: Any, _: str) -> Any:
     return SymmetricMaxPooling2D(3, strides=2, name="pool1_pool")(x)
-
-
-def _imagenet(x: Any, filters: int, parts: Parts, ending: Words | None = None) -> Any:
-    return _pooled(chain(x, [convolution(filters, 7, strides=2)], parts, "conv1", ending))
-
-
-def _zero_padded(x: Any, filters: int, parts: Parts, ending: Words | None = None) -> Any:
-    words = parts.order.after if ending is None else ending
-    # behind a border of zeros a bias is no longer a constant, so that no norm takes it away
-    x = convolution(filters, 7, strides=2)(x, parts, parts.bias((*words, "border")), "conv1")
-    x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(parts.apply(words, x, "conv1"))
-    return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
-
-
-def _deep(x: Any, filters: int, parts: Parts, ending: Words | None = None) -> Any:
-    narrow = max(1, filters // 2)
-    weights = [convolution(narrow, 3, strides=2), convolution(narrow, 3), convolution(filters, 3)]
-    return _pooled(chain(x, weights, parts, "conv1", ending))
-
-
-def _cifar(x: Any, filters: int, parts: Parts, ending: Words | None = None) -> Any:
-    return chain(x, [convolution(filters, 3)], parts, "conv1", ending)
 
 
 # name -> (the stem, its strides)
 STEMS: dict[str, tuple[Stem, int]] = {
     "imagenet": (_imagenet, 4),
-    "imagenet_zero_pad": (_zero_padded, 4),
+    "imagenet_zero_pad": (_imagenet_zero_pad, 4),
     "deep": (_deep, 4),
     "cifar": (_cifar, 1),
 }

@@ -4,8 +4,15 @@ from typing import Any
 
 import keras
 
-from bnzoo.blocks import Parts, drop_path_rates, dropout, transformer_block
-from bnzoo.errors import positive, positive_integer, proper_fraction
+from bnzoo.blocks import (
+    TRANSFORMER_ROWS,
+    block_builder,
+    drop_path_rates,
+    dropout,
+    layer_scale,
+    transformer_block,
+)
+from bnzoo.errors import number, positive_integer
 from bnzoo.layers import ClassToken, PositionEmbedding
 from bnzoo.layers.axes import channel_axis
 from bnzoo.models.arguments import family, variant
@@ -52,13 +59,25 @@ def ViT(
         depth: Integer, the number of blocks.
         width: Integer, the length of a token.
         heads: Integer, of the self-attention; it divides the width.
-        {first}
+        include_top: Boolean, whether the model has a classifier.
+        weights: `None` (random), the path of a `.weights.h5` file that Keras has saved from this model, or
+            `"imagenet"` for the weights of keras.applications, if it has any for this network.
+        input_tensor: Keras tensor, the input instead of a new one.
+        input_shape: Tuple without the batch dimension; a side may be `None` (any size).
             Default: `(224, 224, 3)`. The position embedding fixes the size.
-        {then}
+        pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
+        classes: Integer, the number of classes.
+        classifier_activation: String or `None` (logits).
+        name: String, the name of the model.
+        norm: The norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
+            `None`.
         placement: Where it stands: `"pre"` (norm, sublayer; a norm is due after the last block), `"post"` (norm after
             the addition, as in the first transformer) or `"peri"` (norm on the input and on the output of a sublayer).
         activation: Any activation of Keras, of the feed-forward network.
-        {residual}
+        residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
+            al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
+        drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
+            increases in equal steps from block to block (Huang et al. 2016).
         features: Boolean, whether the model gives a dict of its blocks' outputs `block1`, `block2`, ..., tokens all.
             The last has the norm that is due. Needs `include_top=False`.
         kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
@@ -89,30 +108,33 @@ def ViT(
         positive_integer(argument, value)
     if width % heads:
         raise ValueError(f"`heads` must divide `width`. Received: heads={heads}, width={width}")
-    units = int(positive("mlp_ratio", mlp_ratio) * width) or 1
-    if layer_scale_init is not None:
-        positive("layer_scale_init", layer_scale_init)
-    proper_fraction("dropout_rate", dropout_rate)
-    rates = drop_path_rates(proper_fraction("drop_path_rate", drop_path_rate), depth)
-    parts = Parts.bind("vit", norm, placement, activation, residual_init, kernel_regularizer)
-    head = Head(include_top, pooling, classes, classifier_activation, features, parts.kernel_regularizer)
+    units = int(number("mlp_ratio", mlp_ratio, above=0) * width) or 1
+    scale = (
+        {}
+        if layer_scale_init is None
+        else {"scale": layer_scale(number("layer_scale_init", layer_scale_init, above=0))}
+    )
+    number("dropout_rate", dropout_rate, at_least=0, below=1)
+    rates = drop_path_rates(number("drop_path_rate", drop_path_rate, at_least=0, below=1), depth)
+    build = block_builder("vit", TRANSFORMER_ROWS, norm, placement, activation, residual_init, kernel_regularizer)
+    head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(224), IMAGES)
 
-    x = _embedded(inputs, patch_size, width, class_token, parts)
+    x = _embedded(inputs, patch_size, width, class_token, build.kernel_regularizer)
     x = dropout(x, dropout_rate, "embedding")
     stages = {}
     for i, rate in enumerate(rates, start=1):
         x = stages[f"block{i}"] = transformer_block(
             x,
-            parts,
+            build,
             f"block{i}",
+            scale,
             heads=heads,
             units=units,
             dropout_rate=dropout_rate,
             drop_path_rate=rate,
-            layer_scale_init=layer_scale_init,
         )
-    x = parts.apply(parts.order.final, x, "final")
+    x = build(x, build.start, [], "final")
     if class_token and include_top:
         x = x[:, 0]
     elif class_token and pooling:
@@ -121,7 +143,7 @@ def ViT(
     return finished_model(inputs, outputs, name, weights)
 
 
-def _embedded(image: Any, patch_size: int, width: int, class_token: bool, parts: Parts) -> Any:
+def _embedded(image: Any, patch_size: int, width: int, class_token: bool, kernel_regularizer: Any) -> Any:
     """The tokens: a linear map of each patch, the class token, and where each of them is."""
     if any(side is None or side % patch_size for side in image_sides(image)):
         raise ValueError(
@@ -129,7 +151,7 @@ def _embedded(image: Any, patch_size: int, width: int, class_token: bool, parts:
             f"Received: patch_size={patch_size}, an input of shape {tuple(image.shape[1:])}"
         )
     x = keras.layers.Conv2D(
-        width, patch_size, strides=patch_size, kernel_regularizer=parts.kernel_regularizer, name="patch_embedding"
+        width, patch_size, strides=patch_size, kernel_regularizer=kernel_regularizer, name="patch_embedding"
     )(image)
     if channel_axis(4) == 1:
         x = keras.layers.Permute((2, 3, 1), name="channels_last")(x)
@@ -141,14 +163,16 @@ def _embedded(image: Any, patch_size: int, width: int, class_token: bool, parts:
 
 _TABLE_1 = "Dosovitskiy et al. 2021, table 1"
 _DEIT = "Touvron et al. 2021, arXiv:2012.12877, table 1"
+_DEIT_5 = "Touvron et al. 2021, table 5"
+_TV = "torchvision, IMAGENET1K_V1"
 _TI: dict[str, Any] = {"width": 192, "heads": 3}
 _S: dict[str, Any] = {"width": 384, "heads": 6}
 _B: dict[str, Any] = {"width": 768, "heads": 12}
 _L: dict[str, Any] = {"depth": 24, "width": 1024, "heads": 16}
 
-ViTTi16 = variant(ViT, "ViTTi16", "vit_ti16", _DEIT, patch_size=16, **_TI)
-ViTS16 = variant(ViT, "ViTS16", "vit_s16", _DEIT, patch_size=16, **_S)
-ViTB16 = variant(ViT, "ViTB16", "vit_b16", _TABLE_1, patch_size=16, **_B)
-ViTB32 = variant(ViT, "ViTB32", "vit_b32", _TABLE_1, patch_size=32, **_B)
-ViTL16 = variant(ViT, "ViTL16", "vit_l16", _TABLE_1, patch_size=16, **_L)
-ViTL32 = variant(ViT, "ViTL32", "vit_l32", _TABLE_1, patch_size=32, **_L)
+ViTTi16 = variant(ViT, "ViTTi16", "vit_ti16", _DEIT, (5_717_416, 1_074_851_328, 72.2, _DEIT_5), patch_size=16, **_TI)
+ViTS16 = variant(ViT, "ViTS16", "vit_s16", _DEIT, (22_050_664, 4_241_218_560, 79.8, _DEIT_5), patch_size=16, **_S)
+ViTB16 = variant(ViT, "ViTB16", "vit_b16", _TABLE_1, (86_567_656, 16_848_500_736, 81.072, _TV), patch_size=16, **_B)
+ViTB32 = variant(ViT, "ViTB32", "vit_b32", _TABLE_1, (88_224_232, 4_363_106_304, 75.912, _TV), patch_size=32, **_B)
+ViTL16 = variant(ViT, "ViTL16", "vit_l16", _TABLE_1, (304_326_632, 59_647_172_608, 79.662, _TV), patch_size=16, **_L)
+ViTL32 = variant(ViT, "ViTL32", "vit_l32", _TABLE_1, (306_535_400, 15_254_659_072, 76.972, _TV), patch_size=32, **_L)

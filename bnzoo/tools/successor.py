@@ -1,4 +1,4 @@
-"""The layer that takes the place of a norm, and what it takes over from it."""
+"""The layer that replaces a norm, and what it takes over from the old one."""
 
 from typing import Any
 
@@ -6,98 +6,101 @@ import keras
 import numpy as np
 
 from bnzoo import norms
+from bnzoo.keras_internals import input_shape
 from bnzoo.norms import Norm
+from bnzoo.norms.record import Record
+from bnzoo.norms.records import RECORDS
 from bnzoo.tools.graph import Call
 from bnzoo.tools.inference import scale_and_shift
 
-_OF_THE_BATCH = ("batch", "sync_batch", "ghost_batch", "batch_renorm")
-# the same scale and shift for every example at inference
-_FIXED = (*_OF_THE_BATCH, "affine")
-# gamma scales, and beta shifts, what the norm has brought to unit scale
-_OF_UNIT_SCALE = (*_OF_THE_BATCH, "group", "instance", "layer", "rms", "filter_response")
-# what a norm that replaces the activation stands for, where another takes its place and has none
-_ACTIVATIONS = {"filter_response": "relu", "evonorm_s0": "silu"}
 _KINDS_OF_WEIGHT = ("initializer", "regularizer", "constraint")
-_AFFINE_OPTIONS = ("center", "scale", *(f"{w}_{kind}" for w in ("gamma", "beta") for kind in _KINDS_OF_WEIGHT))
+_AFFINE_OPTIONS = {"center", "scale", *(f"{w}_{kind}" for w in ("gamma", "beta") for kind in _KINDS_OF_WEIGHT)}
 
 
 def check_function(old: keras.Layer, norm: Norm, calls: list[Call]) -> None:
-    """Raises `ValueError` unless a norm can start as the function that another is at inference.
+    """Raise `ValueError` unless a norm can start as the same function as another at inference.
 
     Args:
-        old: The norm's layer, built.
-        norm: What takes its place.
-        calls: The calls of the layer in its model.
+        old: The old norm's layer, built.
+        norm: The new norm.
+        calls: The calls of the old layer in its model.
     """
-    config = old.get_config()
-    fixed = norms.name_of(old) in _FIXED and norm.name in _FIXED
-    if not fixed and not (norm and _is_same(old, _successor(old, norm, False, True))):
+    before, after = _record_of(old), norm.record
+    both_fixed = before.fixed and after is not None and after.fixed
+    if not both_fixed and not (norm and _is_same(old, _successor(old, norm, False, True))):
+        fixed = ", ".join(name for name, each in RECORDS.items() if each.fixed)
         raise ValueError(
             f"`keep_function=True` is not possible from {norms.name_of(old)} to {norm.label}: one of them computes "
-            f"what the other cannot. Possible: each norm by itself, and {', '.join(_FIXED)} by one another; "
+            f"what the other cannot. Possible: each norm by itself, and {fixed} by one another; "
             f"`bnzoo.tools.fold_batch_norm` for none at all. Received: layer {old.name}"
         )
+    config = old.get_config()
     for option in ("center", "scale"):
         if norm.options.get(option) is False and (config[option] or _needs_affine(old, norm)):
             raise ValueError(
                 f"`keep_function=True` needs a weight for it in {old.name}: leave out {option}=False. "
                 f"Received: norm={norm.label}"
             )
-    if norm.name == "affine" and old.trainable and any(call.training is True for call in calls):
+    loses_statistics = before.has_moving_statistics and after is not None and not after.has_moving_statistics
+    if loses_statistics and old.trainable and any(call.training is True for call in calls):
         raise ValueError(
             f"`keep_function=True` is not possible: {old.name} is called with training=True and uses the statistics "
             "of each batch"
         )
 
 
+def _record_of(layer: keras.Layer) -> Record:
+    return RECORDS[str(norms.name_of(layer))]
+
+
 def _is_same(old: keras.Layer, new: keras.Layer) -> bool:
-    # the axis is the old one anyway, but written otherwise once a layer is built
+    # the axis is the same, but a built layer may write it in another way
     configs = [{**layer.get_config(), "axis": None} for layer in (old, new)]
     return type(old) is type(new) and configs[0] == configs[1]
 
 
-def successors(old: keras.Layer, norm: Norm, swallows: bool, keep: bool) -> list[keras.Layer]:
-    """The layers that take the place of a norm, which is the first of them, without weights yet.
+def successors(old: keras.Layer, norm: Norm, with_activation: bool, keep: bool) -> list[keras.Layer]:
+    """Return the layers that replace a norm, without weights yet. The first is the new norm, unless it is none.
 
     Args:
-        old: The norm's layer, built.
-        norm: What takes its place; none for `Norm(None)`.
-        swallows: Boolean, whether the activation behind it is left out, where the norm replaces the activation.
+        old: The old norm's layer, built.
+        norm: The new norm.
+        with_activation: Boolean, whether the new norm replaces the activation behind the old one too.
         keep: Boolean, whether the function at inference stays the same.
     """
-    made = [_successor(old, norm, swallows, keep)] if norm else []
-    name = norms.name_of(old)
-    if name in _ACTIVATIONS and old.apply_activation and not (norm.replaces_activation and made[0].apply_activation):
-        made.append(keras.layers.Activation(_ACTIVATIONS[name], name=f"{old.name}_act", dtype=old.dtype_policy))
+    made = [_successor(old, norm, with_activation, keep)] if norm else []
+    activation = _record_of(old).activation
+    if activation and old.apply_activation and not (norm.replaces_activation and made[0].apply_activation):
+        made.append(keras.layers.Activation(activation, name=f"{old.name}_act", dtype=old.dtype_policy))
     return made
 
 
-def _successor(old: keras.Layer, norm: Norm, swallows: bool, keep: bool) -> keras.Layer:
+def _successor(old: keras.Layer, norm: Norm, with_activation: bool, keep: bool) -> keras.Layer:
     config = old.get_config()
     carried = _carried_options(old, norm, keep) & set(config) & norm.arguments - set(norm.options)
     overrides = {option: config[option] for option in carried}
     if norm.replaces_activation:
-        overrides["apply_activation"] = swallows or getattr(old, "apply_activation", False)
-    shape = old._inbound_nodes[0].input_tensors[0].shape
+        overrides["apply_activation"] = with_activation or getattr(old, "apply_activation", False)
     overrides["axis"] = _axis(old)
-    return norm.layer(shape, name=old.name, dtype=old.dtype_policy, trainable=old.trainable, **overrides)
+    return norm.layer(input_shape(old), name=old.name, dtype=old.dtype_policy, trainable=old.trainable, **overrides)
 
 
 def _carried_options(old: keras.Layer, norm: Norm, keep: bool) -> set[str]:
-    before, after = norms.name_of(old), norm.name
     if keep and _needs_affine(old, norm):
-        return set(_AFFINE_OPTIONS) - {"center", "scale"}
-    if before == after:
+        return _AFFINE_OPTIONS - {"center", "scale"}
+    if norms.name_of(old) == norm.name:
         return set(old.get_config())
-    if before in _OF_THE_BATCH and after in _OF_THE_BATCH:
+    if norm.record and norm.record.has_moving_statistics and _record_of(old).has_moving_statistics:
         return {*_AFFINE_OPTIONS, "momentum", "epsilon"}
-    return set(_AFFINE_OPTIONS)
+    return _AFFINE_OPTIONS
 
 
 def _needs_affine(old: keras.Layer, norm: Norm) -> bool:
-    """Whether only another gamma and beta than the old ones give the same function."""
-    names = {norms.name_of(old), norm.name}
-    return names <= set(_FIXED) and (names > {"affine"} or "epsilon" in norm.options)
+    """Return whether the new norm needs another gamma and beta than the old one for the same function."""
+    before, after = _record_of(old), norm.record
+    if after is None or not (before.fixed and after.fixed):
+        return False
+    return before.has_moving_statistics != after.has_moving_statistics or "epsilon" in norm.options
 
 
 def _axis(norm: keras.Layer) -> int:
@@ -108,22 +111,22 @@ def _axis(norm: keras.Layer) -> int:
 
 
 def carry_weights(old: keras.Layer, new: keras.Layer, norm: Norm, keep: bool) -> None:
-    """Gives the new layer the weights that have the same meaning in both, or those that keep the function."""
-    before, after = norms.name_of(old), norm.name
-    if before == after:
+    """Give the new layer the weights that have the same meaning in both, or those that keep the function."""
+    before, after = _record_of(old), norm.record
+    if after is None:
+        return
+    if before is after:
         copy_by_meaning(old, new)
-    elif before in _OF_UNIT_SCALE and after in _OF_UNIT_SCALE:
+    elif before.unit_scale and after.unit_scale:
         copy_by_meaning(old, new, {"gamma", "beta", "moving_mean", "moving_variance"})
     if keep and _needs_affine(old, norm):
         _start_as(new, *scale_and_shift(old))
-    if after == "batch_renorm" and before in _OF_THE_BATCH and before != after:
-        # a trained network: the correction starts from what is known
-        new.renorm_mean.assign(new.moving_mean)
-        new.renorm_stddev.assign(np.sqrt(np.asarray(new.moving_variance) + new.epsilon))
+    if before is not after and before.has_moving_statistics:
+        after.follow_statistics(new)
 
 
 def copy_by_meaning(old: keras.Layer, new: keras.Layer, names: set[str] | None = None) -> None:
-    """Assigns to the variables of a layer those of another that mean the same: of all, or of some names."""
+    """Assign to the variables of a layer those of another with the same meaning: all, or those with some names."""
     sources = {_meaning(variable): variable for variable in old.variables}
     for variable in new.variables:
         name = _meaning(variable)
@@ -132,11 +135,11 @@ def copy_by_meaning(old: keras.Layer, new: keras.Layer, names: set[str] | None =
 
 
 def _meaning(variable: Any) -> str:
-    return "gamma" if variable.name == "scale" else variable.name  # RMS norm calls it so
+    return "gamma" if variable.name == "scale" else variable.name  # the name in RMS norm
 
 
 def _start_as(norm: keras.Layer, scale: np.ndarray, shift: np.ndarray) -> None:
-    """Lets a norm be a scale and a shift at inference, with the moving statistics that it has."""
+    """Set gamma and beta of a norm so that with its moving statistics it is a scale and a shift at inference."""
     if isinstance(norm, keras.layers.BatchNormalization):
         mean, variance = (np.asarray(v, np.float64) for v in (norm.moving_mean, norm.moving_variance))
         shift = shift + scale * mean

@@ -15,7 +15,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from bnzoo.errors import positive, positive_integer
+from bnzoo.errors import number, positive_integer
 from bnzoo.tuning.plans import architecture, check_sampler, make_plan
 from bnzoo.tuning.queue import Nothing, Queue
 from bnzoo.tuning.shared import SharedStudy, counted, index, make_pruner
@@ -101,7 +101,7 @@ class OptunaOracle(keras_tuner.Oracle):
         self.seed = seed  # Keras Tuner takes 0 for "any"
         self._sampler = check_sampler(sampler)
         self._pruner, self._storage, self._study_name = make_pruner(pruner), storage, study_name
-        self._enqueue, self._budget = list(enqueue), None if budget is None else positive("budget", budget)
+        self._enqueue, self._budget = list(enqueue), None if budget is None else number("budget", budget, above=0)
         self._seeds, self._cheap = positive_integer("seeds", seeds), frozenset(cheap)
         self._deadline: float | None = None
         self._pruned: set[str] = set()

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bnzoo.reading import datasets, open_hdf5, read_npz, reading, regular_file, tensor
+from bnzoo.reading import datasets, first_bytes, format_of, open_hdf5, read_npz, reading, regular_file, tensor
 
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-_ZIP = b"PK\x03\x04"
 
 
 def read_tensors(source: Any, max_bytes: int | None = None) -> dict[str, np.ndarray]:
@@ -46,19 +44,18 @@ def read_tensors(source: Any, max_bytes: int | None = None) -> dict[str, np.ndar
 
 
 def _reader(path: Path) -> Callable[[Path, int | None], dict[str, np.ndarray]]:
-    with path.open("rb") as file:
-        start = file.read(16)
+    kind = format_of(first_bytes(path))
     members: list[str] = []
-    if start.startswith(_ZIP):
+    if kind == "zip":
         with reading(path, "a zip file"), zipfile.ZipFile(path) as archive:
             members = archive.namelist()
     if members and all(member.endswith(".npy") for member in members):
         return _read_npz
-    if start.startswith(_HDF5):
+    if kind == "hdf5":
         return _read_hdf5
-    if start[8:9] == b"{":
+    if kind == "safetensors":
         return _read_safetensors
-    pickled = any(member.endswith(".pkl") for member in members) or (start[:1] == b"\x80" and start[1:2] in b"\2\3\4\5")
+    pickled = kind == "pickle" or any(member.endswith(".pkl") for member in members)
     if pickled or path.suffix.lower() in _PICKLE_SUFFIXES:
         raise ValueError(
             f"{path} is a pickle, and reading a pickle runs whatever code is in it: it is not read. If you trust it, "

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bnzoo import norms
+from bnzoo.norms.records import RECORDS
 
 # arguments of the builders that leave the trained function as it is; whatever else a builder takes is part of it
 _FREE = {
@@ -20,8 +21,6 @@ _FREE = {
     "dropout_rate",
     "memory_efficient",
 }
-# the same function at inference, of the same variables
-_BATCH_NORMS = ("batch", "sync_batch", "ghost_batch")
 
 
 def merged(trained: Mapping[str, Any], overrides: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def merged(trained: Mapping[str, Any], overrides: Mapping[str, Any], origin: str
 def _norm(trained: Mapping[str, Any], received: Any, origin: str) -> dict[str, Any]:
     """The norm received, with the trained one's options where it does not say otherwise."""
     given = norms.get(received)
-    alike = _BATCH_NORMS if trained["name"] in _BATCH_NORMS else (trained["name"],)
+    alike = [name for name in RECORDS if _owner(name) == _owner(trained["name"])]
     fixed = {key: value for key, value in trained.items() if key not in ("name", "momentum")}
     options = {**fixed, **given.options}
     if given.name not in alike or any(options[key] != value for key, value in fixed.items()):
@@ -60,3 +59,8 @@ def _norm(trained: Mapping[str, Any], received: Any, origin: str) -> dict[str, A
             f"with it the {origin} were trained. Received: norm={received!r}"
         )
     return {"name": given.name, **({"momentum": trained["momentum"]} if "momentum" in trained else {}), **options}
+
+
+def _owner(name: str) -> str:
+    """Return the norm whose trained weights a norm takes."""
+    return RECORDS[name].weights_of or name

@@ -1,1 +1,1 @@
-"""Speed, measured as a ratio in one interleaved run."""
+"""Benchmarks of speed and memory, measured as ratios in one interleaved run."""

@@ -1,11 +1,11 @@
-"""Does the fused batch norm, or bfloat16, cost accuracy?
+"""Measure the effect of the fused batch norm, and of bfloat16, on accuracy.
 
 python -m recipes.benchmarks.accuracy [SEEDS]
 
-A ResNet-20 learns the digits from the same weights and batches with Keras' own batch norm, with bnzoo's, and with
-bnzoo's in bfloat16. The loss is compared with that of Keras' layer after 0, 1, 2 and 10 updates. Where one input of a
-ReLU is rounded to the other side of 0 the gradients part, whatever the layer: how soon that is shows Keras' own layer
-with each batch in reverse order, which is the same but for rounding.
+A ResNet-20 is trained on the digits from the same weights and batches with Keras' batch norm, with bnzoo's, and with
+bnzoo's in bfloat16. The losses after 0, 1, 2 and 10 updates are compared with those of Keras' layer. With any layer the
+gradients diverge as soon as rounding moves an input of a ReLU to the other side of 0. The arm with Keras' layer and
+reversed batches, which is equal except for rounding, shows the size of this effect.
 """
 
 import statistics
@@ -25,7 +25,7 @@ UPDATES = (0, 1, 2, 10)
 
 @dataclass(frozen=True)
 class Arm:
-    """A way to train."""
+    """A training configuration."""
 
     name: str
     policy: str = "float32"
@@ -43,7 +43,7 @@ ARMS = (
 
 
 def train(arm: Arm, seed: int, digits: data.Dataset) -> tuple[float, list[float]]:
-    """The test accuracy, and the loss of each batch."""
+    """Train an arm, and return its test accuracy and the loss of each batch."""
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(arm.policy)
     model = bnzoo.ResNet20Cifar(input_shape=digits.input_shape, classes=digits.classes)
@@ -63,20 +63,20 @@ def train(arm: Arm, seed: int, digits: data.Dataset) -> tuple[float, list[float]
 
 
 def batches(examples: int, seed: int) -> np.ndarray:
-    """The indices of each batch, whole batches only."""
+    """Return the indices of each batch, without incomplete batches."""
     random = np.random.default_rng(seed)
     epochs = [random.permutation(examples)[: examples // BATCH * BATCH] for _ in range(EPOCHS)]
     return np.concatenate(epochs).reshape(-1, BATCH)
 
 
 def scaled(digits: data.Dataset, x: np.ndarray) -> np.ndarray:
-    """Pixels of mean 0 and variance 1."""
+    """Scale pixels to mean 0 and variance 1."""
     mean, variance = digits.scale
     return (x - mean) / np.sqrt(variance)
 
 
 def main(seeds: int = 3) -> None:
-    """Prints a line for each arm."""
+    """Print a line for each arm."""
     digits = data.load("digits")
     runs = {(arm, seed): train(arm, seed, digits) for seed in range(seeds) for arm in ARMS}
     print(f"accuracy on {len(digits.test.y)} digits, {seeds} seeds; loss against Keras' after {UPDATES} updates")

@@ -1,9 +1,9 @@
-"""Where is TensorFlow's fused batch norm faster than Keras' operations?
+"""Compare the speed of TensorFlow's fused batch norm with that of Keras' operations.
 
 python -m recipes.benchmarks.batch_norm
 
-The forward and backward pass in training, in turns. What
-`bnzoo.layers.BatchNormalization` uses on a CPU is read off here (`bnzoo/layers/fused_batch_norm.py`).
+Times the forward and backward pass in training, alternating between both. The results determine the cases in which
+`bnzoo.layers.BatchNormalization` uses the fused kernel on a CPU (`bnzoo/layers/fused_batch_norm.py`).
 """
 
 import os
@@ -38,14 +38,14 @@ CASES = [
 
 
 class Fused(BatchNormalization):
-    """The kernel, wherever it can be called."""
+    """Batch norm that uses the fused kernel in every possible case."""
 
     def _has_kernel(self, inputs: tf.Tensor) -> bool:
         return True
 
 
 def both_passes(layer: keras.Layer) -> Callable:
-    """Forward and backward, compiled."""
+    """Return a compiled function of the forward and backward pass."""
 
     @tf.function
     def run(x: tf.Tensor) -> list:
@@ -58,7 +58,7 @@ def both_passes(layer: keras.Layer) -> Callable:
 
 
 def main() -> None:
-    """Prints a line for each case."""
+    """Print a line for each case."""
     for shape, axis, dtype in CASES:
         x = tf.cast(tf.random.normal(shape), dtype)
         policy = "float32" if dtype == "float32" else f"mixed_{dtype}"
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def timed(function: Callable, x: tf.Tensor) -> float:
-    """Seconds of one call."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     function(x)[0].numpy()
     return time.perf_counter() - start

@@ -1,10 +1,10 @@
-"""What memory does a training step take where activations are computed again instead of kept, and what time?
+"""Measure memory and time of a training step with recomputed activations.
 
 python -m recipes.benchmarks.memory [FOLDER] [--quick]
 
 A step trains a batch of 64 images of 96 by 96 pixels in a graph without XLA, with SGD and momentum. Each kind has a
-process of its own, and the kinds take turns. All memory is of the process (MB of 10^6 bytes); that of the graph and of
-the step are above what it had before the first step. Peaks of 8 steps, median times and ratios in pairs, 2 cores:
+separate process, and the kinds alternate. Memory is that of the process, in MB of 10^6 bytes. The memory of the graph
+and of the step excludes the memory before the first step. Peaks of 8 steps, median times and paired ratios, on 2 cores:
 
     network     kind               process  graph   step   ratio     ms   ratio   CPU ms   ratio
     DenseNet121 plain                 3593    492   2655           3188             6068
@@ -12,12 +12,13 @@ the step are above what it had before the first step. Peaks of 8 steps, median t
     ResNet50    plain                 2725    397   1663           3637             6999
                 remat_activations     3326    412   2262    1.36   3780    1.01     7276    1.02
 
-- The graph's memory is taken once, whatever the batch. Beyond it the step of DenseNet-121 takes 0.24 of plain; at a
-  batch of 32 the ratio with the graph is 0.61, for the graph is larger where layers are computed again.
-- `keras.RematScope` wraps each layer by itself, so what is between layers stays. In a graph of TensorFlow (Keras 3.15)
-  every mode but `"activations"` fails at the first layer that is called with a keyword, `training` as a rule
-  (https://github.com/keras-team/keras/issues/21207); that mode keeps the inputs of activations beside their outputs,
-  hence more memory. Eagerly `"full"` runs, and moves the statistics of batch norm twice a step.
+- The graph takes its memory once, independent of the batch size. Without the graph, the step of DenseNet-121 takes 0.24
+  of the memory of plain. At batch size 32 the ratio with the graph is 0.61: recomputation makes the graph larger.
+- `keras.RematScope` wraps each layer separately, and keeps the tensors between layers. In a TensorFlow graph (Keras
+  3.15) every mode except `"activations"` fails at the first layer that is called with a keyword, usually `training`
+  (https://github.com/keras-team/keras/issues/21207). The mode `"activations"` keeps the inputs of activations in
+  addition to their outputs, which takes more memory. Eagerly, `"full"` runs, but updates batch-norm statistics twice
+  per step.
 """
 
 import contextlib
@@ -40,21 +41,21 @@ import bnzoo
 from bnzoo.files import whole_file
 
 KINDS = {"DenseNet121": ("plain", "memory_efficient"), "ResNet50": ("plain", "remat_activations")}
-EDGE, BATCH = 96, 64  # of the images, and of these
-STEPS = 8  # after the first, which traces
+EDGE, BATCH = 96, 64  # the height of an image, and the number of images
+STEPS = 8  # without the first step, which traces
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick: bool = False) -> None:
-    """Measures every kind of every network, and prints the table.
+    """Measure every kind of every network, and print the table.
 
     Args:
-        folder: Where `memory.csv` is written, a row for every step.
-        quick: DenseNet-121 only, on few small images, for two steps: to see it run, not to believe it.
+        folder: The folder for `memory.csv`, with a row for every step.
+        quick: Measure two steps of DenseNet-121 on few small images. The results are not meaningful.
     """
     if not _STATUS.exists():
         raise typer.BadParameter(f"this benchmark needs Linux: it reads the memory of a process from {_STATUS}")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read by the processes that it starts
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # read by the worker processes
     networks, edge, batch, count = (("DenseNet121",), 64, 16, 2) if quick else (KINDS, EDGE, BATCH, STEPS)
     steps = pd.DataFrame(step for network in networks for step in in_turns(network, edge, batch, count))
     print(table(steps).to_string(float_format="{:g}".format))
@@ -65,7 +66,7 @@ def main(folder: Annotated[Path, typer.Argument()] = Path("runs/memory"), quick:
 
 
 def in_turns(network: str, edge: int, batch: int, count: int) -> Iterator[dict]:
-    """Steps of every kind in a process of its own: all make the first at once, and after it they take turns."""
+    """Yield the steps of every kind. First steps run at the same time in separate processes, the others in turns."""
     kinds, spawn = KINDS[network], multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
         workers = {kind: stack.enter_context(ProcessPoolExecutor(1, spawn)) for kind in kinds}
@@ -81,7 +82,7 @@ def in_turns(network: str, edge: int, batch: int, count: int) -> Iterator[dict]:
 
 
 def next_step(*case: Any) -> dict[str, float]:
-    """Makes the next step of the process, which serves one case."""
+    """Run the next step of this process, which serves one case."""
     return next(_training_of(*case))
 
 
@@ -94,9 +95,10 @@ def _training_of(network: str, kind: str, edge: int, batch: int) -> Iterator[dic
 
 
 def training(model: keras.Model, batch: int) -> Iterator[dict[str, float]]:
-    """Endless steps on one batch, each with the memory that the process had `before` the first, in MB.
+    """Yield the measurements of training steps on one batch, without end.
 
-    The first sees one example, and then two: from two sizes TensorFlow traces a graph for all.
+    Each has the memory of the process before the first step as `before`, in MB. The first step trains on one example
+    and then on two: after two sizes TensorFlow traces a graph for any batch size.
     """
     sgd = keras.optimizers.SGD(0.01, momentum=0.9)
     model.compile(sgd, "sparse_categorical_crossentropy", jit_compile=False)
@@ -110,8 +112,8 @@ def training(model: keras.Model, batch: int) -> Iterator[dict[str, float]]:
 
 
 def measured(step: Callable[[], object]) -> dict[str, float]:
-    """The peak of the process' memory during a call, in MB, its seconds, and the seconds of all cores."""
-    with contextlib.suppress(OSError):  # where the mark cannot be set back, the peak so far is in it too
+    """Return the peak memory of the process during a call in MB, its seconds, and the CPU seconds of all cores."""
+    with contextlib.suppress(OSError):  # if the peak cannot be reset, it includes earlier calls
         _CLEAR.write_text("5")
     start, cpu_start = time.perf_counter(), time.process_time()
     step()
@@ -120,13 +122,16 @@ def measured(step: Callable[[], object]) -> dict[str, float]:
 
 
 def resident(field: str) -> float:
-    """A field of the process' status, in MB: `VmRSS`, its memory, or `VmHWM`, the peak (`ru_maxrss` is inherited)."""
+    """Return a field of `/proc/self/status` in MB: `VmRSS`, the memory, or `VmHWM`, its peak.
+
+    `resource.getrusage` is no alternative: a child process inherits its `ru_maxrss`.
+    """
     status = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     return int(status[field].split()[0]) * 1024 / 1e6
 
 
 def table(steps: pd.DataFrame) -> pd.DataFrame:
-    """For each kind the peaks and the median times, with their ratios to the plain kind's: those of times in pairs."""
+    """Return peaks and median times of each kind, with their ratios to the plain kind. Time ratios are paired."""
     steps = steps.set_index(["network", "kind", "step"])
     steps["above"] = steps["peak"] - steps["before"]
     first = steps.index.get_level_values("step") == 0
@@ -147,7 +152,7 @@ def table(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_plain(values: pd.Series) -> pd.Series:
-    """Each value over the plain kind's of the same network, and of the same step where there are steps."""
+    """Divide each value by that of the plain kind of the same network, and of the same step if there are steps."""
     same = [level for level in values.index.names if level != "kind"]
     plain = values.where(values.index.get_level_values("kind") == "plain")
     return values / plain.groupby(same).transform("max")

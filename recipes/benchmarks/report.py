@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: tables as CSV, and a chart of bars."""
+"""The output of a benchmark: tables as CSV, and a bar chart."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,18 +12,18 @@ Bar = tuple[str, float, str]
 
 
 def bars(groups: Mapping[str, Sequence[Bar]], title: str) -> Figure:
-    """Groups of horizontal bars, with a line at 1.
+    """Draw groups of horizontal bars, with a line at 1.
 
     Args:
-        groups: By name, the bars of each: label, length and colour.
-        title: String, what the length is.
+        groups: Dict from the name of a group to its bars: label, length and colour.
+        title: String, the label of the axis.
     """
     figure = Figure(figsize=(9, 1.2 + 0.19 * sum(map(len, groups.values()))), layout="constrained")
     axes = figure.subplots()
-    for place, group in enumerate(groups.values()):
+    for position, group in enumerate(groups.values()):
         height = 0.8 / len(group)
         for offset, (label, length, colour) in enumerate(group):
-            y = place - 0.4 + (offset + 0.5) * height
+            y = position - 0.4 + (offset + 0.5) * height
             axes.barh(y, length, height, color=colour)
             axes.text(length + 0.01, y, label, va="center", fontsize=8)
     axes.set_yticks(range(len(groups)), list(groups))
@@ -36,7 +36,7 @@ def bars(groups: Mapping[str, Sequence[Bar]], title: str) -> Figure:
 
 
 def save(folder: Path, frames: Mapping[str, pd.DataFrame], charts: Mapping[str, Figure]) -> None:
-    """Writes tables and charts under their names, each whole or not at all, and prints what there is."""
+    """Write tables and charts atomically, and print their names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
         with whole_file(folder / name) as draft:

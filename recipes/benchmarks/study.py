@@ -1,10 +1,10 @@
-"""How long does a study take against stock `keras_tuner.GridSearch` on the same grid?
+"""Compare the duration of a study with that of `keras_tuner.GridSearch` on the same grid.
 
 python -m recipes.benchmarks.study [PAIRS]
 
-Both train every configuration of 2 depths x 4 learning rates (ResNet, batch norm) for one epoch on digits, from the
-same space. Stock Keras Tuner builds, compiles and traces each anew. Each run is a process of its own, the two kinds
-take turns, and imports and data are not timed.
+Both train every configuration of 2 depths x 4 learning rates (ResNet, batch norm) for one epoch on the digits, from the
+same space. `GridSearch` builds, compiles and traces every model again. Each run has a separate process, and the two
+kinds alternate. Imports and loading data are not timed.
 """
 
 import statistics
@@ -19,19 +19,19 @@ GRID = {"depths": (8, 20), "learning_rates": (0.01, 1.0, 4), "norms": ("batch",)
 
 
 def bnzoo_study(folder: str) -> float:
-    """Seconds of the study, recalibrated scores, checkpoints and records included."""
+    """Return the seconds of the study, including recalibrated scores, checkpoints and records."""
     from bnzoo import data, tuning
 
     study = tuning.Study(tuning.ResNetSpace(**GRID), data.load("digits"), folder, epochs=1)
     start = time.perf_counter()
     study.run(lambda study, event: None)
     seconds = time.perf_counter() - start
-    assert len(study.results) == 8, "the grid was not walked whole"
+    assert len(study.results) == 8, "the grid is incomplete"
     return seconds
 
 
 def stock_grid_search(folder: str) -> float:
-    """Seconds of `GridSearch` over the same values, with everything else at its defaults."""
+    """Return the seconds of `GridSearch` over the same values, with its other arguments at their defaults."""
     import keras_tuner
 
     from bnzoo import data, tuning
@@ -40,7 +40,7 @@ def stock_grid_search(folder: str) -> float:
     space = tuning.ResNetSpace(**GRID).for_data(digits)
 
     class Grid(keras_tuner.HyperModel):
-        """The same models; the learning rates as the choice that `GridSearch` needs."""
+        """The same models, with the learning rate as the `Choice` that `GridSearch` needs."""
 
         def build(self, hp: keras_tuner.HyperParameters) -> object:
             hp.Choice("depth", list(space.depths))
@@ -54,7 +54,7 @@ def stock_grid_search(folder: str) -> float:
     )
     tuner.search(*digits.train, epochs=1, batch_size=BATCH_SIZE, validation_data=tuple(digits.validation), verbose=0)
     seconds = time.perf_counter() - start
-    assert len(tuner.oracle.get_best_trials(99)) == 8, "the grid was not walked whole"
+    assert len(tuner.oracle.get_best_trials(99)) == 8, "the grid is incomplete"
     return seconds
 
 
@@ -62,25 +62,22 @@ KINDS = {"bnzoo": bnzoo_study, "stock": stock_grid_search}
 
 
 def timed(kind: str) -> float:
-    """Seconds of one kind in a process of its own."""
+    """Return the seconds of one kind, in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "recipes.benchmarks.study", kind, folder]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def main(pairs: int = PAIRS) -> None:
-    """Prints each pair, the medians, and the median of the ratios in pairs."""
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    """Print each pair, the medians, and the median of the paired ratios."""
+    durations: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for pair in range(pairs):
         for kind in list(KINDS)[:: 1 if pair % 2 else -1]:
-            found[kind].append(timed(kind))
-        ratio = found["bnzoo"][-1] / found["stock"][-1]
-        print(
-            f"pair {pair + 1}: bnzoo {found['bnzoo'][-1]:.1f} s, stock {found['stock'][-1]:.1f} s, ratio {ratio:.2f}",
-            flush=True,
-        )
-    ratios = [a / b for a, b in zip(*found.values(), strict=True)]
-    medians = {kind: statistics.median(seconds) for kind, seconds in found.items()}
+            durations[kind].append(timed(kind))
+        ours, stock = durations["bnzoo"][-1], durations["stock"][-1]
+        print(f"pair {pair + 1}: bnzoo {ours:.1f} s, stock {stock:.1f} s, ratio {ours / stock:.2f}", flush=True)
+    ratios = [a / b for a, b in zip(*durations.values(), strict=True)]
+    medians = {kind: statistics.median(seconds) for kind, seconds in durations.items()}
     print(
         f"2 depths x 4 rates, one epoch each: bnzoo {medians['bnzoo']:.1f} s, keras_tuner.GridSearch "
         f"{medians['stock']:.1f} s (medians of {pairs}), ratio {statistics.median(ratios):.2f} (median of pairs)"

@@ -1,23 +1,24 @@
-"""What does a budget of seconds buy, against stock `keras_tuner.RandomSearch` and `keras_tuner.Hyperband`?
+"""Compare a study with `keras_tuner.RandomSearch` and `keras_tuner.Hyperband` for the same seconds.
 
 python -m recipes.benchmarks.tuning [--seconds 40] [--seeds 5] [--workers 1]
 
-All search the same space (`ResNetSpace`: 3 depths, a continuous learning rate, batch norm) on digits, with 9 epochs for
-a full trial. Building, tracing and compiling is in the budget, imports and data are not. Each run is a process of its
-own, and the arms take turns. A trial that runs when the seconds are over counts in no arm, and neither does its model.
+All arms search the same space (`ResNetSpace`: 3 depths, a continuous learning rate, batch norm) on the digits. A full
+trial has 9 epochs. The budget includes building, tracing and compiling, but no imports and no loading of data. Each run
+has a separate process, and the arms alternate. A trial that is still running at the end of the budget does not count,
+and neither does its model.
 
-What each arm holds for its best model gets its statistics recalibrated on the training data and is evaluated, alike for
-all. For each run, and as medians over seeds:
+The best model of each arm is recalibrated on the training data and evaluated. The results of each run, and their
+medians over seeds, are:
 
-finished          trials that came to an end, be it ok, stalled, diverged or pruned. Hyperband's promotions are trials
-                  of their own, as Keras Tuner counts them
-complete          those of them that have all epochs behind them
-configurations    different hyperparameters among the finished
-epochs            of all that finished
+finished          trials that ended as ok, stalled, diverged or pruned. Hyperband's promotions count as separate trials,
+                  as in Keras Tuner
+complete          finished trials with all epochs
+configurations    different hyperparameters of the finished trials
+epochs            total epochs of the finished trials
 validation, test  accuracy of the best model, in %
 
-`--workers` are those of bnzoo; a tuner of Keras Tuner is one process. `python -m recipes.benchmarks.tuning ARM` is one
-arm, to which `run SECONDS SEED WORKERS` is said on its input.
+`--workers` sets the worker processes of bnzoo. A tuner of Keras Tuner has one process. `python -m
+recipes.benchmarks.tuning ARM` runs one arm, which reads `run SECONDS SEED WORKERS` from its input.
 """
 
 import math
@@ -38,44 +39,44 @@ from bnzoo import data, tools, tuning
 from recipes.benchmarks.turns import Worker, serve
 
 EPOCHS, BATCH_SIZE = 9, 64
-ENDLESS = 10_000  # trials, or iterations of Hyperband: only the seconds end a search
+ENDLESS = 10_000  # trials, or iterations of Hyperband, so that only the budget ends a search
 FIGURES = ["finished", "complete", "configurations", "epochs", "validation", "test"]
 
 
 def new_space() -> tuning.Space:
-    """What every arm searches."""
+    """Return the space of every arm."""
     return tuning.ResNetSpace(depths=(8, 14, 20), learning_rates=(1e-3, 3.0), norms=("batch",), batch_size=BATCH_SIZE)
 
 
 class OutOfTime(keras_tuner.errors.FatalError):
-    """Ends a search of Keras Tuner, which takes an error of any other kind for the trial's."""
+    """Error that ends a search of Keras Tuner. Other errors only fail the trial."""
 
 
 class Budget:
-    """Seconds, from now on."""
+    """A budget of seconds, from its creation."""
 
     def __init__(self, seconds: float) -> None:
         self.end = time.time() + seconds
 
     @property
     def left(self) -> float:
-        """Seconds, negative when it is used up."""
+        """The seconds left, negative after the end of the budget."""
         return self.end - time.time()
 
     def check(self) -> None:
-        """Raises `OutOfTime` if nothing is left."""
+        """Raise `OutOfTime` after the end of the budget."""
         if self.left < 0:
             raise OutOfTime
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that came to an end in time.
+    """A trial that finished within the budget.
 
     Attributes:
         values: Dict, its hyperparameters.
-        first: Integer, the epochs that its weights had behind them when it began.
-        last: Integer, the epochs that they had when it ended.
+        first: Integer, the epochs of its weights at its start.
+        last: Integer, the epochs of its weights at its end.
     """
 
     values: dict[str, Any]
@@ -84,13 +85,13 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found in its time.
+class SearchResult:
+    """The result of a search.
 
     Attributes:
         trials: List of `Trial`s.
         model: The best model, or `None`.
-        note: String, what else happened.
+        note: String, failures and an early end.
     """
 
     trials: list[Trial]
@@ -98,8 +99,8 @@ class Found:
     note: str
 
 
-def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> Found:
-    """A study of bnzoo, sampled with TPE and pruned by successive halving."""
+def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> SearchResult:
+    """Run a study of bnzoo with TPE and successive halving."""
     study = tuning.Study(
         new_space(),
         digits,
@@ -108,7 +109,7 @@ def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, w
         sampler="tpe",
         pruner="successive_halving",
         sampler_seed=seed,
-        checkpoints=1 + workers,  # as many as may end too late, and one
+        checkpoints=1 + workers,  # one, and one for each trial that may end too late
     )
     study.run(lambda *event: None, workers=workers, budget=budget.left)
     in_time = [t for t in study.results.trials if t.started + t.compile_seconds + t.train_seconds <= budget.end]
@@ -116,18 +117,18 @@ def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, w
     failures = [t.reason for t in in_time if t.outcome == "failed"]
     best = tuning.Results(in_time, study.definition).best
     model = None if best is None else study.model(best)
-    return Found(trials, model, note(failures))
+    return SearchResult(trials, model, note(failures))
 
 
-def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[..., Found]:
-    """The search of a tuner of Keras Tuner.
+def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[..., SearchResult]:
+    """Return a function that runs a tuner of Keras Tuner.
 
     Args:
-        kind: The tuner.
-        **options: For it; what is not among them is left at its default.
+        kind: The tuner class.
+        **options: Arguments of the tuner. All other arguments have their defaults.
     """
 
-    def search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> Found:
+    def search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> SearchResult:
         space = new_space().for_data(digits)
         tuner = recording_in_time(kind, budget)(space, objective="val_accuracy", seed=seed, directory=folder, **options)
         end = search_until(budget, tuner, digits)
@@ -135,13 +136,13 @@ def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[...,
         done = [trial for trial in every if trial.status == "COMPLETED"]
         model = tuner.load_model(max(done, key=lambda trial: trial.score)) if done else None
         failures = [trial.message.strip().splitlines()[-1] for trial in every if trial.message]
-        return Found([stock_trial(trial.hyperparameters.values) for trial in done], model, note(failures, end))
+        return SearchResult([stock_trial(trial.hyperparameters.values) for trial in done], model, note(failures, end))
 
     return search
 
 
 def recording_in_time(kind: type[keras_tuner.Tuner], budget: Budget) -> type[keras_tuner.Tuner]:
-    """The same tuner, which does not record a trial that ends after the budget."""
+    """Return a subclass of the tuner that does not record a trial after the end of the budget."""
 
     class InTime(kind):
         def on_trial_end(self, trial: Any) -> None:
@@ -152,7 +153,7 @@ def recording_in_time(kind: type[keras_tuner.Tuner], budget: Budget) -> type[ker
 
 
 def search_until(budget: Budget, tuner: keras_tuner.Tuner, digits: data.Dataset) -> str:
-    """Searches until the budget is used up; how it ended, if it ended before."""
+    """Search until the end of the budget, and return the reason of an earlier end."""
 
     def check(batch: int, logs: dict[str, Any]) -> None:
         budget.check()
@@ -168,21 +169,21 @@ def search_until(budget: Budget, tuner: keras_tuner.Tuner, digits: data.Dataset)
         )
     except OutOfTime:
         return ""
-    except RuntimeError as error:  # what Keras Tuner raises after three failures in a row
+    except RuntimeError as error:  # raised by Keras Tuner after three consecutive failures
         if "consecutive failures" not in str(error):
             raise
-        return f"ended by failures in a row, {budget.left:.0f} s early"
-    return f"ended by itself, {budget.left:.0f} s early"
+        return f"ended after consecutive failures, {budget.left:.0f} s early"
+    return f"ended {budget.left:.0f} s early"
 
 
 def stock_trial(values: dict[str, Any]) -> Trial:
-    """A trial of Keras Tuner, whose Hyperband keeps its own words among the hyperparameters."""
+    """Return a trial of Keras Tuner without the internal hyperparameters of Hyperband."""
     own = {name: value for name, value in values.items() if not name.startswith("tuner/")}
     return Trial(own, values.get("tuner/initial_epoch", 0), values.get("tuner/epochs", EPOCHS))
 
 
 def note(failures: Sequence[str], end: str = "") -> str:
-    """How many trials failed, why the last of them did, and how the search ended."""
+    """Return the number of failed trials, the last error, and the reason of an early end, as text."""
     return "; ".join(filter(None, [f"{len(failures)} failed ({failures[-1]})" if failures else "", end]))
 
 
@@ -194,7 +195,7 @@ ARMS = {
 
 
 class Arm:
-    """One way to search, in its process.
+    """A search method, run in a worker process.
 
     Args:
         name: String, one of `ARMS`.
@@ -205,14 +206,14 @@ class Arm:
         self.digits = data.load("digits")
 
     def run(self, seconds: str, seed: str, workers: str) -> dict[str, Any]:
-        """One search, as a row of the table."""
+        """Run a search, and return its row of the table."""
         keras.utils.set_random_seed(int(seed))
         with tempfile.TemporaryDirectory() as folder:
-            found = self.search(self.digits, folder, Budget(float(seconds)), int(seed), int(workers))
-        return {**counts(found.trials), **self.accuracies(found.model), "note": found.note}
+            result = self.search(self.digits, folder, Budget(float(seconds)), int(seed), int(workers))
+        return {**counts(result.trials), **self.accuracies(result.model), "note": result.note}
 
     def accuracies(self, model: keras.Model | None) -> dict[str, float]:
-        """In percent, with the statistics of the training data."""
+        """Return the accuracies of a model in percent, with the statistics of the training data."""
         if model is None:
             return {"validation": math.nan, "test": math.nan}
         tools.recalibrate_batch_norm(model, self.digits.train.x)
@@ -222,7 +223,7 @@ class Arm:
 
 
 def counts(trials: Sequence[Trial]) -> dict[str, int]:
-    """What the trials come to."""
+    """Return the numbers of trials, complete trials, configurations and epochs."""
     return {
         "finished": len(trials),
         "complete": sum(trial.last == EPOCHS for trial in trials),
@@ -232,28 +233,28 @@ def counts(trials: Sequence[Trial]) -> dict[str, int]:
 
 
 def runs(seconds: float, seeds: int, workers: int) -> Iterator[dict[str, Any]]:
-    """A row for every seed and arm; who goes first changes with the seed."""
+    """Yield a row for every seed and arm. The order of the arms changes with the seed."""
     names = list(ARMS)
-    for seed in range(1, seeds + 1):  # Keras Tuner takes 0 for none
+    for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none
         first = seed % len(names)
         for name in names[first:] + names[:first]:
             with Worker(name, "recipes.benchmarks.tuning", name) as worker:
                 yield {"seed": seed, "arm": name, **worker.ask(f"run {seconds} {seed} {workers}")}
 
 
-def summary(found: pd.DataFrame) -> pd.DataFrame:
-    """A row for each arm: medians over seeds, and bnzoo against it, seed by seed.
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each arm with medians over seeds, and a comparison with bnzoo paired by seed.
 
     Args:
-        found: What `runs` yields.
+        frame: Data frame of the rows of `runs`.
 
     Returns:
-        A data frame with `FIGURES`, `times finished` (bnzoo's finished trials over the arm's, the median), `at least`
-        (the lowest of these) and `validation not below`, `test not below` (in how many seeds bnzoo's best model is at
-        least as good; an arm that found none has 0 %).
+        A data frame with the columns `FIGURES`, `times finished` (the median ratio of the finished trials of bnzoo and
+        the arm), `at least` (the lowest ratio), `validation not below` and `test not below` (the number of seeds in
+        which the best model of bnzoo is at least as accurate; an arm without a model has 0 %).
     """
-    by_seed = found.pivot(index="seed", columns="arm", values=FIGURES)
-    table = found.groupby("arm")[FIGURES].median().reindex([arm for arm in ARMS if arm in set(found["arm"])])
+    by_seed = frame.pivot(index="seed", columns="arm", values=FIGURES)
+    table = frame.groupby("arm")[FIGURES].median().reindex([arm for arm in ARMS if arm in set(frame["arm"])])
     for arm in table.index:
         times = by_seed["finished"]["bnzoo"] / by_seed["finished"][arm]
         table.loc[arm, ["times finished", "at least"]] = times.median(), times.min()
@@ -264,21 +265,21 @@ def summary(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="The budget of a search.", min=1)] = 40,
-    seeds: Annotated[int, typer.Option(help="How many searches of each arm.", min=1)] = 5,
-    workers: Annotated[int, typer.Option(help="Processes of bnzoo.", min=1)] = 1,
+    seconds: Annotated[float, typer.Option(help="Budget of each search in seconds.", min=1)] = 40,
+    seeds: Annotated[int, typer.Option(help="Searches per arm.", min=1)] = 5,
+    workers: Annotated[int, typer.Option(help="Worker processes of bnzoo.", min=1)] = 1,
 ) -> None:
-    """Searches with bnzoo, RandomSearch and Hyperband for the same seconds, in turns."""
-    found = []
+    """Search with bnzoo, RandomSearch and Hyperband for the same seconds, in turns."""
+    rows = []
     for row in runs(seconds, seeds, workers):
-        found.append(row)
+        rows.append(row)
         print(line(row), flush=True)
     print(f"\nmedians of {seeds} seeds, {seconds:g} s each, {workers} worker(s) of bnzoo")
-    print(summary(pd.DataFrame(found)).round(2).to_string())
+    print(summary(pd.DataFrame(rows)).round(2).to_string())
 
 
 def line(row: dict[str, Any]) -> str:
-    """A run in a line."""
+    """Format a run as one line."""
     figures = ", ".join(f"{row[name]:4} {name}" for name in FIGURES[:4])
     best = f"best {row['validation']:.2f} % validation, {row['test']:.2f} % test" if row["finished"] else "no model"
     return "; ".join(filter(None, [f"seed {row['seed']} {row['arm']:12} {figures}", best, row["note"]]))

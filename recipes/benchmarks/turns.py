@@ -1,4 +1,4 @@
-"""Contestants that take turns, each in a process of its own, which works only while it is asked to."""
+"""Worker processes that take turns: each works only while it answers a command."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from typing import Any, TextIO
 ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # or only the first of all runs would compile
+    "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1",  # otherwise only the first run would compile
 }
 
 
 class Worker:
-    """A contestant in its process.
+    """A worker process.
 
     Args:
-        kind: String, what it is called.
+        kind: String, the name of the worker.
         module: String, the module that calls `serve`.
-        arguments: Strings for it.
-        environment: Dict of strings, what else the process has in its environment.
+        arguments: Strings, the arguments of the module.
+        environment: Dict of strings, additional environment variables.
     """
 
     def __init__(self, kind: str, module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
@@ -46,7 +46,7 @@ class Worker:
         self.process.wait()
 
     def ask(self, question: str) -> Any:
-        """Sends a command, a method and its arguments, and waits for its answer."""
+        """Send a command, which is a method with its arguments, and return the answer."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -56,17 +56,20 @@ class Worker:
             return json.loads(stdout.readline())
         except (BrokenPipeError, ValueError):
             command = shlex.join(self.command)
-            raise RuntimeError(f"{self.kind} ended at {question!r}. To see why: echo {question} | {command}") from None
+            raise RuntimeError(
+                f"The worker {self.kind} failed at the command {question!r}. To see the error, run: "
+                f"echo {question} | {command}"
+            ) from None
 
 
 def serve(make: Callable[[], object]) -> None:
-    """The other end: reads a command a line until the input ends, answers each with a line of JSON.
+    """Read a command from each line of stdin, and answer it with a line of JSON, until the input ends.
 
     Args:
-        make: Function without arguments that gives the object whose methods are the commands.
+        make: Function without arguments that returns an object. Its methods are the commands.
     """
     answers: TextIO = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print is no answer
+    sys.stdout = sys.stderr  # so that the output of libraries does not mix with answers
     contestant = make()
     for line in sys.stdin:
         method, *arguments = line.split()
@@ -74,7 +77,7 @@ def serve(make: Callable[[], object]) -> None:
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long it takes."""
+    """Return the seconds of a call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -1,6 +1,6 @@
-"""What is said of batch normalization, tried: a file a claim, each with its criterion fixed before the run."""
+"""Experiments on claims about batch normalization: one file per claim, with a criterion fixed before the run."""
 
-# in the order in which they are told: first those of the article that this project began from
+# The order of the pages. The claims of the article that started this project come first.
 NAMES = (
     "accuracy",
     "learning_rate",

@@ -13,13 +13,14 @@ from recipes.claims import NAMES
 _MOST_WORKERS = 8
 
 Name = StrEnum("Name", {name.upper(): name for name in NAMES})
-Names = Annotated[list[Name] | None, typer.Argument(help="Which claims, instead of all.", show_default=False)]
-Quick = Annotated[bool, typer.Option("--quick", help="Less of each: minutes instead of an hour.")]
+Names = Annotated[list[Name] | None, typer.Argument(help="Claims to test. Default: all.", show_default=False)]
+Quick = Annotated[bool, typer.Option("--quick", help="Run fewer values, epochs and seeds: minutes instead of an hour.")]
 Seeds = Annotated[
-    int | None, typer.Option(min=1, help="Of every configuration; 5, with --quick 2.", show_default=False)
+    int | None, typer.Option(min=1, help="Seeds per configuration. Default: 5, with --quick 2.", show_default=False)
 ]
 Output = Annotated[
-    Path | None, typer.Option(help="Folder; runs/claims, with --quick runs/claims-quick.", show_default=False)
+    Path | None,
+    typer.Option(help="Output folder. Default: runs/claims, with --quick runs/claims-quick.", show_default=False),
 ]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -27,12 +28,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def claims(names: Names = None, quick: Quick = False, seeds: Seeds = None, output: Output = None) -> None:
-    """Tries claims about batch normalization, and prints what is so.
+    """Test claims about batch normalization, and print the verdicts.
 
-    Stopped and started again, it goes on where it was. A claim whose rows are in the folder is not run again: its
-    picture and its pages are made anew.
+    An interrupted run resumes where it stopped. A claim whose rows are in the folder is not run again: only its picture
+    and its pages are made again.
     """
-    # not before mistakes have been told: what follows loads TensorFlow, which speaks too
+    # These imports load TensorFlow, which prints to stderr: the command line is checked first.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from bnzoo.machine import available_cores
     from recipes.claims.bench import Bench
@@ -42,16 +43,17 @@ def claims(names: Names = None, quick: Quick = False, seeds: Seeds = None, outpu
     size = Size.QUICK if quick else Size.FULL
     folder = output or Path("runs/claims-quick" if quick else "runs/claims")
     workers = min(available_cores(), _MOST_WORKERS)
-    asked = [name.value for name in names or ()]  # plain words: other processes do not know this module
+    # plain strings: worker processes cannot unpickle an enum of `__main__`
+    asked = [name.value for name in names or ()]
     run(asked or NAMES, Bench(folder / "studies", size, seeds or SEEDS[size], workers), folder)
 
 
 def main() -> NoReturn:
-    """Runs the command; the user's mistakes are one line on stderr and exit status 2."""
+    """Run the command, and print a user's mistake as one line on stderr with exit status 2."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.Abort:
-        print("claims: stopped; the same command goes on where it was", file=sys.stderr)
+        print("claims: interrupted. Run the same command again to resume.", file=sys.stderr)
         sys.exit(130)
     except (typer.TyperException, ValueError, OSError) as error:
         said = error.format_message() if isinstance(error, typer.TyperException) else str(error)

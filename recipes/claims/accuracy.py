@@ -1,4 +1,4 @@
-"""Does batch norm raise accuracy?"""
+"""The claim that batch norm raises accuracy."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,11 +10,11 @@ from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
 from recipes.claims.pictures import arms_with_seeds
 from recipes.claims.statistics import Interval, at_best_rate, interval, paired
 
-MARGIN = 0.5  # points that batch norm may be behind
+MARGIN = 0.5  # the largest loss of batch norm, in points, that still counts as a condition
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """The MLP's grid, and one of a small ResNet."""
+    """Run the shared study of the MLP, and a study of a small ResNet."""
     space = ResNetSpace(
         depths=(8,),
         learning_rates=(0.01, 1.0, bench.points(5, quick=3)),
@@ -26,46 +26,46 @@ def measure(bench: Bench) -> pd.DataFrame:
     return pd.concat([rates.measure(bench), rows(results, part="ResNet-8")], ignore_index=True)
 
 
-def gains(found: pd.DataFrame) -> dict[str, Interval]:
-    """The gain of batch norm in points of test accuracy, for each network, each arm at its own best rate."""
-    best = at_best_rate(found, ["part", "norm"])
+def gains(frame: pd.DataFrame) -> dict[str, Interval]:
+    """Return the gain of batch norm in points of test accuracy, by network, with each arm at its own best rate."""
+    best = at_best_rate(frame, ["part", "norm"])
     return {
         part: interval(100 * paired(of_part, "norm", "batch", "none", "test_accuracy"))
         for part, of_part in best.groupby("part", sort=False)
     }
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether the gain is clear in every network, or at least no clear loss."""
-    gain = gains(found)
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether the gain is clear in every network, or at least no clear loss."""
+    gain = gains(frame)
     lowest = min(each.low for each in gain.values())
     word = HOLDS if lowest > 0 else CONDITION if lowest >= -MARGIN else NOT
     said = "; ".join(f"{part} {each.text()}" for part, each in gain.items())
     condition = {
         HOLDS: "",
-        CONDITION: " It is not behind, but ahead clearly only where the interval is above 0.",
-        NOT: f" It may be more than {MARGIN} points behind.",
+        CONDITION: " There is no clear loss, but the gain is clear only if the interval is above 0.",
+        NOT: f" The loss may be more than {MARGIN} points.",
     }[word]
     return Verdict(
         word,
-        f"Gain in points of test accuracy, each arm at its own best rate: {said}.{condition}",
-        (_at_smallest_rate(found),),
+        f"Gain in points of test accuracy, with each arm at its own best learning rate: {said}.{condition}",
+        (_at_smallest_rate(frame),),
     )
 
 
-def _at_smallest_rate(found: pd.DataFrame) -> str:
-    mlp = found[found["part"] == "MLP"]
+def _at_smallest_rate(frame: pd.DataFrame) -> str:
+    mlp = frame[frame["part"] == "MLP"]
     rate = mlp["learning_rate"].min()
     gain = interval(100 * paired(mlp[mlp["learning_rate"] == rate], "norm", "batch", "none", "test_accuracy"))
     return (
-        f"At an equal and small learning rate of {rate:g} the gain of the MLP is {gain.text()} points: what is gained "
-        "is gained through the rate that batch norm allows."
+        f"At an equal, small learning rate of {rate:g} the gain of the MLP is {gain.text()} points: the gain comes "
+        "from the higher learning rate that batch norm allows."
     )
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy at the best rate of each arm."""
-    best = at_best_rate(found, ["part", "norm"])
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the test accuracy at the best rate of each arm."""
+    best = at_best_rate(frame, ["part", "norm"])
     groups = best.groupby(["part", "norm"], sort=False)
     return pd.DataFrame(
         {
@@ -76,33 +76,35 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(names=["network", "norm"])
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Every seed of each arm at its best rate."""
-    best = at_best_rate(found, ["part", "norm"])
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw every seed of each arm at its best rate."""
+    best = at_best_rate(frame, ["part", "norm"])
     return arms_with_seeds(best, panel="part", arm="norm", value="test_accuracy", names=rates.NAMES)
 
 
 CLAIM = Claim(
     statement="Batch normalization raises the accuracy of a network.",
     evidence=(
-        "Inception on ImageNet: 72.2 % without, 72.7 % with batch norm, 74.8 % at 30 times the learning rate "
-        "(Ioffe & Szegedy 2015, section 4.2)."
+        "Accuracy of Inception on ImageNet: 72.2 % without batch norm, 72.7 % with it, 74.8 % with it at 30 times the "
+        "learning rate (Ioffe & Szegedy 2015, section 4.2)."
     ),
     contradiction=(
-        "That comparison changed the recipe too. At an equal, small learning rate both are equal (Bjorck et al. 2018), "
-        "and networks without any norm reach the same accuracy (Fixup, Zhang et al. 2019; NFNets, Brock et al. 2021)."
+        "That comparison also changed the training recipe. At an equal, small learning rate the accuracy is equal "
+        "(Bjorck et al. 2018). Networks without any norm reach the same accuracy (Fixup, Zhang et al. 2019; NFNets, "
+        "Brock et al. 2021)."
     ),
-    setup=rates.SETUP + " And a ResNet-8, SGD with momentum 0.9, five rates from 0.01 to 1, 12 epochs. Both arms are "
-    "tuned alike, the rate being that with the lowest mean validation loss; the test accuracy is compared, by seed.",
+    setup=rates.SETUP
+    + " In addition a ResNet-8: SGD with momentum 0.9, five rates from 0.01 to 1, 12 epochs. Both arms "
+    "use the rate with their lowest mean validation loss. Their test accuracy is compared seed by seed.",
     criterion=(
-        "`holds` if the lower end of the 95 % bootstrap interval of the paired gain is above 0 for every network; "
-        f"`holds with a condition` if it is at least -{MARGIN} points; else `does not hold`."
+        "`holds` if the lower end of the 95 % bootstrap interval of the paired gain is above 0 for every network. "
+        f"`holds with a condition` if it is at least -{MARGIN} points for every network. Otherwise `does not hold`."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
-    caption="Test accuracy of every seed at the best learning rate of each arm; the bar is the mean.",
+    caption="Test accuracy of every seed at the best learning rate of each arm. The bar is the mean.",
     references=(
         "[Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)",
         "[Bjorck et al. 2018](https://arxiv.org/abs/1806.02375)",

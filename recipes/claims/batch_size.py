@@ -1,4 +1,4 @@
-"""Does batch norm fail with small batches?"""
+"""The claim that batch norm fails with small batches."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from recipes.claims.pictures import log_axis, mean_and_seeds, panels
 from recipes.claims.statistics import Interval, at_best_rate, interval
 
 SMALLEST, SIZES = 2, (2, 4, 8, 16, 32, 128)
-FAILS, KEEPS = 5.0, 2.0  # points that batch norm loses at least, and group norm at most
-UNIT = 32  # examples for which the learning rates are meant
+FAILS, KEEPS = 5.0, 2.0  # the least loss of batch norm and the largest of group norm, in points
+UNIT = 32  # the batch size for which the learning rates are given
 GHOST = 4
 GHOST_LABEL = f"ghost_batch(batch={GHOST})"
 NAMES = {
@@ -30,23 +30,23 @@ _WITH_STATISTICS = ("batch", GHOST_LABEL)
 
 
 class ProportionalRateMLPSpace(MLPSpace):
-    """An MLP's space in which the learning rate is that of 32 examples and grows with the batch (Goyal et al. 2017)."""
+    """MLP space with a learning rate proportional to the batch size (Goyal et al. 2017), given for 32 examples."""
 
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
-        """Trains a model at the learning rate for its batch."""
+        """Train a model at the learning rate for its batch size."""
         scaled = hp.copy()
         scaled.values["learning_rate"] *= self.batch_size_of(hp.values) / UNIT
         return super().fit(scaled, model, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """All that decides what is searched, as JSON."""
+        """Return the definition of the search as a dict for JSON."""
         return {**super().get_config(), "learning_rate_of_examples": UNIT}
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """Every norm at every size; ghost batches where the batch is larger than they are."""
+    """Run every norm at every batch size, and ghost batch norm at the batch sizes larger than a ghost batch."""
     sizes = bench.some(SIZES, quick=3)
     ghost = {"name": "ghost_batch", "batch": GHOST}
     studies = {
@@ -54,12 +54,12 @@ def measure(bench: Bench) -> pd.DataFrame:
         "batch_size-ghost": _space(bench, (ghost,), tuple(size for size in sizes if size > GHOST)),
     }
     epochs = bench.epochs(4, quick=3)
-    found = []
+    frames = []
     for name, space in studies.items():
         frame = rows(bench.study(name, space, bench.digits, epochs=epochs))
-        # a size that stands alone is no axis of the study
-        found.append(frame if "batch_size" in frame else frame.assign(batch_size=space.values_of("batch_size")[0]))
-    return pd.concat(found, ignore_index=True)
+        # with a single batch size the study has no such axis
+        frames.append(frame if "batch_size" in frame else frame.assign(batch_size=space.values_of("batch_size")[0]))
+    return pd.concat(frames, ignore_index=True)
 
 
 def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> ProportionalRateMLPSpace:
@@ -76,32 +76,32 @@ def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> Prop
 
 
 def best_size(best: pd.DataFrame, norm: str, value: str = "accuracy") -> int:
-    """The batch size with the highest mean validation accuracy of a norm, among rows at the best learning rates.
+    """Return the batch size with the highest mean validation accuracy of a norm.
 
     Args:
         best: The rows at the best learning rate of each norm and size.
-        norm: The norm's label.
-        value: The column, `accuracy` with recalibrated statistics or `moving_accuracy`.
+        norm: The label of the norm.
+        value: The column: `accuracy`, with recalibrated statistics, or `moving_accuracy`.
     """
     return int(best[best["norm"] == norm].groupby("batch_size")[value].mean().idxmax())
 
 
 def loss(best: pd.DataFrame, norm: str, value: str = "test_accuracy") -> Interval:
-    """How many points of accuracy a norm loses from its best size to the smallest, by seed.
+    """Return the loss of accuracy of a norm from its best batch size to the smallest, in points, paired by seed.
 
     Args:
         best: The rows at the best learning rate of each norm and size.
-        norm: The norm's label.
-        value: The column to compare; with `moving_accuracy`, the best size is that with moving statistics.
+        norm: The label of the norm.
+        value: The column to compare. With `moving_accuracy`, the best size is the best with moving statistics.
     """
     table = best[best["norm"] == norm].pivot(index="seed", columns="batch_size", values=value)
     size = best_size(best, norm, "moving_accuracy" if value == "moving_accuracy" else "accuracy")
     return interval(100 * (table[size] - table[SMALLEST]))
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether batch norm loses at least five points where group norm loses at most two."""
-    best = at_best_rate(found, ["norm", "batch_size"])
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether batch norm loses at least five points while group norm loses at most two."""
+    best = at_best_rate(frame, ["norm", "batch_size"])
     batch, group, moving = loss(best, "batch"), loss(best, "group"), loss(best, "batch", "moving_accuracy")
     clear = batch.low > 0
     word = NOT
@@ -109,61 +109,62 @@ def judge(found: pd.DataFrame) -> Verdict:
         word = HOLDS
     elif clear or moving.low > 0:
         word = CONDITION
-    also = f" With moving statistics batch norm loses {moving.text(sign=False)} points of validation accuracy:"
+    also = f" With moving statistics batch norm loses {moving.text(sign=False)} points of validation accuracy."
     condition = {
         HOLDS: "",
-        CONDITION: f"{also} it loses, but not as much with recalibrated statistics, or group norm loses too.",
-        NOT: f"{also} no clear loss.",
+        CONDITION: f"{also} Either the loss is smaller with recalibrated statistics, or group norm loses too.",
+        NOT: f"{also} This is no clear loss.",
     }[word]
     sizes = {norm: best_size(best, norm) for norm in ("batch", "group")}
     return Verdict(
         word,
-        f"From its best batch size ({sizes['batch']}) to {SMALLEST}, batch norm loses {batch.text(sign=False)} points "
-        f"of test accuracy with recalibrated statistics; group norm from its own ({sizes['group']}) "
-        f"{group.text(sign=False)}.{condition}",
+        f"With recalibrated statistics, batch norm loses {batch.text(sign=False)} points of test accuracy from its "
+        f"best batch size ({sizes['batch']}) to batch size {SMALLEST}. Group norm loses {group.text(sign=False)} "
+        f"points from its best batch size ({sizes['group']}).{condition}",
         (_recovered(best), _ghosts(best), _others(best)),
     )
 
 
 def _mean(best: pd.DataFrame, norm: str, size: int, value: str) -> float:
-    """The mean of a column over the seeds, in percent."""
+    """Return the mean of a column over the seeds, in percent."""
     return 100 * best.loc[(best["norm"] == norm) & (best["batch_size"] == size), value].mean()
 
 
 def _recovered(best: pd.DataFrame) -> str:
-    """How much of the loss is the moving statistics' alone."""
+    """Describe the part of the loss that recalibration recovers."""
     size = best_size(best, "batch", "moving_accuracy")
     moving, recalibrated = (_mean(best, "batch", SMALLEST, value) for value in ("moving_accuracy", "accuracy"))
     lost = _mean(best, "batch", size, "moving_accuracy") - moving
-    share = f", {100 * (recalibrated - moving) / lost:.0f} % of what is lost from {size}" if lost > 0 else ""
+    share = f", {100 * (recalibrated - moving) / lost:.0f} % of the loss from batch size {size}" if lost > 0 else ""
     return (
-        f"At {SMALLEST} the validation accuracy of batch norm is {moving:.1f} % with moving statistics and "
-        f"{recalibrated:.1f} % with recalibrated ones: recalibration gives {recalibrated - moving:+.1f} points{share}. "
-        "It corrects the evaluation, not weights that were trained on the statistics of a few."
+        f"At batch size {SMALLEST} the validation accuracy of batch norm is {moving:.1f} % with moving statistics and "
+        f"{recalibrated:.1f} % with recalibrated ones: recalibration gains {recalibrated - moving:+.1f} points{share}. "
+        "Recalibration corrects the evaluation. It cannot correct weights that were trained with the statistics of a "
+        "few examples."
     )
 
 
 def _ghosts(best: pd.DataFrame) -> str:
-    """Whether it is the examples in the statistics that decide, or those in the step."""
+    """Compare the number of examples in the statistics with the number of examples in the step."""
     large = int(best["batch_size"].max())
     ghost, whole = (_mean(best, norm, large, "test_accuracy") for norm in (GHOST_LABEL, "batch"))
     said = (
-        f"In batches of {large}, statistics of {GHOST} examples (ghost batch norm) give {ghost:.1f} % test accuracy "
-        f"and those of all {whole:.1f} %"
+        f"In batches of {large}, the test accuracy is {ghost:.1f} % with statistics of {GHOST} examples (ghost batch "
+        f"norm) and {whole:.1f} % with statistics of all examples"
     )
     if GHOST in set(best["batch_size"]):
-        said += f"; in batches of {GHOST}, batch norm gives {_mean(best, 'batch', GHOST, 'test_accuracy'):.1f} %"
+        said += f". In batches of {GHOST}, it is {_mean(best, 'batch', GHOST, 'test_accuracy'):.1f} % with batch norm"
     return said + "."
 
 
 def _others(best: pd.DataFrame) -> str:
     said = "; ".join(f"{NAMES[norm]} {loss(best, norm).text(sign=False)}" for norm in ("layer", "none"))
-    return f"Points lost from their best size to {SMALLEST} by what knows of no batch: {said}."
+    return f"Loss of the arms without batch statistics, from their best batch size to {SMALLEST}, in points: {said}."
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """The accuracy of each norm at each size, in percent."""
-    best = at_best_rate(found, ["norm", "batch_size"])
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of each norm at each batch size, in percent."""
+    best = at_best_rate(frame, ["norm", "batch_size"])
     columns = {
         "validation, moving statistics": "moving_accuracy",
         "validation, recalibrated": "accuracy",
@@ -180,13 +181,13 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """The validation error over the batch size, which falls to the right, as Wu & He draw it."""
-    best = at_best_rate(found, ["norm", "batch_size"])
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw the validation error over the batch size, which decreases to the right as in Wu & He 2018."""
+    best = at_best_rate(frame, ["norm", "batch_size"])
     best = best.assign(error=1 - best["accuracy"], moving_error=1 - best["moving_accuracy"])
     figure, (axes,) = panels(1, width=6.4, height=4.2)
-    for place, (norm, name) in enumerate(NAMES.items()):
-        of_norm, colour = best[best["norm"] == norm], f"C{place}"
+    for index, (norm, name) in enumerate(NAMES.items()):
+        of_norm, colour = best[best["norm"] == norm], f"C{index}"
         mean_and_seeds(axes, of_norm, "batch_size", "error", label=name, colour=colour)
         if norm in _WITH_STATISTICS:
             means = 100 * of_norm.groupby("batch_size")["moving_error"].mean()
@@ -202,36 +203,38 @@ def draw(found: pd.DataFrame) -> Figure:
 CLAIM = Claim(
     statement="Batch normalization fails with small batches, where norms of a single sample do not.",
     evidence=(
-        "ResNet-50 on ImageNet with 32, 16, 8, 4 and 2 images a worker: error 23.6, 23.7, 24.8, 27.3 and 34.7 % with "
-        "batch norm, near 24.1 % with group norm throughout (Wu & He 2018, table 3)."
+        "Error of ResNet-50 on ImageNet with 32, 16, 8, 4 and 2 images per worker: 23.6, 23.7, 24.8, 27.3 and 34.7 % "
+        "with batch norm, about 24.1 % at each size with group norm (Wu & He 2018, table 3)."
     ),
     contradiction=(
-        "Part of the failure is the evaluation's alone: with the statistics corrected after training, 6 points come "
-        "back at 2 images (Singh & Shrivastava 2019; Wu & Johnson 2021). And statistics need not come from the batch "
-        "of a step alone (batch renormalization, Ioffe 2017)."
+        "The failure is partly one of evaluation: statistics that are corrected after training recover 6 points at 2 "
+        "images (Singh & Shrivastava 2019; Wu & Johnson 2021). Statistics can also use more than the batch of one step "
+        "(batch renormalization, Ioffe 2017)."
     ),
     setup=(
-        "An MLP of four hidden layers of 64 ReLU units on scikit-learn's digits (1,169 to train, 269 to choose by, 359 "
-        f"to test), plain SGD, four epochs (three in the quick run), learning rates from 0.064 to 0.4 for {UNIT} "
-        "examples, in proportion to the batch, chosen for each norm and size by the mean validation loss. Unlike those "
-        f"of convolutions, the statistics of an MLP have no positions: a batch of {SMALLEST} leaves of a unit only "
-        "which of two examples is the higher, which is harsher than 2 images are for a ResNet. Moving statistics "
-        "(momentum 0.9) are those that training left; recalibrated ones are of all training data. The picture compares "
-        "both on the validation data; the verdict takes test accuracy, which is measured with recalibrated ones."
+        "An MLP with four hidden layers of 64 ReLU units, on scikit-learn's digits (1,169 for training, 269 for "
+        "validation, 359 for testing). Plain SGD, four epochs (three in the quick run). The learning rates are 0.064 "
+        f"to 0.4 for {UNIT} examples, proportional to the batch size. Each combination of norm and batch size uses the "
+        "rate with its lowest mean validation loss. Moving statistics (momentum 0.9) are those after training; "
+        "recalibrated statistics are those of all training data. The picture compares both on the validation data. "
+        "The verdict uses test accuracy, which is measured with recalibrated statistics. A batch of 2 is harder here "
+        f"than for a ResNet: an MLP has no positions to average over, so in a batch of {SMALLEST} a normalized unit "
+        "only shows which of the two examples has the higher value."
     ),
     criterion=(
-        f"`holds` if batch norm loses at least {FAILS:g} points of test accuracy from its best size to {SMALLEST}, "
-        f"with the 95 % bootstrap interval above 0, and group norm at most {KEEPS:g} from its own best; `holds with a "
-        "condition` if else the interval of batch norm's loss is above 0 in test accuracy with recalibrated "
-        "statistics, or in validation accuracy with moving ones; else `does not hold`."
+        f"`holds` if batch norm loses at least {FAILS:g} points of test accuracy from its best batch size to "
+        f"{SMALLEST}, with the 95 % bootstrap interval above 0, and group norm loses at most {KEEPS:g} points from its "
+        "own best size. Otherwise `holds with a condition` if the interval of the loss of batch norm is above 0, in "
+        "test accuracy with recalibrated statistics or in validation accuracy with moving statistics. Otherwise `does "
+        "not hold`."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        "Validation error over the batch size: lines through the means, each seed a point. Solid with recalibrated "
-        "statistics, dashed with the moving ones; the other norms have none."
+        "Validation error over the batch size. Lines connect the means, points are seeds. Solid lines: recalibrated "
+        "statistics, or norms without batch statistics. Dashed lines: moving statistics."
     ),
     references=(
         "[Wu & He 2018](https://arxiv.org/abs/1803.08494)",

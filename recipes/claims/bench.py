@@ -1,4 +1,4 @@
-"""Where claims are tried: how much of a setup is run, on which data, and the studies that run it."""
+"""The bench of the claims: the size of a run, its data, and its studies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +17,21 @@ from recipes.claims.measures import test_accuracy
 from recipes.claims.store import Size
 
 T = TypeVar("T")
-# what of a trial is kept in the raw rows of a claim, beside its axes and what was measured
+# the columns of a trial in the raw rows of a claim, in addition to its axes and measurements
 _KEPT = ("seed", "outcome", "score", "accuracy", "moving_accuracy")
 _SMALLEST_EXAMPLES = 128
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Runs the studies of claims.
+    """A runner for the studies of claims.
 
     Attributes:
-        folder: Where studies are kept. Stopped and started again, they go on where they were; several claims that ask
-            for the same study share it.
+        folder: Folder of the studies. An interrupted study resumes. Claims that use the same study share it.
         size: A `Size`.
         seeds: Integer.
-        workers: Integer, processes that share the trials.
-        alone: Boolean, whether nobody else writes to the terminal: there is a progress bar.
+        workers: Integer, the number of processes that share the trials.
+        alone: Boolean, whether to show a progress bar. `False` if other processes print to the same terminal.
     """
 
     folder: Path
@@ -42,25 +41,27 @@ class Bench:
     alone: bool = True
 
     def some(self, values: Sequence[T], quick: int, smallest: Sequence[T] | None = None) -> tuple[T, ...]:
-        """All values of an axis; `quick` of them, evenly spaced from end to end, or at the smallest size the two ends.
+        """Return the values of an axis for the size of the run.
+
+        A full run takes all values. A quick run takes `quick` values, evenly spaced. The smallest size takes both ends.
 
         Args:
-            values: In their order.
-            quick: Integer, how many, at most all.
-            smallest: Sequence, what is taken at the smallest size, where the ends would take long.
+            values: Sequence, in order.
+            quick: Integer, the number of values in a quick run.
+            smallest: Sequence, the values at the smallest size, if the ends would take too long.
         """
         if smallest is not None and self.size is Size.SMALLEST:
             return tuple(smallest)
         many = self.points(len(values), min(quick, len(values)))
-        places = np.linspace(0, len(values) - 1, many).round().astype(int) if many > 1 else [len(values) // 2]
-        return tuple(values[place] for place in places)
+        positions = np.linspace(0, len(values) - 1, many).round().astype(int) if many > 1 else [len(values) // 2]
+        return tuple(values[position] for position in positions)
 
     def points(self, full: int, quick: int) -> int:
-        """How many values an axis has: of learning rates, which lie evenly between their ends."""
+        """Return the number of learning rates for the size of the run."""
         return {Size.FULL: full, Size.QUICK: quick, Size.SMALLEST: min(2, quick)}[self.size]
 
     def epochs(self, full: int, quick: int | None = None) -> int:
-        """How long to train; one epoch at the smallest size."""
+        """Return the number of epochs for the size of the run: one at the smallest size."""
         return {Size.FULL: full, Size.QUICK: quick or full, Size.SMALLEST: 1}[self.size]
 
     @cached_property
@@ -83,33 +84,33 @@ class Bench:
         seeds: int | None = None,
         measure: Measure = test_accuracy,
     ) -> Results:
-        """The results of a space's grid, run now or before.
+        """Return the results of the grid of a space, and run its study first if it is not finished.
 
         Args:
-            name: String, the study's folder.
+            name: String, the folder of the study.
             space: A `Space`.
             data: A `Dataset`.
             epochs: Integer.
-            seeds: Integer, the bench's by default.
-            measure: As `bnzoo.tuning.Study`'s.
+            seeds: Integer, by default the seeds of the bench.
+            measure: The argument of `bnzoo.tuning.Study`.
         """
         study = Study(space, data, self.folder / name, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
         if not study.finished:
             study.run(None if self.alone else lambda *event: None, workers=self.workers)
             if not self.alone:
-                print(f"  {name}: {len(study.results)} trials have run", flush=True)
+                print(f"  {name}: finished {len(study.results)} trials", flush=True)
         return study.results
 
 
 def rows(
     results: Results, of: Mapping[str, Callable[[TrialResult], float]] = MappingProxyType({}), **more: Any
 ) -> pd.DataFrame:
-    """A row a trial: its axes, the seed, the outcome, scores and what was measured.
+    """Return a data frame with a row per trial: axes, seed, outcome, scores and measurements.
 
     Args:
         results: `Results` of a study.
-        of: Further columns, a function of the trial each.
-        **more: Further columns, the same in each row.
+        of: Further columns, each computed by a function of the trial.
+        **more: Further columns, with the same value in each row.
     """
     frame = results.frame()
     made = {name: [column(trial) for trial in results.trials] for name, column in of.items()}

@@ -1,4 +1,4 @@
-"""What a claim is: a sentence, a criterion, a way to measure, and a verdict that follows from the numbers alone."""
+"""The record of a claim: a sentence, a criterion, a measurement, and a verdict computed from the numbers alone."""
 
 import importlib
 from collections.abc import Callable
@@ -16,12 +16,12 @@ HOLDS, CONDITION, NOT = "holds", "holds with a condition", "does not hold"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the numbers say of a claim.
+    """The verdict on a claim.
 
     Attributes:
         word: `holds`, `holds with a condition` or `does not hold`.
-        sentence: What was found, with the numbers; the condition, if there is one.
-        notes: Further findings, a sentence each: what contradicts the claim, what limits the result.
+        sentence: The result with its numbers, and the condition if there is one.
+        notes: Further results, one sentence each: counter-evidence and limits.
     """
 
     word: str
@@ -34,22 +34,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim about batch normalization, and how it is tried.
+    """A claim about batch normalization, with the experiment that tests it.
 
-    `judge`, `table` and `draw` see nothing but the rows that were stored: figures and verdicts are made again without
-    training.
+    `judge`, `table` and `draw` read only the stored rows, so figures and verdicts can be made again without training.
 
     Attributes:
-        statement: What is claimed, one sentence.
-        evidence: The strongest published evidence for it, with its source.
-        contradiction: The strongest published result against it, or against how it is understood.
-        setup: What is trained here, one paragraph.
-        criterion: What each verdict asks for, fixed before the run; what pilots changed in it is told.
-        measure: Function of the `Bench` that gives the raw rows.
-        judge: Function of the rows that gives the `Verdict`.
-        table: Function of the rows that gives the few numbers to print.
-        draw: Function of the rows that gives the picture.
-        caption: What the picture shows.
+        statement: The claim, one sentence.
+        evidence: The strongest published evidence for the claim, with its source.
+        contradiction: The strongest published result against the claim, or against its usual explanation.
+        setup: The experiment, one paragraph.
+        criterion: The condition of each verdict, fixed before the run. It mentions changes after pilot runs.
+        measure: Function that takes a `Bench` and returns the raw rows.
+        judge: Function that takes the rows and returns the `Verdict`.
+        table: Function that takes the rows and returns the summary to print.
+        draw: Function that takes the rows and returns the picture.
+        caption: Description of the picture.
         references: Sequence of Markdown links.
     """
 
@@ -67,5 +66,5 @@ class Claim:
 
 
 def get(name: str) -> Claim:
-    """The claim in the file of this name, one of `recipes.claims.NAMES`."""
+    """Return the claim with this name, one of `recipes.claims.NAMES`."""
     return importlib.import_module(f"recipes.claims.{name}").CLAIM

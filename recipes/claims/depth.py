@@ -1,4 +1,4 @@
-"""Does batch norm let deeper networks train?"""
+"""The claim that batch norm lets deeper networks train."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ from recipes.claims.networks import KINDS, MLPKinds, ResNetKinds
 from recipes.claims.pictures import log_axis, mean_and_seeds, panels
 from recipes.claims.statistics import at_best_rate, interval, paired
 
-POINTS = 5.0  # that the deepest plain network may be behind the shallowest
-TRAINED = 0.90  # what the deepest residual network must reach
+POINTS = 5.0  # the largest loss of the deepest plain network against the shallowest
+TRAINED = 0.90  # the least accuracy of the deepest residual network
 SLOPES = (1.15, 1.27)
-PREDICTED = float(np.sqrt(np.pi / (np.pi - 1)))  # Yang et al. 2019, for batches without end
+PREDICTED = float(np.sqrt(np.pi / (np.pi - 1)))  # Yang et al. 2019, in the limit of large batches
 GRADIENTS = "gradients"
 NETWORKS = ("MLP", "ResNet")
 LOOKS = {"batch": "-", "none": "--"}
@@ -30,7 +30,7 @@ _DEPTH, _WIDTH, _BATCH = 31, 512, 512
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """Both grids, and the gradients before training."""
+    """Run the studies of both networks, and measure the gradients before training."""
     rates = (0.01, 1.0, bench.points(4, quick=3))
     mlp = MLPKinds(
         depths=bench.some((5, 11, 21, 41), quick=2, smallest=(5, 11)),
@@ -50,7 +50,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         kind=KINDS,
     )
     trained = [
-        rows(bench.study(f"depth-{space.family}", space, bench.digits, epochs=epochs), part=part)
+        rows(bench.study(f"depth-{space.name}", space, bench.digits, epochs=epochs), part=part)
         for part, space, epochs in (
             ("MLP", mlp, bench.epochs(8, quick=5)),
             ("ResNet", resnet, bench.epochs(4)),
@@ -60,31 +60,31 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 
 def gradients(bench: Bench) -> pd.DataFrame:
-    """The norm of the loss's gradient at each layer of wide MLPs before training, on one batch."""
-    found = []
+    """Measure the gradient norm at each layer of wide MLPs before training, on one batch."""
+    records = []
     for kind, norm in (("plain", "batch"), ("plain", "none"), ("residual", "batch"), ("residual", "none")):
         for seed in range(bench.seeds):
             norms = gradient_norms(bench.digits, kind, norm, seed)
-            found += [{"kind": kind, "norm": norm, "seed": seed, "layer": i, "gradient": g} for i, g in norms.items()]
-    return pd.DataFrame(found).assign(part=GRADIENTS)
+            records += [{"kind": kind, "norm": norm, "seed": seed, "layer": i, "gradient": g} for i, g in norms.items()]
+    return pd.DataFrame(records).assign(part=GRADIENTS)
 
 
 def gradient_norms(
     data: Dataset, kind: str, norm: str, seed: int, depth: int = _DEPTH, width: int = _WIDTH
 ) -> dict[int, float]:
-    """The norm of the loss's gradient at each hidden layer before training, in training mode.
+    """Return the norm of the loss gradient at each hidden layer before training, in training mode.
 
     Args:
-        data: A `Dataset`, of whose training data the first batch is taken.
+        data: A `Dataset`. The first batch of its training data is used.
         kind: String, `"plain"` or `"residual"`.
-        norm: String, what normalizes, or `"none"`.
+        norm: String, the norm, or `"none"`.
         seed: Integer.
-        depth: Integer, hidden layers.
-        width: Integer, units of each.
+        depth: Integer, the number of hidden layers.
+        width: Integer, the units of each layer.
 
     Returns:
-        By the number of the layer, for all but the last: of what a dense layer gives or, of residual networks, an
-        addition.
+        Dict from the number of a layer to the norm, for all layers but the last. The gradient is that by the output of
+        the dense layer or, in residual networks, of the addition.
     """
     keras.utils.set_random_seed(seed)
     x = standardized(data, _BATCH).astype("float32")
@@ -98,59 +98,60 @@ def gradient_norms(
         _, last = layers.popitem()
         loss = keras.losses.sparse_categorical_crossentropy(data.train.y[:_BATCH], head(last), from_logits=True)
         loss = tf.reduce_mean(loss)
-    found = tape.gradient(loss, list(layers.values()))
-    return {_number(name): float(tf.norm(gradient)) for name, gradient in zip(layers, found, strict=True)}
+    by_layer = tape.gradient(loss, list(layers.values()))
+    return {_number(name): float(tf.norm(gradient)) for name, gradient in zip(layers, by_layer, strict=True)}
 
 
 def _number(name: str) -> int:
-    """The hidden layer that a stage ends with: blocks are two layers each, after the first."""
+    """Return the number of the last hidden layer in a stage. The first stage has one layer, each block has two."""
     stage, number = name.split("_")
     return 2 * int(number) + 1 if stage == "block" else int(number)
 
 
-def slope(found: pd.DataFrame) -> float:
-    """By how many times the gradient grows with every layer towards the input: a line through the middle half."""
-    means = np.log(found.set_index(["seed", "layer"])["gradient"]).groupby(level="layer").mean()
+def slope(frame: pd.DataFrame) -> float:
+    """Return the growth factor of the gradient per layer towards the input, fitted to the middle half of the layers."""
+    means = np.log(frame.set_index(["seed", "layer"])["gradient"]).groupby(level="layer").mean()
     deepest = means.index.max()
     middle = means[(means.index >= deepest / 4) & (means.index <= 3 * deepest / 4)]
     return float(np.exp(-np.polyfit(middle.index, middle, 1)[0]))
 
 
-def slopes(found: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """The slope of each kind and norm."""
-    of_gradients = found[found["part"] == GRADIENTS]
+def slopes(frame: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Return the growth factor of each kind and norm."""
+    of_gradients = frame[frame["part"] == GRADIENTS]
     return {arm: slope(of_arm) for arm, of_arm in of_gradients.groupby(["kind", "norm"], sort=False)}
 
 
-def best(found: pd.DataFrame, part: str) -> pd.DataFrame:
-    """The rows of a network at the best rate of each kind, norm and depth."""
-    return at_best_rate(found[found["part"] == part], ["kind", "norm", "depth"])
+def best(frame: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the rows of a network at the best rate of each kind, norm and depth."""
+    return at_best_rate(frame[frame["part"] == part], ["kind", "norm", "depth"])
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether the deepest plain MLP trains as the shallowest does, or only with shortcuts."""
-    mlp = best(found, "MLP")
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether the deepest plain MLP trains as well as the shallowest, or only with shortcuts."""
+    mlp = best(frame, "MLP")
     ends = mlp["depth"].min(), mlp["depth"].max()
     plain = mlp[(mlp["kind"] == "plain") & (mlp["norm"] == "batch")]
     loss = interval(100 * paired(plain, "depth", *ends, "test_accuracy"))
     means = mlp[mlp["depth"] == ends[1]].groupby(["kind", "norm"])["test_accuracy"].mean()
-    growth = slopes(found)
+    growth = slopes(frame)
     explodes = SLOPES[0] <= growth["plain", "batch"] <= SLOPES[1]
     with_shortcut = means["residual", "batch"] >= TRAINED and explodes
     word = HOLDS if loss.mean <= POINTS else CONDITION if with_shortcut else NOT
-    condition = " The norm needs the shortcut." if word == CONDITION else ""
+    condition = " Batch norm needs the shortcut." if word == CONDITION else ""
     return Verdict(
         word,
-        f"The plain MLP with batch norm loses {loss.text(sign=False)} points from depth {ends[0]:g} to {ends[1]:g}. At "
-        f"depth {ends[1]:g}, with batch norm: {_accuracies(means, 'batch')}. Before training its gradient grows by "
-        f"{growth['plain', 'batch']:.2f} a layer towards the input ({PREDICTED:.2f} predicted).{condition}",
+        f"The plain MLP with batch norm loses {loss.text(sign=False)} points from depth {ends[0]:g} to {ends[1]:g}. "
+        f"Accuracy at depth {ends[1]:g} with batch norm: {_accuracies(means, 'batch')}. Before training, the gradient "
+        f"of the plain MLP grows by a factor of {growth['plain', 'batch']:.2f} per layer towards the input "
+        f"({PREDICTED:.2f} predicted).{condition}",
         (
-            f"Without a norm, at depth {ends[1]:g}: {_accuracies(means, 'none')}.",
+            f"Accuracy at depth {ends[1]:g} without a norm: {_accuracies(means, 'none')}.",
             f"Best learning rates at depths {_listed(sorted(set(mlp['depth'])))}: {_best_rates(mlp)}.",
-            "Growth of the gradient a layer: "
+            "Growth factor of the gradient per layer: "
             + ", ".join(f"{_name(*arm)} {value:.2f}" for arm, value in growth.items())
             + ".",
-            *_of_resnet(found),
+            *_of_resnet(frame),
         ),
     )
 
@@ -164,8 +165,8 @@ def _best_rates(of_best: pd.DataFrame) -> str:
     return "; ".join(f"{_name(kind, norm)} {_listed(chosen[kind, norm])}" for kind in KINDS for norm in LOOKS)
 
 
-def _of_resnet(found: pd.DataFrame) -> tuple[str, ...]:
-    of_best = best(found, "ResNet")
+def _of_resnet(frame: pd.DataFrame) -> tuple[str, ...]:
+    of_best = best(frame, "ResNet")
     deepest = of_best["depth"].max()
     means = of_best[of_best["depth"] == deepest].groupby(["kind", "norm"])["test_accuracy"].mean()
     return tuple(
@@ -181,44 +182,44 @@ def _listed(values: Any) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy at the best rate, a row a kind and norm, a column a depth."""
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the test accuracy at the best rate, with a row per kind and norm and a column per depth."""
     parts = []
     for part in NETWORKS:
-        means = 100 * best(found, part).groupby(["kind", "norm", "depth"], sort=False)["test_accuracy"].mean()
+        means = 100 * best(frame, part).groupby(["kind", "norm", "depth"], sort=False)["test_accuracy"].mean()
         wide = means.unstack("depth").rename(columns=lambda depth: f"depth {depth:g}, %")
         parts.append(wide.reset_index().assign(network=part))
     of_all = pd.concat(parts, ignore_index=True)
     return of_all[["network", "kind", "norm", *(name for name in of_all if name.startswith("depth"))]]
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Accuracy over depth for each network, and the gradients before training."""
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw accuracy over depth for each network, and the gradients before training."""
     figure, axes = panels(3, share_y=False)
     for shown, part in zip(axes, NETWORKS, strict=False):
-        of_best = best(found, part)
-        for place, kind in enumerate(KINDS):
+        of_best = best(frame, part)
+        for index, kind in enumerate(KINDS):
             for norm, style in LOOKS.items():
                 arm = of_best[(of_best["kind"] == kind) & (of_best["norm"] == norm)]
                 label = _name(kind, norm)
-                colour = f"C{place}"
+                colour = f"C{index}"
                 mean_and_seeds(shown, arm, "depth", "test_accuracy", label=label, colour=colour, linestyle=style)
         log_axis(shown, sorted(set(of_best["depth"])), "depth", base=2)
         shown.set(title=part, ylim=(0, 103))
     axes[0].set_ylabel("test accuracy, %")
-    _draw_gradients(axes[2], found[found["part"] == GRADIENTS])
+    _draw_gradients(axes[2], frame[frame["part"] == GRADIENTS])
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
-def _draw_gradients(axes: Axes, found: pd.DataFrame) -> None:
-    """The gradient at each layer, as a multiple of that at the last, and the line that is predicted."""
-    for (kind, norm), arm in found.groupby(["kind", "norm"], sort=False):
+def _draw_gradients(axes: Axes, frame: pd.DataFrame) -> None:
+    """Draw the gradient at each layer relative to the last layer, and the predicted line."""
+    for (kind, norm), arm in frame.groupby(["kind", "norm"], sort=False):
         means = np.exp(np.log(arm.set_index(["seed", "layer"])["gradient"]).groupby(level="layer").mean())
         colour = f"C{KINDS.index(kind)}"
         axes.plot(means.index, means / means.iloc[-1], LOOKS[norm], color=colour)
-    layers = np.sort(found["layer"].unique())
+    layers = np.sort(frame["layer"].unique())
     label = f"predicted, {PREDICTED:.2f} a layer"
     axes.plot(layers, PREDICTED ** (layers[-1] - layers), ":", color="black", label=label)
     axes.set(yscale="log", title="gradient before training", xlabel="hidden layer")
@@ -228,40 +229,42 @@ def _draw_gradients(axes: Axes, found: pd.DataFrame) -> None:
 CLAIM = Claim(
     statement="Batch normalization lets deeper networks train.",
     evidence=(
-        "A ResNet of 110 layers with batch norm trains well, and better than a shallower one "
-        "(He et al. 2015, table 6); Inception trains at rates at which it diverges without (Ioffe & Szegedy 2015)."
+        "A ResNet of 110 layers with batch norm trains better than a shallower one (He et al. 2015, table 6). With "
+        "batch norm, Inception trains at rates at which it otherwise diverges (Ioffe & Szegedy 2015)."
     ),
     contradiction=(
-        f"Without shortcuts batch norm makes gradients explode, by {PREDICTED:.2f} a layer with ReLU (Yang et al. "
-        "2019); plain networks with batch norm get worse with depth (He et al. 2015, figure 1). With shortcuts no norm "
-        "is needed: branches that begin at zero train as deep (SkipInit, De & Smith 2020; Fixup, Zhang et al. 2019)."
+        f"Without shortcuts, batch norm makes gradients explode, by a factor of {PREDICTED:.2f} per layer with ReLU "
+        "(Yang et al. 2019). Plain networks with batch norm get worse with depth (He et al. 2015, figure 1). With "
+        "shortcuts no norm is needed: equally deep networks train if their branches start at zero (SkipInit, De & "
+        "Smith 2020; Fixup, Zhang et al. 2019)."
     ),
     setup=(
-        "MLPs of 5, 11, 21 and 41 hidden layers of 64 ReLU units on scikit-learn's digits: plain, with a shortcut over "
-        "every two layers, and with SkipInit (a trainable factor at the end of each branch that begins at zero); with "
-        "batch norm and without; norm and activation before the weights, as in He et al. 2016, so that shortcuts are "
-        "the identity. Plain SGD without momentum or weight decay, batches of 64, 8 epochs, four rates from 0.01 to 1. "
-        "And the same of convolutional networks of 8, 20 and 32 layers, the first stage 8 channels wide, SGD with "
-        "momentum 0.9, 4 epochs, the rates 0.03 and 0.3. The rate of each kind, norm and depth is that with the lowest "
-        "mean validation loss. Before training: the gradient of the loss by what each layer of an MLP gives, "
-        f"{_DEPTH} layers of {_WIDTH} units, a batch of {_BATCH}; its growth is the slope of its logarithm over the "
-        "middle half of the layers."
+        "MLPs with 5, 11, 21 and 41 hidden layers of 64 ReLU units, on scikit-learn's digits. There are three kinds: "
+        "plain, residual (a shortcut over every two layers), and SkipInit (residual, with a trainable factor at the "
+        "end of each branch that starts at zero). Each kind is trained with batch norm and without a norm. Norm and "
+        "activation come before the weights, as in He et al. 2016, so that shortcuts are the identity. Plain SGD "
+        "without momentum or weight decay, batches of 64, 8 epochs, four rates from 0.01 to 1. In addition "
+        "convolutional networks of 8, 20 and 32 layers in the same kinds: 8 channels in the first stage, SGD with "
+        "momentum 0.9, 4 epochs, rates 0.03 and 0.3. Each combination of kind, norm and depth uses the rate with its "
+        "lowest mean validation loss. Before training, the gradient of the loss by the output of each layer is "
+        f"measured in an MLP with {_DEPTH} layers of {_WIDTH} units, on a batch of {_BATCH}. Its growth is the slope "
+        "of its logarithm over the middle half of the layers."
     ),
     criterion=(
-        f"`holds` if the plain MLP with batch norm is at most {POINTS:g} points worse at the largest depth than at the "
-        "smallest, in the mean over the seeds; `holds with a condition` if it is worse, but the residual one with "
-        f"batch norm reaches {100 * TRAINED:g} % at the largest depth, and the gradient of the plain one grows by "
-        f"{SLOPES[0]} to {SLOPES[1]} a layer, which is why; else `does not hold`. The convolutional networks are told "
-        "beside."
+        f"`holds` if the plain MLP with batch norm loses at most {POINTS:g} points from the smallest to the largest "
+        "depth, in the mean over the seeds. `holds with a condition` if it loses more, but the residual MLP with "
+        f"batch norm reaches {100 * TRAINED:g} % at the largest depth, and the gradient of the plain MLP grows by a "
+        f"factor of {SLOPES[0]} to {SLOPES[1]} per layer, which explains the loss. Otherwise `does not hold`. The "
+        "convolutional networks are reported, but have no influence on the verdict."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        "Test accuracy over depth, each point at its own best rate: lines through the means, each seed a point. Right: "
-        "the gradient of each layer before training, as a multiple of that of the last one shown; the input is left, "
-        "the output right."
+        "Left and middle: test accuracy over depth, at the best rate of each combination. Lines connect the means, "
+        "points are seeds. Right: the gradient at each layer before training, relative to the last layer shown. The "
+        "input is on the left, the output on the right."
     ),
     references=(
         "[He et al. 2015](https://arxiv.org/abs/1512.03385)",

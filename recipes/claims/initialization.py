@@ -1,4 +1,4 @@
-"""Is a network with batch norm insensitive to the scale of its initial weights?"""
+"""The claim that training with batch norm is insensitive to the scale of the initial weights."""
 
 import math
 from typing import Any
@@ -25,20 +25,20 @@ SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
 RATES = (0.03, 3.0, 5)
 WORKS, FAILS = 0.75, 0.5
 EPOCHS = 10
-EPSILON, NEXT_TO_NONE = 1e-5, 1e-12  # bnzoo's, and one that does not count
+EPSILON, NEXT_TO_NONE = 1e-5, 1e-12  # the default of bnzoo, and a negligible one
 TRAINED, IDENTITY = "trained", "identity"
 _EXAMPLES = 256
 
 
 class ScaledMLPSpace(MLPSpace):
-    """MLPs whose hidden kernels start `init_scale` times as large; the classifier, which no norm follows, as usual."""
+    """MLP space whose hidden kernels start `init_scale` times as large. The classifier has no norm and is unchanged."""
 
-    searchable_options = (*MLPSpace.searchable_options, "init_scale")
+    further_options = ("init_scale",)
 
     def model(
         self, depth: int, norm: Norm, input_tensor: Any, *, init_scale: float = 1.0, **options: Any
     ) -> keras.Model:
-        """As `MLPSpace.model`, with the scale of the hidden kernels."""
+        """Build the model of `MLPSpace`, and scale its hidden kernels."""
         model = super().model(depth, norm, input_tensor, **options)
         *hidden, _ = (layer for layer in model.layers if isinstance(layer, keras.layers.Dense))
         for layer in hidden:
@@ -47,7 +47,7 @@ class ScaledMLPSpace(MLPSpace):
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """The grid of scales and rates, and what the scale does to a layer and its gradient."""
+    """Run the study of scales and rates, and measure the effect of the scale on a layer and its gradient."""
     space = ScaledMLPSpace(
         depths=(6,),
         learning_rates=(*RATES[:2], bench.points(RATES[2], quick=4)),
@@ -68,17 +68,17 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 
 def identity(data: Dataset, scale: float, epsilon: float) -> dict[str, float]:
-    """How BN(aWx) and its gradient differ from BN(Wx) and its, in float64: x of the data, W random.
+    """Compare BN(aWx) and its gradient with BN(Wx) and its gradient, in float64, for inputs x and a random kernel W.
 
     Args:
         data: A `Dataset`.
-        scale: Float, a.
-        epsilon: Float, of the norm.
+        scale: Float, the factor a.
+        epsilon: Float, the epsilon of the norm.
 
     Returns:
-        Dict of `deviation`, the largest difference over the largest output; `gradient_ratio`, the length of the
-        gradient of a loss by the kernel at aW over that at W; and `gradient_deviation`, by how much a times the
-        gradient at aW differs from that at W, as a share of its length.
+        Dict with three floats. `deviation`: the largest difference of the outputs over the largest output.
+        `gradient_ratio`: the length of the kernel's gradient at aW over its length at W. `gradient_deviation`: the
+        difference between a times the gradient at aW and the gradient at W, relative to the length of the latter.
     """
     random = np.random.default_rng(0)
     x = standardized(data, _EXAMPLES)
@@ -101,34 +101,34 @@ def identity(data: Dataset, scale: float, epsilon: float) -> dict[str, float]:
     }
 
 
-def trained(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of trained networks."""
-    return found[found["part"] == TRAINED]
+def trained(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of trained networks."""
+    return frame[frame["part"] == TRAINED]
 
 
-def best_rates(found: pd.DataFrame) -> dict[str, dict[float, float]]:
-    """The best rate of each arm at each scale."""
-    best = at_best_rate(trained(found), ["norm", "init_scale"]).groupby(["norm", "init_scale"])["learning_rate"].first()
+def best_rates(frame: pd.DataFrame) -> dict[str, dict[float, float]]:
+    """Return the best rate of each arm at each scale."""
+    best = at_best_rate(trained(frame), ["norm", "init_scale"]).groupby(["norm", "init_scale"])["learning_rate"].first()
     return {arm: best[arm].to_dict() for arm in rates.ARMS}
 
 
-def at_fixed_rate(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each arm at the rate that is best for it at the usual scale."""
-    best = best_rates(found)
-    return trained(found)[lambda frame: frame["learning_rate"] == [best[arm][1.0] for arm in frame["norm"]]]
+def at_fixed_rate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each arm at its best rate for the usual scale."""
+    best = best_rates(frame)
+    return trained(frame)[lambda runs: runs["learning_rate"] == [best[arm][1.0] for arm in runs["norm"]]]
 
 
-def steps_apart(found: pd.DataFrame, arm: str) -> int:
-    """How many steps of the grid the highest of the best rates of an arm is above the lowest."""
-    grid = sorted(set(trained(found)["learning_rate"]))
-    places = [grid.index(rate) for rate in best_rates(found)[arm].values()]
-    return max(places) - min(places)
+def steps_apart(frame: pd.DataFrame, arm: str) -> int:
+    """Return the number of grid steps between the lowest and the highest of the best rates of an arm."""
+    grid = sorted(set(trained(frame)["learning_rate"]))
+    positions = [grid.index(rate) for rate in best_rates(frame)[arm].values()]
+    return max(positions) - min(positions)
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether the rate for the usual scale does for all scales, with batch norm only, and is the best for all."""
-    best, at_best, apart = best_rates(found), _at_best(found), steps_apart(found, "batch")
-    accuracy = at_fixed_rate(found).groupby(["norm", "init_scale"])["test_accuracy"].mean()
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether the rate for the usual scale works at all scales with batch norm only, and is always the best."""
+    best, at_best, apart = best_rates(frame), _at_best(frame), steps_apart(frame, "batch")
+    accuracy = at_fixed_rate(frame).groupby(["norm", "init_scale"])["test_accuracy"].mean()
     lowest = accuracy["batch"].min(skipna=False)
     failed = (accuracy["none"] < FAILS).sum()
     decides = lowest >= WORKS and failed > len(accuracy["none"]) / 2
@@ -136,21 +136,22 @@ def judge(found: pd.DataFrame) -> Verdict:
     condition = (
         ""
         if word != CONDITION
-        else " But the best rate moves with the scale, as the effective rate falls with its square: it is what the "
-        "network computes that does not depend on the scale, not how it learns."
+        else " But the best rate depends on the scale, because the effective rate decreases with its square. The "
+        "function of the network is independent of the scale, but its training is not."
     )
     return Verdict(
         word,
-        f"At the rate that is best at the usual scale, the lowest test accuracy over the scales is {100 * lowest:.1f} "
-        f"% with batch norm; without a norm it is below {100 * FAILS:.0f} % at {failed} of {len(accuracy['none'])}. "
-        f"The best rates with batch norm are {apart} step{'s' * (apart != 1)} of the grid apart.{condition}",
+        f"At the best rate for the usual scale, the lowest test accuracy over the scales is {100 * lowest:.1f} % with "
+        f"batch norm. Without a norm, test accuracy is below {100 * FAILS:.0f} % at {failed} of "
+        f"{len(accuracy['none'])} scales. The best rates with batch norm are {apart} step{'s' * (apart != 1)} of the "
+        f"grid apart.{condition}",
         (
             *(f"Best rate by scale, {rates.NAMES[arm]}: {_by_scale(best[arm])}." for arm in rates.ARMS),
-            "Test accuracy at its own best rate, %: "
+            "Test accuracy at the best rate of each scale, %: "
             + "; ".join(f"{rates.NAMES[arm]} {_by_scale(at_best[arm].to_dict())}" for arm in rates.ARMS)
             + ".",
-            _at_lowest_rate(found),
-            _identity_note(found),
+            _at_lowest_rate(frame),
+            _identity_note(frame),
         ),
     )
 
@@ -159,38 +160,38 @@ def _by_scale(values: dict[float, float]) -> str:
     return ", ".join(f"{value:.4g} at {scale:g}" for scale, value in values.items())
 
 
-def _at_best(found: pd.DataFrame) -> pd.Series:
-    best = at_best_rate(trained(found), ["norm", "init_scale"])
+def _at_best(frame: pd.DataFrame) -> pd.Series:
+    best = at_best_rate(trained(frame), ["norm", "init_scale"])
     return (100 * best.groupby(["norm", "init_scale"])["test_accuracy"].mean()).round(1)
 
 
-def _at_lowest_rate(found: pd.DataFrame) -> str:
-    rows_of = trained(found)
+def _at_lowest_rate(frame: pd.DataFrame) -> str:
+    rows_of = trained(frame)
     lowest = rows_of["learning_rate"].min()
     at = rows_of[(rows_of["norm"] == "batch") & (rows_of["learning_rate"] == lowest)]
     means = (100 * at.groupby("init_scale")["test_accuracy"].mean()).round(1)
     return f"At the lowest rate, {lowest:g}, test accuracy with batch norm, %: {_by_scale(means.to_dict())}."
 
 
-def _identity_note(found: pd.DataFrame) -> str:
-    exact = found[found["part"] == IDENTITY]
+def _identity_note(frame: pd.DataFrame) -> str:
+    exact = frame[frame["part"] == IDENTITY]
     deviation = exact.groupby("epsilon")["deviation"].max()
     off = exact.loc[exact["epsilon"] == NEXT_TO_NONE, "gradient_deviation"].max()
     scales = exact["init_scale"]
     return (
-        f"In float64, BN(aWx) differs from BN(Wx) by at most {deviation[NEXT_TO_NONE]:.1e} of the largest output for "
-        f"a from {scales.min():g} to {scales.max():g} if epsilon is {NEXT_TO_NONE:g}, by "
-        f"{deviation[EPSILON]:.1e} with the usual {EPSILON:g}. The gradient by aW is 1/a of that by W, to within "
-        f"{off:.1e}: relative to the weights a step is 1/a² as large."
+        f"In float64 and for a from {scales.min():g} to {scales.max():g}, BN(aWx) differs from BN(Wx) by at most "
+        f"{deviation[NEXT_TO_NONE]:.1e} of the largest output if epsilon is {NEXT_TO_NONE:g}, and by "
+        f"{deviation[EPSILON]:.1e} with the usual {EPSILON:g}. The gradient by aW is 1/a of the gradient by W, to "
+        f"within {off:.1e}: relative to the weights, a step is 1/a² as large."
     )
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Of each arm and scale, the accuracy at the fixed rate and at the best; with batch norm also the gradient."""
-    fixed = at_fixed_rate(found)
-    accuracy, own = fixed.groupby(["norm", "init_scale"])["test_accuracy"].mean(), _at_best(found)
-    rate, best = fixed.groupby("norm")["learning_rate"].first(), best_rates(found)
-    exact = found[(found["part"] == IDENTITY) & (found["epsilon"] == NEXT_TO_NONE)].set_index("init_scale")
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy of each arm and scale at the fixed and the best rate; with batch norm also the gradient."""
+    fixed = at_fixed_rate(frame)
+    accuracy, own = fixed.groupby(["norm", "init_scale"])["test_accuracy"].mean(), _at_best(frame)
+    rate, best = fixed.groupby("norm")["learning_rate"].first(), best_rates(frame)
+    exact = frame[(frame["part"] == IDENTITY) & (frame["epsilon"] == NEXT_TO_NONE)].set_index("init_scale")
     return pd.DataFrame(
         [
             {
@@ -208,11 +209,11 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Accuracy over the scale, the best rate over the scale, and accuracy over the rate for each scale."""
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw accuracy over scale, best rate over scale, and accuracy over rate for each scale."""
     figure, (over_scale, of_rates, over_rates) = panels(3, width=3.9, share_y=False)
-    fixed, best, accuracy = at_fixed_rate(found), best_rates(found), _at_best(found)
-    scales, grid = sorted(best["batch"]), sorted(set(trained(found)["learning_rate"]))
+    fixed, best, accuracy = at_fixed_rate(frame), best_rates(frame), _at_best(frame)
+    scales, grid = sorted(best["batch"]), sorted(set(trained(frame)["learning_rate"]))
     for arm in rates.ARMS:
         label, colour = rates.NAMES[arm], rates.COLOURS[arm]
         of_arm = fixed[fixed["norm"] == arm]
@@ -222,7 +223,7 @@ def draw(found: pd.DataFrame) -> Figure:
     square = [best["batch"][1.0] * scale**2 for scale in scales]
     of_rates.plot(scales, square, ":", color="0.2", linewidth=2, label="square of the scale")
     of_rates.set(ylim=(grid[0] / 1.6, grid[-1] * 1.6), yscale="log", ylabel="best learning rate")
-    with_norm = trained(found)[lambda frame: frame["norm"] == "batch"]
+    with_norm = trained(frame)[lambda runs: runs["norm"] == "batch"]
     for scale, colour in zip(scales, colormaps["viridis"](np.linspace(0, 0.9, len(scales))), strict=True):
         of_scale = with_norm[with_norm["init_scale"] == scale]
         mean_and_seeds(over_rates, of_scale, "learning_rate", "test_accuracy", label=f"scale {scale:g}", colour=colour)
@@ -239,33 +240,34 @@ def draw(found: pd.DataFrame) -> Figure:
 
 CLAIM = Claim(
     statement="With batch normalization training is insensitive to the scale of the initial weights.",
-    evidence="BN(aWx) = BN(Wx) for every a above 0, an identity (Ioffe & Szegedy 2015, section 3.3).",
+    evidence="An identity: BN(aWx) = BN(Wx) for every a above 0 (Ioffe & Szegedy 2015, section 3.3).",
     contradiction=(
-        "The gradient by the weights falls as one over their scale, so that the effective learning rate falls as one "
-        "over its square: the scale is a learning rate under another name (van Laarhoven 2017)."
+        "The gradient by the weights is inversely proportional to their scale, so the effective learning rate is "
+        "inversely proportional to the square of the scale. The scale acts like a learning rate (van Laarhoven 2017)."
     ),
     setup=(
-        "An MLP of six hidden layers of 64 ReLU units on scikit-learn's digits, whose hidden kernels start "
-        f"{', '.join(f'{scale:g}' for scale in SCALES)} times as large as usual; the classifier, which no norm "
-        f"follows, starts as usual in every arm. Plain SGD without momentum or weight decay, batches of 64, {EPOCHS} "
-        f"epochs, {RATES[2]} learning rates from {RATES[0]:g} to {RATES[1]:g} on half a cosine. The fixed rate of an "
-        "arm is its best at the usual scale, by the mean validation loss. The identity and the gradient are computed "
-        "in float64 for one layer of 64 units, its input digits."
+        "An MLP with six hidden layers of 64 ReLU units, on scikit-learn's digits. Its hidden kernels start "
+        f"{', '.join(f'{scale:g}' for scale in SCALES)} times as large as usual. The classifier, which has no norm, "
+        f"starts as usual in every arm. Plain SGD without momentum or weight decay, batches of 64, {EPOCHS} epochs, "
+        f"{RATES[2]} learning rates from {RATES[0]:g} to {RATES[1]:g}, which decay along half a cosine. The fixed rate "
+        "of an arm is the rate with its lowest mean validation loss at the usual scale. The identity and the gradient "
+        "are computed in float64, for one layer of 64 units with digits as inputs."
     ),
     criterion=(
-        f"At the fixed rate: `does not hold` unless with batch norm the test accuracy is at least {100 * WORKS:.0f} % "
-        f"at every scale, while without a norm it is below {100 * FAILS:.0f} % at more than half of them. If so, "
-        "`holds` if moreover the best rates of batch norm at all scales are within one step of the grid, and `holds "
-        "with a condition` if not: the rate must move with the scale."
+        f"At the fixed rate, the test accuracy must be at least {100 * WORKS:.0f} % at every scale with batch norm, "
+        f"and below {100 * FAILS:.0f} % at more than half of the scales without a norm. Otherwise `does not hold`. "
+        "`holds` if in addition the best rates of batch norm at all scales are within one step of the grid. `holds "
+        "with a condition` if they are not: the rate must change with the scale."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        "Left: test accuracy over the scale, each arm at the rate that is best for it at the usual scale. Middle: the "
-        "best rate at each scale at which anything was learned; the dotted line is the square of the scale, along "
-        "which the effective rate stays the same. Right: test accuracy with batch norm over the rate, a line a scale."
+        "Left: test accuracy over the scale, each arm at its best rate for the usual scale. Middle: the best rate at "
+        "each scale at which the network learned. The dotted line is proportional to the square of the scale: the "
+        "effective rate is constant along it. Right: test accuracy with batch norm over the rate, with a line per "
+        "scale."
     ),
     references=(
         "[Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)",

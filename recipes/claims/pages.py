@@ -1,4 +1,4 @@
-"""What is shown of claims: a picture and a Markdown page each, and one HTML page of all; all from the stored rows."""
+"""The pages of the claims, made from the stored rows: a picture and a Markdown page each, and one HTML page for all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ _TEMPLATE = Path(__file__).with_name("claims.html.j2")
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim that has been tried.
+    """A claim with its results.
 
     Attributes:
-        name: String, its file.
+        name: String, the name of the claim.
         claim: The `Claim`.
-        rows: What was measured.
-        origin: How.
+        rows: The stored rows.
+        origin: The `Origin` of the rows.
     """
 
     name: str
@@ -35,25 +35,27 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """The name as words."""
+        """The name in words."""
         return self.name.replace("_", " ")
 
     @property
     def setup(self) -> str:
-        """What was trained."""
+        """The description of the experiment, with a note on a quick run."""
         less = (
-            "" if self.origin.size == "full" else " The quick run takes fewer values, epochs and seeds than told here."
+            ""
+            if self.origin.size == "full"
+            else " The quick run uses fewer values, epochs and seeds than described here."
         )
         return self.claim.setup + less
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What follows."""
+        """The verdict on the claim."""
         return self.claim.judge(self.rows)
 
     @cached_property
     def cells(self) -> tuple[list[str], list[list[str]]]:
-        """The table: its columns, and its rows as text."""
+        """The columns and the rows of the table, as text."""
         table = self.claim.table(self.rows)
         return [str(column) for column in table.columns], [
             [_text(cell) for cell in row] for row in table.to_numpy(object)
@@ -61,22 +63,22 @@ class Finding:
 
     @cached_property
     def drawn(self) -> tuple[Figure, str]:
-        """The picture, and the same as SVG."""
+        """The picture, as a figure and as SVG."""
         return draw(self.name, self.claim.draw, self.rows)
 
 
 def find(store: Store, names: Sequence[str] = NAMES) -> list[Finding]:
-    """The claims of which a store has rows.
+    """Return the findings for all claims that have rows in a store.
 
     Args:
         store: A `Store`.
-        names: Those to look for.
+        names: The claims to look for.
     """
     return [Finding(name, get(name), store.rows(name), store.origin(name)) for name in names if store.has(name)]
 
 
 def write(finding: Finding, folder: Path) -> None:
-    """Writes the picture and the Markdown page of a claim."""
+    """Write the picture and the Markdown page of a claim."""
     figure, _ = finding.drawn
     with whole_file(folder / f"{finding.name}.png") as draft:
         figure.savefig(draft, dpi=100, pil_kwargs={"optimize": True})
@@ -84,22 +86,23 @@ def write(finding: Finding, folder: Path) -> None:
 
 
 def write_overview(findings: Sequence[Finding], folder: Path) -> None:
-    """Writes the index and `claims.html`."""
+    """Write the index and `claims.html`."""
     write_text(folder / "README.md", index(findings))
     write_text(folder / "claims.html", render(_TEMPLATE, findings=findings))
 
 
 def index(findings: Sequence[Finding]) -> str:
-    """The verdicts in a table."""
+    """Return the Markdown page with the table of all verdicts."""
     lines = [
-        "# What is said of batch normalization, tried",
+        "# Claims about batch normalization, tested",
         "",
-        "Made from the CSV files beside it; each page has the criterion, which was fixed before the run, the numbers, "
-        "the picture and the strongest published result to the contrary. The networks are small and the data is "
-        "scikit-learn's digits: enough to see whether a mechanism works, not how much it gives at your scale.",
+        "Each page has the claim, the criterion, the numbers, the picture and the strongest published "
+        "counter-evidence. Each criterion was fixed before the run. The pages are made from the CSV files in this "
+        "folder. The networks are small, and the data is scikit-learn's digits. That is enough to see a mechanism, "
+        "but not to predict the size of its effect in a large network.",
         "",
         *_table(
-            ["claim", "", "verdict", "found"],
+            ["claim", "", "verdict", "result"],
             [
                 [f"[{f.title}]({f.name}.md)", f.claim.statement, f"**{f.verdict.word}**", f.verdict.sentence]
                 for f in findings
@@ -110,11 +113,11 @@ def index(findings: Sequence[Finding]) -> str:
 
 
 def gallery(findings: Sequence[Finding], folder: str) -> str:
-    """Some pictures and what they show, two side by side, for the README.
+    """Return a Markdown table of pictures and verdicts, two in a row, for the README.
 
     Args:
-        findings: Which, an even number.
-        folder: String, where their pages are.
+        findings: The findings to show, an even number.
+        folder: String, the folder of their pages.
     """
     pictures = [f"[![{f.title}]({folder}/{f.name}.png)]({folder}/{f.name}.md)" for f in findings]
     said = [f"“{f.claim.statement}” **{f.verdict.word.capitalize()}.** {f.verdict.sentence}" for f in findings]
@@ -123,7 +126,7 @@ def gallery(findings: Sequence[Finding], folder: str) -> str:
 
 
 def markdown(finding: Finding) -> str:
-    """The page of a claim."""
+    """Return the Markdown page of a claim."""
     claim, verdict, origin = finding.claim, finding.verdict, finding.origin
     columns, cells = finding.cells
     lines = [
@@ -140,13 +143,13 @@ def markdown(finding: Finding) -> str:
         "",
         *_table(columns, cells),
         "",
-        f"**Tried how.** {finding.setup}",
+        f"**Setup.** {finding.setup}",
         "",
         f"**Criterion, fixed before the run.** {claim.criterion}",
         "",
-        f"**Evidence for it.** {claim.evidence}",
+        f"**Evidence.** {claim.evidence}",
         "",
-        f"**What contradicts it.** {claim.contradiction}",
+        f"**Counter-evidence.** {claim.contradiction}",
         "",
         *([f"{'; '.join(claim.references)}.", ""] if claim.references else []),
         f"`{origin.command} {finding.name}`: {_words(origin)}. Rows: [{finding.name}.csv]({finding.name}.csv).",
@@ -156,11 +159,11 @@ def markdown(finding: Finding) -> str:
 
 def _words(origin: Origin) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in origin.versions.items())
-    return f"{origin.seconds:.0f} s, with others beside it, on {origin.processors} cores; {packages}"
+    return f"{origin.seconds:.0f} s on {origin.processors} cores shared with other claims; {packages}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; pandas would need another package to write one."""
+    """Return a Markdown table. pandas would need another package for it."""
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in escaped]
     return [lines[0], "|" + " --- |" * len(columns), *lines[1:]]

@@ -1,4 +1,4 @@
-"""Is full pre-activation the best place for batch norm?"""
+"""The claim that full pre-activation is the best placement of batch norm."""
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,13 @@ HE = {
     "full_preactivation": (6.37, 5.46),
 }
 PLACEMENTS = (*HE, "act_norm")
-_IN_AN_MLP = {"post": "original", "pre": BEST}  # the general words for two of these
+_IN_AN_MLP = {"post": "original", "pre": BEST}  # the general names of two of these
 RESNET, RESIDUAL, PLAIN = "ResNet-14", "residual MLP-11", "plain MLP-10"
 EPOCHS, QUICK_EPOCHS = 6, 3
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """A ResNet with all placements, an MLP with shortcuts with three, and one without with two."""
+    """Run all placements in a ResNet, three in an MLP with shortcuts, and two in an MLP without."""
     points = bench.points(3, quick=2)
     mlp = {"norms": ("batch",), "learning_rates": (0.1, 1.0, points), "momentum": 0.0, "weight_decay": 0.0, "width": 64}
     resnet = ResNetSpace(
@@ -47,43 +47,44 @@ def measure(bench: Bench) -> pd.DataFrame:
         PLAIN: ("placement-plain-mlp", MLPSpace(depths=(10,), placement=("post", "act_norm"), **mlp)),
     }
     epochs = bench.epochs(EPOCHS, QUICK_EPOCHS)
-    found = [
+    frames = [
         rows(bench.study(name, space, bench.digits, epochs=epochs), part=part)
         for part, (name, space) in studies.items()
     ]
-    return pd.concat(found, ignore_index=True).replace({"placement": _IN_AN_MLP})
+    return pd.concat(frames, ignore_index=True).replace({"placement": _IN_AN_MLP})
 
 
-def difference(found: pd.DataFrame, part: str, first: str, second: str) -> Interval:
-    """How many points of test accuracy a placement is ahead of another in a network, each at its own best rate."""
-    best = at_best_rate(found[found["part"] == part], ["placement"])
+def difference(frame: pd.DataFrame, part: str, first: str, second: str) -> Interval:
+    """Return the lead of one placement over another in points of test accuracy, each at its own best rate."""
+    best = at_best_rate(frame[frame["part"] == part], ["placement"])
     return interval(100 * paired(best, "placement", first, second, "test_accuracy"))
 
 
-def leads(found: pd.DataFrame, part: str = RESNET) -> dict[str, Interval]:
-    """How far full pre-activation is ahead of each other of He's placements in a network."""
-    there = found.loc[found["part"] == part, "placement"]
-    return {other: difference(found, part, BEST, other) for other in HE if other != BEST and other in set(there)}
+def leads(frame: pd.DataFrame, part: str = RESNET) -> dict[str, Interval]:
+    """Return the lead of full pre-activation over each other placement of He et al. in a network."""
+    there = frame.loc[frame["part"] == part, "placement"]
+    return {other: difference(frame, part, BEST, other) for other in HE if other != BEST and other in set(there)}
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether full pre-activation is clearly ahead of every other placement in the ResNet."""
-    ahead = leads(found)
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether full pre-activation has a clear lead over every other placement in the ResNet."""
+    ahead = leads(frame)
     better = [other for other, each in ahead.items() if each.low > 0]
     worse = [other for other, each in ahead.items() if each.high < 0]
     word = HOLDS if len(better) == len(ahead) else CONDITION if better and not worse else NOT
     condition = {
         HOLDS: "",
-        CONDITION: f" Only over {_words(better)} the lead is clear.",
-        NOT: f" It is clearly behind {_words(worse)}." if worse else " No lead is clear.",
+        CONDITION: f" The lead is clear only over {_words(better)}.",
+        NOT: f" Full pre-activation is clearly behind {_words(worse)}." if worse else " No lead is clear.",
     }[word]
     return Verdict(
         word,
-        f"Points of test accuracy by which full pre-activation leads in a {RESNET}: {_said(ahead)}.{condition}",
+        f"Lead of full pre-activation over each other placement in a {RESNET}, in points of test accuracy: "
+        f"{_said(ahead)}.{condition}",
         (
-            _order(found),
-            f"In a {RESIDUAL} it leads by: {_said(leads(found, RESIDUAL))}.",
-            _after(found),
+            _order(frame),
+            f"Lead in a {RESIDUAL}: {_said(leads(frame, RESIDUAL))}.",
+            _after(frame),
         ),
     )
 
@@ -96,37 +97,38 @@ def _said(differences: dict[str, Interval]) -> str:
     return "; ".join(f"{_words([other])} {each.text()}" for other, each in differences.items())
 
 
-def agreement(found: pd.DataFrame, column: int) -> float:
-    """Spearman's rank correlation of our test error with He's, over his five placements.
+def agreement(frame: pd.DataFrame, column: int) -> float:
+    """Return Spearman's rank correlation of our test error with that of He et al., over their five placements.
 
     Args:
-        found: The rows.
-        column: Integer, 0 for his ResNet-110, 1 for his ResNet-164.
+        frame: The rows.
+        column: Integer, 0 for their ResNet-110, 1 for their ResNet-164.
     """
-    best = at_best_rate(found[found["part"] == RESNET], ["placement"])
+    best = at_best_rate(frame[frame["part"] == RESNET], ["placement"])
     error = 1 - best.groupby("placement")["test_accuracy"].mean()
     both = pd.DataFrame({"ours": error, "his": pd.Series({name: each[column] for name, each in HE.items()})}).dropna()
-    if (both.nunique() < 2).any():  # without an order there is nothing to agree with
+    if (both.nunique() < 2).any():  # without an order there is no correlation
         return float("nan")
     return float(stats.spearmanr(both["ours"], both["his"]).statistic)
 
 
-def _order(found: pd.DataFrame) -> str:
+def _order(frame: pd.DataFrame) -> str:
     return (
-        f"The rank correlation of our errors with He's over the five placements is {agreement(found, 0):.2f} for his "
-        f"ResNet-110 and {agreement(found, 1):.2f} for his ResNet-164, which are eight and twelve times as deep."
+        "The rank correlation of our errors with those of He et al. over the five placements is "
+        f"{agreement(frame, 0):.2f} for their ResNet-110 and {agreement(frame, 1):.2f} for their ResNet-164, which are "
+        "eight and twelve times as deep."
     )
 
 
-def _after(found: pd.DataFrame) -> str:
-    gains = {part: difference(found, part, "act_norm", "original") for part in dict.fromkeys(found["part"])}
+def _after(frame: pd.DataFrame) -> str:
+    gains = {part: difference(frame, part, "act_norm", "original") for part in dict.fromkeys(frame["part"])}
     said = "; ".join(f"{part} {each.text()}" for part, each in gains.items())
-    return f"Norm after the activation minus norm before it (the original placement), in points: {said}."
+    return f"Norm after the activation minus norm before the activation (the original placement), in points: {said}."
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Our error of each placement beside He's, in percent."""
-    best = at_best_rate(found, ["part", "placement"])
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return our test error of each placement and that of He et al., in percent."""
+    best = at_best_rate(frame, ["part", "placement"])
     made = []
     for (part, placement), group in best.groupby(["part", "placement"], sort=False):
         his = HE.get(placement, (np.nan, np.nan)) if part == RESNET else (np.nan, np.nan)
@@ -144,60 +146,62 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Every seed of each placement, a panel a network, and He's errors beside them."""
-    best = at_best_rate(found, ["part", "placement"])
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw every seed of each placement in a panel per network, and the errors of He et al. in a last panel."""
+    best = at_best_rate(frame, ["part", "placement"])
     parts = list(dict.fromkeys(best["part"]))
     figure, axes = panels(len(parts) + 1, width=2.7, height=3.6)
     for shown, part in zip(axes, parts, strict=False):
         of_part = best[best["part"] == part]
-        for place, placement in enumerate(PLACEMENTS):
+        for position, placement in enumerate(PLACEMENTS):
             error = 100 * (1 - of_part.loc[of_part["placement"] == placement, "test_accuracy"])
-            shown.plot(error, [place] * len(error), "o", color=f"C{place}", alpha=0.5)
-            shown.plot([error.mean()] * 2, [place - 0.3, place + 0.3], color=f"C{place}", linewidth=3)
+            shown.plot(error, [position] * len(error), "o", color=f"C{position}", alpha=0.5)
+            shown.plot([error.mean()] * 2, [position - 0.3, position + 0.3], color=f"C{position}", linewidth=3)
         shown.set(title=part, xlabel="test error, %")
     for column, (name, mark) in enumerate({"ResNet-110": "s", "ResNet-164": "D"}.items()):
         axes[-1].plot([his[column] for his in HE.values()], range(len(HE)), mark, color=f"{0.3 * column}", label=name)
     axes[-1].set(title="He et al. 2016, CIFAR-10", xlabel="test error, %")
-    axes[-1].legend(loc="lower right")  # in a frame: its marks are no points
+    axes[-1].legend(loc="lower right")  # with a frame, because its markers look like data
     axes[0].set_yticks(range(len(PLACEMENTS)), [placement.replace("_", " ") for placement in PLACEMENTS])
     axes[0].set_ylim(len(PLACEMENTS) - 0.5, -0.5)
     return figure
 
 
 CLAIM = Claim(
-    statement="Full pre-activation is the best place for batch norm.",
+    statement="Full pre-activation is the best placement of batch norm.",
     evidence=(
         "Error on CIFAR-10 of a ResNet-110 and a ResNet-164: "
         + "; ".join(f"{_words([name])} {his[0]:.2f} and {his[1]:.2f}" for name, his in HE.items())
         + " (He et al. 2016, table 2)."
     ),
     contradiction=(
-        "In that table the original placement is a quarter of a point behind at 110 layers; the gain grows with the "
-        "depth, and shallow networks have little of it. Without shortcuts the question is whether the norm is before "
-        "or after the activation, and its answer changes with the network: after it is better in CaffeNet (accuracy "
-        ".499 against .474) and worse in GoogLeNet (.584 to .596 against .603 to .607; Mishkin et al. 2016)."
+        "In that table the original placement is only a quarter of a point behind at 110 layers. The gain grows with "
+        "the depth, and is small in shallow networks. Without shortcuts, the norm can come before or after the "
+        "activation, and the better order depends on the network. After the activation is better in CaffeNet "
+        "(accuracy 0.499 instead of 0.474) and worse in GoogLeNet (0.584 to 0.596 instead of 0.603 to 0.607; Mishkin "
+        "et al. 2016)."
     ),
     setup=(
-        f"On scikit-learn's digits (1,169 to train, 269 to choose by, 359 to test) with batch norm, {EPOCHS} epochs "
-        f"({QUICK_EPOCHS} in the quick run), batches of 64, three learning rates each: a ResNet-14 with 8 filters and "
-        "He's five placements, and the norm after the activation (act norm); an MLP of 11 hidden layers of 64 units "
-        "with shortcuts and three placements; and one of 10 without shortcuts, where original and full pre-activation "
-        "are the same function. The rate is that with the lowest mean validation loss; the test accuracy is compared, "
-        "by seed."
+        f"Three networks with batch norm, on scikit-learn's digits (1,169 for training, 269 for validation, 359 for "
+        "testing). A ResNet-14 with 8 filters, in the five placements of He et al. and with the norm after the "
+        "activation (act norm). An MLP with 11 hidden layers of 64 units and shortcuts, in three placements. An MLP "
+        "with 10 hidden layers without shortcuts, in two placements: original and full pre-activation are the same "
+        f"function there. {EPOCHS} epochs ({QUICK_EPOCHS} in the quick run), batches of 64, three learning rates. Each "
+        "placement uses the rate with its lowest mean validation loss. The test accuracy is compared seed by seed."
     ),
     criterion=(
-        "`holds` if in the ResNet the 95 % bootstrap interval of the paired lead of full pre-activation is above 0 "
-        "over each of He's other four placements; `holds with a condition` if over at least one of them, and it is "
-        "clearly behind none; else `does not hold`."
+        "In the ResNet, full pre-activation has a clear lead over a placement if the 95 % bootstrap interval of the "
+        "paired difference is above 0, and it is clearly behind if the interval is below 0. `holds` if it has a clear "
+        "lead over each of the other four placements of He et al. `holds with a condition` if it has a clear lead "
+        "over at least one and is clearly behind none. Otherwise `does not hold`."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        "Test error of every seed at the best learning rate of each placement, the bar being the mean; on the right "
-        "the errors of He et al."
+        "Test error of every seed at the best learning rate of each placement. The bar is the mean. Right: the errors "
+        "of He et al."
     ),
     references=(
         "[He et al. 2016](https://arxiv.org/abs/1603.05027)",

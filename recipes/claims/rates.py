@@ -1,4 +1,4 @@
-"""The grid that three claims read: an MLP of ten hidden layers over learning rates, with batch norm and without."""
+"""The study that three claims share: an MLP of ten hidden layers over learning rates, with batch norm and without."""
 
 import math
 
@@ -12,14 +12,14 @@ NAMES = {"batch": "batch norm", "none": "no norm"}
 COLOURS = {"batch": "C0", "none": "C1"}
 EPOCHS = 15
 SETUP = (
-    "An MLP of ten hidden layers of 64 ReLU units on scikit-learn's digits (1,169 to train, 269 to choose by, 359 to "
-    "test), plain SGD without momentum or weight decay, batches of 64, 15 epochs, the learning rate falling on half a "
-    "cosine from one of seven values between 0.01 and 10."
+    "An MLP with ten hidden layers of 64 ReLU units, on scikit-learn's digits (1,169 for training, 269 for validation, "
+    "359 for testing). Plain SGD without momentum or weight decay, batches of 64, 15 epochs. The initial learning rate "
+    "is one of seven values from 0.01 to 10, and decays along half a cosine."
 )
 
 
 def space(bench: Bench, batch_size: int = 64) -> MLPSpace:
-    """The grid."""
+    """Return the space of the study."""
     points = bench.points(7, quick=5)
     return MLPSpace(
         depths=(10,),
@@ -34,24 +34,24 @@ def space(bench: Bench, batch_size: int = 64) -> MLPSpace:
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """The grid's rows, with twice the seeds of the bench: these trainings are short."""
+    """Return the rows of the study, with twice the seeds of the bench because its trainings are short."""
     results = bench.study("rates", space(bench), bench.digits, epochs=bench.epochs(EPOCHS), seeds=2 * bench.seeds)
     return with_steps(results, bench, batch_size=64).assign(part="MLP")
 
 
 def with_steps(results: Results, bench: Bench, batch_size: int) -> pd.DataFrame:
-    """The rows of a study on the digits, with the steps that each trial took to 90 % validation accuracy."""
+    """Return the rows of a study on the digits, with the training steps of each trial to 90 % validation accuracy."""
     steps = len(bench.digits.train.x) // batch_size
     return rows(results, {"steps_to_90": lambda trial: steps_to(trial, 0.9, steps)})
 
 
 def steps_to(trial: TrialResult, accuracy: float, steps: int) -> float:
-    """How many training steps a trial took to a validation accuracy, interpolated between epochs; NaN if never.
+    """Return the training steps of a trial to a validation accuracy, interpolated between epochs; NaN if never.
 
     Args:
         trial: A `TrialResult`.
         accuracy: Float.
-        steps: Integer, of an epoch.
+        steps: Integer, the steps of an epoch.
     """
     before = 0.0
     for epoch, after in enumerate(trial.history.get("val_accuracy", ())):

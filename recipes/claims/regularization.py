@@ -1,4 +1,4 @@
-"""Does batch norm regularise?"""
+"""The claim that batch norm regularises."""
 
 import keras
 import numpy as np
@@ -13,12 +13,12 @@ from recipes.claims.measures import accuracy
 from recipes.claims.pictures import arms_with_seeds
 from recipes.claims.statistics import at_best_rate, interval, paired
 
-NOISE = 0.2  # of the labels
-BATCH = 128  # of the optimizer, in every arm
-GHOSTS = (4, 8, 16, 64)  # the examples that are normalized together
-RATE = 0.2  # of every arm: high enough that networks learn wrong labels by heart
+NOISE = 0.2  # the share of wrong labels
+BATCH = 128  # the batch size of the optimizer, in every arm
+GHOSTS = (4, 8, 16, 64)  # the numbers of examples that are normalized together
+RATE = 0.2  # the learning rate of every arm, high enough to memorise wrong labels
 EPOCHS = 50
-_SEED = 0  # of the wrong labels
+_SEED = 0  # the seed of the wrong labels
 
 
 def _ghost(size: int) -> str:
@@ -30,52 +30,52 @@ NAMES = {NONE: "no norm", **{_ghost(size): str(size) for size in GHOSTS}, WHOLE:
 
 
 def wrong(examples: int) -> np.ndarray:
-    """Which of so many examples get a wrong label, a fixed share of them: their places.
+    """Return the indices of the examples that get a wrong label, a fixed share of all.
 
     Args:
-        examples: Integer.
+        examples: Integer, the number of examples.
     """
     return np.sort(np.random.default_rng(_SEED).permutation(examples)[: round(NOISE * examples)])
 
 
 def with_wrong_labels(split: Split, classes: int) -> Split:
-    """The examples, those at `wrong` with the label of another class, each other class being as likely.
+    """Return the examples with random wrong labels at the indices of `wrong`. All other classes are equally likely.
 
     Args:
         split: A `Split`.
         classes: Integer.
     """
-    places, y = wrong(len(split.y)), split.y.copy()
-    steps = np.random.default_rng(_SEED).integers(1, classes, len(places))
-    y[places] = (y[places] + steps) % classes
+    indices, y = wrong(len(split.y)), split.y.copy()
+    steps = np.random.default_rng(_SEED).integers(1, classes, len(indices))
+    y[indices] = (y[indices] + steps) % classes
     return Split(split.x, y)
 
 
 def noisy(data: Dataset) -> Dataset:
-    """The data with wrong labels to train and to choose by; those of the test are right."""
+    """Return the data with wrong labels in training and validation. The test labels stay correct."""
     train, validation = (with_wrong_labels(split, data.classes) for split in (data.train, data.validation))
     return Dataset(f"{data.name}, {100 * NOISE:.0f} % of labels wrong", data.labels, train, validation, data.test)
 
 
 def generalization(model: keras.Model, data: Dataset) -> dict[str, float]:
-    """How well a network does on labels that it has seen, on others, and on the wrong ones that it has seen.
+    """Return the accuracies on test and training labels, their gap, and the share of memorised wrong labels.
 
     Args:
         model: A trained classifier.
-        data: As `noisy` makes it.
+        data: A `Dataset` of `noisy`.
     """
-    places = wrong(len(data.train.y))
+    indices = wrong(len(data.train.y))
     train = accuracy(model, data.train)
     return {
         "test_accuracy": accuracy(model, data.test),
         "train_accuracy": train,
         "gap": train - accuracy(model, data.validation),
-        "memorised": accuracy(model, Split(data.train.x[places], data.train.y[places])),
+        "memorised": accuracy(model, Split(data.train.x[indices], data.train.y[indices])),
     }
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """An MLP on wrong labels, the optimizer's batch fixed and the batch of the statistics not."""
+    """Train an MLP on wrong labels with one batch size, and with statistics over different numbers of examples."""
     ghosts = [{"name": "ghost_batch", "batch": size} for size in bench.some(GHOSTS, quick=2)]
     space = MLPSpace(
         depths=(3,),
@@ -91,51 +91,51 @@ def measure(bench: Bench) -> pd.DataFrame:
     return rows(bench.study("regularization", space, data, epochs=epochs, measure=generalization))
 
 
-def at_rate(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows at the rate that decides."""
-    return found[np.isclose(found["learning_rate"], RATE)]
+def at_rate(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows at the learning rate of the verdict."""
+    return frame[np.isclose(frame["learning_rate"], RATE)]
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether the gap is smaller in small normalization batches, and with batch norm than without a norm."""
-    at = at_rate(found)
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether small normalization batches reduce the gap, and whether batch norm reduces it."""
+    at = at_rate(frame)
     of_noise = interval(100 * paired(at, "norm", SMALLEST, WHOLE, "gap"))
     of_norm = interval(100 * paired(at, "norm", WHOLE, NONE, "gap"))
     word = NOT if not of_noise.high < 0 else HOLDS if of_norm.high < 0 else CONDITION
     condition = (
         ""
         if word != CONDITION
-        else " It is the noise of small normalization batches that regularises, not the norm: with the statistics of "
-        "the whole batch it does not."
+        else " The noise of small normalization batches regularises. Batch norm with the statistics of the whole batch "
+        "does not."
     )
     return Verdict(
         word,
-        f"The gap between training and validation accuracy changes by {of_noise.text()} points from the statistics of "
-        f"all {BATCH} examples of a batch to those of {GHOSTS[0]}, and by {of_norm.text()} points from no norm to "
-        f"batch norm with those of all {BATCH}.{condition}",
+        f"The gap between training and validation accuracy changes by {of_noise.text()} points with statistics of "
+        f"{GHOSTS[0]} examples instead of all {BATCH} in a batch, and by {of_norm.text()} points from no norm to batch "
+        f"norm with all {BATCH}.{condition}",
         (
-            f"The gap in points: {_by_arm(at, 'gap')}. Of the wrong labels learned by heart, %: "
-            f"{_by_arm(at, 'memorised')}.",
-            f"Accuracy on the right labels of the test, %: {_by_arm(at, 'test_accuracy')}.",
-            "With the rate of each arm chosen by the validation loss, as by stopping early: the gap in points "
-            f"{_by_arm(at_best_rate(found, ['norm']), 'gap')}; accuracy on the test, %: "
-            f"{_by_arm(at_best_rate(found, ['norm']), 'test_accuracy')}.",
+            "By the number of examples that are normalized together: gap in points "
+            f"{_by_arm(at, 'gap')}; wrong labels memorised, %: {_by_arm(at, 'memorised')}.",
+            f"Accuracy on the correct test labels, %: {_by_arm(at, 'test_accuracy')}.",
+            "With the rate of each arm chosen by the validation loss, which acts like early stopping: gap in points "
+            f"{_by_arm(at_best_rate(frame, ['norm']), 'gap')}; test accuracy, %: "
+            f"{_by_arm(at_best_rate(frame, ['norm']), 'test_accuracy')}.",
         ),
     )
 
 
-def _means(found: pd.DataFrame, value: str) -> dict[str, float]:
-    means = 100 * found.groupby("norm")[value].mean()
+def _means(frame: pd.DataFrame, value: str) -> dict[str, float]:
+    means = 100 * frame.groupby("norm")[value].mean()
     return {arm: means[arm] for arm in NAMES if arm in means.index}
 
 
-def _by_arm(found: pd.DataFrame, value: str) -> str:
-    return ", ".join(f"{NAMES[arm]} {mean:.1f}" for arm, mean in _means(found, value).items())
+def _by_arm(frame: pd.DataFrame, value: str) -> str:
+    return ", ".join(f"{NAMES[arm]}: {mean:.1f}" for arm, mean in _means(frame, value).items())
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Each arm at the rate that decides, and the test accuracy at its own best."""
-    at, best = at_rate(found), at_best_rate(found, ["norm"])
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the results of each arm at the learning rate of the verdict, and the test accuracy at its best rate."""
+    at, best = at_rate(frame), at_best_rate(frame, ["norm"])
     arms = list(_means(at, "gap"))
     columns = {
         "gap, points": (at, "gap"),
@@ -149,14 +149,14 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"normalized together": [NAMES[arm] for arm in arms], **means, "best rate": list(own[arms])})
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """The gap, what was learned by heart and the test accuracy of every arm."""
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw the gap, the memorised wrong labels and the test accuracy of every arm."""
     titles = {
         "gap": "training minus validation, points",
         "memorised": "wrong labels learned, %",
         "test_accuracy": "accuracy on the test, %",
     }
-    long = at_rate(found).melt(["norm", "seed"], list(titles), "what")
+    long = at_rate(frame).melt(["norm", "seed"], list(titles), "what")
     long["what"] = long["what"].map(titles)
     figure = arms_with_seeds(long, panel="what", arm="norm", value="value", names=NAMES, label="")
     figure.supxlabel("examples that are normalized together", fontsize="medium")
@@ -166,36 +166,38 @@ def draw(found: pd.DataFrame) -> Figure:
 CLAIM = Claim(
     statement="Batch normalization regularises.",
     evidence=(
-        "With it dropout could be removed from Inception (Ioffe & Szegedy 2015, section 4.2.1); normalization batches "
+        "Inception with batch norm does not need dropout (Ioffe & Szegedy 2015, section 4.2.1). Normalization batches "
         "of 32 to 128 examples generalize best (Wu & Johnson 2021)."
     ),
     contradiction=(
-        "It is the noise of the statistics of small batches that regularises, not the norm as such: computed over 8 "
-        "examples each (ghost batch norm) they close the gap of large batches (Hoffer et al. 2017; Wu & Johnson 2021)."
+        "The noise in the statistics of small batches regularises, and not the norm itself: statistics over 8 examples "
+        "(ghost batch norm) close the generalization gap of large batches (Hoffer et al. 2017; Wu & Johnson 2021)."
     ),
     setup=(
-        f"An MLP of three hidden layers of 128 ReLU units on scikit-learn's digits, of whose labels {100 * NOISE:.0f} "
-        "% are wrong in training and validation; those of the test are right. Plain SGD without momentum or weight "
-        f"decay, batches of {BATCH} in every arm, {EPOCHS} epochs, a half-cosine schedule. The statistics are those of "
+        f"An MLP with three hidden layers of 128 ReLU units, on scikit-learn's digits. {100 * NOISE:.0f} % of the "
+        "training and validation labels are wrong; the test labels are correct. Plain SGD without momentum or weight "
+        f"decay, batches of {BATCH} in every arm, {EPOCHS} epochs, half-cosine decay. The statistics use "
         f"{', '.join(map(str, GHOSTS))} (ghost batch norm) or all {BATCH} examples of a batch. All arms are compared "
-        f"at the rate {RATE}: the one that the validation loss would choose is so small that next to no wrong label is "
-        "learned in any arm, a regularization by stopping early and not by a norm. Those numbers are told beside. "
-        "Measured with the statistics of all training examples."
+        f"at the learning rate {RATE}. The rate with the lowest validation loss would be so small that hardly any "
+        "wrong label is learned in any arm: it would regularise like early stopping, and hide the effect of the norm. "
+        "The results at that rate are only reported. All measurements use the statistics of all training examples."
     ),
     criterion=(
-        "The gap is the accuracy on the noisy training labels minus that on the noisy validation labels. `holds` if "
-        f"it is smaller (the 95 % bootstrap interval of the paired difference below 0) both with the statistics of "
-        f"{GHOSTS[0]} examples than with those of all {BATCH}, and with batch norm over all {BATCH} than without a "
-        "norm; `holds with a condition` if only the first: the noise of small normalization batches regularises, not "
-        "the norm; else `does not hold`."
+        "The gap is the accuracy on the noisy training labels minus the accuracy on the noisy validation labels. A "
+        "gap is smaller if the 95 % bootstrap interval of the paired difference is below 0. Condition A: the gap is "
+        f"smaller with statistics of {GHOSTS[0]} examples than of all {BATCH}. Condition B: the gap is smaller with "
+        f"batch norm over all {BATCH} examples than without a norm. `holds` if A and B are true. `holds with a "
+        "condition` if only A is true: the noise of small normalization batches regularises, not the norm. Otherwise "
+        "`does not hold`."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        f"Every seed at the rate {RATE} and the mean, by how many examples are normalized together: the gap, the share "
-        "of the wrong training labels that is predicted, and the accuracy on the right test labels."
+        f"Every seed at the learning rate {RATE} and the mean, over the number of examples that are normalized "
+        "together. Left to right: the gap, the share of wrong training labels that the network predicts, and the "
+        "accuracy on the correct test labels."
     ),
     references=(
         "[Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)",

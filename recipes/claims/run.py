@@ -1,4 +1,4 @@
-"""Trying claims, one in each process, and keeping what was found."""
+"""Runs the experiments of the claims, one per process, and stores their results."""
 
 import multiprocessing
 import time
@@ -15,17 +15,17 @@ from recipes.claims.store import Origin, Store
 
 
 def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
-    """Tries claims and writes into a folder what was found, after each of them.
+    """Test claims, and write the results into a folder after each claim.
 
     A claim whose rows are in the folder is not run again.
 
     Args:
-        names: Those of `recipes.claims.NAMES` to try.
-        bench: The `Bench`. Its workers try a claim each; if there is a single one, they share its trials.
-        folder: For rows, pictures and pages.
+        names: The claims to test, some of `recipes.claims.NAMES`.
+        bench: The `Bench`. Each worker tests one claim. If there is only one claim, the workers share its trials.
+        folder: The folder for rows, pictures and pages.
 
     Raises:
-        ValueError: If the folder has rows of a run of another size or number of seeds.
+        ValueError: If the folder has rows of a run with another size or another number of seeds.
     """
     store = Store(folder)
     store.refuse_others(names, bench.size, bench.seeds)
@@ -35,13 +35,13 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
             pages.write(finding, folder)
             findings[finding.name] = finding
         pages.write_overview([findings[each] for each in NAMES if each in findings], folder)
-        found = findings[name].verdict
-        print(f"{name}: {found}", *(f"  {note}" for note in found.notes), sep="\n", flush=True)
+        verdict = findings[name].verdict
+        print(f"{name}: {verdict}", *(f"  {note}" for note in verdict.notes), sep="\n", flush=True)
     print(f"{folder / 'claims.html'}, {folder / 'README.md'}")
 
 
 def _obtained(names: Sequence[str], bench: Bench, store: Store) -> Iterator[str]:
-    """The claims whose rows are stored: those that are already, then each when it has been measured."""
+    """Yield the claims whose rows are stored already, then each other claim after its measurement."""
     missing = [name for name in names if not store.has(name)]
     yield from (name for name in names if name not in missing)
     if bench.workers == 1 or len(missing) < 2:
@@ -63,7 +63,7 @@ def _obtained(names: Sequence[str], bench: Bench, store: Store) -> Iterator[str]
 
 
 def _obtain(name: str, bench: Bench, store: Store) -> None:
-    """Measures a claim and stores its rows."""
+    """Measure a claim, and store its rows."""
     start = time.perf_counter()
     rows = get(name).measure(bench)
     store.save(name, rows, Origin.here(bench.size, bench.seeds, time.perf_counter() - start))

@@ -1,4 +1,4 @@
-"""Does batch norm keep activations in their range, so that networks of sigmoids train?"""
+"""The claim that batch norm prevents saturation, so that networks of sigmoids train."""
 
 import re
 from collections.abc import Mapping
@@ -22,22 +22,22 @@ from recipes.claims.pictures import mean_and_seeds, panels
 from recipes.claims.statistics import at_best_rate
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
-# which share of saturated units of a layer the health check finds too large
+# the shares of saturated units in a layer above which the health check warns
 TOO_MANY = {"sigmoid": SATURATED_BOUNDED, "tanh": SATURATED_BOUNDED, "relu": SATURATED}
 DEPTHS = (2, 4, 6, 8)
-DEPTH = 6  # the one that is asked about
+DEPTH = 6  # the depth of the verdict
 TRAINS, FAILS = 0.9, 0.3
 EPOCHS = 12
 BEFORE, AFTER = "before training", "after training"
 
 
 def flat_shares(model: keras.Model, x: np.ndarray, training: bool) -> dict[str, float]:
-    """Which share of the units is where its activation is flat, by hidden layer, over examples: `flat_1`, ...
+    """Return the share of units in the flat part of their activation for each hidden layer: `flat_1`, ...
 
     Args:
-        model: An MLP that ends in logits.
+        model: An MLP with logits as outputs.
         x: Array, the examples.
-        training: Boolean, whether batch norms use the statistics of these examples rather than their own.
+        training: Boolean, whether batch norms use the statistics of these examples instead of their moving statistics.
     """
     activations = [layer for layer in model.layers if isinstance(layer, keras.layers.Activation)]
     read = {f"flat_{number}": layer.input for number, layer in enumerate(activations, start=1)}
@@ -52,12 +52,12 @@ def _share(activation: keras.layers.Layer, read: Any) -> float:
 
 
 def accuracy_and_shares(model: keras.Model, data: Dataset) -> dict[str, float]:
-    """The accuracy on the test data, and `flat_shares` on the training data."""
+    """Return the accuracy on the test data, and `flat_shares` on the training data."""
     return {**test_accuracy(model, data), **flat_shares(model, data.train.x, training=False)}
 
 
 def initial_shares(space: Space, values: Mapping[str, Any], seed: int, data: Dataset) -> dict[str, float]:
-    """`flat_shares` of the model from which a trial starts, batch norms with the statistics of the training data.
+    """Return `flat_shares` of the untrained model of a trial, with the batch statistics of the training data.
 
     Args:
         space: A `Space` that knows the data.
@@ -72,7 +72,7 @@ def initial_shares(space: Space, values: Mapping[str, Any], seed: int, data: Dat
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """MLPs of several depths and activations, and where they start from."""
+    """Train MLPs of several depths and activations, and measure their saturation before and after training."""
     space = MLPSpace(
         depths=sorted({*bench.some(DEPTHS, quick=2), DEPTH}),
         learning_rates=(0.1, 1.0, bench.points(3, quick=2)),
@@ -89,39 +89,39 @@ def measure(bench: Bench) -> pd.DataFrame:
 
 
 def _before(space: MLPSpace, bench: Bench) -> pd.DataFrame:
-    space, found = space.for_data(bench.digits), []
+    space, records = space.for_data(bench.digits), []
     for values in space.grid():
         if values.pop("learning_rate") == min(space.learning_rates):
             for seed in range(bench.seeds):
                 at = {**values, "learning_rate": min(space.learning_rates)}
-                found.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.digits)})
-    return pd.DataFrame(found).assign(part=BEFORE)
+                records.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.digits)})
+    return pd.DataFrame(records).assign(part=BEFORE)
 
 
-def trained(found: pd.DataFrame) -> pd.DataFrame:
-    """The trained networks, each arm at its own best rate."""
-    return at_best_rate(found[found["part"] == AFTER], ["activation", "depth", "norm"])
+def trained(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of trained networks, each arm at its own best rate."""
+    return at_best_rate(frame[frame["part"] == AFTER], ["activation", "depth", "norm"])
 
 
-def _flat_columns(found: pd.DataFrame) -> list[str]:
-    return [name for name in found.columns if re.fullmatch(r"flat_\d+", name)]
+def _flat_columns(frame: pd.DataFrame) -> list[str]:
+    return [name for name in frame.columns if re.fullmatch(r"flat_\d+", name)]
 
 
-def accuracies(found: pd.DataFrame) -> pd.Series:
-    """The mean test accuracy by activation, depth and norm."""
-    return trained(found).groupby(["activation", "depth", "norm"], sort=False)["test_accuracy"].mean()
+def accuracies(frame: pd.DataFrame) -> pd.Series:
+    """Return the mean test accuracy by activation, depth and norm."""
+    return trained(frame).groupby(["activation", "depth", "norm"], sort=False)["test_accuracy"].mean()
 
 
-def most_saturated(found: pd.DataFrame) -> pd.Series:
-    """The share of saturated units in that layer where it is largest, before and after training, at the asked depth."""
-    these = pd.concat([found[found["part"] == BEFORE], trained(found)])
+def most_saturated(frame: pd.DataFrame) -> pd.Series:
+    """Return the largest share of saturated units in a layer, before and after training, at the depth `DEPTH`."""
+    these = pd.concat([frame[frame["part"] == BEFORE], trained(frame)])
     these = these[these["depth"] == DEPTH]
     return these.groupby(["part", "activation", "norm"], sort=False)[_flat_columns(these)].mean().max(axis=1)
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether sigmoids train with batch norm only, and whether saturation is what is in the way."""
-    accuracy, share = accuracies(found), most_saturated(found)
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether sigmoids train only with batch norm, and whether saturation is the reason."""
+    accuracy, share = accuracies(frame), most_saturated(frame)
     with_norm, without = accuracy["sigmoid", DEPTH, "batch"], accuracy["sigmoid", DEPTH, "none"]
     at_start = share[BEFORE, "sigmoid", "none"]
     decides = with_norm >= TRAINS and without <= FAILS
@@ -129,31 +129,30 @@ def judge(found: pd.DataFrame) -> Verdict:
     condition = (
         ""
         if word != CONDITION
-        else " But it is not saturation that is in the way without it: slopes that are small everywhere, a quarter at "
-        "most, multiply to next to nothing."
+        else " But saturation does not prevent training without batch norm. The slope of a sigmoid is at most a "
+        "quarter, and the product of the slopes of all layers is close to zero."
     )
     return Verdict(
         word,
-        f"{DEPTH} layers of sigmoids come to {100 * with_norm:.1f} % test accuracy with batch norm, to "
-        f"{100 * without:.1f} % without. Before training the most saturated layer without a norm has "
-        f"{100 * at_start:.1f} % saturated units, with batch norm {100 * share[BEFORE, 'sigmoid', 'batch']:.1f} %."
-        + condition,
+        f"Test accuracy of {DEPTH} layers of sigmoids: {100 * with_norm:.1f} % with batch norm, {100 * without:.1f} % "
+        f"without. Before training, {100 * at_start:.1f} % of the units in the most saturated layer are saturated "
+        f"without a norm, and {100 * share[BEFORE, 'sigmoid', 'batch']:.1f} % with batch norm." + condition,
         (
-            f"After training it is {100 * share[AFTER, 'sigmoid', 'none']:.1f} % without and "
+            f"After training, {100 * share[AFTER, 'sigmoid', 'none']:.1f} % are saturated without a norm, and "
             f"{100 * share[AFTER, 'sigmoid', 'batch']:.1f} % with batch norm.",
-            *_stalled(found),
+            *_stalled(frame),
             *_others(accuracy),
         ),
     )
 
 
-def _stalled(found: pd.DataFrame) -> list[str]:
-    """Of the trainings without a norm that learned nothing, at any depth and rate, how many ended saturated."""
-    stalled = found[(found["part"] == AFTER) & (found["norm"] == "none") & (found["outcome"] == "stalled")]
+def _stalled(frame: pd.DataFrame) -> list[str]:
+    """Count the stalled trainings without a norm, at any depth and rate, and those that ended saturated."""
+    stalled = frame[(frame["part"] == AFTER) & (frame["norm"] == "none") & (frame["outcome"] == "stalled")]
     saturated = stalled[_flat_columns(stalled)].max(axis=1) > stalled["activation"].map(TOO_MANY)
     return [
-        f"Of {len(ended)} trainings of {name} without a norm that stalled, {ended.sum()} ended with a layer more than "
-        f"{100 * TOO_MANY[name]:.0f} % saturated."
+        f"Of {len(ended)} stalled trainings of {name} without a norm, {ended.sum()} ended with more than "
+        f"{100 * TOO_MANY[name]:.0f} % saturated units in a layer."
         for name, ended in saturated.groupby(stalled["activation"], sort=False)
     ]
 
@@ -167,18 +166,18 @@ def _others(accuracy: pd.Series) -> list[str]:
     ]
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """The test accuracy at each depth, and at the depth in question the most saturated layer before and after."""
-    accuracy = (100 * accuracies(found)).unstack("depth").add_prefix("depth ").add_suffix(", %")
-    layers = 100 * most_saturated(found)
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the test accuracy at each depth, and the saturation before and after training at the depth `DEPTH`."""
+    accuracy = (100 * accuracies(frame)).unstack("depth").add_prefix("depth ").add_suffix(", %")
+    layers = 100 * most_saturated(frame)
     for part in (BEFORE, AFTER):
         accuracy[f"flat {part}, %"] = [layers[part, *arm] for arm in accuracy.index]
     return accuracy.reset_index()
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Above, the test accuracy over the depth; below, the share of saturated units of each layer."""
-    after, before = trained(found), found[found["part"] == BEFORE]
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw the test accuracy over the depth, and below it the share of saturated units in each layer."""
+    after, before = trained(frame), frame[frame["part"] == BEFORE]
     activations = list(dict.fromkeys(after["activation"]))
     figure, axes = panels(len(activations), width=3.4, height=5.6, rows=2)
     for above, below, activation in zip(axes, axes[len(activations) :], activations, strict=False):
@@ -205,37 +204,38 @@ def draw(found: pd.DataFrame) -> Figure:
 CLAIM = Claim(
     statement="Batch normalization keeps activations in their range, so that even networks of sigmoids train.",
     evidence=(
-        "Inception with sigmoids stays at chance without batch norm and comes to 69.8 % with it "
-        "(Ioffe & Szegedy 2015, section 4.2.2)."
+        "Inception with sigmoids stays at chance without batch norm, and reaches 69.8 % with it (Ioffe & Szegedy 2015, "
+        "section 4.2.2)."
     ),
     contradiction=(
-        "A stable distribution of activations is not the mechanism: batch norm followed by noise that changes the "
-        "distribution at every step trains as well (Santurkar et al. 2018)."
+        "A stable distribution of activations is not the mechanism. Networks with batch norm train equally well if "
+        "noise changes the distribution after each norm at every step (Santurkar et al. 2018)."
     ),
     setup=(
-        f"MLPs of {', '.join(map(str, DEPTHS))} hidden layers of 64 units with sigmoid, tanh or ReLU on "
-        f"scikit-learn's digits, plain SGD without momentum or weight decay, batches of 64, {EPOCHS} epochs, three "
-        "learning rates from 0.1 to 1 on half a cosine. Each arm at the rate with the lowest mean validation loss. A "
-        f"unit counts as saturated for an example if the slope of its activation is below {FLAT}; for ReLU that is a "
-        "unit that is off. Shares are over the training examples, batch norms with the statistics of all of them, "
-        "before training and after it."
+        f"MLPs with {', '.join(map(str, DEPTHS))} hidden layers of 64 sigmoid, tanh or ReLU units, on scikit-learn's "
+        f"digits. Plain SGD without momentum or weight decay, batches of 64, {EPOCHS} epochs, three learning rates "
+        "from 0.1 to 1, which decay along half a cosine. Each arm uses the rate with its lowest mean validation loss. "
+        f"A unit is saturated for an example if the slope of its activation is below {FLAT}: for ReLU, if its output "
+        "is zero. Shares are measured on the training examples before and after training. Batch norms use the "
+        "statistics of all training examples."
     ),
     criterion=(
-        f"With sigmoids and {DEPTH} hidden layers: `does not hold` unless the test accuracy is at least "
-        f"{100 * TRAINS:.0f} % with batch norm and at most {100 * FAILS:.0f} % without. If so, `holds` if saturation "
-        f"is what is in the way: before training more than {100 * TOO_MANY['sigmoid']:.0f} % of the units of a layer "
-        "are saturated without a norm, which is what the health check warns of; else `holds with a condition`. What "
-        "is saturated after a training that failed may be so because it failed, and does not decide. Before a pilot, "
-        "any clearly larger share was to be enough; it found one of less than a point, which can be in nobody's way."
+        f"With sigmoids and {DEPTH} hidden layers, the test accuracy must be at least {100 * TRAINS:.0f} % with batch "
+        f"norm and at most {100 * FAILS:.0f} % without. Otherwise `does not hold`. `holds` if saturation is the "
+        f"reason: without a norm, more than {100 * TOO_MANY['sigmoid']:.0f} % of the units in a layer are saturated "
+        "before training. The health check warns at the same threshold. Otherwise `holds with a condition`. "
+        "Saturation after a failed training is not used, because it may be a result of the failure. Before a pilot "
+        "run, any clearly larger share was enough for `holds`. The pilot showed a difference of less than a point, "
+        "which is too small to prevent training."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        "Above: test accuracy over the number of hidden layers, a point each seed. Below: the share of saturated units "
-        f"of each layer of the networks of {DEPTH}, dashed before training, solid after it; of ReLU, units that are "
-        "off."
+        "Above: test accuracy over the number of hidden layers. Points are seeds. Below: the share of saturated units "
+        f"in each layer of the networks with {DEPTH} layers, dashed before training, solid after training. A saturated "
+        "ReLU has the output zero."
     ),
     references=(
         "[Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)",

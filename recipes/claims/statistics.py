@@ -1,4 +1,4 @@
-"""Choosing a learning rate fairly, and how sure a difference over seeds is."""
+"""A fair choice of the learning rate, and confidence intervals over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ _RESAMPLES = 10_000
 
 
 def at_best_rate(rows: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
-    """The rows at the best learning rate of each arm, by the mean validation score over the seeds: tuned alike.
+    """Return the rows at the best learning rate of each arm, by the mean validation score over the seeds.
 
     Args:
-        rows: Of a grid, with the columns `learning_rate` and `score`.
-        arms: The columns that tell arms apart.
+        rows: The rows of a grid, with the columns `learning_rate` and `score`.
+        arms: The columns that identify an arm.
     """
     case = [*arms, "learning_rate"]
     best = rows.groupby(case, sort=False)["score"].mean().groupby(list(arms), sort=False).idxmin()
@@ -23,11 +23,11 @@ def at_best_rate(rows: pd.DataFrame, arms: Sequence[str]) -> pd.DataFrame:
 
 
 def every_seed_learned(rows: pd.DataFrame, case: Sequence[str]) -> pd.Series:
-    """Whether every row of a case has the outcome `ok`.
+    """Return, for each case, `True` if all of its rows have the outcome `ok`.
 
     Args:
-        rows: Of a grid, with the column `outcome`.
-        case: The columns that tell cases apart.
+        rows: The rows of a grid, with the column `outcome`.
+        case: The columns that identify a case.
     """
     return rows.assign(ok=rows["outcome"] == "ok").groupby(list(case))["ok"].all()
 
@@ -38,7 +38,7 @@ class Interval:
 
     Attributes:
         mean: Float.
-        low: Float; minus infinity where one value tells nothing of chance.
+        low: Float, minus infinity for a single value, which has no interval.
         high: Float.
     """
 
@@ -47,7 +47,7 @@ class Interval:
     high: float
 
     def text(self, digits: int = 1, sign: bool = True) -> str:
-        """`+1.2 [0.4, 2.0]`, or without an interval where there is none."""
+        """Return text such as `+1.2 [0.4, 2.0]`, without the interval for a single value."""
         plus = "+" if sign else ""
         if not np.isfinite(self.low):
             return f"{self.mean:{plus}.{digits}f} (one seed: no interval)"
@@ -55,22 +55,22 @@ class Interval:
 
 
 def interval(values: Sequence[float] | pd.Series) -> Interval:
-    """The mean of values, seed by seed, and its 95 % percentile bootstrap interval; the same for the same values."""
+    """Return the mean of a value per seed, with its 95 % percentile bootstrap interval. The bootstrap is seeded."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return Interval(float(values.mean()), -np.inf, np.inf)
-    found = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=0)
-    return Interval(float(values.mean()), *map(float, found.confidence_interval))
+    result = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=0)
+    return Interval(float(values.mean()), *map(float, result.confidence_interval))
 
 
 def paired(rows: pd.DataFrame, arm: str, first: object, second: object, value: str) -> pd.Series:
-    """The difference of a value between two arms, seed by seed: the first minus the second.
+    """Return the difference of a value between two arms for each seed: the first arm minus the second.
 
     Args:
-        rows: With a row for each seed of both arms, and the column `seed`.
-        arm: The column that tells the arms apart.
+        rows: Rows with the column `seed`, one for each seed of both arms.
+        arm: The column that identifies the arm.
         first: Its value in the first arm.
-        second: In the second.
+        second: Its value in the second arm.
         value: The column to compare.
     """
     table = rows.pivot(index="seed", columns=arm, values=value)

@@ -1,4 +1,4 @@
-"""What a claim leaves behind: its raw rows as CSV, and beside them how they were obtained."""
+"""The storage of a claim: its raw rows as CSV, and a JSON file with their origin."""
 
 import json
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from bnzoo.machine import available_cores
 
 
 class Size(StrEnum):
-    """How much of a setup is run."""
+    """The size of a run."""
 
     FULL = "full"
     QUICK = "quick"
-    SMALLEST = "smallest"  # for tests: that it runs, nothing to conclude from
+    SMALLEST = "smallest"  # for tests only: its verdicts mean nothing
 
 
 SEEDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMALLEST: 1}
@@ -26,15 +26,15 @@ SEEDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMALLEST: 1}
 
 @dataclass(frozen=True)
 class Origin:
-    """How rows were obtained.
+    """The origin of rows.
 
     Attributes:
         size: String, `full` or `quick`.
         seeds: Integer.
-        seconds: Float, how long the run took that finished them: shorter where it went on, or another claim had run a
-            study that it shares.
-        processors: Integer, how many cores it could use.
-        versions: The versions that decide about results.
+        seconds: Float, the duration of the last run. It is shorter if the run was resumed, or if another claim had
+            already run a shared study.
+        processors: Integer, the number of available cores.
+        versions: Dict, the versions of Python and of the packages that influence results.
     """
 
     size: str
@@ -45,20 +45,20 @@ class Origin:
 
     @classmethod
     def here(cls, size: str, seeds: int, seconds: float) -> "Origin":
-        """Of rows that were obtained in this process."""
-        from bnzoo.tuning.definition import versions  # which loads TensorFlow
+        """Return the origin of rows that were measured in this process."""
+        from bnzoo.tuning.definition import versions  # here, because it loads TensorFlow
 
         return cls(str(size), seeds, round(seconds, 1), available_cores(), versions())
 
     @property
     def command(self) -> str:
-        """What obtains them again, for the name of a claim."""
+        """The command that measures the rows again, without the name of the claim."""
         quick = " --quick" if self.size == "quick" else ""
         return f"python -m recipes.claims{quick} --seeds {self.seeds}"
 
 
 class Store:
-    """The rows of claims, in a folder.
+    """A folder with the rows of claims.
 
     Args:
         folder: `pathlib.Path`.
@@ -68,36 +68,36 @@ class Store:
         self.folder = folder
 
     def has(self, name: str) -> bool:
-        """Whether the rows of a claim are there, whole."""
+        """Return `True` if the rows of a claim are stored completely."""
         return self._rows(name).exists() and self._origin(name).exists()
 
     def rows(self, name: str) -> pd.DataFrame:
-        """The rows of a claim."""
+        """Return the rows of a claim."""
         return pd.read_csv(self._rows(name), keep_default_na=False, na_values=[""])
 
     def origin(self, name: str) -> Origin:
-        """How they were obtained."""
+        """Return the origin of the rows of a claim."""
         return Origin(**json.loads(self._origin(name).read_text(encoding="utf-8")))
 
     def save(self, name: str, rows: pd.DataFrame, origin: Origin) -> None:
-        """Writes the rows of a claim, then how they were obtained: only both together count."""
+        """Write the rows of a claim, then their origin. Rows without an origin count as missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._rows(name)) as draft:
             rows.to_csv(draft, index=False, float_format="%.6g")
         write_text(self._origin(name), json_text(asdict(origin)))
 
     def refuse_others(self, names: Sequence[str], size: str, seeds: int) -> None:
-        """Refuses to go on with rows that were obtained in another way than is asked for.
+        """Check that stored rows are of the requested size and number of seeds.
 
         Raises:
-            ValueError: If some were; the message says what to do.
+            ValueError: If stored rows differ.
         """
         for name in filter(self.has, names):
             there = self.origin(name)
             if (there.size, there.seeds) != (size, seeds):
                 raise ValueError(
-                    f"{self._rows(name)} is of a {there.size} run with {there.seeds} seeds, asked for is a {size} run "
-                    f"with {seeds}: choose another --output, or delete that file to run it again"
+                    f"{self._rows(name)} is from a {there.size} run with {there.seeds} seeds, but this is a {size} run "
+                    f"with {seeds}. Choose another --output, or delete the file to run the claim again."
                 )
 
     def _rows(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Is batch norm a success in Transformers?"""
+"""The claim that batch norm is a success in Transformers."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,14 +9,14 @@ from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
 from recipes.claims.pictures import arms_with_seeds
 from recipes.claims.statistics import Interval, at_best_rate, interval, paired
 
-MARGIN = 0.5  # points that batch norm may be behind
+MARGIN = 0.5  # the largest loss against layer norm, in points, that still holds
 PLACEMENTS = ("pre", "post", "peri")
 ANY = "any"  # without a norm all placements are the same function
 NAMES = {"batch": "batch", "layer": "layer", "rms": "RMS", "none": "none"}
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """Three norms in three placements, and no norm."""
+    """Run three norms in three placements, and a network without a norm."""
     epochs, placements = bench.epochs(8, quick=6), bench.some(PLACEMENTS, quick=2)
     norms = _space(bench, ("layer", "rms", "batch"), placements)
     normed = bench.study("transformers", norms, bench.digits, epochs=epochs)
@@ -31,49 +31,49 @@ def _space(bench: Bench, norms: tuple[str | None, ...], placements: tuple[str, .
     )
 
 
-def at_best_placement(found: pd.DataFrame) -> pd.DataFrame:
-    """The rows of each norm at its best placement, each placement at its best rate, by the mean validation loss."""
-    best = at_best_rate(found, ["norm", "placement"])
-    place = best.groupby(["norm", "placement"], sort=False)["score"].mean().groupby("norm", sort=False).idxmin()
-    return best[best.set_index(["norm", "placement"]).index.isin(place)]
+def at_best_placement(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each norm at its best placement, each placement at its best rate, by mean validation loss."""
+    best = at_best_rate(frame, ["norm", "placement"])
+    chosen = best.groupby(["norm", "placement"], sort=False)["score"].mean().groupby("norm", sort=False).idxmin()
+    return best[best.set_index(["norm", "placement"]).index.isin(chosen)]
 
 
-def behind(found: pd.DataFrame) -> dict[str, Interval]:
-    """Batch norm minus layer norm in points of test accuracy, placement by placement."""
-    best = at_best_rate(found, ["norm", "placement"])
+def behind(frame: pd.DataFrame) -> dict[str, Interval]:
+    """Return batch norm minus layer norm in points of test accuracy, for each placement."""
+    best = at_best_rate(frame, ["norm", "placement"])
     parts = best[best["norm"].isin(["batch", "layer"])].groupby("placement", sort=False)
-    return {place: _difference(part, "batch", "layer") for place, part in parts}
+    return {placement: _difference(part, "batch", "layer") for placement, part in parts}
 
 
 def _difference(best: pd.DataFrame, first: str, second: str) -> Interval:
     return interval(100 * paired(best, "norm", first, second, "test_accuracy"))
 
 
-def judge(found: pd.DataFrame) -> Verdict:
-    """Whether batch norm at its best is not behind layer norm at its best."""
-    best, alike = at_best_placement(found), behind(found)
+def judge(frame: pd.DataFrame) -> Verdict:
+    """Judge whether batch norm in its best placement is at least as accurate as layer norm in its best."""
+    best, alike = at_best_placement(frame), behind(frame)
     gain = _difference(best, "batch", "layer")
-    equal = [place for place, each in alike.items() if each.high >= 0]
+    equal = [placement for placement, each in alike.items() if each.high >= 0]
     word = HOLDS if gain.low >= -MARGIN else CONDITION if gain.high >= 0 or equal else NOT
     condition = {
         HOLDS: "",
-        CONDITION: f" It may be more than {MARGIN} points behind"
-        + (f"; it is not clearly behind in the placements {', '.join(equal)}." if equal else "."),
-        NOT: " It is clearly behind there and in every placement.",
+        CONDITION: f" Batch norm may be more than {MARGIN} points behind"
+        + (f". It is not clearly behind in the placements {', '.join(equal)}." if equal else "."),
+        NOT: " Batch norm is clearly behind in this comparison and in every placement.",
     }[word]
     where = {norm: best.loc[best["norm"] == norm, "placement"].iloc[0] for norm in ("batch", "layer")}
     return Verdict(
         word,
-        f"Batch norm at its best ({where['batch']}) minus layer norm at its best ({where['layer']}): {gain.text()} "
-        f"points of test accuracy.{condition}",
+        f"Batch norm in its best placement ({where['batch']}) minus layer norm in its best placement "
+        f"({where['layer']}): {gain.text()} points of test accuracy.{condition}",
         (
-            f"Placement by placement: {'; '.join(f'{place} {each.text()}' for place, each in alike.items())}.",
+            f"In the same placement: {'; '.join(f'{placement} {each.text()}' for placement, each in alike.items())}.",
             f"RMS norm minus layer norm: {_difference(best, 'rms', 'layer').text()} points; no norm minus layer norm "
             f"{_difference(best, 'none', 'layer').text()}.",
             _moving(best),
-            _failures(found),
-            "This is a small vision transformer: every image has the same number of tokens and none is padding. It "
-            "says nothing of language models, where layer and RMS norm are what is used.",
+            _failures(frame),
+            "This is a small vision transformer. Every image has the same number of tokens, without padding. The "
+            "result does not apply to language models, which use layer and RMS norm.",
         ),
     )
 
@@ -82,20 +82,20 @@ def _moving(best: pd.DataFrame) -> str:
     batch = best[best["norm"] == "batch"]
     moving, recalibrated = (100 * batch[column].mean() for column in ("moving_accuracy", "accuracy"))
     return (
-        f"Batch norm's validation accuracy is {recalibrated:.1f} % with recalibrated statistics and {moving:.1f} % "
-        "with the moving ones that a user would have."
+        f"The validation accuracy of batch norm is {recalibrated:.1f} % with recalibrated statistics and {moving:.1f} "
+        "% with moving statistics, which are the default in practice."
     )
 
 
-def _failures(found: pd.DataFrame) -> str:
-    failed = found.assign(failed=found["outcome"] != "ok").groupby("norm", sort=False)["failed"].agg(["sum", "size"])
+def _failures(frame: pd.DataFrame) -> str:
+    failed = frame.assign(failed=frame["outcome"] != "ok").groupby("norm", sort=False)["failed"].agg(["sum", "size"])
     said = ", ".join(f"{NAMES[norm]} {row['sum']} of {row['size']}" for norm, row in failed.iterrows())
-    return f"Trainings that diverged or learned nothing, of all rates and placements: {said}."
+    return f"Diverged or stalled trainings, over all rates and placements: {said}."
 
 
-def table(found: pd.DataFrame) -> pd.DataFrame:
-    """Test accuracy at the best rate of each norm and placement."""
-    groups = at_best_rate(found, ["norm", "placement"]).groupby(["norm", "placement"], sort=False)
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the test accuracy at the best rate of each norm and placement."""
+    groups = at_best_rate(frame, ["norm", "placement"]).groupby(["norm", "placement"], sort=False)
     made = pd.DataFrame(
         {
             "learning rate": groups["learning_rate"].first(),
@@ -108,13 +108,17 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return made.reset_index()
 
 
-def draw(found: pd.DataFrame) -> Figure:
-    """Every seed of each norm, a panel a placement; no norm, which has none, in each of them."""
-    best = at_best_rate(found, ["norm", "placement"])
+def draw(frame: pd.DataFrame) -> Figure:
+    """Draw every seed of each norm, in a panel per placement. The network without a norm is in every panel."""
+    best = at_best_rate(frame, ["norm", "placement"])
     none = best[best["placement"] == ANY]
-    places = [place for place in PLACEMENTS if place in set(best["placement"])]
+    placements = [placement for placement in PLACEMENTS if placement in set(best["placement"])]
     shown = pd.concat(
-        [part.assign(panel=f"{place}-norm") for place in places for part in (best[best["placement"] == place], none)]
+        [
+            part.assign(panel=f"{placement}-norm")
+            for placement in placements
+            for part in (best[best["placement"] == placement], none)
+        ]
     )
     figure = arms_with_seeds(shown, panel="panel", arm="norm", value="test_accuracy", names=NAMES)
     low, high = 100 * shown["test_accuracy"].min(), 100 * shown["test_accuracy"].max()
@@ -126,35 +130,36 @@ def draw(found: pd.DataFrame) -> Figure:
 CLAIM = Claim(
     statement="Batch normalization is a success in Transformers.",
     evidence=(
-        "Introductions list Transformers among its successes. On ImageNet a vision transformer with batch norm, and a "
-        "further one inside the feed-forward network, is as accurate as with layer norm and about 20 % faster (Yao et "
-        "al. 2021)."
+        "Introductions to batch norm list Transformers among its successes. On ImageNet, a vision transformer with "
+        "batch norm, and one more batch norm in each feed-forward network, is as accurate as with layer norm and "
+        "about 20 % faster (Yao et al. 2021)."
     ),
     contradiction=(
-        "Transformers use layer norm: on text the statistics of batches fluctuate too much in training, and batch norm "
-        "is clearly worse (PowerNorm, Shen et al. 2020); on images training with it often crashes unless the further "
-        "norm is there (Yao et al. 2021). Pre-norm with layer or RMS norm is the default (Xiong et al. 2020), "
-        "peri-norm a modern choice (Kim et al. 2025)."
+        "Transformers use layer norm. On text, batch statistics fluctuate too much in training, and batch norm is "
+        "clearly worse (PowerNorm, Shen et al. 2020). On images, training often fails without the additional norm "
+        "(Yao et al. 2021). Pre-norm with layer or RMS norm is the default (Xiong et al. 2020), peri-norm a recent "
+        "alternative (Kim et al. 2025)."
     ),
     setup=(
-        "A vision transformer of two blocks, 32 channels, 4 heads, with 16 patches of 2x2 pixels and a class token, on "
-        "scikit-learn's digits (1,169 to train, 269 to choose by, 359 to test): AdamW, batches of 64, 8 epochs (6 in "
-        "the quick run), rates from 0.003 to 0.012. Layer, RMS and batch norm stand before (pre), after the addition "
-        "(post) or on both sides (peri) of each sublayer, and a network without a norm stands beside. The rate, and "
-        "then the placement, is chosen by the mean validation loss; the test accuracy is compared, by seed, with "
-        "recalibrated statistics."
+        "A vision transformer with two blocks, 32 channels, 4 heads, 16 patches of 2x2 pixels and a class token, on "
+        "scikit-learn's digits (1,169 for training, 269 for validation, 359 for testing). AdamW, batches of 64, 8 "
+        "epochs (6 in the quick run), learning rates from 0.003 to 0.012. Layer, RMS and batch norm come before each "
+        "sublayer (pre), after the addition (post), or on both sides of the sublayer (peri). A network without a norm "
+        "is added for comparison. The rate, and then the placement, is chosen by the mean validation loss. The test "
+        "accuracy is compared seed by seed, with recalibrated statistics."
     ),
     criterion=(
-        "`holds` if batch norm in its best placement is not behind layer norm in its best: the lower end of the 95 % "
-        f"bootstrap interval of the paired difference is at least -{MARGIN} points; `holds with a condition` if else "
-        "the upper end is at least 0, there or in any placement compared like for like; else `does not hold`."
+        "The difference is batch norm in its best placement minus layer norm in its best placement, paired by seed. "
+        f"`holds` if the lower end of its 95 % bootstrap interval is at least -{MARGIN} points. Otherwise `holds with "
+        "a condition` if the upper end is at least 0, for this difference or for the difference in any one placement. "
+        "Otherwise `does not hold`."
     ),
     measure=measure,
     judge=judge,
     table=table,
     draw=draw,
     caption=(
-        "Test accuracy of every seed at the best learning rate of each norm; the bar is the mean. The network without "
+        "Test accuracy of every seed at the best learning rate of each norm. The bar is the mean. The network without "
         "a norm is the same in each panel."
     ),
     references=(

@@ -1,25 +1,26 @@
-"""How much a loss and its gradient vary along the gradient, as Santurkar et al. 2018 measure it and free of scale."""
+"""Variation of a loss and its gradient along the gradient: as in Santurkar et al. 2018, and independent of scale."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 Arrays = list[np.ndarray]
-# of a point: the loss and its gradient
+# takes a point, returns the loss and its gradient
 Loss = Callable[[Arrays], tuple[float, Arrays]]
-TINY = 1e-12  # nothing is divided by less
+TINY = 1e-12  # the smallest divisor
 
 
 def raw_variation(loss: Loss, point: Arrays, steps: Sequence[float]) -> tuple[float, float]:
-    """Santurkar's measure: how much loss and gradient change along the gradient.
+    """Measure the change of loss and gradient along the gradient, as in Santurkar et al. 2018.
 
     Args:
-        loss: Function of a point that gives the loss and its gradient.
+        loss: Function that takes a point and returns the loss and its gradient.
         point: The weights.
-        steps: By how many gradients to go.
+        steps: The step lengths, as multiples of the gradient.
 
     Returns:
-        The range of the loss over the steps, and the largest distance of the gradient from that of the point.
+        The range of the loss over the steps, and the largest distance between the gradient after a step and the
+        gradient at the point.
     """
     _, gradient = loss(point)
     after = [loss([w - step * g for w, g in zip(point, gradient, strict=True)]) for step in steps]
@@ -29,19 +30,20 @@ def raw_variation(loss: Loss, point: Arrays, steps: Sequence[float]) -> tuple[fl
 
 
 def normalised_variation(loss: Loss, point: Arrays, kernels: Sequence[int], share: float) -> tuple[float, float]:
-    """The same where each kernel is measured in units of its own norm, so that its scale makes no difference.
+    """Measure the change of loss and gradient, with each kernel in units of its own norm.
 
-    Each kernel goes against its gradient by a share of its norm; the other weights stay.
+    The scale of a kernel has no influence. Each kernel moves against its gradient by a share of its norm. The other
+    weights stay unchanged.
 
     Args:
-        loss: Function of a point that gives the loss and its gradient.
+        loss: Function that takes a point and returns the loss and its gradient.
         point: The weights.
-        kernels: Which of them are kernels.
-        share: Float, of the norm of each kernel.
+        kernels: The indices of the kernels in `point`.
+        share: Float, the step length as a share of the norm of each kernel.
 
     Returns:
-        How far the loss is from what its gradient predicts, as a share of the predicted fall; the distance of the
-        gradient from that of the point, as a share of its own norm.
+        The difference between the loss and its linear prediction, as a share of the predicted decrease, and the
+        distance between the gradients after and before the step, as a share of the norm of the latter.
     """
     units = [size([point[i]]) for i in kernels]
     before, gradient = _in_units(loss(point), kernels, units)
@@ -54,13 +56,15 @@ def normalised_variation(loss: Loss, point: Arrays, kernels: Sequence[int], shar
     return abs(after - before + fall) / max(fall, TINY), size(_minus(there, gradient)) / max(size(gradient), TINY)
 
 
-def _in_units(found: tuple[float, Arrays], kernels: Sequence[int], units: Sequence[float]) -> tuple[float, Arrays]:
-    loss, gradient = found
+def _in_units(
+    loss_and_gradient: tuple[float, Arrays], kernels: Sequence[int], units: Sequence[float]
+) -> tuple[float, Arrays]:
+    loss, gradient = loss_and_gradient
     return loss, [gradient[i] * unit for i, unit in zip(kernels, units, strict=True)]
 
 
 def size(arrays: Arrays) -> float:
-    """The norm of all together, in float64."""
+    """Return the joint norm of arrays, in float64."""
     return float(np.sqrt(sum(np.square(array, dtype=np.float64).sum() for array in arrays)))
 
 

@@ -16,7 +16,7 @@ from recipes.claims.statistics import at_best_rate
 
 
 def planted(batch_loss, group_loss=0.0, moving_loss=None, spread=0.002, sizes=SIZES):
-    """Rows in which norms lose so many points from any other size to 2; at the higher of two rates all is worse."""
+    """Return rows in which norms lose the given points from any other size to 2. The lower of two rates is better."""
     losses = {"batch": batch_loss, "group": group_loss, GHOST_LABEL: 0.0, "layer": 0.5, "none": 1.5}
     rows = []
     for norm, size, rate, seed in itertools.product(losses, sizes, (0.1, 0.4), range(4)):
@@ -60,19 +60,21 @@ def test_the_verdict_follows_from_what_is_lost_at_two(rows, word):
 
 def test_the_sentence_has_the_numbers():
     verdict = batch_size.judge(planted(batch_loss=20.0, group_loss=1.0, moving_loss=30.0, spread=0.0))
-    assert "From its best batch size (16) to 2, batch norm loses 20.0 [20.0, 20.0] points" in verdict.sentence
-    assert "group norm from its own (16) 1.0 [1.0, 1.0]" in verdict.sentence
+    assert (
+        "batch norm loses 20.0 [20.0, 20.0] points of test accuracy from its best batch size (16)" in verdict.sentence
+    )
+    assert "Group norm loses 1.0 [1.0, 1.0] points from its best batch size (16)" in verdict.sentence
     recovered, ghosts, others = verdict.notes
     assert "65.0 % with moving statistics and 75.0 % with recalibrated" in recovered
-    assert "+10.0 points, 33 % of what is lost from 16" in recovered
-    assert "ghost batch norm) give 94.8 %" in ghosts
-    assert "in batches of 4, batch norm gives 94.8 %" in ghosts
+    assert "+10.0 points, 33 % of the loss from batch size 16" in recovered
+    assert "94.8 % with statistics of 4 examples (ghost batch norm)" in ghosts
+    assert "In batches of 4, it is 94.8 % with batch norm" in ghosts
     assert "layer norm 0.5" in others
     assert "no norm 1.5" in others
 
 
 def test_the_best_size_is_chosen_for_each_kind_of_statistics():
-    """The best with recalibrated statistics is 2 itself; with moving ones 2 is the worst."""
+    """With recalibrated statistics 2 is the best size, with moving statistics the worst."""
     best = at_best_rate(planted(batch_loss=-1.0, moving_loss=12.0, spread=0.0), ["norm", "batch_size"])
     assert batch_size.best_size(best, "batch") == 2
     assert batch_size.loss(best, "batch").mean == 0
@@ -114,7 +116,7 @@ def test_it_works_on_the_smallest_rows():
 
 
 def test_the_learning_rate_grows_with_the_batch():
-    """The first epoch's rate is the trial's, times the batch, over 32: one SGD step by hand says the same."""
+    """The rate of the first epoch is the trial's rate times the batch size over 32, as in one SGD step by hand."""
     space = ProportionalRateMLPSpace(
         depths=(1,),
         learning_rates=(0.064, 0.064, 1),

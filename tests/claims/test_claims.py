@@ -1,4 +1,4 @@
-"""What all claims share: they run, are kept, are shown again without training, and are asked for on a command line."""
+"""The parts that all claims share: running, storage, pages made without training, and the command line."""
 
 import importlib
 import json
@@ -46,7 +46,7 @@ TOY = Claim(
 
 @pytest.fixture
 def toys(monkeypatch):
-    """Two claims that take no time, and how often each was measured."""
+    """Two claims without training, and a list of their measurements."""
     measured = []
 
     def toy(name):
@@ -65,7 +65,7 @@ def bench(folder, seeds=5, size=Size.FULL):
     return Bench(folder / "studies", size, seeds)
 
 
-# a grid of learning rates, what is measured in trained models, and a training loop of its own
+# a grid of learning rates, a measurement in trained models, and a custom training loop
 TRAINED = ("learning_rate", "saturation", "smoothness")
 
 
@@ -144,7 +144,7 @@ def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monk
 @pytest.mark.parametrize("other", [{"seeds": 3}, {"size": Size.QUICK}])
 def test_rows_of_another_run_are_not_taken_for_those_asked_for(toys, tmp_path, other):
     run(["accuracy"], bench(tmp_path), tmp_path)
-    with pytest.raises(ValueError, match=r"accuracy\.csv is of a full run with 5 seeds.*choose another --output"):
+    with pytest.raises(ValueError, match=r"accuracy\.csv is from a full run with 5 seeds.*Choose another --output"):
         run(["accuracy"], bench(tmp_path, **other), tmp_path)
 
 
@@ -214,7 +214,7 @@ def test_a_folder_of_another_run_is_a_mistake_too(tmp_path):
     Store(tmp_path).save("seeds", TOY.measure(None), ORIGIN)
     done = _claims("seeds", "--seeds", "2", "--output", str(tmp_path))
     assert done.returncode == 2
-    assert "seeds.csv is of a full run with 5 seeds" in done.stderr.splitlines()[-1]
+    assert "seeds.csv is from a full run with 5 seeds" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert json.loads((tmp_path / "seeds.json").read_text())["seeds"] == 5
 
@@ -225,7 +225,7 @@ def _claims(*arguments):
 
 
 def test_the_pages_in_the_documentation_are_those_of_the_stored_rows(tmp_path):
-    """Nobody has typed a number into them, and no claim has changed its mind since."""
+    """No number was typed by hand, and no verdict has changed since."""
     folder = ROOT / "docs/claims"
     findings = pages.find(Store(folder))
     assert [finding.name for finding in findings] == list(NAMES)

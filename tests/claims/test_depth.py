@@ -57,7 +57,7 @@ def test_placement_before_and_after_are_one_function_without_shortcuts():
 
 
 def backward(weights, x, y, norm):
-    """The norms of the gradients of a plain MLP by what its dense layers give but for the last, in NumPy."""
+    """Return the gradient norms of a plain MLP by the outputs of all dense layers but the last, computed in NumPy."""
     steps, h = [], x
     for kernel in weights[:-1]:
         z = h @ kernel
@@ -107,7 +107,7 @@ def test_the_prediction_is_that_of_yang():
 def gradient_rows(growths):
     return [
         {"part": "gradients", "kind": kind, "norm": norm, "seed": seed, "layer": i, "gradient": 0.1 * growth**-i}
-        # the ends are not of the slope
+        # the slope excludes the ends
         | ({"gradient": 7.0} if i < 5 else {})
         for (kind, norm), growth in growths.items()
         for seed in range(2)
@@ -116,7 +116,7 @@ def gradient_rows(growths):
 
 
 def planted(deep, growth):
-    """Rows in which each kind and norm reaches 97 % at depth 5 at the rate 0.1, and so much at depth 41 at 0.01."""
+    """Return rows with 97 % accuracy at depth 5 and rate 0.1, and the given accuracy at depth 41 and rate 0.01."""
     rows = []
     for part, deepest in (("MLP", 41), ("ResNet", 32)):
         axes = itertools.product(KINDS, ("batch", "none"), (5, deepest), (0.01, 0.1), range(3))
@@ -155,7 +155,7 @@ def test_verdict(plain, residual, growth, word):
     assert f"loses {97 - 100 * plain:.1f} [" in verdict.sentence
     assert "points from depth 5 to 41" in verdict.sentence
     assert f"plain {100 * plain + 0.1:.1f} %, residual {100 * residual + 0.1:.1f} %" in verdict.sentence
-    assert f"grows by {growth:.2f} a layer" in verdict.sentence
+    assert f"grows by a factor of {growth:.2f} per layer" in verdict.sentence
     assert ("needs the shortcut" in verdict.sentence) == (word == CONDITION)
     assert "plain 30.1 %, residual 10.1 %, SkipInit 98.1 %" in verdict.notes[0]
     assert "plain, batch norm 0.1, 0.01; plain, no norm 0.1, 0.01" in verdict.notes[1]

@@ -25,7 +25,7 @@ MOVES, STAYS = (0.01, 0.1, 0.1, 1.0, 10.0), (0.1, 0.1, 0.1, 1.0, 1.0)
 
 
 def planted(batch=BATCH, none=NONE, best=MOVES) -> pd.DataFrame:
-    """Accuracies by scale at every rate, but ten points more at the best rate of a scale that is not the usual's."""
+    """Return accuracies by scale, ten points higher at the best rate of a scale if it differs from the usual one."""
     rows = [
         {
             "part": TRAINED,
@@ -109,7 +109,7 @@ def test_the_picture_has_accuracies_and_best_rates():
     assert [line.get_label() for line in over_scale.lines if line.get_label()[0] != "_"] == ["batch norm", "no norm"]
     best, none, square = (line.get_ydata() for line in of_rates.lines)
     assert list(best) == list(MOVES)
-    assert list(none) == [0.1, 0.1]  # at the two scales at which more than half is right
+    assert list(none) == [0.1, 0.1]  # at the two scales with an accuracy above one half
     assert list(square) == pytest.approx([0.001, 0.009, 0.1, 0.9, 10])
     assert len(over_rates.get_legend().get_texts()) == len(SCALES)
 
@@ -132,7 +132,7 @@ def test_the_deviation_is_that_of_epsilon_alone(digits, scale, epsilon):
 def test_the_gradient_is_one_over_the_scale(digits, scale):
     found = identity(digits, scale, 1e-12)
     assert found["gradient_ratio"] == pytest.approx(1 / scale, rel=1e-8)
-    assert found["gradient_deviation"] < 1e-8  # not only its length
+    assert found["gradient_deviation"] < 1e-8  # also in direction
 
 
 def test_nothing_changes_at_the_usual_scale(digits):

@@ -1,4 +1,4 @@
-"""Where batch norm stands: the verdict on planted numbers, and He's table."""
+"""Placement of batch norm: the verdict on planted numbers, and the table of He et al."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from recipes.claims.placement import BEST, HE, PLACEMENTS, PLAIN, RESIDUAL, RESN
 
 
 def planted(errors, seeds=4, spread=0.001):
-    """Rows with these test errors (percent) of the ResNet's placements; the others of He's have his of a ResNet-110."""
+    """Return rows with the given test errors in percent. Other placements have the errors of He's ResNet-110."""
     errors = {**{name: his[0] for name, his in HE.items()}, "act_norm": 9.0, **errors}
     parts = {RESNET: PLACEMENTS, RESIDUAL: ("original", BEST, "act_norm"), PLAIN: ("original", "act_norm")}
     rows = []
@@ -39,8 +39,8 @@ def planted(errors, seeds=4, spread=0.001):
     ("rows", "word", "said"),
     [
         (planted({BEST: 2.0}), HOLDS, ""),
-        (planted({"original": 6.37}, spread=0.0), CONDITION, "Only over after addition, relu before addition"),
-        (planted({"original": 2.0}), NOT, "It is clearly behind original"),
+        (planted({"original": 6.37}, spread=0.0), CONDITION, "only over after addition, relu before addition"),
+        (planted({"original": 2.0}), NOT, "clearly behind original"),
         (planted(dict.fromkeys(HE, 5.0), spread=0.0), NOT, "No lead is clear"),
         (planted({BEST: 2.0}, seeds=1), NOT, "No lead is clear"),
     ],
@@ -56,7 +56,7 @@ def test_the_numbers_are_those_planted():
     assert verdict.word == HOLDS
     assert "original +0.2 [+0.2, +0.2]; after addition +1.8 [+1.8, +1.8]" in verdict.sentence
     order, residual, after = verdict.notes
-    assert "1.00 for his ResNet-110 and 0.90 for his ResNet-164" in order
+    assert "1.00 for their ResNet-110 and 0.90 for their ResNet-164" in order
     assert "original +0.2" in residual
     assert "relu" not in residual
     assert f"{RESNET} -2.4" in after
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_planted():
 
 def test_agreement_is_that_of_ranks():
     """With ranks d apart, Spearman's coefficient is 1 - 6 sum(d^2) / (n (n^2 - 1))."""
-    # He's order from the best, and ours with the first two and the last two changed: four ranks are 1 apart
+    # our order swaps the first two and the last two of He's order, so four ranks differ by 1
     he = sorted(HE, key=lambda name: HE[name][0])
     ours = [he[1], he[0], he[2], he[4], he[3]]
     rows = planted({name: 3.0 + rank for rank, name in enumerate(ours)}, spread=0.0)

@@ -13,7 +13,7 @@ SEEDS = range(4)
 
 
 def grid(part, test, ok=lambda norm, rate: True, steps=lambda norm: 50.0):
-    """Rows of a grid from a function of norm, rate and seed that gives the test accuracy."""
+    """Return the rows of a grid, with the test accuracy from a function of norm, rate and seed."""
     rows = []
     for norm, rate, seed in itertools.product(("batch", "none"), RATES, SEEDS):
         found = test(norm, rate, seed)
@@ -35,7 +35,7 @@ def grid(part, test, ok=lambda norm, rate: True, steps=lambda norm: 50.0):
 
 
 def ahead(by, spread=0.002):
-    """Batch norm is ahead by so much at 0.1, its best rate, and behind by .2 at 0.01."""
+    """Batch norm has the given lead at 0.1, its best rate, and is 0.2 behind at 0.01."""
 
     def test(norm, rate, seed):
         base = 0.9 + spread * seed * (1 if norm == "batch" else -1)
@@ -59,7 +59,7 @@ def test_accuracy(mlp, resnet, word):
     found = pd.concat([grid("MLP", ahead(mlp)), grid("ResNet-8", ahead(resnet))], ignore_index=True)
     verdict = accuracy.judge(found)
     assert verdict.word == word
-    # the gain of seed s is by + .004 s, of four seeds by + .006
+    # the gain of seed s is larger by 0.004 s, so the mean of four seeds by 0.006
     assert f"MLP {100 * (mlp + 0.006):+.1f}" in verdict.sentence
     assert f"ResNet-8 {100 * (resnet + 0.006):+.1f}" in verdict.sentence
     assert "rate of 0.01 the gain of the MLP is -19.4" in verdict.notes[0]
@@ -78,7 +78,7 @@ def test_accuracy(mlp, resnet, word):
         ({"batch": 1.0, "none": 0.1}, {"batch": 20.0, "none": 90.0}, HOLDS),
         ({"batch": 1.0, "none": 0.1}, {"batch": 90.0, "none": 20.0}, CONDITION),
         ({"batch": 0.3162, "none": 0.3162}, {"batch": 20.0, "none": 90.0}, NOT),
-        ({"batch": 1.0, "none": 0.0}, {"batch": 20.0, "none": 90.0}, NOT),  # there is no ratio to nothing
+        ({"batch": 1.0, "none": 0.0}, {"batch": 20.0, "none": 90.0}, NOT),  # the ratio does not exist
     ],
 )
 def test_learning_rate(largest, steps, word):
@@ -92,9 +92,9 @@ def test_learning_rate(largest, steps, word):
     found = pd.concat([grid(part, test, stable, steps.get) for part in parts], ignore_index=True)
     verdict = learning_rate.judge(found)
     assert verdict.word == word
-    assert f"rate {largest['batch']:g} with batch norm" in verdict.sentence
+    assert f"rate: {largest['batch']:g} with batch norm" in verdict.sentence
     if largest["none"]:
-        assert f"steps to 90 % at its own best rate: {steps['batch']:.0f} with batch norm, " in verdict.sentence
+        assert f"Steps to 90 % at the best rate of each arm: {steps['batch']:.0f} with batch norm, " in verdict.sentence
         assert f", {steps['none']:.0f} without." in verdict.sentence
         assert f"the ratio of the largest stable rates is {largest['batch'] / largest['none']:.1f}" in verdict.notes[1]
         assert f"0.01 to {largest['batch']:g} with batch norm, 0.01 to {largest['none']:g} without" in verdict.notes[0]
@@ -120,8 +120,8 @@ def test_seeds(at_edge, elsewhere, word):
     verdict = seeds.judge(grid("MLP", test))
     deviation = pd.Series([0, 1, 2, 3]).std()  # in points
     assert verdict.word == word
-    assert f"at rate 0.3162: {at_edge * deviation:.1f} points without" in verdict.sentence
-    assert f"{deviation:.1f} with batch norm (ratio {at_edge}.0)" in verdict.sentence
+    assert f"at learning rate 0.3162: {at_edge * deviation:.1f} points without" in verdict.sentence
+    assert f"{deviation:.1f} points with batch norm (ratio {at_edge}.0)" in verdict.sentence
     assert seeds.table(grid("MLP", test))["ratio"].tolist() == pytest.approx([elsewhere, elsewhere, at_edge, elsewhere])
     assert len(seeds.draw(grid("MLP", test)).axes) == 2
 

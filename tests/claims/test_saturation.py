@@ -14,7 +14,7 @@ SHARES = {(BEFORE, "batch"): 0.10, (BEFORE, "none"): 0.02, (AFTER, "batch"): 0.3
 
 
 def planted(batch: float = 0.95, none: float = 0.10, shares: dict | None = None, seeds: int = 3) -> pd.DataFrame:
-    """Rows of two depths; the rate 1 is the best for each arm, and at 0.1 nothing is learned."""
+    """Return rows of two depths. The rate 1 is the best of each arm, and at 0.1 nothing is learned."""
     shares, rows = {**SHARES, **(shares or {})}, []
     for depth in (2, DEPTH):
         for activation in ("sigmoid", "relu"):
@@ -49,14 +49,16 @@ def test_the_verdict_follows_from_accuracies_and_shares(rows, word):
 
 def test_the_numbers_are_those_of_the_rows():
     verdict = judge(planted())
-    assert "6 layers of sigmoids come to 95.0 % test accuracy with batch norm, to 10.0 % without" in verdict.sentence
-    assert "it is not saturation" in verdict.sentence
-    # the shares of six layers rise by a point each: the last is six above the planted ones
-    assert "without a norm has 8.0 % saturated units, with batch norm 16.0 %" in verdict.sentence
+    assert "Test accuracy of 6 layers of sigmoids: 95.0 % with batch norm, 10.0 % without" in verdict.sentence
+    assert "saturation does not prevent training" in verdict.sentence
+    # the shares rise by a point per layer, so the sixth is six points above the planted share
+    assert "Before training, 8.0 % of the units" in verdict.sentence
+    assert "without a norm, and 16.0 % with batch norm" in verdict.sentence
     assert verdict.notes == (
-        "After training it is 31.0 % without and 36.0 % with batch norm.",
+        "After training, 31.0 % are saturated without a norm, and 36.0 % with batch norm.",
         *(
-            f"Of 12 trainings of {name} without a norm that stalled, 0 ended with a layer more than {limit} saturated."
+            f"Of 12 stalled trainings of {name} without a norm, 0 ended with more than {limit} saturated units "
+            "in a layer."
             for name, limit in (("sigmoid", "50 %"), ("relu", "95 %"))
         ),
         *(f"6 layers of {name}: 95.0 % with batch norm, 10.0 % without." for name in ("sigmoid", "relu")),
@@ -67,8 +69,8 @@ def test_saturated_ends_are_counted_by_activation():
     rows = planted(shares={(AFTER, "none"): 0.45})
     rows.loc[rows["activation"] == "relu", "outcome"] = "ok"
     # of two layers the last has 47 %, of six 51 %
-    assert "Of 12 trainings of sigmoid without a norm that stalled, 6 ended" in judge(rows).notes[1]
-    assert sum("that stalled" in note for note in judge(rows).notes) == 1
+    assert "Of 12 stalled trainings of sigmoid without a norm, 6 ended" in judge(rows).notes[1]
+    assert sum("stalled" in note for note in judge(rows).notes) == 1
 
 
 def test_the_table_has_the_accuracy_at_each_depth_and_the_most_saturated_layer():
@@ -109,7 +111,7 @@ def test_shares_are_those_of_slopes_in_closed_form(activation):
         f"flat_{i}": (np.abs(_slope(activation, values)) < 0.05).mean() for i, values in ((1, before), (2, after))
     }
     found = flat_shares(model, x, training=False)
-    assert found == pytest.approx(expected, abs=2 / 3200)  # a value or two right at the border
+    assert found == pytest.approx(expected, abs=2 / 3200)  # one or two values are at the threshold
     assert 0.1 < found["flat_1"] < 0.9
 
 

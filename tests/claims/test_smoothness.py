@@ -16,7 +16,7 @@ KERNELS = (0, 2)
 
 @pytest.fixture
 def quadratic():
-    """A curvature, a point, and the loss as a function of the point in parts."""
+    """Return a curvature, a point, and the quadratic loss as a function of the point's parts."""
     random = np.random.default_rng(0)
     sizes = [int(np.prod(shape)) for shape in SHAPES]
     root = random.normal(size=(sum(sizes), sum(sizes)))
@@ -52,7 +52,7 @@ def test_normalised_variation_of_a_quadratic(quadratic):
         units[part] = np.linalg.norm(w[part])
         step[part] = -0.01 * units[part] * g[part] / np.linalg.norm(g[part])
         fall -= g[part] @ step[part]
-    # the loss of a quadratic is off its prediction by the curvature along the step
+    # a quadratic loss differs from its linear prediction by the curvature along the step
     expected = (
         step @ curvature @ step / 2 / fall,
         np.linalg.norm(units * (curvature @ step)) / np.linalg.norm(units * g),
@@ -117,7 +117,7 @@ def test_probes_stand_before_each_epoch_and_after_the_last(network, batch):
 
 
 def planted(ratios, raw):
-    """Rows in which batch norm varies by such a multiple of none, by share, and in raw steps."""
+    """Return rows with the given ratios of the variation with batch norm and without, by share and in raw steps."""
     rows = []
     for part, norm, seed, step in itertools.product((SAME, OWN), ("batch", "none"), range(3), (0, 18)):
         same = {"part": part, "norm": norm, "seed": seed, "step": step, "own_share": 0.005 if norm == "batch" else 0.02}
@@ -149,8 +149,8 @@ def test_verdict(ratios, raw, word):
     mean = np.exp(np.log([1, 1.01, 1.02]).mean())
     assert "loss " + ", ".join(f"{ratio * mean:.2f}" for ratio in ratios) in verdict.sentence
     assert "gradient " + ", ".join(f"{(ratio * mean) ** 2:.2f}" for ratio in ratios) in verdict.sentence
-    assert ("Both vary less at 1, 3 % only" in verdict.sentence) == (ratios == (1.5, 1.2, 1.1, 0.8, 0.5))
-    assert ("in raw steps only" in verdict.sentence) == (word == CONDITION and ratios == (1.5,) * 5)
+    assert ("Both vary less only at 1, 3 %" in verdict.sentence) == (ratios == (1.5, 1.2, 1.1, 0.8, 0.5))
+    assert ("only in raw steps" in verdict.sentence) == (word == CONDITION and ratios == (1.5,) * 5)
     assert "0.5 % with batch norm and 2 % without" in verdict.notes[0]
     assert f"loss {raw * mean:.2f} [" in verdict.notes[1]
 

@@ -11,7 +11,7 @@ from recipes.claims.transformers import ANY, PLACEMENTS
 
 
 def planted(batch, layer=(94.0, 92.0, 93.0), spread=0.002, seeds=4, places=PLACEMENTS):
-    """Rows with these test accuracies (percent) of batch and layer norm before, after and on both sides."""
+    """Return rows with the given test accuracies (percent) of batch and layer norm in pre, post and peri."""
     accuracies = {("none", ANY): 80.0}
     for place, of_batch, of_layer in zip(PLACEMENTS, batch, layer, strict=True):
         if place in places:
@@ -39,15 +39,15 @@ def planted(batch, layer=(94.0, 92.0, 93.0), spread=0.002, seeds=4, places=PLACE
 @pytest.mark.parametrize(
     ("rows", "word", "said"),
     [
-        (planted((95.0, 80.0, 80.0)), HOLDS, "Batch norm at its best (pre)"),
-        (planted((80.0, 80.0, 94.0)), HOLDS, "Batch norm at its best (peri) minus layer norm at its best (pre)"),
+        (planted((95.0, 80.0, 80.0)), HOLDS, "Batch norm in its best placement (pre)"),
+        (planted((80.0, 80.0, 94.0)), HOLDS, "best placement (peri) minus layer norm in its best placement (pre)"),
         (planted((90.0, 93.0, 80.0), spread=0.0), CONDITION, "not clearly behind in the placements post."),
         (
             planted((92.0, 80.0, 80.0), spread=0.005),
             CONDITION,
             "not clearly behind in the placements pre.",
         ),  # the interval spans 0
-        (planted((90.0, 89.0, 85.0)), NOT, "clearly behind there and in every placement"),
+        (planted((90.0, 89.0, 85.0)), NOT, "clearly behind in this comparison and in every placement"),
     ],
 )
 def test_the_verdict_follows_from_the_difference(rows, word, said):
@@ -67,7 +67,7 @@ def test_the_numbers_are_those_planted():
     assert "pre +1.5 [+1.5, +1.5]; post -1.0 [-1.0, -1.0]; peri +0.0" in placements
     assert "RMS norm minus layer norm: -4.0" in others
     assert "no norm minus layer norm -14.0" in others
-    assert "95.5 % with recalibrated statistics and 94.5 % with the moving" in moving
+    assert "95.5 % with recalibrated statistics and 94.5 % with moving" in moving
     assert "none 4 of 8" in failures
     assert "batch 0 of 24" in failures
 

@@ -1,4 +1,4 @@
-"""Data of another scale calibrate 8 bits for what never comes."""
+"""Calibration with data on another scale than the inputs, which would spoil int8."""
 
 import json
 
@@ -16,7 +16,7 @@ L = keras.layers
 
 @pytest.fixture(scope="module")
 def levels(digits):
-    """Images of 0 to 255."""
+    """Return images with levels from 0 to 255."""
     return digits.train.x[:400] * np.float32(255 / 16)
 
 
@@ -26,7 +26,7 @@ def recalibrated(model, x):
 
 
 def of_images(x):
-    """The network is a layer of the model, behind one that scales."""
+    """The network is one layer of the model, after a layer that scales."""
     inputs = keras.Input((8, 8, 1), name="x")
     network = bnzoo.ResNetCifar(8, filters=4, input_shape=(8, 8, 1), classes=3)
     return recalibrated(keras.Model(inputs, network(L.Rescaling(1 / 128, -1)(inputs))), x)
@@ -64,7 +64,7 @@ def test_rows_of_the_training_data_pass_however_few(norm, count):
         model = of_rows(x, layer)
     else:
         model = recalibrated(of_rows(x), x)
-        if norm == "few steps":  # which leave half of the initial statistics
+        if norm == "few steps":  # half of the initial statistics are left
             layer = model.layers[1]
             layer.moving_mean.assign(layer.moving_mean * 0.5)
             layer.moving_variance.assign(layer.moving_variance * 0.5 + 0.5)

@@ -23,7 +23,7 @@ def converter(format):
 
 
 def save(folder, function, weights=(), **inputs):
-    """A SavedModel with the one signature `serve`: a function of tensors by name, which gives tensors by name."""
+    """Write a SavedModel with the signature `serve`, a function that takes and returns tensors by name."""
     module = tf.Module()
     module.weights = [variable.value for variable in weights]
     specs = {name: tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()}
@@ -58,7 +58,7 @@ def predict(model, inputs):
 
 
 def several():
-    """Inputs and outputs of one shape each, in another order than the alphabet's."""
+    """Inputs and outputs have equal shapes, and are not in alphabetical order."""
     right, left = keras.Input((3,), name="right"), keras.Input((3,), name="left")
     index = keras.Input((1,), dtype="int32", name="index")
     x = L.Concatenate()([L.Subtract()([right, left]), left, L.Flatten()(L.Embedding(5, 2)(index))])
@@ -66,7 +66,7 @@ def several():
 
 
 def norms():
-    """Those that cannot be folded."""
+    """The norms of this model cannot be folded."""
     x = inputs = keras.Input((6, 6, 4), name="image")
     for norm in (L.GroupNormalization(2), L.LayerNormalization(), L.RMSNormalization(), L.BatchNormalization()):
         x = L.ReLU()(norm(L.Conv2D(8, 3, padding="same")(x)))
@@ -111,10 +111,10 @@ def test_each_runtime_gives_what_keras_gives(tmp_path, random_statistics, name):
 
 @pytest.mark.parametrize("format", with_extras(*FILE))
 def test_grouped_convolutions(tmp_path, format):
-    """Keras has XLA compile them, which ONNX cannot."""
+    """Keras compiles them with XLA, which ONNX does not support."""
     inputs = keras.Input((6, 6, 8), name="image")
     x = L.Conv2D(12, 3, groups=4)(inputs)
-    rate = 1 if format == "openvino" else 2  # OpenVINO knows no dilated ones in groups, and says so
+    rate = 1 if format == "openvino" else 2  # OpenVINO does not support dilated grouped convolutions
     model = keras.Model(inputs, L.Conv2D(6, 2, groups=2, dilation_rate=rate, name="y")(x))
     saved = save_model(tmp_path / "saved", model)
     content = (saved / "saved_model.pb").read_bytes()
@@ -173,7 +173,7 @@ def test_one_tensor_may_have_two_names(tmp_path, format):
 
 @pytest.mark.parametrize("format", with_extras(*FILE))
 def test_constants_of_any_size_are_kept(tmp_path, format):
-    """TensorFlow writes small ones into the graph and passes large ones as hidden inputs."""
+    """TensorFlow stores small constants in the graph, and passes large ones as hidden inputs."""
     mean = np.random.default_rng(0).normal(size=300).astype("float32")
     inputs = keras.Input((300,), name="x")
     model = keras.Model(inputs, L.Normalization(mean=mean, variance=np.full(300, 4.0))(inputs))
@@ -209,7 +209,7 @@ def test_a_missing_package_is_told(tmp_path, monkeypatch, format, package):
 
 
 def classifier():
-    """Tells three patterns in noise apart without training: its last layer is fitted to the random features."""
+    """Build a classifier of three noisy patterns without training: its last layer is fitted to random features."""
     keras.utils.set_random_seed(3)
     x = inputs = keras.Input((8, 8, 1), name="image")
     for _ in range(3):
@@ -275,7 +275,7 @@ def test_a_truncated_file_does_not_open(tmp_path, format):
     converter(format).convert(save_model(tmp_path / "saved", MODELS["mlp"]()), tmp_path)
     path = tmp_path / ("model.bin" if format == "openvino" else FILE[format])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(Exception, match=r"."):  # each runtime has an error of its own
+    with pytest.raises(Exception, match=r"."):  # each runtime raises another error
         runtimes.open_artefact(format, tmp_path)
 
 
@@ -301,7 +301,7 @@ def test_bytes_are_packed_whole():
 
 
 def run(format, folder, arrays):
-    """Return the outputs of the runtime in a process of its own."""
+    """Return the outputs of the runtime in a separate process."""
     runtimes.save(folder / "inputs.npz", {"serve": arrays})
     command = [sys.executable, "-P", runtimes.__file__, format, folder, folder / "inputs.npz", folder / "outputs.npz"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -333,7 +333,7 @@ def test_a_converted_file_needs_no_tensorflow(tmp_path, format):
 
 
 def test_the_process_of_its_own_has_neither_keras_nor_bnzoo():
-    """Otherwise that an artefact works there would prove nothing."""
+    """Otherwise a working artefact would prove nothing."""
     script = f"""
 import runpy
 block = runpy.run_path({runtimes.__file__!r})["_block"]

@@ -1,4 +1,4 @@
-"""The other formats keep the promises of the SavedModel; what each converter does is in `test_converters.py`."""
+"""Guarantees of the other formats, the same as of the SavedModel. `test_converters.py` tests the converters."""
 
 import json
 import sys
@@ -77,7 +77,7 @@ def test_sixteen_bits_and_constants_are_converted(tmp_path, few_digits, format):
 
 @pytest.fixture(scope="module")
 def trained(digits):
-    """A network that tells the digits apart, of which nothing is changed."""
+    """A trained network for the digits. Tests must not change it."""
     keras.utils.set_random_seed(0)
     model = bnzoo.ResNetCifar(
         8, input_shape=digits.input_shape, classes=10, placement="post", classifier_activation=None
@@ -85,7 +85,7 @@ def trained(digits):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
     model.fit(digits.train.x / 16, digits.train.y, batch_size=64, epochs=6, verbose=0)
-    first = model.get_layer("conv1_conv")  # what divides the levels goes into the first convolution
+    first = model.get_layer("conv1_conv")  # the scaling of the levels is folded into the first convolution
     first.kernel.assign(first.kernel / 16)
     bnzoo.tools.recalibrate_batch_norm(model, digits.train.x)
     return model
@@ -156,7 +156,7 @@ def test_strings_are_refused_by_other_formats(tmp_path, format):
 
 @pytest.mark.parametrize("format", CONVERTED)
 def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
-    """With the packages as without them."""
+    """The message does not depend on the installed packages."""
     monkeypatch.setitem(sys.modules, FORMATS[format].modules[0], None)
     with pytest.raises(ImportError, match=rf"pip install 'bnzoo\[{format}\]'"):
         getattr(export, format)(None, tmp_path / "model" / "1")
@@ -164,7 +164,7 @@ def test_a_missing_extra_is_told_before_the_work(tmp_path, monkeypatch, format):
 
 
 def shallow(name):
-    """Return the arguments of the zoo's network of that name, with as few blocks as have all their kinds."""
+    """Return the arguments of a network of the zoo with the fewest blocks that include every kind of block."""
     depths = {"vit": 1, "wrn": 10, "resnet164": 11, "resnet1001": 11, "densenet_bc": 10, "densenet40": 7}
     depth = next((depth for word, depth in depths.items() if name.startswith(word)), 8)
     if name == "mlp":

@@ -1,4 +1,4 @@
-"""Images as they are, against Pillow and a NumPy of the normalisation."""
+"""Image signatures, compared with Pillow and with the normalization in NumPy."""
 
 import io
 import itertools
@@ -47,14 +47,14 @@ def as_pillow(file, channels, size, resample=Pillow.Resampling.BICUBIC, crop=Non
 
 
 def pixels_of(folder, image, channels, size=SIZE, labels=None):
-    """A model that gives the pixels that it gets, exported, and its signatures."""
+    """Export a model that returns its pixels, and return its signatures."""
     inputs = keras.Input((*size, channels), name="image")
     model = keras.Model(inputs, keras.layers.Identity(name="pixels")(inputs))
     export.saved_model(model, folder, image=image, labels=labels)
     return tf.saved_model.load(folder).signatures
 
 
-# every two values of different arguments occur together in one of these; the other combinations are nightly
+# these cover every pair of values of two arguments; the other combinations are nightly
 COMBINED = {(1, "bilinear", None), (3, "bicubic", None), (3, "bilinear", 0.875), (1, "bicubic", 0.875)}
 
 
@@ -74,7 +74,7 @@ def test_files_are_decoded_and_resized_as_pillow_does(tmp_path, channels, interp
     resample = getattr(Pillow.Resampling, interpolation.upper())
     for file, pixels in zip(files, outputs["pixels"].numpy(), strict=True):
         difference = np.abs(pixels - as_pillow(file, channels, SIZE, resample, crop))
-        # a level where a sum falls between two, in columns and in rows; 36 from 32 pixels of 0 and 255 often do
+        # One level of rounding in each direction. 36 from 32 pixels of 0 and 255 often need rounding.
         assert difference.max() <= 2
         assert difference.mean() < 0.2
 
@@ -94,7 +94,7 @@ def test_presets_are_those_of_keras_applications(tmp_path, preset):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, exported_here):
-    """A classifier of images, exported, and the model."""
+    """An exported image classifier, and its model."""
     keras.utils.set_random_seed(1)
     model = bnzoo.ResNetCifar(8, input_shape=(*SIZE, 3), classes=6, classifier_activation=None)
     folder = tmp_path_factory.mktemp("served") / "1"
@@ -104,7 +104,7 @@ def served(tmp_path_factory, exported_here):
 
 
 def expected_of(model, levels):
-    """Probabilities for levels of 0 to 255, by NumPy and the model."""
+    """Return the probabilities for levels of 0 to 255, computed with NumPy and the model."""
     logits = model.predict((levels[..., ::-1] - np.array(MEAN)) / np.array(STD), verbose=0).astype(np.float64)
     odds = np.exp(logits - logits.max(-1, keepdims=True))
     return odds / odds.sum(-1, keepdims=True)
@@ -192,7 +192,7 @@ def test_an_empty_batch_has_empty_outputs(served):
 
 
 def test_what_is_too_long_and_narrow_to_be_resized():
-    """With `crop` the shorter side is enlarged: an image of one column would need gigabytes."""
+    """`crop` enlarges the shorter side, so an image with one column would need gigabytes."""
     pixels = Pixels(export.Image(crop=0.5), (100, 100, 1))
     long = encoded(Pillow.new("L", (1, 2000)), "PNG")
     images, problems = pixels.decode_files(tf.constant([long, encoded(picture("L"), "PNG")]))
@@ -227,7 +227,7 @@ def test_classes_without_labels_are_numbers(tmp_path):
         ({"std": ()}, "`std` must be"),
         ({"interpolation": "cubic"}, "Unknown `interpolation`: 'cubic'. Did you mean 'bicubic'?"),
         ({"max_pixels": 0}, "`max_pixels` must be a positive integer. Received: max_pixels=0"),
-        ({"crop": 1.5}, "`crop` must be a number above 0 and not above 1"),
+        ({"crop": 1.5}, "`crop` must be a number above 0 and at most 1"),
     ],
 )
 def test_what_no_image_can_be(options, message):

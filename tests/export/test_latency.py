@@ -10,14 +10,14 @@ from bnzoo.export import latency
 
 
 class Clock:
-    """Stands still but while someone works."""
+    """A clock that advances only during calls."""
 
     def __init__(self):
         self.now = 0.0
         self.calls = []
 
     def contestant(self, name, *seconds):
-        """A function that takes the given times in turn, the last of them from then on."""
+        """Return a function that takes the given times, one per call, and then always the last."""
         left = list(seconds)
 
         def call():
@@ -35,7 +35,7 @@ def clock(monkeypatch):
 
 
 def test_the_second_of_two_calls_is_timed_and_the_first_round_is_not(clock):
-    # cold, timed; in the first round for nothing
+    # a cold call, then a timed one; the first round is not recorded
     a = clock.contestant("a", 90, 70, 5, 1, 5, 2, 5, 3, 5, 4, 5, 6)
     times = latency.latencies({"a": a, "b": clock.contestant("b", 2)}, seconds=0)
     np.testing.assert_array_equal(times["a"], [1, 2, 3, 4, 6])

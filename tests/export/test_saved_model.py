@@ -123,7 +123,7 @@ class Subclassed(keras.Model):
 
 
 class Scale(L.Layer):
-    """A layer that is not of this package."""
+    """A layer from outside this package."""
 
     def __init__(self, factor, **options):
         super().__init__(**options)

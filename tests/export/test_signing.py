@@ -1,4 +1,4 @@
-"""Checksums tell what was damaged, signatures who exported it."""
+"""Signatures of artefacts: checksums detect damage, signatures prove the author."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def original(tmp_path_factory, exported_here, keys):
 
 @pytest.fixture
 def artefact(tmp_path, original):
-    """A copy of it to spoil."""
+    """A copy of the artefact that the test may change."""
     return Path(shutil.copytree(original, tmp_path / "model" / "1"))
 
 
@@ -80,7 +80,7 @@ def garbage(artefact):
 
 
 def another_manifest(artefact):
-    """The checksums are right: whoever changes a file can write them anew."""
+    """The checksums are correct, because anyone who changes a file can write new ones."""
     document = json.loads((artefact / "MANIFEST.json").read_text())
     (artefact / "MANIFEST.json").write_text(json.dumps(document | {"labels": ["a", "b"]}))
 

@@ -28,7 +28,7 @@ ENTRY = {"sha256": "0" * 64, "bytes": 1}
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory, exported_here):
-    """An artefact of every kind of content."""
+    """An artefact with every kind of content."""
     folder = tmp_path_factory.mktemp("original") / "digits" / "1"
     model = bnzoo.ResNetCifar(8, input_shape=(8, 8, 1), classes=3, classifier_activation=None)
     exported_here(model, folder, labels=LABELS, image="unit")
@@ -37,7 +37,7 @@ def original(tmp_path_factory, exported_here):
 
 @pytest.fixture
 def artefact(tmp_path, original):
-    """A copy of it to spoil."""
+    """A copy of the artefact that the test may change."""
     return Path(shutil.copytree(original, tmp_path / "digits" / "1"))
 
 
@@ -108,7 +108,7 @@ def document(artefact, change):
 
 
 def examples(artefact, change):
-    """Change the examples of an artefact, and their checksum with them."""
+    """Change the examples of an artefact and their checksum."""
     path = artefact / PARITY
     with np.load(path) as file:
         arrays = dict(file)
@@ -130,7 +130,7 @@ def problems(artefact):
 
 
 def test_an_artefact_that_answers_otherwise_is_told(artefact):
-    """As one would whose weights were exchanged together with the manifest."""
+    """The artefact is like one with replaced weights and manifest."""
     examples(artefact, lambda arrays: arrays.update({LOGITS: arrays[LOGITS] * 1.01}))
     assert "The artefact differs from the model" in problems(artefact)
 
@@ -243,7 +243,7 @@ def test_a_signature_that_no_one_asks_is_a_problem(tmp_path, exported_here):
 
 
 def twice(serve):
-    """The answers of another model under the same names."""
+    """Return the answers of another model with the same names."""
     function = tf.function(lambda features: {name: 2 * y for name, y in serve(features=features).items()})
     return function.get_concrete_function(tf.TensorSpec((None, 3), tf.float32, name="features"))
 
@@ -409,7 +409,7 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path, seconds):
 
 @contextlib.contextmanager
 def small_files():
-    """Let the largest file that the process may write stand in for a full disk."""
+    """Simulate a full disk with a limit on the size of written files."""
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -429,7 +429,7 @@ def small_files():
     with_extras(("saved_model", OSError), ("onnx", OSError), ("litert", OSError), ("openvino", RuntimeError)),
 )
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, format, error):
-    # of another format the SavedModel that it is made of is written before the disk is full
+    # the other formats first write the SavedModel that they are converted from
     record = export.formats.FORMATS[format]
     write = record.convert or writing.write
 
@@ -450,6 +450,6 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, format, error):
 
 @ON_LINUX
 def test_a_folder_that_cannot_be_written_in(tmp_path):
-    """Root may write anywhere but here."""
+    """Not even root may write into this folder."""
     with pytest.raises(OSError, match="proc"):
         export.saved_model(bnzoo.MLP(input_shape=(4,), classes=3), "/proc/model")

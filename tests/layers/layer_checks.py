@@ -1,4 +1,4 @@
-"""What every layer's tests ask, on either backend."""
+"""Checks that the tests of all layers share, on either backend."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ BACKEND = keras.backend.backend()
 
 
 def gradients(layer, x, weight, training=False):
-    """The gradients of `sum(layer(x) * weight)`, by the input and by the trainable variables, as NumPy arrays."""
+    """Return the gradients of `sum(layer(x) * weight)` by the input and by the trainable variables, as NumPy arrays."""
 
     def loss(inputs):
         outputs = keras.ops.cast(layer(inputs, training=training), "float32")
@@ -37,7 +37,7 @@ def gradients(layer, x, weight, training=False):
 
 
 def saved_and_loaded(layer, x, directory):
-    """The same layer after a model with it went through a .keras file; its outputs must not have changed."""
+    """Save and load a model with the layer, check that its outputs are unchanged, and return the loaded layer."""
     model = keras.Sequential([keras.Input(x.shape[1:], dtype=str(x.dtype)), layer])
     model.save(directory / "model.keras")
     loaded = keras.saving.load_model(directory / "model.keras")
@@ -49,6 +49,6 @@ def saved_and_loaded(layer, x, directory):
 
 
 def shake(layer, seed=5):
-    """Gives the weights of a layer values that are not the initial ones."""
+    """Set the weights of a layer to random values."""
     random = np.random.default_rng(seed)
     layer.set_weights([random.normal(size=w.shape).astype(w.dtype) for w in layer.weights])

@@ -1,4 +1,4 @@
-"""The norms, in float64 where the backend has it, beside their references, for the tests of the layers."""
+"""Norm layers and their references for the tests of the layers, in float64 if the backend supports it."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ import numpy_norms
 from bnzoo import norms
 
 RENORM = {"rmax_steps": [10, 30], "dmax_steps": [10, 20], "renorm_momentum": 0.95}
-# norm -> what the reference must know of it, defaults included
+# norm -> arguments of its reference, including defaults
 CASES = {
     "batch": ("batch", {"momentum": 0.9, "epsilon": 1e-5}),
     "sync_batch": ("batch", {"momentum": 0.9, "epsilon": 1e-5}),
@@ -32,7 +32,7 @@ SHAPES = {2: (7, 6), 3: (5, 4, 6), 4: (5, 3, 2, 4), 5: (3, 2, 2, 2, 4)}
 
 
 def case(name, shape, dtype=backend.DOUBLE, **overrides):
-    """A built layer with random weights, and its reference."""
+    """Return a built layer with random weights, and its reference."""
     function, options = CASES[name]
     given = {key: value for key, value in options.items() if key in GIVEN}
     layer = norms.get({"name": name, **given}).layer(shape, dtype=dtype, **overrides)
@@ -48,27 +48,27 @@ def shake(layer, seed=5):
 
 
 def weights(layer):
-    """The weights by their names."""
+    """Return the weights by name."""
     return {weight.name: np.asarray(weight.value).astype("float64") for weight in layer.weights}
 
 
 def inputs(shape, seed=3):
-    """Random values, exact in the dtype of the layers."""
+    """Return random values that are exact in the dtype of the layers."""
     return np.random.default_rng(seed).normal(0.7, 2, shape).astype(backend.DOUBLE).astype("float64")
 
 
 def call(layer, x, mask=None):
-    """The outputs in training mode."""
+    """Return the outputs in training mode."""
     return backend.forward(layer, x.astype(backend.DOUBLE), mask)
 
 
 def assert_close(actual, expected, rtol=None):
-    """Equal up to rounding, that of TensorFlow's float64 or of JAX's float32."""
+    """Assert equality up to rounding: of float64 on TensorFlow, of float32 on JAX."""
     rtol = rtol or (1e-9 if backend.DOUBLE == "float64" else 2e-5)
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=rtol)
 
 
 def assert_gradients_close(actual, expected):
-    """Equal up to the error of central differences, and that of JAX's float32."""
+    """Assert equality up to the error of central differences, and of float32 on JAX."""
     rtol = 1e-5 if backend.DOUBLE == "float64" else 1e-3
     np.testing.assert_allclose(actual, expected, rtol=rtol, atol=0.1 * rtol * max(1, np.abs(expected).max()))

@@ -1,4 +1,4 @@
-"""On TensorFlow the kernel is held to Keras' layer and to NumPy; on JAX the layer is Keras' own, but for its files."""
+"""Batch norm, compared with Keras' layer and with NumPy. On JAX the layer is Keras' layer, except for its files."""
 
 import copy
 import pickle
@@ -23,7 +23,7 @@ from recipes.benchmarks.training.contestants import with_keras_norm
 
 L = keras.layers
 Stock = L.BatchNormalization
-# dtype of the inputs -> the policy, and roundings relative to the largest value: of float32 many, of 16 bits one
+# dtype of the inputs -> policy, tolerance relative to the largest value: many roundings in float32, one in 16 bits
 DTYPES = {"float32": ("float32", 1e-5), "float16": ("mixed_float16", 1e-3), "bfloat16": ("mixed_bfloat16", 8e-3)}
 AXES = [(2, -1), (3, -1), (3, 1), (4, -1), (4, 1), (5, -1), (5, 1)]
 # `stepping` can only train on JAX
@@ -33,7 +33,7 @@ CPUS = tf.config.list_physical_devices("CPU")
 
 
 def see(patch, gpu):
-    """What the layer sees of the machine. A CPU can compute what the layer leaves to the kernel on a GPU only."""
+    """Simulate a machine with or without a GPU. The CPU can also compute the cases that are fused only on a GPU."""
     devices = {"GPU": ["a GPU"] if gpu else [], None: CPUS}
     patch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices[kind])
 
@@ -49,7 +49,7 @@ def cpu(monkeypatch):
 
 
 def pair(shape, **options):
-    """Ours and Keras' with the same random weights."""
+    """Return our layer and Keras' layer with the same random weights."""
     layers = [cls(**{"momentum": 0.9, "epsilon": 1e-5, **options}) for cls in (BatchNormalization, Stock)]
     for layer in layers:
         layer.build((None, *shape[1:]))
@@ -58,19 +58,19 @@ def pair(shape, **options):
 
 
 def called(layer, x, **options):
-    """The outputs, and the weights after the call."""
+    """Return the outputs, and the weights after the call."""
     outputs = layer(keras.ops.cast(x, layer.compute_dtype), **options)
     return {"outputs": np.asarray(outputs).astype("float64"), **weights(layer)}
 
 
 def loss(outputs):
-    """A sum with weights that 16 bits hold exactly; without weights the gradients are zero behind a norm."""
+    """Return a weighted sum, exact in 16 bits. An unweighted sum after a norm would have zero gradients."""
     flat = keras.ops.reshape(keras.ops.cast(outputs, "float32"), (-1,))
     return keras.ops.sum(flat * (keras.ops.cast(7 * keras.ops.arange(keras.ops.size(flat)) % 16, "float32") / 8 - 1))
 
 
 def stepping(layer, shape, training=True, how="eager"):
-    """The layer as a function of a batch of any size: outputs, gradients of the loss, moving statistics, by name."""
+    """Trace the layer as a function of any batch size that returns outputs, gradients and moving statistics by name."""
 
     def differentiate(x):
         with tf.GradientTape() as tape:
@@ -98,7 +98,7 @@ def stepping(layer, shape, training=True, how="eager"):
 
 
 def reference(layer, x, training=True):
-    """What a step must give, in float64, the gradients by central differences."""
+    """Return the expected results of a step in float64, with gradients by central differences."""
     x = np.asarray(keras.ops.cast(x, layer.compute_dtype)).astype("float64")
     given = {**weights(layer), "x": np.moveaxis(x, layer.axis, -1)}
 
@@ -124,7 +124,7 @@ def reference(layer, x, training=True):
 def assert_same(got, expected, tolerance):
     assert got.keys() == expected.keys()
     for name, value in expected.items():
-        # statistics of the moving kind are float32, whatever the inputs
+        # moving statistics are float32 for any inputs
         limit = min(tolerance, 1e-5) if name.startswith("moving") else tolerance
         value = value.astype("float64")
         np.testing.assert_allclose(got[name], value, rtol=0, atol=limit * max(1, np.abs(value).max()), err_msg=name)
@@ -170,7 +170,7 @@ def test_a_step_without(without, training):
 def test_one_function_takes_every_size_of_batch(gpu, how, rank, axis, dtype):
     shape, (policy, tolerance) = SHAPES[rank], DTYPES[dtype]
     ours, stock = (stepping(layer, shape, how=how) for layer in pair(shape, axis=axis, dtype=policy))
-    for size in (5, 2, 8) if how == "traced" else (5,):  # the compiler takes its time for each
+    for size in (5, 2, 8) if how == "traced" else (5,):  # XLA compiles again for each size
         x = inputs((size, *shape[1:]), seed=size)
         assert_same(ours(x), stock(x), tolerance)
 
@@ -222,11 +222,11 @@ def test_second_derivatives_are_those_of_keras(gpu, rank, axis, dtype):
             norm = sum(keras.ops.sum(keras.ops.cast(gradient, "float32") ** 2) for gradient in first)
         found.append([np.asarray(gradient).astype("float64") for gradient in outer.gradient(norm, sources)])
     for ours, stock in zip(*found, strict=True):
-        # several roundings to 16 bits on the way, each of its own intermediate value
+        # several intermediate values are rounded to 16 bits
         np.testing.assert_allclose(ours, stock, rtol=0, atol=4 * tolerance * np.abs(stock).max())
 
 
-# shape, arguments, arguments of the call -> whether the kernel runs on a CPU, and on a GPU
+# shape, arguments, arguments of the call, `True` if the kernel runs on a CPU, `True` if on a GPU
 WHERE = {
     "images": (IMAGES, {}, {"training": True}, True, True),
     "images in float16": (IMAGES, {"dtype": "mixed_float16"}, {"training": True}, True, True),
@@ -291,7 +291,7 @@ def test_frozen_it_normalizes_by_the_moving_statistics():
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 3), (1, 1, 1, 3), (2, 1, 1, 3), (2, 1, 1, 1, 3)], ids=str)
 def test_the_moving_variance_is_the_biased_one(gpu, shape):
-    """Of a single value it is 0, where the unbiased one is none at all."""
+    """The biased variance of a single value is 0. The unbiased variance does not exist."""
     ours, _ = pair(shape, momentum=0.75)
     before, x = weights(ours)["moving_variance"], inputs(shape)
     got = called(ours, x, training=True)
@@ -333,7 +333,7 @@ def test_without_a_value_the_statistics_stay(gpu, case):
     ],
 )
 def test_a_mean_far_from_zero(how, dtype):
-    """Also beyond what float16 holds the squares of."""
+    """The values include some whose squares overflow float16."""
     shape, offset, spread = (16, 8, 8, 4), *{"float32": (1000, 1), "float16": (600, 10)}[dtype]
     ours, _ = pair(shape, momentum=0, dtype=DTYPES[dtype][0])
     x = np.random.default_rng(0).normal(offset, spread, shape).astype(dtype)
@@ -361,7 +361,7 @@ def test_many_values_added_up_do_not_spoil_the_mean(cpu):
     ours, stock = pair(x.shape, momentum=0)
     exact = x.mean((0, 1, 2), "float64")
     errors = [abs(called(layer, x, training=True)["moving_mean"] - exact).max() for layer in (ours, stock)]
-    assert errors[0] < 1e-4 < 1e-3 < errors[1]  # what float32 can hold, and what Keras makes of it
+    assert errors[0] < 1e-4 < 1e-3 < errors[1]  # the precision of float32, and the error of Keras' layer
 
 
 @backend.tensorflow_only
@@ -396,7 +396,7 @@ def test_channels_that_a_data_set_does_not_tell(cpu):
 
 
 def test_inputs_that_are_not_cast(cpu):
-    """A layer in float32 with `autocast=False` gives float32 for float16, unrounded."""
+    """A float32 layer with `autocast=False` returns unrounded float32 for float16 inputs."""
     x = keras.ops.cast(inputs(IMAGES), "float16")
     ours, stock = (np.asarray(layer(x, training=True)) for layer in pair(IMAGES, autocast=False))
     np.testing.assert_allclose(ours, stock, atol=1e-5)
@@ -427,7 +427,7 @@ def test_a_file_describes_it_as_keras_layer(arguments):
 
 
 def network(cls, **options):
-    """An image classifier with random weights, the same for each class of norms."""
+    """Build an image classifier with random weights, the same for each class of norms."""
     layers = [L.Conv2D(4, 3, name="conv"), cls(name="norm", **options), L.ReLU(), L.Flatten(), L.Dense(3, name="dense")]
     return zoo.shaken(keras.Sequential([keras.Input((6, 6, 2)), *layers]))
 
@@ -450,14 +450,30 @@ def test_weights_of_one_are_weights_of_the_other(source, target, tmp_path):
     assert_same_predictions(saved, other)
 
 
-@pytest.mark.parametrize("cls", [BatchNormalization, Stock])
-def test_a_file_is_loaded_as_what_it_was(cls, tmp_path):
+@pytest.mark.parametrize(
+    ("cls", "name", "by_bnzoo"),
+    [
+        (BatchNormalization, "model.keras", BatchNormalization),
+        (Stock, "model.keras", Stock),
+        # this format does not tell the two apart
+        (BatchNormalization, "model.h5", BatchNormalization),
+        (Stock, "model.h5", BatchNormalization),
+    ],
+)
+def test_bnzoo_loads_the_layer_that_was_saved_and_keras_its_own(cls, name, by_bnzoo, tmp_path):
     model = network(cls, momentum=0.5)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(norm_of(loaded)) is cls
-    assert norm_of(loaded).get_config() == norm_of(model).get_config()
-    assert_same_predictions(model, loaded)
+    model.save(tmp_path / name)
+    for load, expected in ((bnzoo.load_model, by_bnzoo), (keras.saving.load_model, Stock)):
+        loaded = load(tmp_path / name)
+        assert type(norm_of(loaded)) is expected
+        assert norm_of(loaded).get_config() == norm_of(model).get_config()
+        assert_same_predictions(model, loaded)
+
+
+def test_keras_makes_its_own_layer_from_its_own_description():
+    described = keras.layers.serialize(Stock(name="norm"))
+    for config in (described, {key: described[key] for key in ("module", "class_name", "config")}):
+        assert type(keras.layers.deserialize(config)) is Stock
 
 
 WITHOUT_BNZOO = """
@@ -491,8 +507,9 @@ def test_copies(copied):
     model = network(BatchNormalization, momentum=0.5)
     again = COPIES[copied](model)
     assert_same_predictions(model, again)
-    for norm in (norm_of(again), COPIES[copied](norm_of(model))):
-        assert type(norm) is BatchNormalization
+    norms = {Stock: norm_of(again), BatchNormalization: COPIES[copied](norm_of(model))}
+    for cls, norm in norms.items():
+        assert type(norm) is cls
         assert norm.get_config() == norm_of(model).get_config()
         for weight, expected in zip(norm.get_weights(), norm_of(model).get_weights(), strict=True):
             np.testing.assert_array_equal(weight, expected)
@@ -549,7 +566,7 @@ def test_a_network_learns_as_with_the_one_of_keras(digits, cpu):
     for model, cls in ((ours, BatchNormalization), (stock, Stock)):
         assert {type(layer) for layer in model.layers if isinstance(layer, Stock)} == {cls}
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", jit_compile=False)
-        model.optimizer.build(model.trainable_variables)  # a step that makes variables is traced twice
+        model.optimizer.build(model.trainable_variables)  # a step that creates variables is traced twice
         batches = [slice(start, start + 32) for start in range(0, 30 * 32, 32)]
         losses.append([model.train_on_batch(x[batch], y[batch]) for batch in batches])
         accuracies.append((np.asarray(model(x[-200:])).argmax(-1) == y[-200:]).mean())

@@ -33,7 +33,7 @@ def test_without_limits_it_is_that_of_keras():
     ours = renorm(rmax=1e9, dmax=1e9, rmax_steps=(0, 0), dmax_steps=(0, 0))
     for seed in range(4):
         assert_close(call(ours, inputs((6, 3), seed)), call(plain, inputs((6, 3), seed)), 1e-4)
-    # the moving deviation that Keras starts with leaves out its epsilon
+    # the initial moving deviation of Keras does not include epsilon
     for key in ("moving_mean", "moving_variance", "renorm_mean", "renorm_stddev"):
         assert_close(weights(ours)[key], weights(plain)[key], 1e-4)
 
@@ -58,7 +58,7 @@ def test_it_is_batch_norm_before_the_first_step():
     ],
 )
 def test_the_limits_follow_the_paper(step, rmax, dmax):
-    """Batches far from the moving statistics, so that r and d are at their limits."""
+    """Return batches far from the moving statistics, so that r and d are clipped."""
     layer = renorm()
     layer.steps.assign(np.full(3, step))
     near = np.array([[-1.0], [1.0]]) * np.ones(3)
@@ -94,7 +94,7 @@ def test_steps_are_counted_beyond_what_low_precision_holds():
 
 
 def test_a_variance_that_was_set_stays():
-    """Keras derives it from another weight at each step, so that a recalibration is undone."""
+    """A layer that derives the variance from another weight at each step would undo a recalibration."""
     layer = renorm(momentum=1.0)
     layer.moving_variance.assign(np.full(3, 4.0))
     call(layer, inputs((6, 3)))
@@ -104,9 +104,12 @@ def test_a_variance_that_was_set_stays():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rmax": 0.5}, "`rmax` must be a number that is not below 1. Received: rmax=0.5"),
-        ({"dmax": -1}, "`dmax` must be a number that is not below 0. Received: dmax=-1"),
-        ({"renorm_momentum": 2}, "`renorm_momentum` must be a number from 0 to 1. Received: renorm_momentum=2"),
+        ({"rmax": 0.5}, "`rmax` must be a number of at least 1. Received: rmax=0.5"),
+        ({"dmax": -1}, "`dmax` must be a number of at least 0. Received: dmax=-1"),
+        (
+            {"renorm_momentum": 2},
+            r"`renorm_momentum` must be a number .* at most 1. Received: renorm_momentum=2",
+        ),
         (
             {"rmax_steps": (5, 3)},
             r"`rmax_steps` must be two integers.*Received: rmax_steps=\(5, 3\)",

@@ -65,7 +65,7 @@ def test_a_batch_in_one_ghost_batch_makes_batch_norm():
 
 
 def test_the_order_of_the_examples_does_not_move_the_statistics():
-    """A step a ghost batch, as in algorithm 1 of the paper, would weigh the last one most, whatever its size."""
+    """One update per ghost batch, as in algorithm 1 of the paper, would give the last batch the largest weight."""
     x = inputs((9, 3))
     ours, other = ghost(4), ghost(4)
     call(ours, x)

@@ -38,7 +38,7 @@ def test_mixed_precision(policy):
     outputs = layer(x)
     dtype = policy.removeprefix("mixed_")
     assert keras.backend.standardize_dtype(outputs.dtype) == dtype
-    # the rounding of the result alone, not that of 1e-5, which in float16 is off by 0.1 %
+    # the error is only the rounding of the result; 1e-5 itself has an error of 0.1 % in float16
     exact = keras.ops.convert_to_tensor(x * np.float32(1e-5), dtype)
     np.testing.assert_array_equal(np.asarray(outputs, "float32"), np.asarray(exact, "float32"))
 

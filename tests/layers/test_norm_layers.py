@@ -1,4 +1,4 @@
-"""What holds for the layer of every norm."""
+"""Properties of the layers of all norms."""
 
 import json
 
@@ -9,13 +9,15 @@ import numpy_norms
 import pytest
 from norm_cases import MASKED, NAMES, SHAPES, assert_close, assert_gradients_close, call, case, inputs, weights
 
+import bnzoo
 from bnzoo import layers, norms
+from bnzoo.norms.records import RECORDS
 
 # these do the same with any mask
 ELEMENTWISE = ("affine", "dynamic_tanh")
 # that keep moving statistics
 RUNNING = [name for name in NAMES if "batch" in name]
-OWN = [name for name in NAMES if norms._CATALOGUE[name].layer.__module__.startswith("bnzoo")]
+OWN = [name for name in NAMES if RECORDS[name].layer.__module__.startswith("bnzoo")]
 
 
 @pytest.mark.parametrize("rank", SHAPES)
@@ -37,7 +39,7 @@ def test_outputs_state_and_gradients(name, rank):
     for key, moved in state.items():
         assert_close(after[key], moved)
     if rank not in (2, 4):
-        return  # numerical gradients take long, and one rank with positions stands for the others
+        return  # numerical gradients are slow, and one rank with positions is representative
 
     def value(inputs=x, **changed):
         return np.sum(it.reference(inputs, {**before, **changed}, it.options, at=x)[0] * upstream)
@@ -127,7 +129,7 @@ def test_channels_first_is_the_same_transposed(name, rank):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_statistics_are_float32_in_mixed_precision(name, policy):
-    """Squares of these inputs overflow float16, and its steps are a sixteenth of their deviation."""
+    """The squares of the inputs overflow float16, and its resolution is a sixteenth of their standard deviation."""
     shape = (16, 4, 4, 6)
     low = policy.removeprefix("mixed_")
     rounded = keras.ops.convert_to_tensor((500 + 4 * inputs(shape)).astype("float32"))
@@ -169,7 +171,7 @@ def test_a_model_is_saved_and_loaded(name, tmp_path):
     layer = case(name, (None, 3, 3, 4), dtype="float32").layer
     model = keras.Sequential([keras.Input((3, 3, 4)), layer])
     model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded = bnzoo.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[-1]) is type(layer)
     for _ in range(2):  # the second time after a step of training
         np.testing.assert_array_equal(np.asarray(loaded(x)), np.asarray(model(x)))
@@ -178,7 +180,7 @@ def test_a_model_is_saved_and_loaded(name, tmp_path):
 
 @pytest.mark.parametrize("name", OWN)
 def test_the_config_is_complete_and_building_does_not_change_it(name):
-    cls = norms._CATALOGUE[name].layer
+    cls = RECORDS[name].layer
     unusual = {
         "axis": 1,
         "center": False,
@@ -199,8 +201,8 @@ def test_the_config_is_complete_and_building_does_not_change_it(name):
         "dmax_steps": (5, 6),
         "renorm_momentum": 0.25,
     }
-    entry = norms._CATALOGUE[name]
-    known = entry.options() | (entry.arguments() & {"axis", "apply_activation"})
+    record = RECORDS[name]
+    known = record.options.keys() | (record.arguments & {"axis", "apply_activation"})
     layer = cls(name="unusual", **{key: value for key, value in unusual.items() if key in known})
     config = layer.get_config()
     layer.build((None, 4, 3, 3))
@@ -226,7 +228,7 @@ def test_center_scale_regularizers_and_constraints(name):
 
 
 def test_unknown_sizes_and_the_shape_of_the_output():
-    """All norms in one model, so that one function is traced."""
+    """The model has all norms, so that only one function is traced."""
     image = keras.Input((None, None, 4))
     of_norms = {name: case(name, (None, None, None, 4), dtype="float32").layer for name in NAMES}
     for name, layer in of_norms.items():
@@ -240,7 +242,7 @@ def test_unknown_sizes_and_the_shape_of_the_output():
 
 @pytest.mark.parametrize("name", [name for name in OWN if "batch" not in name and name != "rms"])
 def test_refuses_shapes_without_known_channels(name):
-    layer = norms._CATALOGUE[name].layer
+    layer = RECORDS[name].layer
     with pytest.raises(ValueError, match=r"number of channels must be known.*Received: axis=-1"):
         layer().build((None, 3, None))
     with pytest.raises(ValueError, match=r"`axis` must be an axis of the input, which has 3.*Received: axis=3"):
@@ -251,7 +253,7 @@ def test_refuses_shapes_without_known_channels(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"momentum": 1.5}, "`momentum` must be a number from 0 to 1. Received: momentum=1.5"),
+        ({"momentum": 1.5}, "`momentum` must be a number of at least 0 and at most 1. Received: momentum=1.5"),
         ({"epsilon": 0}, "`epsilon` must be a number above 0. Received: epsilon=0"),
         ({"renorm": True}, "`renorm` does not apply to .*ormalization.*Received: renorm=True"),
         ({"synchronized": True}, "`synchronized` does not apply to"),
@@ -259,11 +261,11 @@ def test_refuses_shapes_without_known_channels(name):
 )
 def test_batch_statistics_refuse(name, options, message):
     with pytest.raises(ValueError, match=message):
-        norms._CATALOGUE[name].layer(**options)
+        RECORDS[name].layer(**options)
 
 
 def test_training_moves_all_weights():
-    """All norms in one model, so that one step is compiled."""
+    """The model has all norms, so that only one step is compiled."""
     x = inputs((16, 4, 4, 8)).astype("float32")
     image = keras.Input((4, 4, 8))
     layers_of_norms = [norms.get(name).layer(image.shape) for name in NAMES]
@@ -278,4 +280,4 @@ def test_training_moves_all_weights():
 
 def test_layers_are_public():
     for name in OWN:
-        assert norms._CATALOGUE[name].layer.__name__ in layers.__all__
+        assert RECORDS[name].layer.__name__ in layers.__all__

@@ -18,7 +18,7 @@ Y = RANDOM.normal(size=(8, 3)).astype("float32")
 
 
 def bottleneck(dropout=0.0, regularizer=None, dtype=None):
-    """The part of a densely connected layer that is cheap to compute and large to keep."""
+    """Build the part of a DenseNet layer that is cheap to compute and takes much memory."""
     features = [keras.Input((5, 5, 6)), keras.Input((5, 5, 4))]
     x = layers.Concatenate(name="concat", dtype=dtype)(features)
     x = layers.BatchNormalization(momentum=0.5, name="norm", dtype=dtype)(x)
@@ -56,7 +56,7 @@ EVERYTHING = {"dropout": 0.5, "regularizer": "l2"}
     ids=["plain-graph", "everything-eager", "everything-graph", "everything-jit"],
 )
 def test_fit_gives_what_the_layer_itself_gives(options, mode):
-    """Gradients, moving statistics, random numbers and losses, over four steps with momentum."""
+    """The test compares gradients, moving statistics, random numbers and losses over four steps with momentum."""
     if BACKEND == "jax" and mode != "jit":
         pytest.skip("JAX has no graph without XLA, and eagerly this takes 20 seconds")
     models, losses = [], []
@@ -123,7 +123,7 @@ def test_gradients_of_any_layer(wrapped):
 
 
 def test_structures_and_integers():
-    """A dict in, a list out, and integers among the inputs, into which no gradient flows."""
+    """Inputs are a dict, outputs a list. Some inputs are integers, which have no gradient."""
     words, scale = keras.Input((4,), dtype="int32", name="words"), keras.Input((1,), name="scale")
     x = layers.Embedding(10, 3)(words)
     inner = keras.Model({"words": words, "scale": scale}, [x, ops.squeeze(scale, -1)])
@@ -198,7 +198,7 @@ def test_symbolic_shapes():
 
 
 class Noise(keras.Layer):
-    """Draws from the global generator, which is no layer's."""
+    """A layer that draws from the global random generator."""
 
     def call(self, inputs):
         return inputs + keras.random.normal(inputs.shape)
@@ -217,7 +217,7 @@ def test_refusals():
 
 
 class Probe(keras.Layer):
-    """An exponential; it counts the times that it is computed."""
+    """An exponential that counts its computations."""
 
     calls = 0
 
@@ -232,7 +232,7 @@ def test_the_tape_of_tensorflow_keeps_nothing_of_the_inside(wrap):
     import tensorflow as tf
 
     class Kept:
-        """Lives as long as what the backward pass of a `TapeProbe` has kept."""
+        """A token that lives as long as the tensors that a `TapeProbe` keeps for the backward pass."""
 
     class TapeProbe(Probe):
         def call(self, inputs):
@@ -291,7 +291,7 @@ def test_in_jax_only_inputs_and_variables_are_kept():
 
 
 def test_the_second_pass_is_not_merged_with_the_first():
-    """XLA sees that both compute the same, unless something is in between."""
+    """XLA merges equal computations unless something separates them."""
     inner = keras.Sequential([keras.Input((6,)), Probe(), layers.Dense(2)])
     layer = Recompute(inner)
     x = X[0][:, 0, 0]
@@ -304,7 +304,7 @@ def test_the_second_pass_is_not_merged_with_the_first():
             with keras.StatelessScope(list(zip(layer.trainable_variables, values, strict=True))):
                 return ops.sum(layer(x, training=True) ** 2)
 
-        # what comes of it is the compiler's: the one for CPUs takes the barrier away
+        # the result depends on the compiler: that for CPUs removes the barrier
         assert "optimization_barrier" in jax.jit(jax.grad(loss)).lower(values, x).as_text()
     else:
         import tensorflow as tf

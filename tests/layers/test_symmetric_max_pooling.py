@@ -7,7 +7,7 @@ from bnzoo.layers import SymmetricMaxPooling2D
 
 
 def pooled(x, size, strides, padding, weight=None):
-    """The pooling, window by window, in float64; and with a weight, the gradient of `sum(pooled * weight)`."""
+    """Pool window by window in float64. With a weight, return the gradient of `sum(pooled * weight)`."""
     (kh, kw), (sh, sw), (ph, pw) = size, strides, padding
     height, width = x.shape[1:3]
     rows, columns = (height + 2 * ph - kh) // sh + 1, (width + 2 * pw - kw) // sw + 1
@@ -70,7 +70,7 @@ def test_half_precision(dtype):
     wide = np.asarray(x, "float32")
     np.testing.assert_array_equal(np.asarray(outputs, "float32"), pooled(wide, (3, 3), (2, 2), (1, 1)))
     by_input, _ = gradients(layer, x, np.ones(outputs.shape))
-    assert np.asarray(by_input, "float32").sum() == np.prod(outputs.shape)  # finite, and nothing went to the border
+    assert np.asarray(by_input, "float32").sum() == np.prod(outputs.shape)  # finite, without gradient at the border
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="jit_compile of tf.function")

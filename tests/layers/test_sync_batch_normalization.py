@@ -42,7 +42,7 @@ print("the same")
 @pytest.mark.slow
 @backend.tensorflow_only
 def test_two_replicas_normalize_as_one():
-    """In a process of its own: the devices are fixed once TensorFlow has started."""
+    """The test needs a new process, because TensorFlow cannot change its devices after its start."""
     done = subprocess.run([sys.executable, "-c", TWO_REPLICAS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "the same"

@@ -22,7 +22,7 @@ def standardized(kernel, epsilon=1e-6):
 
 
 def plain(layer):
-    """The convolution of Keras with the standardized kernel."""
+    """Return Keras' convolution with the standardized kernel."""
     config = layer.get_config()
     del config["epsilon"]
     convolution = keras.layers.Conv2D.from_config(config)
@@ -89,7 +89,7 @@ def test_a_constant_filter_gives_zero_and_a_finite_gradient():
 def test_under_mixed_precision_the_statistics_are_of_the_float32_kernel(policy):
     layer = WeightStandardizedConv2D(3, 3, use_bias=False, dtype=policy)
     layer.build(X.shape)
-    # a mean 1000 times the deviation: rounded to half precision first, little would be left of the kernel
+    # the mean is 1000 times the deviation: rounding to half precision first would lose the kernel
     layer.kernel.assign(1 + 0.001 * np.random.default_rng(0).normal(size=layer.kernel.shape))
     outputs = layer(X)
     assert keras.backend.standardize_dtype(outputs.dtype) == policy.removeprefix("mixed_")
@@ -114,7 +114,7 @@ def test_channels_first_is_the_same_transposed():
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # TensorFlow has no such convolution on a CPU but through XLA
+        # TensorFlow has this convolution on a CPU only through XLA
         outputs = tf.function(turned, jit_compile=True)(x)
     else:
         outputs = turned(x)

@@ -10,7 +10,7 @@ X = np.random.default_rng(0).normal(size=(2, 5, 6, 3)).astype("float32")
 
 @pytest.fixture
 def channels_first_elsewhere():
-    """Something else in the process changes the global data format."""
+    """Other code in the process changes the global data format."""
 
     def change():
         keras.config.set_image_data_format("channels_first")

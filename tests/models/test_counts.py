@@ -1,4 +1,4 @@
-"""Every network counts exactly what its paper's does."""
+"""Parameters and multiplications of every network, which equal those in its paper."""
 
 import keras
 import paper_counts
@@ -10,7 +10,7 @@ import bnzoo
 
 CARDS = [name for name in bnzoo.list_models() if bnzoo.model_card(name).params]
 IN_PAPERS = {name for name, options, *_ in (*paper_counts.IMAGENET, *paper_counts.CIFAR) if not options}
-# a shallow network of each family; those of other blocks, stems and shortcuts, and the deep ones, are slow
+# a shallow network of each family. Networks with other blocks, stems and shortcuts, and deep ones, are slow.
 PLAIN = ("resnet18", "vit_ti16", "resnet20_cifar", "wrn16_4", "densenet40_12")
 
 
@@ -69,11 +69,11 @@ def test_what_keras_applications_has_more_is_a_useless_bias_before_each_norm():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CARDS if name not in IN_PAPERS])
 def test_cards_tell_what_the_built_model_counts(name):
-    """Those of the papers' tables are compared above."""
+    """The counts in the papers' tables are compared above."""
     assert_as_on_the_card(counted(name), name)
 
 
-# one of each builder that the others call
+# one network of each common builder
 BUILDERS = ("resnet18", "resnet50_v2", "resnet20_cifar", "densenet_bc100_12", "vit_ti16")
 
 

@@ -1,4 +1,4 @@
-"""Every block against its paper's figure, computed by hand in float64 NumPy."""
+"""Every block, compared with the figure in its paper, computed in NumPy and float64."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ HE_2016 = (
 
 
 def conv(x: np.ndarray, kernel: np.ndarray, strides: int = 1) -> np.ndarray:
-    """A convolution padded alike on all sides, written out, in float64."""
+    """Compute a convolution with equal padding on all sides, in float64."""
     size = kernel.shape[0]
     pad = size // 2
     x = np.pad(x.astype(np.float64), [(0, 0), (pad, pad), (pad, pad), (0, 0)])
@@ -30,7 +30,7 @@ def conv(x: np.ndarray, kernel: np.ndarray, strides: int = 1) -> np.ndarray:
 
 
 class ByHand:
-    """Applies layers of a model by name, in float64 NumPy."""
+    """Applies layers of a model by name, in NumPy and float64."""
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
@@ -53,7 +53,7 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 
 def panel(hand: ByHand, placement: str, x: np.ndarray, p: str) -> np.ndarray:
-    """Figure 4 of He et al. 2016, read off the page: two weights, an identity shortcut."""
+    """Compute figure 4 of He et al. 2016: two weight layers, an identity shortcut."""
     w = lambda y, i: hand.weight(y, f"{p}_{i}_conv")  # noqa: E731
     n = lambda y, i: hand.norm(y, f"{p}_{i}_norm")  # noqa: E731
     if placement == "original":
@@ -72,7 +72,7 @@ def panel(hand: ByHand, placement: str, x: np.ndarray, p: str) -> np.ndarray:
 
 @pytest.mark.parametrize("placement", HE_2016)
 def test_blocks_compute_the_papers_figure(placement, random_statistics):
-    """The second block of the first stage against figure 4, computed by hand."""
+    """The second block of the first stage is compared with figure 4."""
     model = random_statistics(bnzoo.ResNetCifar(14, placement=placement, **SMALL_RESNET))
     incoming = {"original": "conv2_block1_out_act", "after_addition": "conv2_block1_out_act"}
     outgoing = {"original": "conv2_block2_out_act", "after_addition": "conv2_block2_out_act"}

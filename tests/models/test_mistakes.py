@@ -1,4 +1,4 @@
-"""Every mistake is told with its rule and what was received."""
+"""Error messages of models: each has the rule and the received value."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""What all families take: each option does what it says."""
+"""Options that all families share."""
 
 import inspect
 import itertools
@@ -18,7 +18,7 @@ COMMON = ("norm", "placement", "activation", "features", "kernel_regularizer")
 
 
 def covering(names, values, also):
-    """Return every name with the first value, some with each other value; the rest of the product is nightly."""
+    """Return every name with the first value and some names with each other value. The other pairs are nightly."""
     pairs = list(itertools.product(names, values))
     return tiered(pairs, plain=[(name, value) for name, value in pairs if value == values[0] or name in also])
 
@@ -61,7 +61,7 @@ def test_variants_take_positional_arguments_and_refuse_what_is_too_much():
     ],
 )
 def test_a_residual_branch_starts_at_zero(name, residual_init, placement, layers):
-    """A fresh block is the identity, and not because the network is dead: its branch has gradients."""
+    """A new block is the identity, and its branch has gradients."""
     model = build(name, residual_init=residual_init, placement=placement)
     probe = keras.Model(model.input, [model.get_layer(layer).output for layer in layers])
     x = examples(model)
@@ -200,7 +200,7 @@ def test_weight_decay_leaves_out_all_but_kernels(name, norm):
     decayed = [v for v in model.trainable_variables if not any(v is other for other in left_out)]
     assert {v.name for v in decayed} == {"kernel"}
     assert {v.name for v in left_out} >= {"bias", {"batch": "beta", "rms": "scale", "dynamic_tanh": "alpha"}[norm]}
-    # one step with all gradients zero: what changes is what decays
+    # one step with zero gradients: only weight decay changes variables
     before = [np.asarray(v) for v in model.trainable_variables]
     optimizer = keras.optimizers.SGD(0.5, weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_list=left_out)
@@ -213,7 +213,7 @@ def test_weight_decay_leaves_out_all_but_kernels(name, norm):
 
 @pytest.mark.slow
 def test_memory_efficient_is_the_same_training():
-    """Outputs, gradients and moving statistics of the recomputed network are those of the plain one."""
+    """The recomputed and the plain network have equal outputs, gradients and moving statistics."""
     options = {"blocks": (3, 2), "dropout_rate": 0.0}
     plain, efficient = shaken(build("densenet", **options)), build("densenet", memory_efficient=True, **options)
     efficient.set_weights(plain.get_weights())

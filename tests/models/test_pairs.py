@@ -1,4 +1,4 @@
-"""Every norm in every placement of every family, as far as the pair has a meaning."""
+"""Every norm in every placement of every family, if the pair is possible."""
 
 import random
 
@@ -26,12 +26,12 @@ NORM_LAYERS = {
     "dynamic_tanh": layers.DynamicTanh,
     "affine": layers.Affine,
 }
-# aliases stand for the same order
+# aliases are the same order
 ALIASES = {("resnet", "original"), ("resnet", "full_preactivation")}
 
 
 def has_meaning(name: str, norm: str | None, placement: str) -> bool:
-    """Written down from the papers, not asked from the code."""
+    """Return `True` if a pair is possible, according to the papers and independent of the code."""
     if norm in ("filter_response", "evonorm_s0"):  # norm and activation in one
         return name != "vit" and placement not in ("act_norm", "relu_only_preactivation")
     return not (norm == "instance" and name.startswith("mlp"))  # one value to normalize
@@ -50,7 +50,7 @@ MEANINGFUL = [pair for pair in EVERY if has_meaning(*pair)]
 
 
 def covering(pairs):
-    """Return some of the pairs, in which each norm and each placement of each family occurs."""
+    """Return pairs that cover each norm and each placement of each family."""
     seen, chosen = set(), []
     for name, norm, placement in random.Random(0).sample(pairs, len(pairs)):
         new = {("norm", norm), (name, placement)} - seen
@@ -79,7 +79,7 @@ def test_pairs(name, norm, placement):
     x = examples(model)
     for variable, gradient in zip(model.trainable_variables, gradients(model, x), strict=True):
         assert np.isfinite(gradient).all(), variable.path
-        # what is added to all keys alike, a softmax takes away
+        # a softmax is invariant to a constant that is added to all keys
         assert gradient.any() or variable.path.endswith("key/bias"), variable.path
 
     assert np.isfinite(np.asarray(model(x))).all()
@@ -87,7 +87,7 @@ def test_pairs(name, norm, placement):
 
 @pytest.mark.parametrize(("name", "norm", "placement"), tiered(MEANINGFUL, plain=SOME))
 def test_round_trips(tmp_path, name, norm, placement):
-    """Through a .keras file, a file of weights and the config."""
+    """The test covers a .keras file, a weight file and the config."""
     model = shaken(build(name, norm=norm, placement=placement))
     x = examples(model)
     expected = np.asarray(model(x))

@@ -1,4 +1,4 @@
-"""Image files, against Pillow, and as the graph of a server decodes them."""
+"""Reading of image files, compared with Pillow and with the decoder in a server's graph."""
 
 import io
 import struct
@@ -30,12 +30,12 @@ def encoded(image, kind, **options):
 
 @pytest.fixture(scope="module", autouse=True)
 def served():
-    """A function that gives the pixels that a server's graph makes of files, and which it decodes."""
-    for bits in (np.uint8, np.uint16):  # traces what reads each
+    """A function that returns the pixels of files in a server's graph, and a mask of the decoded files."""
+    for bits in (np.uint8, np.uint16):  # traces the decoder of each
         read(encoded(Image.fromarray(np.zeros((1, 1), bits)), "PNG"))
     decode = tf.function(Pixels(export.Image(), (*SIZE, 3)).decode_batch, autograph=False)
     concrete = decode.get_concrete_function(tf.TensorSpec((None,), tf.string))
-    concrete(tf.constant([""]))  # is made ready at its first call
+    concrete(tf.constant([""]))  # the first call initializes it
     return lambda files: [tensor.numpy() for tensor in concrete(tf.constant(files))]
 
 
@@ -66,14 +66,14 @@ def test_pixels_are_those_of_pillow(served):
 
 
 def exif(orientation, order):
-    """A block with two entries, the second of which is the orientation."""
+    """Return an EXIF block with two entries. The second is the orientation."""
     block = struct.pack(order + "HIHHHI2sHHHIHHI", 42, 8, 2, 0x10F, 2, 2, b"a\0", 0, 0x112, 3, 1, orientation, 0, 0)
     return b"Exif\0\0" + {"<": b"II", ">": b"MM"}[order] + block
 
 
 @pytest.mark.parametrize(("kind", "order"), [("JPEG", "<"), ("JPEG", ">"), ("PNG", ">"), ("TIFF", "<")])
 def test_images_are_turned_upright_as_their_exif_says(kind, order):
-    for orientation in range(10):  # 0 and 9 are none
+    for orientation in range(10):  # 0 and 9 are invalid
         if kind == "TIFF":
             tags = Image.Exif()
             tags[0x112] = orientation
@@ -121,7 +121,7 @@ def chunk(name, content):
 
 
 def huge():
-    """Small files that declare many pixels."""
+    """Return small files that declare many pixels."""
     header = struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 0, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
     jpeg = bytearray(encoded(picture("L"), "JPEG"))
@@ -194,7 +194,7 @@ def test_levels_of_16_bits_and_fractions_stay():
 
 
 def test_16_bits_that_pillow_would_cut_are_refused():
-    """A TIFF file of one pixel, of three channels of 16 bits."""
+    """The file is a TIFF with one pixel of three 16-bit channels."""
     tags = [
         *((256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 14)),
         *((277, 3, 1, 3), (278, 3, 1, 1), (279, 4, 1, 6)),

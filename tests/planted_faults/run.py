@@ -1,11 +1,11 @@
-"""Plant each fault of `faults.toml` in a copy of the project, and print which tier of the tests finds it.
+"""Plant each fault of `faults.toml` in a copy of the project, and print the tier of the tests that detects it.
 
     python tests/planted_faults/run.py                    # all faults, one after the other
     python tests/planted_faults/run.py --only tools       # those of one part, or with this text in their name
     python tests/planted_faults/run.py --project ../other # the tests and the code of another checkout
 
-A fault is looked for by the tests that CI runs for its part: the plain ones first, then the slow ones. The exit status
-is 1 if a fault is not found. The environment must have the extras that CI installs.
+The tests that CI runs for the part of a fault run in the copy: first the plain tests, then the slow tests. The exit
+status is 1 if a fault is not detected. The environment must have the extras that CI installs.
 """
 
 import argparse
@@ -42,7 +42,7 @@ TIMEOUT = 1800  # seconds for the tests of a tier; a fault may make a loop endle
 
 
 class Fault(NamedTuple):
-    """A replacement in one file; `old` occurs there once."""
+    """A replacement in one file. `old` occurs once in it."""
 
     name: str
     part: str

@@ -1,4 +1,4 @@
-"""Damage to files, the same for the same seed."""
+"""Random damage to files, determined by a seed."""
 
 import numpy as np
 
@@ -52,7 +52,7 @@ _KINDS = (_flip, _overwrite, _insert, _delete, _truncate, _repeat, _move, _extre
 
 
 def mutated(content, seed):
-    """Return the content of a file with one to three pieces of damage; structures at both ends are hit more often."""
+    """Return the content of a file with one to three changes, more often near its start and end."""
     random = np.random.default_rng(seed)
     damaged = bytearray(content)
     for _ in range(random.integers(1, 4)):

@@ -23,7 +23,7 @@ def test_folders_may_be_nested_more_deeply_than_pythons_stack(tmp_path, monkeypa
     open("file", "w").close()
     [entry] = entries(tmp_path)
     assert entry.name == "d/" * 1200 + "file"
-    os.remove("file")  # what removes the folders of tests is recursive
+    os.remove("file")  # otherwise pytest's cleanup of the folder would recurse into it
     for _ in range(1200):
         os.chdir("..")
         os.rmdir("d")

@@ -1,4 +1,4 @@
-"""Every reader on damaged files: right values, or an error that names the file, in bounded time and memory."""
+"""Every reader on damaged files: correct values or an error that names the file, in limited time and memory."""
 
 import signal
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ def pictures(path):
 
 
 def write_pictures(path, **options):
-    """The file beside others of its class, in a folder of two classes."""
+    """Write the file into a folder of two classes with other images."""
     levels = np.random.default_rng(0).integers(0, 256, (2, 6, 6, 6, 3), np.uint8)
     for label, images in zip("ab", levels, strict=True):
         folder = path.parent.parent / label
@@ -78,14 +78,14 @@ def write_manifest(path):
 
 
 def checked(path):
-    """The size of the file that the manifest names."""
+    """Return the size of the file in the manifest."""
     [found] = bnzoo.export.verify(path.parent, checksums_only=True)
     if found.problems:
         raise ValueError(f"{path.parent.parent}: {found.problems[0]}")
     return found.files
 
 
-# the name of the file, how it is written, how it is read; whether checksums tell every change of a value
+# file name, function that writes it, function that reads it, `True` if checksums detect every changed value
 READERS = {
     "keras": ("m.keras", lambda path: network().save(path), lambda path: weights_of(bnzoo.load_model(path)), True),
     "h5": ("m.h5", lambda path: network().save(path), lambda path: weights_of(bnzoo.load_model(path)), False),
@@ -122,7 +122,7 @@ def bnzoo_encoder():
 
 @contextmanager
 def bounded():
-    """Fail if the block takes more than five seconds of the processor or another gigabyte of memory."""
+    """Fail if the block takes more than five seconds of processor time or a gigabyte of memory."""
     resource = pytest.importorskip("resource", reason="needs the signals and limits of POSIX")
 
     def stop(*_):
@@ -140,7 +140,7 @@ def bounded():
 
 
 def same(found, expected):
-    """Whether two readings are alike in every value."""
+    """Return `True` if two results have equal values."""
     found, expected = (keras.tree.flatten(reading) for reading in (found, expected))
     return len(found) == len(expected) and all(map(np.array_equal, found, expected))
 

@@ -96,7 +96,7 @@ def test_a_shape_out_of_proportion_is_refused_unless_it_is_allowed(tmp_path):
 
 
 def test_a_heap_without_an_end_is_not_read(tmp_path):
-    """The library would read it for ever."""
+    """HDF5 would read such a file in an endless loop."""
     bnzoo.MLP(depth=1, width=2, input_shape=(2,), classes=2).save(tmp_path / "m.h5")
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["w"] = np.ones(3)

@@ -12,7 +12,7 @@ from bnzoo.reading import read_npz
 
 
 def npy(shape, descr="<f4", body=b"", order=False):
-    """A `.npy` file whose header says anything."""
+    """Return a `.npy` file with any header."""
     header = f"{{'descr': {descr!r}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
     header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
@@ -39,7 +39,7 @@ def test_every_array_of_numpy_comes_back(array, fortran, tmp_path_factory):
     found = read_npz(path)["a"]
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(found, array)
-    found.flat[:1] = found.flat[:1]  # it may be written to
+    found.flat[:1] = found.flat[:1]  # the array is writable
 
 
 def test_only_what_is_asked_for_is_read(tmp_path):
@@ -73,7 +73,7 @@ def test_a_header_that_lies(kind, tmp_path):
 
 def test_a_bomb_is_not_inflated(tmp_path):
     whole = bytearray(archive(tmp_path / "f.npz", x=npy(f"({2**28},)", body=bytes(2**20))).read_bytes())
-    contents = whole.index(b"PK\1\2")  # the size that the table of contents declares
+    contents = whole.index(b"PK\1\2")  # the declared size in the central directory
     whole[contents + 24 : contents + 28] = struct.pack("<I", 2**30)
     (tmp_path / "f.npz").write_bytes(whole)
     with pytest.raises(ValueError, match="take 1,073,741,824 bytes in memory"):
@@ -99,7 +99,7 @@ def test_a_table_of_contents_that_hides_an_array(tmp_path):
     np.savez(tmp_path / "f.npz", x=np.arange(3), y=np.arange(3))
     whole = bytearray((tmp_path / "f.npz").read_bytes())
     first, second = whole.index(b"PK\1\2"), whole.rindex(b"PK\1\2")
-    whole[first + 32 : first + 34] = struct.pack("<H", len(whole) - second - 22)  # the second is the first's comment
+    whole[first + 32 : first + 34] = struct.pack("<H", len(whole) - second - 22)  # the second is a comment
     (tmp_path / "f.npz").write_bytes(whole)
     with pytest.raises(ValueError, match=r"f\.npz cannot .* has 1 members instead of the declared 2"):
         read_npz(tmp_path / "f.npz")

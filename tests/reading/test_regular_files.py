@@ -9,7 +9,7 @@ from bnzoo.reading import RefusedError, declared, read_json, reading, regular_fi
 
 @pytest.mark.parametrize(("make", "kind"), [(make_pipe, "pipe"), (make_socket, "socket"), (os.mkdir, "folder")])
 def test_only_a_regular_file_is_opened(make, kind, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the name of a socket is short
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     make("f")
     with pytest.raises(ValueError, match=f"f is a {kind}. It must be a regular file"):
         regular_file("f")

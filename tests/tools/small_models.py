@@ -1,4 +1,4 @@
-"""Small models, and whether two of them are one function."""
+"""Small models, and a comparison of their functions."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ def chain(shape, *layers, name=None):
 
 
 def fresh(layer):
-    """A layer like this one that no other test has built."""
+    """Return a copy of a layer that no other test has built."""
     return type(layer).from_config(layer.get_config())
 
 
@@ -24,7 +24,7 @@ def batch_norms(model):
 
 
 def examples_of(model, count=3, seed=5):
-    """Random inputs in the structure that the model takes."""
+    """Return random inputs with the structure of the model's inputs."""
     random = np.random.default_rng(seed)
 
     def draw(tensor):
@@ -40,7 +40,7 @@ def outputs_of(model, x=None):
 
 
 def assert_same_function(model, other, rtol=1e-4, atol=0.0):
-    """The same outputs, up to `rtol` of the largest value of each."""
+    """Assert equal outputs, up to `rtol` of the largest value of each."""
     x = examples_of(model)
     for expected, got in zip(outputs_of(model, x), outputs_of(other, x), strict=True):
         np.testing.assert_allclose(got, expected, atol=rtol * np.abs(expected).max() + atol, rtol=0)

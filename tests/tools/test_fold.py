@@ -76,7 +76,7 @@ def test_every_linear_layer_that_pads_nothing_takes_in_the_norm_before_it(kind, 
 
 
 def test_against_numpy_in_float64(random_statistics):
-    """The one cast at the end: the kernel is that of float64, rounded once."""
+    """The folded kernel equals the float64 result, rounded once at the end."""
     model = random_statistics(chain((5,), L.Dense(4, name="dense"), L.BatchNormalization(name="norm")))
     kernel, bias = (w.astype(np.float64) for w in model.get_layer("dense").get_weights())
     gamma, beta, mean, variance = (w.astype(np.float64) for w in model.get_layer("norm").get_weights())
@@ -103,7 +103,7 @@ def test_other_precisions(dtype, random_statistics):
 
 
 def test_the_dtype_of_a_norm_in_float32_survives_it(random_statistics):
-    """In a network of mixed precision, where norms are often kept in float32."""
+    """Networks in mixed precision often have norms in float32."""
     convolution = L.Conv2D(4, 3, dtype="mixed_float16")
     model = random_statistics(chain((9, 9, 3), convolution, L.BatchNormalization(dtype="float32")))
     folded, report = fold_batch_norm(model)
@@ -161,7 +161,7 @@ def test_what_keeps_the_function_may_stand_between(between, direction, random_st
 
 
 def siamese(outer_norm=False):
-    """An inner model that is called twice, and a norm inside it or behind it."""
+    """Return an inner model that is called twice, with a norm inside or after it."""
     inner = chain(
         (5,), L.Dense(4, name="linear"), *([] if outer_norm else [L.BatchNormalization(name="norm")]), name="inner"
     )
@@ -184,7 +184,7 @@ def shared_pair():
 
 
 def across_the_border():
-    """The convolution is the last of one nested model, its norm the first of another."""
+    """The convolution is the last layer of one nested model, the norm the first of another."""
     return chain(
         (6, 6, 3),
         chain((6, 6, 3), L.Conv2D(4, 3), name="body"),
@@ -238,7 +238,7 @@ def called_by_name():
 
 
 def adapted():
-    """A layer that computes with what `adapt` has made of its weights."""
+    """Return a model with a layer that derives values from its weights in `adapt`."""
     scale = L.Normalization()
     scale.adapt(np.random.default_rng(0).normal(3, 9, (40, 5)))
     return chain((5,), scale, L.Dense(4), L.BatchNormalization(name="norm"), L.ReLU())
@@ -356,7 +356,7 @@ def with_weight(name, value, *layers):
 
 
 class Half(L.Dense):
-    """A subclass that does what its base does not."""
+    """A subclass with another function than its base."""
 
     def call(self, inputs, training=None):
         return super().call(inputs / 2)
@@ -422,7 +422,7 @@ REFUSED = {
         lambda: chain(
             (5, 5, 3), L.ReLU(), L.BatchNormalization(name="norm"), L.ZeroPadding2D(name="pad"), L.Conv2D(4, 3)
         ),
-        "behind it stands pad (ZeroPadding2D)",
+        "behind it is pad (ZeroPadding2D)",
     ),
     "padding layer before": (
         lambda: chain((5, 5, 3), L.Conv2D(4, 3), L.ZeroPadding2D(name="pad"), L.BatchNormalization(name="norm")),
@@ -432,7 +432,7 @@ REFUSED = {
         lambda: chain(
             (5, 5, 3), L.ReLU(), L.BatchNormalization(name="norm"), L.Conv2DTranspose(4, 2, strides=2, name="up")
         ),
-        "up behind it pads with zeros, or reaches some positions less often",
+        "up behind it pads with zeros, or uses some positions less often",
     ),
 }
 
@@ -519,7 +519,7 @@ def test_the_model_that_is_folded_still_trains(random_statistics):
 
 @pytest.mark.parametrize(("placement", "kept"), [("post", 0), ("pre", 6), ("act_norm", 13)])
 def test_whole_networks(random_statistics, placement, kept):
-    """A post-activation ResNet folds whole; the others as far as convolutions stand next to norms."""
+    """A post-activation ResNet folds completely. Others fold the norms that are adjacent to convolutions."""
     model = random_statistics(bnzoo.ResNetCifar(14, input_shape=(8, 8, 1), placement=placement))
     folded, report = fold_batch_norm(model)
     assert len(report.kept) == kept == len(batch_norms(folded))
@@ -565,5 +565,11 @@ class Secretive(L.Layer):
 
 def test_a_layer_that_cannot_be_copied_is_named():
     model = chain((5,), L.Dense(4), L.BatchNormalization(), Secretive(3))
-    with pytest.raises(ValueError, match=r"the layer 'secretive.*' \(Secretive\) does not make a layer like itself"):
+    with pytest.raises(ValueError, match=r"the layer 'secretive.*' \(Secretive\) cannot be created from its"):
         fold_batch_norm(model)
+
+
+@pytest.mark.parametrize("norm", [bnzoo.layers.BatchNormalization, L.BatchNormalization])
+def test_a_copied_wrapper_holds_the_same_kind_of_layer(norm):
+    model = chain((3, 5), L.TimeDistributed(norm(), name="wrapper"))
+    assert type(fold_batch_norm(model)[0].get_layer("wrapper").layer) is norm

@@ -1,4 +1,4 @@
-"""Random functional graphs: the folded model is the same function, and every norm that can be folded is."""
+"""Folding of random graphs: the function stays the same, and every foldable norm is folded."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ CHANNELS = 4
 
 @dataclass
 class Builder:
-    """Builds a graph of motifs, each of which ends in an activation, so that what becomes of its norm is known."""
+    """A builder of random graphs of motifs. Each ends in an activation, so it is known if its norm folds."""
 
     data_format: str
     folded: set = field(default_factory=set)

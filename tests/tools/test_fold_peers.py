@@ -1,4 +1,4 @@
-"""keras.applications' own networks, with random weights and statistics; the table in the documentation is checked."""
+"""Folding of keras.applications' networks with random weights, compared with the table in the documentation."""
 
 import re
 from pathlib import Path

@@ -21,7 +21,7 @@ def network():
 
 
 def moved(model):
-    """Which weights an epoch moves, by the names of their layers."""
+    """Return the weights that change in an epoch, by the names of their layers."""
     before = {v.path: np.asarray(v) for v in model.variables}
     model.fit(X, Y, batch_size=8, verbose=0)
     return {v.path.split("/")[-2] for v in model.variables if not np.array_equal(v, before[v.path])}
@@ -96,7 +96,7 @@ assert not any(np.array_equal(old, new) for old, new in zip(before, norm.get_wei
 @pytest.mark.slow
 @pytest.mark.extras("jax")
 def test_on_jax_training_goes_on():
-    """In a process of its own, with another backend."""
+    """The test needs a new process for another backend."""
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run([sys.executable, "-c", ON_JAX], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

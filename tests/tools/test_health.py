@@ -19,12 +19,12 @@ LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def quick(name):
-    """A batch norm that has caught up after 40 steps; that of Keras, with momentum .99, holds 67 % of its start."""
+    """Return a batch norm that converges in 40 steps. With Keras' momentum of 0.99, 67 % of the start would remain."""
     return L.BatchNormalization(momentum=0.8, name=name)
 
 
 def mlp(activation="relu", norm=quick, before=None, depth=2, **kernel):
-    """Dense layers `dense_1`, ..., each with a `norm_1`, ... and an activation behind it, and `logits`."""
+    """Build dense layers `dense_1`, ..., each followed by a norm `norm_1`, ... and an activation, and `logits`."""
     x = inputs = keras.Input((64,))
     for i in range(1, depth + 1):
         x = L.Dense(24, name=f"dense_{i}", **kernel)(x)
@@ -46,7 +46,7 @@ def recalibrated(model):
 
 
 def changed(model, **weights):
-    """A model one of whose norms, the first, has other weights."""
+    """Return a model with other weights in its first norm."""
     norm = model.get_layer("norm_1")
     for name, value in weights.items():
         variable = getattr(norm, name)
@@ -60,7 +60,7 @@ def _trained_weights(**options):
 
 
 def trained(**options):
-    """Trained for 40 steps and recalibrated; not compiled, so that nobody knows the steps."""
+    """Return a model that was trained for 40 steps and recalibrated. It is not compiled, so its steps are unknown."""
     model = mlp(**options)
     model.set_weights(_trained_weights(**options))
     return model
@@ -85,7 +85,7 @@ def vast(shape, dtype=None):
 
 
 def slightly_off():
-    """Each norm by itself is within bounds."""
+    """Each single norm is within its limits."""
     model = trained(depth=3)
     for layer in model.layers:
         if isinstance(layer, L.BatchNormalization):
@@ -463,7 +463,7 @@ def test_the_monitor_warns_once_of_what_goes_wrong():
     texts = [str(warning.message) for warning in caught if "after epoch" in str(warning.message)]
     assert sum(text.startswith("Saturated activations after epoch 1.") for text in texts) == 1
     assert sum(text.startswith("Dead channels after epoch 1.") for text in texts) == 1
-    # nine steps with momentum .99: natural on the way, a fault at the end
+    # nine steps with momentum 0.99: normal during training, a problem at the end
     assert sum("still hold their initial values after epoch 3." in text for text in texts) == 1
 
 

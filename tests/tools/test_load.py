@@ -43,7 +43,7 @@ def assert_same(loaded, model):
 
 
 def rewritten(path, without=(), **members):
-    """The file with other members: whole as a zip file, its checksums right."""
+    """Write the file with other members, as a valid zip file with correct checksums."""
     with zipfile.ZipFile(path) as archive:
         held = {name: archive.read(name) for name in archive.namelist() if name not in without}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -88,7 +88,7 @@ def linked(path):
 
 
 def enlarged(config):
-    """The configuration of `network`, 100 million times as wide."""
+    """Return the configuration of `network`, 100 million times as wide."""
     return config.replace(b'"units": 3', b'"units": 300000000').replace(b"null, 3]", b"null, 300000000]")
 
 
@@ -116,11 +116,11 @@ def trained_with(path, loss):
     return save(path, model)
 
 
-PYTORCH = "are brought in by `bnzoo.weights.from_torch`"
+PYTORCH = "PyTorch are loaded by `bnzoo.weights.from_torch`"
 BAD = {
     "a SavedModel": (
         lambda tmp: saved_model(tmp / "serving"),
-        "serving is a SavedModel, which is no Keras model any more: `tf.saved_model.load(",
+        "serving is a SavedModel, which is no Keras model any more: load its signatures with `tf.saved_model.load(",
     ),
     "an unzipped model": (
         lambda tmp: folder(tmp / "model", "config.json"),
@@ -128,7 +128,7 @@ BAD = {
     ),
     "a folder": (lambda tmp: folder(tmp / "a"), "a is a folder; a model is loaded from a .keras file"),
     "a device": (lambda tmp: Path("/dev/null"), "/dev/null is no regular file"),
-    "empty": (lambda tmp: written(tmp / "m.keras", b""), "m.keras is empty: copy it again from where it came, or save"),
+    "empty": (lambda tmp: written(tmp / "m.keras", b""), "m.keras is empty: copy it again from its source, or save"),
     "no config": (
         lambda tmp: rewritten(save(tmp / "m.keras"), without=["config.json"]),
         "m.keras is a zip file, but no Keras model: it has no config.json",
@@ -152,17 +152,17 @@ BAD = {
     ),
     "weights only": (
         lambda tmp: weights_only(tmp / "m.weights.h5"),
-        "an HDF5 file without a model, of weights only: build the model that they belong to, then `model.load_weights(",
+        "an HDF5 file of weights without a model: build the model of these weights, then call `model.load_weights(",
     ),
     "truncated HDF5": (lambda tmp: truncated_hdf5(tmp / "m.h5"), "m.h5 is a truncated or damaged HDF5 file ("),
     "a pickle": (lambda tmp: written(tmp / "m.pth", pickle.dumps([1])), "m.pth is a pickle, which may run any code"),
     "safetensors": (
         lambda tmp: save_file({"w": X}, tmp / "m.safetensors") or tmp / "m.safetensors",
-        "m.safetensors is a safetensors file, of weights only; weights that PyTorch has trained " + PYTORCH,
+        "m.safetensors is a safetensors file, which holds weights without a model; weights trained with " + PYTORCH,
     ),
     "a pointer": (
         lambda tmp: written(tmp / "m.keras", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
-        "m.keras is a pointer of Git LFS, not the file itself: `git lfs pull` gets it",
+        "m.keras is a pointer of Git LFS, not the file itself: `git lfs pull` gets the file",
     ),
     "a text": (
         lambda tmp: written(tmp / "m.keras", b"<!DOCTYPE html> not found"),
@@ -180,12 +180,12 @@ BAD = {
     "a loss of one's own": (
         lambda tmp: trained_with(tmp / "m.keras", own_loss),
         "uses the function 'own_loss', which Keras does not know: import the module that defines and registers it "
-        "first, or pass `custom_objects={'own_loss': ...}`; or pass `compile=False`: only training needs it",
+        "first, or pass `custom_objects={'own_loss': ...}`; or pass `compile=False`, since only training needs it",
     ),
     "a lambda": (
         lambda tmp: save(tmp / "m.keras", network(L.Lambda(lambda x: 2 * x))),
-        "holds a Python lambda, which may be any code and is not loaded. If you trust the file: "
-        "`keras.saving.load_model(",
+        "holds a Python lambda, which may be any code and is not loaded. If you trust the file, "
+        "call `keras.saving.load_model(",
     ),
     "no JSON": (lambda tmp: rewritten(save(tmp / "m.keras"), config_json=b'{"a":'), "m.keras: Expecting value: line 1"),
     "an argument unknown to Keras": (
@@ -244,7 +244,7 @@ def test_truncated_is_not_missing(tmp_path):
 
 
 def test_a_flipped_byte_is_found(tmp_path):
-    """Wherever it is in a member. Keras checks none when it reads the weights piece by piece."""
+    """The damage can be anywhere in a member. Keras checks no checksum when it reads weights in parts."""
     whole = save(tmp_path / "whole.keras").read_bytes()
     with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
         starts = {m.filename: m.header_offset + 30 + len(m.filename) for m in archive.infolist()}
@@ -255,12 +255,12 @@ def test_a_flipped_byte_is_found(tmp_path):
             flipped = bytearray(whole)
             flipped[start + offset] ^= 1
             path = written(tmp_path / "flipped.keras", bytes(flipped))
-            with pytest.raises(ValueError, match=rf"flipped\.keras is damaged, {name} in it does not have its"):
+            with pytest.raises(ValueError, match=rf"flipped\.keras is damaged, {name} in it does not match its"):
                 bnzoo.load_model(path)
 
 
 def test_a_damaged_table_of_contents_never_loads_something_else(tmp_path):
-    """A byte of it that is not read, such as a date, may be anything."""
+    """Bytes that are never read, such as a date, can have any value."""
     model = network()
     whole = save(tmp_path / "whole.keras", model).read_bytes()
     with zipfile.ZipFile(tmp_path / "whole.keras") as archive:
@@ -315,10 +315,8 @@ def test_custom_objects(tmp_path):
 def test_the_layers_of_bnzoo_are_known_to_a_fresh_process(tmp_path):
     model = bnzoo.MLP(depth=3, width=8, norm="dynamic_tanh", residual=True, input_shape=(4,), classes=3)
     path = save(tmp_path / "m.keras", model)
-    # as on the command line, where importing bnzoo registers nothing
     script = f"""
-import json, sys
-sys.argv = ["bnzoo"]
+import json
 import bnzoo
 model = bnzoo.load_model({str(path)!r})
 import numpy

@@ -60,7 +60,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_statistics_are_those_of_the_population(source):
-    """A short last batch counts for what it is; the variance of the means is part of the variance."""
+    """A short last batch is weighted by its size. The total variance includes the variance of the batch means."""
     model = network()
     recalibrate_batch_norm(model, SOURCES[source](), batch_size=8)
     mean, variance = statistics(model)["first"]
@@ -130,7 +130,7 @@ def stopped_in_the_middle():
 
 
 def spoilt(value):
-    """A batch with one value that is no value of a feature."""
+    """Return a batch with one NaN or infinite value."""
     x = X[:8].copy()
     x[3, 2] = value
     return x
@@ -162,18 +162,26 @@ def test_an_error_restores_the_statistics(data, error):
     [
         (X, {"batches": 0}, "`batches` must be a positive integer. Received: batches=0"),
         (X, {"batch_size": 2.5}, "`batch_size` must be a positive integer. Received: batch_size=2.5"),
-        (tf.data.Dataset.from_tensors(X).repeat(), {}, "`data` has no end: say how much of it to use with `batches`"),
+        (
+            tf.data.Dataset.from_tensors(X).repeat(),
+            {},
+            "`data` has no end: set `batches` to the number of batches to use",
+        ),
         (Endless(), {}, "`data` has no end"),
         ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
         (X[:0], {}, "`data` is empty"),
-        ([X[:0], X[:0]], {}, "`data` has no example of which a value reaches the norm 'first'"),
-        ([X[:8], spoilt(np.nan)], {}, "batch 1 of `data`, counted from 0, gives the norm 'first' a mean"),
-        ([spoilt(-np.inf)], {}, "batch 0 of `data`.*'first'.*the statistics are as before"),
+        ([X[:0], X[:0]], {}, "`data` has no example with a value at the norm 'first'"),
+        (
+            [X[:8], spoilt(np.nan)],
+            {},
+            "batch 1 of `data`, counted from 0, has a mean or a variance at the norm 'first'",
+        ),
+        ([spoilt(-np.inf)], {}, "batch 0 of `data`.*'first'.*The statistics were not changed"),
         ([spoilt(3e38)], {}, "batch 0 of `data`.*'first'.*not finite in float32"),
         (
             [np.full_like(X, 3e19), np.full_like(X, -3e19)],
             {},
-            "norm 'first' lie too far apart: their variance is not",
+            "norm 'first' are too far apart: their variance is not",
         ),
         ("digits", {}, "`data` must be an array.*Received: str"),
         (bnzoo, {}, "or an iterable of batches. Received: module"),
@@ -207,7 +215,7 @@ def test_an_interruption_between_two_norms_restores_both(monkeypatch):
 
 @pytest.mark.parametrize("data", [tf.data.Dataset.from_tensors(X[:16]).repeat(), Endless(), [X[:16], X[:16]]])
 def test_some_batches_are_enough(data):
-    """Of endless data, and where there are fewer than asked for."""
+    """The test covers endless data, and data with fewer batches than requested."""
     model = network()
     recalibrate_batch_norm(model, data, batches=3)
     part = X[:8] if isinstance(data, Endless) else X[:16]
@@ -217,13 +225,13 @@ def test_some_batches_are_enough(data):
 def test_to_recalibrate_what_is_frozen_is_a_mistake():
     model = network()
     bnzoo.tools.freeze_batch_norm(model)
-    with pytest.raises(ValueError, match=r"frozen batch norms only.*recalibrate before you freeze them"):
+    with pytest.raises(ValueError, match=r"only frozen batch norms.*recalibrate before you freeze them"):
         recalibrate_batch_norm(model, X)
     recalibrate_batch_norm(bnzoo.MLP(depth=1, width=2, input_shape=(6,), classes=2, norm="layer"), X)
 
 
 def test_dropout_off_or_on():
-    """On, it spreads what the second norm sees: by 1/(1 - rate) around zero."""
+    """Active dropout would increase the variance of the second norm's inputs by 1/(1 - rate)."""
     inputs = keras.Input((6,))
     model = keras.Model(inputs, L.BatchNormalization(name="norm")(L.Dropout(0.5)(inputs)))
     x = np.random.default_rng(0).normal(size=(20_000, 6)).astype("float32")
@@ -268,7 +276,7 @@ def test_images_of_several_sizes_count_by_their_pixels():
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_against_numpy_on_the_layers_inputs(offset):
-    """Each norm of a small convolutional network, on one batch that is the whole data: what NumPy finds there."""
+    """Each norm of a small network on one batch with the whole data is compared with NumPy."""
     inputs = keras.Input((6, 6, 2))
     x = L.Conv2D(4, 3, name="conv")(inputs)
     x = L.BatchNormalization(axis=-1, scale=False, name="one")(x)
@@ -338,7 +346,7 @@ def test_nested_models_are_reached():
 
 @pytest.mark.slow
 def test_a_short_training_comes_back_from_chance(digits):
-    """ResNet-20, 40 steps, momentum .99: the moving statistics are still those of the initialisation."""
+    """After 40 steps with momentum 0.99, the moving statistics of a ResNet-20 are close to their initial values."""
     scale = keras.layers.Normalization(mean=digits.scale[0], variance=digits.scale[1])
     image = keras.Input(digits.input_shape)
     norm = {"name": "batch", "momentum": 0.99}
@@ -353,7 +361,7 @@ def test_a_short_training_comes_back_from_chance(digits):
 
 @pytest.mark.parametrize("norm", ["ghost_batch", "batch_renorm", "sync_batch"])
 def test_relatives_of_batch_norm_are_recalibrated_alike(norm):
-    """Population statistics, and nothing else moves: not the averages of batch renorm, not its steps."""
+    """Only the population statistics change. The averages and steps of batch renorm do not."""
     norm = bnzoo.norms.get(norm)
     inputs = keras.Input((6,))
     model = keras.Model(inputs, norm.layer((None, 6), name="norm")(inputs))

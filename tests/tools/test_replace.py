@@ -10,7 +10,7 @@ from bnzoo.tools import fold_batch_norm, replace_norm, synchronize_batch_norm, u
 
 NORMS = [norm for norm in norms.list_norms() if norm]
 OF_THE_BATCH = ["batch", "sync_batch", "ghost_batch", "batch_renorm"]
-# of as many groups as channels they are one norm
+# with as many groups as channels they are the same norm
 SAME = {"group": "instance"}
 
 
@@ -28,7 +28,7 @@ def buildable(family, norm):
 
 @pytest.mark.parametrize("norm", [*NORMS, None], ids=str)
 def test_any_norm_takes_the_place_of_any_other(norm):
-    """No foreign norm is left, the network computes and learns, and its kernels are the old ones."""
+    """Check that only the new norm is left, that the network computes and learns, and that it keeps its kernels."""
     for old in ("batch", "layer", "filter_response"):
         model = buildable("resnet", old)
         before = {v.path: np.asarray(v) for v in model.variables}
@@ -46,7 +46,7 @@ def test_any_norm_takes_the_place_of_any_other(norm):
 @pytest.mark.parametrize("norm", [norm for norm in NORMS if norm != "instance"])
 @pytest.mark.parametrize("family", ["resnet", "mlp", "vit"])
 def test_the_new_network_is_the_one_that_the_zoo_builds(family, norm):
-    """Layer for layer the same parameters, and the same function once it has the same weights."""
+    """The models have the same parameters in each layer, and with the same weights the same function."""
     built = buildable(family, norm)
     if built is None:
         pytest.skip("the family has no such norm")
@@ -93,7 +93,7 @@ def test_what_is_a_scale_and_a_shift_at_inference_keeps_the_function(old, new, o
 
 
 def test_affine_is_what_folding_computes():
-    """Of two ways to the same function: scale and shift as a layer of their own, or inside the kernels."""
+    """The two models have the same function: with scale and shift in a separate layer, or in the kernels."""
     model = zoo.shaken(zoo.build("resnet", norm="batch"))
     assert_same_function(replace_norm(model, "affine", keep_function=True), fold_batch_norm(model)[0], rtol=1e-5)
 
@@ -139,6 +139,7 @@ def test_without_norms_the_convolutions_get_their_biases():
     [
         ([L.ReLU(name="act")], True),
         ([L.Activation("silu", name="act")], True),
+        ([L.LeakyReLU(name="act")], True),
         ([L.Activation("softmax", name="act")], False),
         ([L.Activation("linear", name="act")], False),
         ([L.MaxPooling2D(name="pool"), L.ReLU(name="act")], False),
@@ -152,10 +153,19 @@ def test_a_norm_that_replaces_the_activation_takes_its_place(norm, behind, swall
     new = replace_norm(model, norm)
     assert new.get_layer("norm").apply_activation is swallowed
     names = {type(layer).__name__ for layer in new.layers}
-    assert bool(names & {"ReLU", "Activation"}) is (bool(behind) and not swallowed)
+    assert bool(names & {"ReLU", "Activation", "LeakyReLU"}) is (bool(behind) and not swallowed)
     back = replace_norm(new, "batch")
     activations = [layer for layer in back.layers if isinstance(layer, L.Activation | L.ReLU)]
     assert len(activations) == len([b for b in behind if b.name == "act"])
+
+
+def test_an_operation_that_applies_an_activation_is_replaced_too():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.ops.relu(L.BatchNormalization(name="norm")(L.Dense(6)(inputs))))
+    new = replace_norm(model, "filter_response")
+    assert new.get_layer("norm").apply_activation is True
+    assert new.output_names == model.output_names
+    assert not [layer for layer in new.layers if type(layer).__name__ == "Relu"]
 
 
 def test_an_activation_that_others_read_too_stays():

@@ -1,4 +1,4 @@
-"""What layers hold beside weights is in the copies that tools make."""
+"""State of layers other than weights, which the copies of the tools keep."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ TEXTS = tf.constant(["a", "b", "c d", "a"])
 
 
 class Words(L.Layer):
-    """A layer of someone's with a file of its own; inside another layer where `inside` is given."""
+    """A custom layer with a file as asset, inside another layer if `inside` is given."""
 
     def __init__(self, inside=False, **kwargs):
         super().__init__(**kwargs)

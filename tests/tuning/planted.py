@@ -1,4 +1,4 @@
-"""Results that were made up, to see what is concluded from them."""
+"""Planted results, to test the conclusions from them."""
 
 import inspect
 import itertools
@@ -20,7 +20,7 @@ def planted(
     workers=0,
     skip=lambda values: False,
 ):
-    """Results from a function of depth, norm, learning rate and seed.
+    """Return results from a function of depth, norm, learning rate and seed.
 
     Its `inf` is diverged, "boom" failed, `("pruned", score)` pruned at that score. `more` are further axes, of
     which the function is told those that it names; `workers` take turns; `skip` says what is not tried, and without

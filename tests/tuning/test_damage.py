@@ -1,4 +1,4 @@
-"""What a study says where its files were damaged, removed or moved. Its trials train nothing."""
+"""Messages of a study whose files were damaged, removed or moved. Its trials train nothing."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def original(training_left_out, few_digits, tmp_path_factory):
 
 @pytest.fixture
 def folder(original, tmp_path):
-    """A finished and exported study, to be damaged."""
+    """A finished and exported study that the test may damage."""
     return Path(shutil.copytree(original.directory, tmp_path / "study"))
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_written_after_a_damaged_line(few_digits, folder):
 
 
 def test_results_of_another_trial_are_noticed(few_digits, folder):
-    """As where the creation of a trial stands twice in the journal, and all that follow have another number."""
+    """If the journal created a trial twice, all later trials would have other numbers."""
     journal = folder / "journal.log"
     lines = journal.read_text().splitlines(True)
     noted = [line for line in lines if "bnzoo:result" in line]
@@ -197,7 +197,7 @@ def test_the_best_model_is_written_again_or_told_to_be_damaged(few_digits, folde
 
 
 def test_one_process_at_a_time_exports(original, few_digits, folder, monkeypatch):
-    """While one exports, the lock that the others wait for is held."""
+    """The exporting process holds the lock that the others wait for."""
     import filelock
 
     from bnzoo.tuning import study as module

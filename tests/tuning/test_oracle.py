@@ -1,4 +1,4 @@
-"""OptunaOracle by itself, with tuners of Keras Tuner that train nothing, and one that does."""
+"""OptunaOracle without a study, with tuners of Keras Tuner. Only one of them trains."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from bnzoo.tuning import storage as storages
 
 
 class Bowl(keras_tuner.HyperModel):
-    """Nothing but hyperparameters: the objective is a function of them."""
+    """A hypermodel without a model: the objective is a function of the hyperparameters."""
 
     def build(self, hp):
         hp.Choice("depth", [8, 14])
@@ -27,7 +27,7 @@ class Bowl(keras_tuner.HyperModel):
 
 
 class Toy(keras_tuner.Tuner):
-    """Scores by a function of the values."""
+    """A tuner that computes the score from the values."""
 
     def __init__(self, oracle, score, directory, hypermodel=None):
         self.score, self.ran = score, []
@@ -39,7 +39,7 @@ class Toy(keras_tuner.Tuner):
         return {"loss": self.score(**values)}
 
     def save_model(self, *arguments):
-        """There is none."""
+        """Return no model."""
 
 
 def bowl(depth, learning_rate, **others):
@@ -58,7 +58,7 @@ def states(oracle):
 
 
 class Conditional(keras_tuner.HyperModel):
-    """A hyperparameter that is there under a condition only, and one of every kind."""
+    """Hyperparameters of every kind, and one with a condition."""
 
     def build(self, hp):
         hp.Fixed("classes", 10)
@@ -97,7 +97,7 @@ def test_a_sampler_is_the_same_again_and_after_an_interruption(tmp_path, sampler
 
 
 class Deep(keras_tuner.HyperModel):
-    """Many architectures."""
+    """A space with many architectures."""
 
     def build(self, hp):
         hp.Choice("depth", list(range(1, 9)))
@@ -147,7 +147,7 @@ def test_where_to_start(tmp_path):
 
 
 def test_failures_end_nothing(tmp_path):
-    """Stock Keras Tuner ends a search at the third in a row."""
+    """Keras Tuner ends a search after three consecutive failures."""
 
     def score(depth, learning_rate):
         if learning_rate > 0.1:
@@ -167,7 +167,7 @@ def test_failures_end_nothing(tmp_path):
 
 
 def test_what_failed_is_avoided(tmp_path):
-    """A sampler that knew nothing of failures would go on proposing what fails."""
+    """A sampler without knowledge of failures would propose failing values again."""
 
     def score(depth, learning_rate):
         if depth == 8:
@@ -185,7 +185,7 @@ def test_seeds_are_run_of_every_configuration_and_the_sampler_sees_their_mean(tm
 
 
 def two_oracles(tmp_path, **options):
-    """Two processes' oracles, in one."""
+    """One process has the oracles of two."""
     found = []
     for _ in range(2):
         oracle = OptunaOracle(keras_tuner.Objective("loss", "min"), **options)
@@ -229,12 +229,12 @@ def test_the_last_trials_are_waited_for(tmp_path):
 def test_a_dead_workers_trial_is_taken_over_and_counts_once(tmp_path):
     a, b = two_oracles(tmp_path, max_trials=2)
     lost = a.create_trial("tuner0")
-    a.study.keeper._held.release()  # what the system does when a process dies
+    a.study.keeper._held.release()  # as the operating system does when a process dies
     taken = b.create_trial("tuner0")
     assert taken.hyperparameters.values == lost.hyperparameters.values
     assert taken.trial_id != lost.trial_id
     finish(b, taken, 0.5)
-    finish(a, lost, 0.1)  # it was not dead after all
+    finish(a, lost, 0.1)  # the worker was alive after all
     assert lost.status == "FAILED"
     assert "given to another" in lost.message
     assert a.report(lost.trial_id, 0.1, 1), "and is told to stop"
@@ -249,7 +249,7 @@ def test_a_dead_workers_trial_is_not_listed_as_running(tmp_path):
     lost = a.create_trial("tuner0")
     b.reload()
     assert b.trials[lost.trial_id].status == "RUNNING"
-    a.study.keeper._held.release()  # what the system does when a process dies
+    a.study.keeper._held.release()  # as the operating system does when a process dies
     finish(b, b.create_trial("tuner0"))
     assert b.create_trial("tuner0").status == "STOPPED"
     assert sorted(trial.status for trial in b.trials.values()) == ["COMPLETED", "FAILED"]
@@ -384,25 +384,25 @@ RATES = [3.0, 10.0, 0.01, 30.0, 0.1, 100.0, 300.0, 1e3, 3e3, 1e4]
 
 
 class Linear(keras_tuner.HyperModel):
-    """A real model for a stock tuner: four of five learning rates diverge."""
+    """A real model for a tuner of Keras Tuner: four of five learning rates diverge."""
 
     def build(self, hp):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         rate = hp.Choice("learning_rate", RATES)
-        # eagerly: so few steps take less time than one graph
+        # eagerly, because tracing a graph takes longer than so few steps
         model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
         return model
 
 
 class Curves(keras_tuner.HyperModel):
-    """The rates of `Linear`, and no model."""
+    """The learning rates of `Linear`, without a model."""
 
     def build(self, hp):
         hp.Choice("learning_rate", RATES)
 
 
 class Reporting(Toy):
-    """Reports a loss of each of nine epochs: rates above 1 diverge, and 0.1 is the best of the others."""
+    """A tuner that reports a loss for each of nine epochs. Rates above 1 diverge; 0.1 is the best."""
 
     def run_trial(self, trial, **options):
         rate = trial.hyperparameters.get("learning_rate")

@@ -14,7 +14,7 @@ from bnzoo.tuning.verdict import verdict
 
 
 def bowl(depth, norm, rate, seed):
-    """Best at depth 14, batch, 0.1; without a norm the highest rate diverges."""
+    """Return the loss: best at depth 14, batch norm and rate 0.1; diverged at the highest rate without a norm."""
     if norm == "none" and rate == 1.0:
         return math.inf
     return 0.1 + abs(math.log10(rate) + 1) + (14 - depth) / 10 + (norm == "none") * 0.2
@@ -79,7 +79,7 @@ def test_failures_and_unfinished_studies_are_told():
 
 
 def test_what_was_not_tried_is_told_by_axis():
-    """Depth 20 was never reached, and of depth 14 one rate of three; every norm lost as many."""
+    """Depth 20 and two of three rates of depth 14 were not tried, for every norm."""
     results = planted(
         bowl, depths=(8, 14, 20), skip=lambda v: v["depth"] == 20 or (v["depth"] == 14 and v["learning_rate"] > 0.01)
     )
@@ -112,7 +112,7 @@ def wider(depth, norm, rate, seed, placement, batch_size):
 
 
 def test_any_axes():
-    """Two more axes: best where both of their terms are least."""
+    """Return the loss with two more axes: best at the minimum of both terms."""
     results = planted(
         wider,
         more={"placement": ("pre", "post"), "batch_size": (64, 32)},
@@ -137,7 +137,7 @@ def test_any_axes():
 
 
 def test_rates_that_were_sampled():
-    """A configuration is sampled once; the best near the end of the range is told even where one tried was nearer."""
+    """Each rate has one trial. A best rate near the end of the range is reported, even if a worse one is nearer."""
     rates = (0.001, 0.0123, 0.2, 0.95, 0.99)
     results = planted(lambda d, n, r, s: 2 - r if r < 0.98 else 2.0, rates=rates)
     results.definition["space"]["learning_rates"] = [0.001, 0.01, 0.1, 1.0]
@@ -164,7 +164,7 @@ def test_nothing_has_run_yet():
 
 
 def seen(results, events, **options):
-    """What the progress shows where there is no terminal, and on one."""
+    """The progress without a terminal, and with one."""
     plain, colourful = (rich.console.Console(file=io.StringIO(), force_terminal=t, width=200) for t in (False, True))
     for console in (plain, colourful):
         begun = Results([], results.definition, results.not_tried)
@@ -188,7 +188,7 @@ def test_progress():
     assert lines[0].startswith(words)
     assert lines[2].endswith("| 0 s left")
     assert "3/3" in screen
-    lines, screen = seen(results, results.trials)  # nothing is queued: how many there will be is not known
+    lines, screen = seen(results, results.trials)  # nothing is queued, so the number of trials is unknown
     assert lines[1].startswith("2/— ")
     assert lines[1].endswith("| unknown left")
     assert "3/—" in screen

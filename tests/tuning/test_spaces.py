@@ -93,7 +93,7 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
         (lambda: tuning.ResNetSpace(depths=(8,), block="bottleneck"), "In `depths`, `depth` must be 9n\\+2"),
         (lambda: tuning.DenseNetSpace(depths=(10, 13)), "6n\\+4"),
         (lambda: tuning.DenseNetSpace(depths=(8,), bottleneck=False), "3n\\+4"),
-        (lambda: tuning.ViTSpace(depths=(0,)), "`depths` must be a positive integer"),
+        (lambda: tuning.ViTSpace(depths=(0,)), "`depth` must be a positive integer"),
         (lambda: tuning.ViTSpace(momentum=0.9), "`momentum` is for optimizer='sgd'"),
         (lambda: tuning.MLPSpace(optimizer="adam"), "Did you mean 'adamw'"),
         (lambda: tuning.MLPSpace(placement=()), "`placement` must be a sequence of at least one"),
@@ -113,7 +113,7 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
             "evonorm_s0.*activation='silu'",
         ),
         (lambda: tuning.MLPSpace(width=(4, 8), input_shape=(3,), classes=2).batch_size_of({"batch_size": 8}), "64"),
-        (lambda: tuning.MLPSpace(depths=(0,)), "positive integers"),
+        (lambda: tuning.MLPSpace(depths=(0,)), "`depth` must be a positive integer"),
         (lambda: tuning.MLPSpace(depths=(2,), residual=True), "must be odd"),
         (lambda: tuning.MLPSpace(depths=(10**400,)), "`depths` must be at most 2,000"),
         (lambda: tuning.MLPSpace(width=(8, 10**400)), "`width` must be a number, at most 1,000,000"),
@@ -141,7 +141,7 @@ def test_weight_decay_reaches_kernels_only():
     hp.Fixed("learning_rate", 0.5)
     model = space.build(hp)
     before = [np.asarray(v) for v in model.trainable_variables]
-    # with all gradients zero, what changes is what decays
+    # with zero gradients, only weight decay changes variables
     model.optimizer.apply([keras.ops.zeros(v.shape) for v in model.trainable_variables], model.trainable_variables)
     for variable, value in zip(model.trainable_variables, before, strict=True):
         factor = 0.95 if variable.name == "kernel" else 1
@@ -183,7 +183,7 @@ def test_whatever_has_several_values_is_an_axis():
     grid = list(space.grid())
     assert len(grid) == len({tuple(values.items()) for values in grid}) == 2**9
     assert [list(values) for values in grid] == [list(space.axes())] * 2**9
-    # the learning rate fastest: a compiled model serves for as many trials as there are rates
+    # the learning rate varies fastest, so that one compiled model runs the trials of all rates
     assert [space.architecture(values) for values in grid[::2]] == [space.architecture(values) for values in grid[1::2]]
     assert len({space.architecture(values) for values in grid}) == 2**8
     assert {space.batch_size_of(values) for values in grid} == {20, 40}
@@ -217,7 +217,7 @@ def test_depth_and_options_are_what_the_papers_count(few_digits, space, values, 
     space.check()
     model = space.build(hyperparameters(norm=space.norms[0].label, learning_rate=0.1, **values))
     assert model.name.startswith(name)
-    # the convolutions (no shortcut counts) or dense layers before the classifier, of a ViT the patches and two a block
+    # convolutions (without shortcuts) or dense layers before the classifier; for a ViT the patches and two per block
     kinds = (keras.layers.Conv2D, keras.layers.Dense)
     found = [layer for layer in model.layers if isinstance(layer, kinds) and layer.name != "logits"]
     assert len([layer for layer in found if not layer.name.endswith("_0_conv")]) == layers
@@ -248,7 +248,7 @@ def test_every_axis_reaches_the_model():
 
 
 class BatchSizes(keras.callbacks.Callback):
-    """How many steps an epoch had."""
+    """Return the number of steps of an epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.steps = self.params["steps"]
@@ -270,7 +270,7 @@ def test_the_batch_size_is_the_trials_unless_the_caller_says_otherwise():
     ):
         hp = hyperparameters(depth=1, norm="none", batch_size=chosen, learning_rate=0.1)
         counter, model = BatchSizes(), space.build(hp)
-        model.run_eagerly = True  # there are too few steps for a graph to pay
+        model.run_eagerly = True  # tracing a graph takes longer than so few steps
         space.fit(hp, model, *arguments, verbose=0, callbacks=[counter], **options)
         assert counter.steps == steps, (chosen, options)
 
@@ -308,7 +308,7 @@ def test_patches_follow_the_image(side, patch):
     ],
 )
 def test_the_estimate_of_parameters_is_near(space, chosen):
-    """It must be known before a network is built."""
+    """The space must know it before it builds a network."""
     options = {name: value for name, value in chosen.items() if name != "depth"}
     made = space(depths=(chosen["depth"],), norms=("batch",), input_shape=(16, 16, 3), classes=10, **options)
     hp = keras_tuner.HyperParameters()
@@ -317,7 +317,7 @@ def test_the_estimate_of_parameters_is_near(space, chosen):
 
 
 class Broken(tuning.MLPSpace):
-    """Its builder raises something strange."""
+    """A space whose builder raises an unusual error."""
 
     def model(self, *arguments, **options):
         raise KeyError("strange")
@@ -373,7 +373,7 @@ def test_keras_tuner_samples_every_axis(tmp_path):
             tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e6, marks=pytest.mark.slow
         ),
         pytest.param(tuning.ResNetSpace(depths=(8,), norms=("batch",), filters=4), 1e6, marks=pytest.mark.nightly),
-        # float32 holds no square of these
+        # the squares of these values overflow float32
         pytest.param(
             tuning.MLPSpace(depths=(2,), norms=("batch",), width=32, batch_size=16), 1e28, marks=pytest.mark.slow
         ),
@@ -384,8 +384,8 @@ def test_keras_tuner_samples_every_axis(tmp_path):
     ids=["mlp", "mlp-millions", "resnet", "mlp-huge", "mlp-tiny"],
 )
 def test_a_regression_gives_the_targets_own_units(tmp_path, space, target):
-    """And its loss is the error as a share of the variance, reckoned again here; after loading too."""
-    shape = (8, 8, 1) if space.needs_images else (3,)
+    """The loss is the squared error divided by the variance, computed independently, also after loading."""
+    shape = (8, 8, 1) if space.family.images else (3,)
     x = np.random.default_rng(1).normal(size=(256, *shape)).astype(np.float32)
     y = (target * (7 + x.reshape(256, -1)[:, :3] @ [1.0, -2.0, 0.5])).astype(np.float32)
     data = namedtuple("Data", "name input_shape classes scale target_scale")

@@ -1,4 +1,4 @@
-"""The bookkeeping of a study. Its trials train nothing; `test_study_training.py` has those that do."""
+"""The records of a study without training. `test_study_training.py` has the tests with training."""
 
 import json
 import math
@@ -45,7 +45,7 @@ def test_the_best_model_is_the_one_that_was_scored(finished):
 
 
 def counted(model, data):
-    """Return two values of a trained model that are kept."""
+    """Return two measurements of a trained model."""
     return {"test_examples": len(data.test.x), "loss_in_weights": loss_in(model)}
 
 
@@ -80,7 +80,7 @@ def test_several_checkpoints_are_kept_where_that_is_asked_for(few_digits, tmp_pa
 
 
 def test_an_interrupted_study_goes_on(finished, few_digits, tmp_path):
-    """Stopped after three trials, then after seven; the result is that of an uninterrupted run."""
+    """A study that is interrupted after three and after seven trials has the results of an uninterrupted run."""
     started = []
 
     def stop_after(count):
@@ -145,7 +145,7 @@ def test_other_data_in_the_same_folder_is_refused(finished, digits):
 
 
 class Faulty(tuning.MLPSpace):
-    """Raises in every trial of one architecture."""
+    """A space that raises an error in every trial of one architecture."""
 
     def build(self, hp):
         if (hp.get("depth"), hp.get("norm")) == (1, "batch"):
@@ -225,7 +225,7 @@ def test_a_pruned_study_with_a_sampler_goes_on_as_if_it_had_not_stopped(few_digi
 
 @pytest.mark.slow
 def test_a_study_in_a_database(few_digits, tmp_path):
-    """SQLite stands for any; the checkpoints are in it, and the folder of a second machine is empty."""
+    """SQLite represents any database. It holds the checkpoints, and the folder of a second machine is empty."""
     url = f"sqlite:///{tmp_path / 'study.db'}"
     space = tuning.MLPSpace(**{**SPACE, "depths": (1,), "learning_rates": (0.1, 1.0, 2)})
     alone = study(few_digits, tmp_path / "alone", space, seeds=1)

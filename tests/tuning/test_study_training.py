@@ -1,4 +1,4 @@
-"""Studies that train. Their bookkeeping is in `test_study.py`."""
+"""Studies with training. `test_study.py` tests their records."""
 
 import math
 import os
@@ -64,7 +64,7 @@ def test_seeds_differ_and_only_in_what_is_random(finished):
 
 @pytest.mark.slow
 def test_an_interrupted_study_goes_on(finished, few_digits, tmp_path):
-    """Stopped at the start of a trial; the result is that of an uninterrupted run."""
+    """A study that is interrupted at the start of a trial has the results of an uninterrupted run."""
     ended = []
 
     def stop(study, event):
@@ -82,7 +82,7 @@ def test_an_interrupted_study_goes_on(finished, few_digits, tmp_path):
 
 
 class FaultyFit(tuning.MLPSpace):
-    """Raises in the middle of one trial, on a compiled model that the next trial needs."""
+    """A space that raises an error during one trial, on a compiled model that the next trial needs."""
 
     def fit(self, hp, model, *args, **kwargs):
         history = super().fit(hp, model, *args, **kwargs)
@@ -114,7 +114,7 @@ def test_a_row_that_diverges_ends_nothing(few_digits, tmp_path):
 
 
 class HighRatesDiverge(tuning.MLPSpace):
-    """Above a learning rate of 0.3 the loss of every network is infinite from the first epoch on."""
+    """A space in which the loss is infinite from the first epoch at learning rates above 0.3."""
 
     def fit(self, hp, model, *args, **kwargs):
         history = super().fit(hp, model, *args, **kwargs)
@@ -125,7 +125,7 @@ class HighRatesDiverge(tuning.MLPSpace):
 
 @pytest.mark.slow
 def test_the_best_is_found_and_promoted_though_four_of_five_diverge(few_digits, tmp_path):
-    """Stock Hyperband promotes nothing when half of the configurations fail."""
+    """Keras Tuner's Hyperband promotes nothing if half of the configurations fail."""
     space = HighRatesDiverge(depths=(1,), learning_rates=(0.1, 1e9, 11), norms=("batch",), width=32, batch_size=16)
     wild = study(few_digits, tmp_path / "s", space, seeds=1, epochs=9, pruner="successive_halving")
     wild.run(quiet)
@@ -169,7 +169,7 @@ def test_the_artefact_and_its_figures(finished, few_digits):
     assert (finished.directory / "best" / "1" / "saved_model.pb").exists()
     assert finished.export() == artefact, "the second time it is read"
 
-    (finished.directory / "export.json").unlink()  # as if killed between the renaming and the note
+    (finished.directory / "export.json").unlink()  # as if killed between the export and its record
     assert finished.export() == artefact
 
 
@@ -197,7 +197,7 @@ SCRIPT = """
     ],
 )
 def test_killed_at_any_moment_the_study_goes_on(finished, few_digits, tmp_path, lines):
-    """SIGKILL right after a trial was shown; the result is that of an uninterrupted run."""
+    """A study that is killed after a trial has the results of an uninterrupted run."""
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), few_digits.name, str(tmp_path / "s")]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     kills = 0

@@ -16,7 +16,7 @@ def hyperparameters(depth, norm, learning_rate):
 
 
 class DropoutMLP(tuning.MLPSpace):
-    """With a random state of its own, which must be restored too."""
+    """A layer with its own random state, which must be restored too."""
 
     def model(self, depth, norm, input_tensor, **options):
         return super().model(depth, norm, keras.layers.Dropout(0.2, seed=4)(input_tensor), **options)
@@ -40,10 +40,13 @@ class DropoutMLP(tuning.MLPSpace):
     ids=["resnet", "resnet without norms", "mlp with dropout"],
 )
 def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, norm):
-    """Against a model that was built, compiled and trained for this trial alone."""
+    """The reference is a model that was built, compiled and trained for this trial only."""
     space = space.for_data(few_digits)
     reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, seed=0)
-    for seed, learning_rate in ((0, 3.0), (1, 0.001)):  # leave traces: a wreck, another seed
+    for seed, learning_rate in (
+        (0, 3.0),
+        (1, 0.001),
+    ):  # one diverges, one has another seed
         measure(reused, seed, learning_rate, epochs=1)
 
     for seed, learning_rate in ((0, 0.03), (1, 0.1)):
@@ -63,7 +66,7 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", {"name": "ghost_batch", "batch": 8}, "batch_renorm", None])
 def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
-    """Being scored with recalibrated statistics in between leaves no trace: weights, statistics, slots, steps."""
+    """Scores with recalibrated statistics during training change no weights, statistics, slots or steps."""
     space = DropoutMLP(depths=(2,), norms=(norm,), width=16, batch_size=16).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(2, space.norms[0].label, 0.1), few_digits, seed=0)
     whole = measure(compiled, 0, 0.1, epochs=5)
@@ -105,7 +108,7 @@ def test_what_is_reported_is_the_recalibrated_score_and_ends_the_trial(few_digit
 
 @pytest.mark.slow
 def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
-    """After 18 steps with momentum .99 moving statistics hide what recalibrated ones find trained."""
+    """After 18 steps with momentum 0.99, the model is good only with recalibrated statistics."""
     space = tuning.ResNetSpace(depths=(8,), norms=({"name": "batch", "momentum": 0.99},)).for_data(digits)
     hp = hyperparameters(8, space.norms[0].label, 0.05)
     found = measure(CompiledModel(space, hp, digits, seed=0), seed=0, learning_rate=0.05, epochs=1)
@@ -160,7 +163,7 @@ def test_outcomes(training, loss, outcome):
 
 
 def test_guessing_the_classes_shares_is_stalled():
-    """Nine of ten examples in one class: ignoring the input already has a loss far below ln 2."""
+    """Nine of ten examples are in one class, so a constant prediction has a loss far below ln 2."""
     entropy = -(0.9 * math.log(0.9) + 0.1 * math.log(0.1))
     assert judge([0.5, 0.325], 0.33, cap=2 * math.log(2), guessing=entropy)[0] == "stalled"
 

@@ -1,4 +1,4 @@
-"""Several workers: processes of one machine, and machines that share nothing but a database."""
+"""Several workers: processes of one machine, and machines that share only a database."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from bnzoo.tuning.storage import patient
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 16
 
-# a machine: a process with a folder of its own; what a worker says and how long it may be silent is scaled to tests
+# A machine is a process with its own folder. Heartbeats and timeouts are shorter than in practice.
 MACHINE = """
     import sys
     from bnzoo import data, tuning
@@ -75,7 +75,7 @@ def alone(few_digits, folder, epochs=2):
 
 
 def assert_same(results, others):
-    """All that does not depend on who ran a trial when; other numbers of threads add in another order."""
+    """Return the results that do not depend on the worker or the time. Other thread counts sum in another order."""
     for a, b in zip(results.trials, others.trials, strict=True):
         assert (a.trial, a.values, a.seed, a.outcome) == (b.trial, b.values, b.seed, b.outcome)
         assert a.score == pytest.approx(b.score, abs=0.02)
@@ -103,7 +103,7 @@ def test_two_processes_find_what_one_does(few_digits, tmp_path):
 
 
 class Deadly(tuning.MLPSpace):
-    """Kills the process that builds a network of depth 2, as a machine without memory does."""
+    """A space that kills the process at depth 2, like a machine that is out of memory."""
 
     def build(self, hp):
         if hp.get("depth") == 2:
@@ -124,7 +124,7 @@ def test_if_all_workers_die_it_is_told_and_what_is_done_stays(few_digits, tmp_pa
 
 
 def completed(url):
-    """How often each configuration was run to its end, by Optuna's own account."""
+    """Return the number of completed trials of each configuration, from Optuna."""
     study = optuna.load_study(study_name="shared", storage=url.replace("://", "+psycopg://"))
     ends = [t.system_attrs["bnzoo:index"] for t in study.trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
     return {index: ends.count(index) for index in ends}
@@ -135,7 +135,7 @@ def completed(url):
     "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.nightly)]
 )
 def test_killed_again_and_again_nothing_is_lost_and_nothing_done_twice(few_digits, tmp_path, postgres, kills):
-    """Each victim is killed in its first trial, right after it, or in its second."""
+    """Each worker is killed in its first trial, directly after it, or in its second."""
     url = postgres.new_database()
     chance = random.Random(5)
     finished = {}
@@ -198,7 +198,7 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
 
 
 def test_a_connection_that_is_lost_within_a_question_is_waited_for(monkeypatch):
-    """Optuna asks a second time in the session whose connection was lost, and tells of that only."""
+    """Optuna retries in the session that lost its connection, and reports only the second error."""
     monkeypatch.setattr("bnzoo.tuning.storage.time.sleep", lambda seconds: None)
     failed = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     rolled_back = sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back")
@@ -224,7 +224,7 @@ def test_a_connection_that_is_lost_within_a_question_is_waited_for(monkeypatch):
     "seconds", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.nightly)]
 )
 def test_the_database_goes_away_for_a_while(few_digits, tmp_path, postgres, seconds):
-    """For over twice the silence after which a worker is taken for dead."""
+    """The outage is more than twice the timeout of a worker's heartbeat."""
     url = postgres.new_database()
     options = {"epochs": 2 * seconds, "beat": seconds / 20}
     machines = [Machine(few_digits, tmp_path / str(number), url, **options) for number in range(2)]
@@ -243,7 +243,7 @@ def test_the_database_goes_away_for_a_while(few_digits, tmp_path, postgres, seco
     ("rates", "limit"), [pytest.param(8, 30, marks=pytest.mark.slow), pytest.param(20, 100, marks=pytest.mark.nightly)]
 )
 def test_trials_leave_the_memory_as_it_was(tmp_path, rates, limit):
-    """The growth in MB after the first trial of each of two architectures."""
+    """Return the growth of the memory in MB after the first trial of each of two architectures."""
     script = """
         import resource, sys
         from bnzoo import data, tuning

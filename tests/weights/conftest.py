@@ -10,7 +10,7 @@ from recipes.benchmarks.training.contestants import import_torch
 
 
 def random_tensor(random, name, shape):
-    """What would be found in a trained network: no zero, no one, nothing that would hide a swapped tensor."""
+    """Return random values as in a trained network. Zeros and ones could hide a swapped tensor."""
     leaf = name.replace("/", ".").rsplit(".", 1)[-1]
     if "token" in leaf or "embed" in name.replace("patch_embed", ""):
         return random.normal(0, 0.5, shape).astype("float32")
@@ -24,7 +24,7 @@ def random_tensor(random, name, shape):
 
 @pytest.fixture(scope="session")
 def trained():
-    """Gives a model of Keras or PyTorch random weights; of a PyTorch model the state dict is returned."""
+    """Set random weights in a model of Keras or PyTorch. For PyTorch, return the state dict."""
 
     def plant(model, seed=11):
         random = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def trained():
 
 @pytest.fixture
 def same_logits(request):
-    """Compares a peer with a bnzoo model, on images of some sizes."""
+    """Compare a peer with a bnzoo model, on images of several sizes."""
 
     def compare(peer, model, sizes, tolerance=1e-4):
         random = np.random.default_rng(5)
@@ -65,14 +65,14 @@ def same_logits(request):
 
 @pytest.fixture
 def without_values(monkeypatch):
-    """Builds networks that have the names and shapes of their variables, and no values: a tenth of the time."""
+    """Build networks whose variables have names and shapes but no values, in a tenth of the time."""
     monkeypatch.setattr(keras.Variable, "assign", lambda variable, value: None)
     monkeypatch.setattr(keras.Variable, "numpy", lambda variable: np.broadcast_to(np.float32(0), variable.shape))
     with keras.StatelessScope(initialize_variables=False):
         yield
 
 
-# a test with one of these fixtures is marked `extras(...)`, and skipped where the package is missing
+# A test with one of these fixtures has the marker `extras(...)`, and is skipped if the package is missing.
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +93,7 @@ def timm(torch):
 
 @pytest.fixture
 def torch_peer(torch):
-    """A PyTorch model as a function of images in Keras' order of axes."""
+    """Return a PyTorch model as a function of images with Keras' order of axes."""
 
     def wrap(model):
         def call(images):

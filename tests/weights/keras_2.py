@@ -1,10 +1,10 @@
-"""Files as Keras 2 wrote them."""
+"""Weight files in the layout of Keras 2."""
 
 import h5py
 
 
 def save_as_keras_2_did(model, path):
-    """The layout of the files that keras.applications downloads, whose layers had names like `conv1/conv`."""
+    """Write a file in the layout of keras.applications' downloads, with layer names like `conv1/conv`."""
     called = {layer: layer.name.replace("_conv", "/conv") for layer in model.layers}
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in called.values()]

@@ -23,19 +23,19 @@ FUNCTIONS = {
     "densenet169": "DenseNet169",
     "densenet201": "DenseNet201",
 }
-# one of each naming; the deeper ones are nightly
+# one network of each naming scheme; the deeper ones are nightly
 SHALLOW = ("resnet50", "resnet50_v2", "densenet121")
 
 
 @pytest.fixture(scope="module")
 def peer(trained):
-    """A keras.applications model with random weights, for images of any size."""
+    """Return a keras.applications model with random weights, for images of any size."""
 
     def build(name, classes=None, pooling="avg"):
         builder = getattr(keras.applications, FUNCTIONS[name])
         model = builder(weights=None, include_top=False, pooling=pooling)
         if classes:
-            # what include_top=True makes, but that insists on one size
+            # like include_top=True, which allows only one size
             logits = keras.layers.Dense(classes, name="predictions")(model.output)
             model = keras.Model(model.input, logits, name=name)
         return trained(model)
@@ -63,7 +63,7 @@ def test_a_model_is_recognised_and_computes_the_same(name, peer, same_logits):
 @slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_network_has_the_tensors_of_its_peer(name, without_values):
-    """By name and shape; neither network has values."""
+    """The test compares names and shapes. The networks have no values."""
     theirs = getattr(keras.applications, FUNCTIONS[name])(weights=None)
     ours = from_keras_applications(theirs)
     assert ours.name == name
@@ -86,7 +86,7 @@ def test_without_the_classifier(name, pooling, peer, same_logits):
 
 
 def test_biases_on_the_trunk_add_up_in_float64():
-    """Each norm that reads the trunk takes in all that has come to it since the last projection."""
+    """Each norm that reads the trunk absorbs all biases added to it since the last projection."""
     random = np.random.default_rng(2)
     stages = {2: 3, 3: 2}
     norms = [f"conv{s}_block{i}_preact_bn" for s in stages for i in range(1, stages[s] + 1)]
@@ -192,7 +192,7 @@ def test_other_classes_do_not_fit(densenet):
 
 @pytest.fixture
 def download(monkeypatch, tmp_path):
-    """Stands for the download of a model's weights. That a hash is asked for is all that can be checked."""
+    """A replacement for the download of a model's weights, which checks only that a hash is passed."""
     asked = []
 
     def serve(model):

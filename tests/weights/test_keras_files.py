@@ -21,7 +21,7 @@ def network(prefix="", classes=5, blocks=2, width=4, include_top=True):
 
 
 def save_in_parts(model, path):
-    """Long lists of names are in several attributes, for HDF5 limits their size."""
+    """HDF5 limits the size of an attribute, so long lists of names take several."""
     save_as_keras_2_did(model, path)
     with h5py.File(path, "r+") as file:
         names = file.attrs["layer_names"]
@@ -40,7 +40,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("include_top", [True, False])
 def test_every_kind_of_file_is_read(kind, include_top, trained, tmp_path):
-    """Whatever the layers were called when it was written."""
+    """The names of the layers in the file do not matter."""
     file, save = KINDS[kind]
     there = trained(network("old_", include_top=include_top))
     there.compile("adam", "mse")
@@ -81,7 +81,7 @@ def test_what_is_no_hdf5_file(tmp_path):
 
 
 def legacy(path, layers):
-    """A file as Keras 2 wrote it: `layers` is a list of names and of lists of names and arrays."""
+    """Write a file in the layout of Keras 2. `layers` has names, each with a list of names and arrays."""
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name, _ in layers]
         for name, variables in layers:
@@ -93,7 +93,7 @@ def legacy(path, layers):
 
 @pytest.mark.parametrize("prefix", ["", "block_"])
 def test_a_layer_that_has_its_name_is_found_by_it(prefix, trained, tmp_path):
-    """So is a variable: gamma and beta have one shape. What is `block_conv` in Keras today was `block/conv`."""
+    """Variables are matched by name, because gamma and beta have equal shapes. `block_conv` used to be `block/conv`."""
     model = trained(network(prefix))
     layers = [
         (layer.name.replace("_", "/"), [(v.name, np.array(v)) for v in reversed(layer.weights)])

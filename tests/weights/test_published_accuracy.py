@@ -1,4 +1,4 @@
-"""Published accuracies that a card says are torchvision's, against what torchvision itself records."""
+"""Published accuracies in the cards, compared with the records of torchvision."""
 
 import pytest
 

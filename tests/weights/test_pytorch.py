@@ -11,7 +11,7 @@ ANY_SIZE = {"input_shape": (None, None, 3), "classifier_activation": None}
 of_timm, of_torchvision = pytest.mark.extras("torch", "timm"), pytest.mark.extras("torch", "torchvision")
 
 
-# the argument for the blocks of each stage: here, in timm, and what a shallow network has
+# the argument for the blocks of each stage in bnzoo and in timm, and its value in a shallow network
 SHALLOW = {
     "resnet": ("blocks", "layers", (2, 1, 1, 1)),
     "densenet": ("blocks", "block_config", (2, 1, 1, 1)),
@@ -20,12 +20,12 @@ SHALLOW = {
 
 
 def networks(names, *few, whole=()):
-    """Mark `slow` some networks with few blocks, one of each naming and kind of block; the whole ones are `nightly`.
+    """Return networks with few blocks as `slow` parameters, covering each kind of block, and whole ones as `nightly`.
 
     Args:
         names: Sequence of strings, the networks.
-        *few: Those of them that occur with few blocks too.
-        whole: Sequence of strings, those whose peer cannot be made with few blocks: whole they are `slow`.
+        *few: Names of networks to test with few blocks too.
+        whole: Sequence of strings, networks whose peer cannot be built with few blocks. They are `slow` as a whole.
     """
     assert {*few, *whole} <= set(names)
     slow, nightly = pytest.mark.slow, pytest.mark.nightly
@@ -37,7 +37,7 @@ def networks(names, *few, whole=()):
 
 @pytest.fixture
 def cut(monkeypatch):
-    """Gives a network of the table few blocks; the argument of timm that does it there is returned."""
+    """Reduce the blocks of a network in the table, and return the argument that does the same in timm."""
 
     def shorten(name, shallow=True):
         if not shallow:
@@ -103,7 +103,7 @@ def test_convolutional_networks_of_torchvision(name, torchvision, trained, torch
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "densenet121"])
 def test_shallow_convolutional_networks_of_torchvision(name, torchvision, cut, trained, torch_peer, same_logits):
-    """Its constructors by name do not take the number of blocks; the classes do."""
+    """torchvision's constructors by name do not take the number of blocks, but its classes do."""
     (blocks,) = cut(name).values()
     if name == "resnet50":
         peer = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, blocks, num_classes=11)
@@ -127,7 +127,7 @@ TRANSFORMERS = {
 )
 @pytest.mark.parametrize("times", [1, 2])
 def test_vision_transformers_of_timm(name, shallow, times, timm, cut, trained, torch_peer, same_logits):
-    """A network for each size: the position embedding is for one."""
+    """Each size needs its own network, because the position embedding has a fixed size."""
     height, width = TRANSFORMERS[name]
     size = (times * height, width)
     peer = timm.create_model(name, num_classes=11, img_size=size, **cut(name, shallow))
@@ -155,14 +155,14 @@ def test_a_shallow_vision_transformer_of_torchvision(side, torchvision, cut, tra
     same_logits(torch_peer(peer), model, [(side, side)])
 
 
-GIANT = "resnetv2_152x4_bit"  # 0.9 billion parameters, and its kernels are multiplied
+GIANT = "resnetv2_152x4_bit"  # 0.9 billion parameters, and its kernels must be scaled
 
 
 @pytest.mark.slow
 @pytest.mark.extras("torch", "timm", "torchvision")
 @pytest.mark.parametrize("name", sorted(PEERS.keys() - {GIANT}))
 def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torchvision, torch, without_values):
-    """By name and shape; neither network has values."""
+    """The test compares names and shapes. The networks have no values."""
     with torch.device("meta"):
         peers = [timm.create_model(name, num_classes=1000)] if timm.is_model(name) else []
         if name in torchvision.models.list_models():
@@ -172,7 +172,7 @@ def test_every_network_of_the_table_has_the_tensors_of_its_peer(name, timm, torc
         {name: np.broadcast_to(zero, tuple(tensor.shape)) for name, tensor in peer.state_dict().items()}
         for peer in peers
     )
-    for same in other:  # where both have the network they call its tensors alike
+    for same in other:  # both use the same tensor names for the networks that they share
         assert {name: value.shape for name, value in same.items()} == {n: value.shape for n, value in state.items()}
     model = from_torch(state, name)
     ours = sum(np.prod(weight.shape) for weight in model.trainable_weights)
@@ -201,7 +201,7 @@ def test_a_wrong_state_names_the_first_tensor(small_state):
 
 
 def test_a_classifier_out_of_proportion_is_compared_before_it_is_made(small_state):
-    rows = np.broadcast_to(np.float32(0), (10**8, 1))  # its kernel would take 50 GB
+    rows = np.broadcast_to(np.float32(0), (10**8, 1))  # the kernel would take 50 GB
     with pytest.raises(ValueError, match=r"'fc\.weight' has the shape \(100000000, 1\).* has \(128, 100000000\)"):
         from_torch({**small_state, "fc.weight": rows}, "resnet18", input_shape=(32, 32, 3))
     with pytest.raises(ValueError, match="Unknown network of torchvision or timm: 5"):
@@ -240,7 +240,7 @@ def test_names_in_torchvisions_published_files(name):
 
 @pytest.fixture
 def small_state(monkeypatch):
-    """The state dict of a ResNet of two stages and 7 classes, as PyTorch would have it; ResNet-18 and 34 are cut."""
+    """Return the state dict of a ResNet with two stages and 7 classes, in the layout of PyTorch."""
     for name, blocks in {"resnet18": (2, 2), "resnet34": (3, 2)}.items():
         monkeypatch.setitem(PEERS, name, replace(PEERS[name], options={**PEERS[name].options, "blocks": blocks}))
     random = np.random.default_rng(4)

@@ -49,7 +49,7 @@ def test_every_kind_gives_the_same_whatever_its_name(kind, suffix, tmp_path):
 
 
 class TorchTensor:
-    """What a tensor of PyTorch has, in bfloat16, which NumPy has not."""
+    """A replacement of a PyTorch tensor in bfloat16, which NumPy does not support."""
 
     dtype = "torch.bfloat16"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import compile_arguments
 from bnzoo.layers import SkipInit
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.tools.graph import Graph, require_functional
@@ -149,7 +150,7 @@ class Checkup:
             return ["Gradients were not measured: the data has no targets."]
         loss, weights = self._loss, None
         if loss is None and getattr(self._model, "compiled", False):
-            compiled = self._model._compile_config.config  # the loss is public, its weights are not
+            compiled = compile_arguments(self._model)
             loss, weights = compiled.get("loss"), compiled.get("loss_weights")
         loss = guess_loss(self._graph, batch.y) if loss is None else loss
         if loss is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnzoo.norms.records import RECORDS
 from bnzoo.tools.health_check.thresholds import (
     DEAD_SHARE,
     EXPLODING,
@@ -210,7 +211,7 @@ def _dead(norm: "NormHealth", at_start: bool) -> str:
     remedy = (
         "Train again with a lower learning rate, and without weight decay on gamma (`bnzoo.no_decay_variables(model)`)"
     )
-    if norm.kind in ("group", "evonorm_s0"):
+    if "groups" in RECORDS[norm.kind].options:
         remedy += "; with fewer groups where there are no positions, for two values alone are normalized to -1 and 1"
     place = f"the norm or {norm.activation} behind it" if norm.activation else "the norm"
     return f"{share:.0%} of the channels hardly vary over the data behind {place}. {remedy}"

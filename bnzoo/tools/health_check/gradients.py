@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import functional_model
 from bnzoo.tools.batches import Batch
-from bnzoo.tools.graph import Graph, functional
+from bnzoo.tools.graph import Graph
 from bnzoo.tools.health_check.labels import check_labels
 from bnzoo.tools.linear import is_linear
 from bnzoo.tools.passes import Passes
@@ -32,7 +33,7 @@ class GradientObserver(Passes):
         super().__init__(model, untraced)
         self.kernels = _kernels(graph)
         # the same layers with a loss and metrics of its own: those of the model stay as they are
-        plain = functional(model)
+        plain = functional_model(model)
         self._trained = keras.Model(plain.input, plain.output, name=model.name)
         self._loss = loss
         self._trained.compile(loss=loss, loss_weights=loss_weights)
@@ -56,7 +57,7 @@ class GradientObserver(Passes):
         norms = {name: [float(norm) for norm in pair] for name, pair in found.items()}
         return {name: gradient / kernel for name, (gradient, kernel) in norms.items() if kernel}
 
-    def look(self, x: Any) -> dict[str, Any]:
+    def forward(self, x: Any) -> dict[str, Any]:
         """By the name of each layer, the norm of its gradient and that of its kernel."""
         import tensorflow as tf
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from bnzoo.errors import choice, proper_fraction
+from bnzoo.errors import choice, number
 from bnzoo.tools import no_decay_variables
 
 MOMENTUM = 0.9
@@ -47,7 +47,7 @@ class Optimizer:
         choice("optimizer", self.name, DEFAULTS)
         if self.name == "sgd":
             momentum = MOMENTUM if self.momentum is None else self.momentum
-            object.__setattr__(self, "momentum", proper_fraction("momentum", momentum))
+            object.__setattr__(self, "momentum", number("momentum", momentum, at_least=0, below=1))
         elif self.momentum is not None:
             raise ValueError(
                 f"`momentum` is for optimizer='sgd': AdamW has its own. Received: momentum={self.momentum!r}, "

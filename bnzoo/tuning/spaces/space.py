@@ -1,18 +1,19 @@
-"""Learning rate x depth x norm of one family, and whatever else has more than one value."""
+"""The space of a search: learning rate, depth and norm of one family, and other arguments with several values."""
 
 import copy
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import keras
 import keras_tuner
 
-from bnzoo.blocks import Parts
+from bnzoo.blocks import block_builder
 from bnzoo.data import Dataset
-from bnzoo.errors import is_finite, positive_integers, proper_fraction
+from bnzoo.errors import is_finite, number, positive_integers
 from bnzoo.models.ends import new_input
+from bnzoo.models.family import Family
 from bnzoo.norms import Norm
 from bnzoo.tuning.spaces import bounds, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
@@ -24,7 +25,7 @@ from bnzoo.tuning.spaces.tasks import Task, task_of
 _TRAINING = ("weight_decay", "batch_size")
 
 
-class Space(keras_tuner.HyperModel, ABC):
+class Space(keras_tuner.HyperModel):
     """Learning rate x depth x norm of one family, and every other argument that is given several values.
 
     A space is a `keras_tuner.HyperModel`: `keras_tuner.RandomSearch(space, objective="val_accuracy")` samples it,
@@ -60,23 +61,15 @@ class Space(keras_tuner.HyperModel, ABC):
             together.
     """
 
-    family: ClassVar[str]
-    builder: Callable[..., keras.Model]
-    searchable_options: ClassVar[tuple[str, ...]]
-    size_options: ClassVar[tuple[str, ...]] = ()  # those that decide, with the depth, how large a network is
-    needs_images: ClassVar[bool] = True
-    default_depths: ClassVar[tuple[int, ...]]
-    default_norms: ClassVar[tuple[Any, ...]] = ("batch", None)
-    default_activation: ClassVar[str] = "relu"
-    default_optimizer: ClassVar[str] = "sgd"
-    default_options: ClassVar[dict[str, Any]] = {}
+    family: ClassVar[Family]
+    further_options: ClassVar[tuple[str, ...]] = ()  # options of a subclass that may have several values
 
     def __init__(
         self,
         depths: Sequence[int] | None = None,
         learning_rates: Sequence[float] | None = None,
         norms: Sequence[Any] | None = None,
-        placement: str | Sequence[str] = "pre",
+        placement: str | Sequence[str] | None = None,
         *,
         activation: str | Sequence[str] | None = None,
         batch_size: int | Sequence[int] = 64,
@@ -89,34 +82,30 @@ class Space(keras_tuner.HyperModel, ABC):
         target_scale: tuple[float, float] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(name=self.family)
+        super().__init__(name=self.family.name)
         self.input_shape: Any = None if input_shape is None else _sides(input_shape)
         self.classes: Any = classes
         self.scale = scale
         self.target_scale = target_scale
-        self.optimizer = Optimizer(_given(optimizer, self.default_optimizer), momentum)
+        self.optimizer = Optimizer(_given(optimizer, self.family.default_optimizer), momentum)
         bounds.check_options(options)
-        self.options = {**self.default_options, **options}
+        self.options = {**self.family.default_options, **options}
+        searchable = (*self.family.searchable_options, *self.further_options)
         usual = self.optimizer.defaults
         axes = [
-            Axis.of("depth", distinct("depths", _given(depths, self.default_depths))),
-            words.norms(_given(norms, self.default_norms)),
-            words.placements(placement, self.family),
-            words.activations(_given(activation, self.default_activation)),
-            *(Axis.of(name, self.options.pop(name)) for name in self.searchable_options if name in self.options),
-            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), proper_fraction),
+            Axis.of("depth", distinct("depths", _given(depths, self.family.default_depths))),
+            words.norms(_given(norms, self.family.default_norms)),
+            words.placements(_given(placement, self.family.default_placement), self.family.name),
+            words.activations(_given(activation, self.family.default_activation)),
+            *(Axis.of(name, self.options.pop(name)) for name in searchable if name in self.options),
+            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), partial(number, at_least=0, below=1)),
             words.batch_sizes(batch_size),
         ]
         self._grid = Grid(axes, log_grid(_given(learning_rates, usual.learning_rates)))
         bounds.check_depths(self.depths)
-        for depth in self.depths:
-            self.check_depth(depth)
-        for together in self._grid.combinations(("norm", "placement", "activation")):
-            Parts.bind(self.family, **together)
-
-    @abstractmethod
-    def check_depth(self, depth: int) -> None:
-        """Raises `ValueError` if the family has no network of this depth."""
+        self._check_depths()
+        for chosen in self._grid.combinations(("norm", "placement", "activation")):
+            block_builder(self.family.name, self.family.placements, **chosen)
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -158,23 +147,12 @@ class Space(keras_tuner.HyperModel, ABC):
         """The examples of a training batch, for the hyperparameters of a trial."""
         return self._grid.value("batch_size", values)
 
-    def values_of(self, option: str) -> tuple[Any, ...]:
-        """The values of an argument of the builder, searched or not; none where it is not given."""
-        if option in self._grid.axes:
-            return self._grid.axes[option].values
-        return (self.options[option],) if option in self.options else ()
-
-    def largest(self, option: str, usual: float) -> float:
-        """Return the largest value of an argument of the builder, or the usual one where it is not given a number."""
-        return max((value for value in self.values_of(option) if is_finite(value)), default=usual)
-
-    def parameters(self) -> float:
-        """Estimate the number of parameters of the largest network. A family that cannot tell has 0."""
-        return 0.0
-
     def shape_options(self) -> dict[str, Any]:
-        """The arguments of the builder that follow from the shape of the data."""
-        return {}
+        """Return the options of the builder that depend on the shape of the data."""
+        if self.input_shape is None:
+            return {}
+        options = self.family.options_for(self.input_shape)
+        return {name: value for name, value in options.items() if not self._values_of(name)}
 
     def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
         """The network, not compiled, ending in logits, or in the unit of a regression.
@@ -185,7 +163,7 @@ class Space(keras_tuner.HyperModel, ABC):
             input_tensor: Keras tensor to start from.
             **options: `placement`, `activation` and the other arguments of the family's builder.
         """
-        return self.builder(
+        return self.family.by_depth(
             depth=depth,
             norm=norm,
             input_tensor=input_tensor,
@@ -197,7 +175,7 @@ class Space(keras_tuner.HyperModel, ABC):
     def check(self) -> None:
         """Raise `ValueError` if a network is too large, or a norm or an option cannot be used on the data."""
         self._require_data()
-        bounds.check_parameters(self.parameters(), self.size_options)
+        bounds.check_parameters(self.parameters(), self.family.size_options)
         # which activation it is was looked at with the norms and placements, and makes no difference to shapes
         same = {"depth": min(self.depths), "activation": self._grid.axes["activation"].values[0]}
         for values in self._grid.combinations(name for name in self._grid.axes if name not in (*same, *_TRAINING)):
@@ -218,7 +196,7 @@ class Space(keras_tuner.HyperModel, ABC):
         Raises:
             ValueError: If the space was made for another shape, number of classes or scale, or needs images.
         """
-        if self.needs_images and len(data.input_shape) != 3:
+        if self.family.images and len(data.input_shape) != 3:
             raise ValueError(
                 f"{type(self).__name__} needs images (height, width, channels); {data.name} has examples of shape "
                 f"{data.input_shape}. Use the MLP"
@@ -284,13 +262,38 @@ class Space(keras_tuner.HyperModel, ABC):
     def get_config(self) -> dict[str, Any]:
         """All that decides what is searched, as JSON."""
         return {
-            "family": self.family,
+            "family": self.family.name,
             **self._grid.get_config(),
             **self.optimizer.get_config(),
             "schedule": "half_cosine",  # so that a study begun without it is not gone on with
             **self.shape_options(),
             **self.options,
         }
+
+    def parameters(self) -> float:
+        """Estimate the number of parameters of the largest network."""
+        names = {*self.options, *self._grid.axes}
+        largest = {name: self._largest(name) for name in names}
+        return self.family.parameters(max(self.depths), largest, self.input_shape, self.classes)
+
+    def _largest(self, option: str) -> Any:
+        values = self._values_of(option)
+        return max(filter(is_finite, values), default=values[0])
+
+    def _values_of(self, option: str) -> tuple[Any, ...]:
+        if option in self._grid.axes:
+            return self._grid.axes[option].values
+        return (self.options[option],) if option in self.options else ()
+
+    def _check_depths(self) -> None:
+        options = {name: values for name in (*self.options, *self._grid.axes) if (values := self._values_of(name))}
+        usual = {name: values[0] for name, values in options.items()}
+        for depth in self.depths:
+            for name, value in ((name, value) for name, values in options.items() for value in values):
+                try:
+                    self.family.check_depth(depth, {**usual, name: value})
+                except ValueError as error:
+                    raise ValueError(f"In `depths`, {error}") from None
 
     @property
     def _task(self) -> Task:

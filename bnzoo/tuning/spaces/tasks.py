@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from bnzoo.errors import positive
+from bnzoo.errors import number
 from bnzoo.metrics import ACCURACY, R2
 from bnzoo.tuning.spaces.standard_scale import StandardR2Score, StandardSquaredError
 
@@ -52,7 +52,7 @@ class Regression:
     metric: str = R2.keras_name
 
     def __post_init__(self) -> None:
-        positive("target_scale[1]", self.variance)
+        number("target_scale[1]", self.variance, above=0)
 
     def finish(self, model: keras.Model) -> keras.Model:
         """The network that a user gets from the family's."""

@@ -1,1 +1,1 @@
-"""How long does an exported network take for an answer, and to load, against Keras' own export and against PyTorch?"""
+"""Compare inference and loading times of exported networks with Keras' own export and with PyTorch."""

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of the inference benchmark."""
 
 import os
 import re
@@ -25,31 +25,31 @@ def main(
     quick: bool = False,
     output: Path = Path("runs/inference"),
 ) -> None:
-    """Times answers and loads of exported networks, in turns.
+    """Time inference and loading of exported networks, in turns.
 
     Args:
-        network: Networks to time, instead of all.
-        batch: How many images are answered at once, instead of 1 and 8.
-        quick: By default the CIFAR ResNet-20 with a batch of 1 alone, and briefly: to see it run, not to believe it.
-        output: Where `inference.csv` (every time), `summary.csv` and `inference.png` are written.
+        network: Networks to time. Default: all.
+        batch: Batch sizes. Default: 1 and 8.
+        quick: Time few calls, by default only of the CIFAR ResNet-20 at batch size 1. The results are not meaningful.
+        output: The folder for `inference.csv` (every time), `summary.csv` and `inference.png`.
     """
     start = time.perf_counter()
     networks = network or ([NetworkName.CIFAR_RESNET_20] if quick else list(NetworkName))
     batches = batch or ([1] if quick else [1, 8])
     plan = {"loads": 2, "seconds": 5.0} if quick else {"loads": 7, "seconds": 60.0}
     if PYTORCH not in kinds_here("ResNet-50"):
-        print('PyTorch is left out, for it is not installed: pip install -e ".[peers]"')
+        print('PyTorch is skipped, because it is not installed. To include it: pip install -e ".[peers]"')
     times: list[dict] = []
     for name in networks:
         times.extend(race(name, batches, **plan))
         print(f"{name}: measured after {time.perf_counter() - start:.0f} s", flush=True)
-    found = pd.DataFrame(times)
-    summary = table(found)
+    frame = pd.DataFrame(times)
+    summary = table(frame)
     onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set")
-    print(f"{os.cpu_count()} processors, TF_ENABLE_ONEDNN_OPTS {onednn}; ratios are to Keras' own export, in pairs")
+    print(f"{os.cpu_count()} processors, TF_ENABLE_ONEDNN_OPTS {onednn}. Ratios are relative to Keras' own export.")
     formats = {"difference": "{:.0e}".format, "size_mb": "{:.1f}".format}
     print(summary.to_string(float_format="{:.4g}".format, formatters=formats))
-    frames = {"inference.csv": found, "summary.csv": summary.reset_index()}
+    frames = {"inference.csv": frame, "summary.csv": summary.reset_index()}
     save(output, frames, {"inference.png": chart(summary)})
     print(f"{time.perf_counter() - start:.0f} s")
 

@@ -1,4 +1,4 @@
-"""A network in every format, with what is known of each before it runs."""
+"""Exports of a network in every format, with their size and their difference from the model."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import bnzoo
 from bnzoo import export
 from recipes.benchmarks.training.contestants import NETWORKS, Network
 
-# of the images, and the classes
+# the height of the images, and the number of classes
 SIZES = {"ResNet-50": (224, 1000), "DenseNet-121": (224, 1000), "CIFAR ResNet-20": (32, 10)}
 STOCK = "Keras"
 FORMATS = {"SavedModel": "saved_model", "ONNX": "onnx", "LiteRT": "litert", "OpenVINO": "openvino"}
@@ -26,9 +26,9 @@ class Made:
     """An artefact.
 
     Attributes:
-        kind: String, `STOCK` or of `FORMATS`.
-        format: String, as `bnzoo.export.runtimes` names it.
-        folder: Where it is.
+        kind: String, `STOCK` or one of `FORMATS`.
+        format: String, the name of the format in `bnzoo.export.runtimes`.
+        folder: Path of the artefact.
         difference: Float, the largest difference of its outputs from the model's, relative to the largest output.
     """
 
@@ -39,15 +39,15 @@ class Made:
 
     @property
     def size(self) -> int:
-        """The bytes of its files."""
+        """The size of its files in bytes."""
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
 
 
 def make(name: str, folder: Path) -> Iterator[Made]:
-    """Exports a network as Keras does, and with the same weights as bnzoo does; prints a line for what is left out.
+    """Export a network with Keras, and with bnzoo in every format, with the same weights. Print skipped formats.
 
     Args:
-        name: Of `SIZES`.
+        name: String, one of `SIZES`.
         folder: An empty folder.
     """
     size, classes = SIZES[name]
@@ -59,13 +59,16 @@ def make(name: str, folder: Path) -> Iterator[Made]:
         try:
             report = getattr(export, format)(ours, folder / kind, sample=images(SAMPLES, size))
         except ImportError as error:
-            print(f"{kind} is left out: {error}")
+            print(f"{kind} is skipped: {error}")
             continue
         yield Made(kind, format, report.path, report.difference)
 
 
 def models(network: Network, size: int, classes: int) -> tuple[keras.Model, keras.Model]:
-    """Keras' network and bnzoo's, which compute the same: one where keras.applications has it not."""
+    """Return the network of keras.applications and that of bnzoo, with the same function.
+
+    For a network that keras.applications does not have, both are the network of bnzoo.
+    """
     if network.keras is None:
         ours = getattr(bnzoo, network.bnzoo)(input_shape=(size, size, 3), classes=classes)
         return (settled(ours), ours)
@@ -75,7 +78,7 @@ def models(network: Network, size: int, classes: int) -> tuple[keras.Model, kera
 
 
 def settled(model: keras.Model) -> keras.Model:
-    """Gives batch norms a random affine, and the statistics that belong to it: so folding has something to do."""
+    """Set random gamma and beta in batch norms and recalibrate them, so that folding changes the weights."""
     random = np.random.default_rng(1)
     norms: list[Any] = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
@@ -86,6 +89,6 @@ def settled(model: keras.Model) -> keras.Model:
 
 
 def images(count: int, size: int) -> np.ndarray:
-    """Random images of 8 by 8 squares: in the mean over noise pixel by pixel all images would be alike."""
+    """Return random images of 8 by 8 squares. Pixel noise would average out, and all images would look alike."""
     squares = np.random.default_rng(0).normal(size=(count, 8, 8, 3)).astype(np.float32)
     return squares.repeat(size // 8, axis=1).repeat(size // 8, axis=2)

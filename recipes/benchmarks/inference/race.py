@@ -1,4 +1,4 @@
-"""Lets the formats of a network take turns, each in a process of its own, and notes every time."""
+"""Runs the formats of a network in turns, each in a separate process, and records every time."""
 
 import random
 import tempfile
@@ -21,33 +21,33 @@ Start = Callable[[], Worker]
 
 
 def race(network: str, batches: Sequence[int], loads: int, seconds: float) -> Iterator[dict]:
-    """Every time of a network, and what is known of its artefacts.
+    """Yield every time of a network, and the size and difference of its artefacts.
 
     Args:
-        network: Of `artefacts.SIZES`.
-        batches: Integers, how many images each answers at once.
-        loads: Integer, how often each is loaded, in a new process.
-        seconds: Float, after which no other round of a batch begins.
+        network: String, one of `artefacts.SIZES`.
+        batches: Integers, the batch sizes.
+        loads: Integer, the number of times that each artefact is loaded, in a new process.
+        seconds: Float, the time limit of a batch size. No round starts after it.
 
     Yields:
         Dicts of `network`, `kind`, `what` (`size` in bytes, `difference`, `load`, `first` answer, `call`), `batch`,
         `round`, `value` in seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = list(make(network, Path(folder)))
-        for made in found:
+        artefacts = list(make(network, Path(folder)))
+        for made in artefacts:
             yield _row(network, made.kind, "size", made.size)
             yield _row(network, made.kind, "difference", made.difference)
         inputs = Path(folder, "inputs.npz")
         np.savez(inputs, **{INPUT: images(max(batches), SIZES[network][0])})
-        starts = _starts(network, found, inputs)
+        starts = _starts(network, artefacts, inputs)
         for number in range(loads):
             yield from _load_all(network, starts, number)
         yield from _answer(network, starts, batches, seconds)
 
 
-def _starts(network: str, found: Sequence[Made], inputs: Path) -> dict[str, Start]:
-    arguments = {made.kind: (made.format, str(made.folder)) for made in found}
+def _starts(network: str, artefacts: Sequence[Made], inputs: Path) -> dict[str, Start]:
+    arguments = {made.kind: (made.format, str(made.folder)) for made in artefacts}
     if PYTORCH in kinds_here(network):
         torchvision = NETWORKS[network].torchvision
         assert torchvision is not None
@@ -60,12 +60,12 @@ def _starts(network: str, found: Sequence[Made], inputs: Path) -> dict[str, Star
 
 
 def _load_all(network: str, starts: dict[str, Start], number: int) -> Iterator[dict]:
-    """One process at a time: what it loads is on no one else's cores."""
+    """Load every artefact in a process of its own, one process at a time."""
     for kind in random.Random(number).sample(list(starts), len(starts)):
         with starts[kind]() as worker:
-            worker.ask("ready")  # the runtime is imported
+            worker.ask("ready")  # waits until the runtime is imported
             opened, first = worker.ask("open"), worker.ask("call 1")
-        if kind != PYTORCH:  # whose network is built, not loaded
+        if kind != PYTORCH:  # PyTorch builds its network and loads no file
             yield _row(network, kind, "load", opened, number=number)
             yield _row(network, kind, "first", first, number=number)
 
@@ -83,7 +83,7 @@ def _answer(network: str, starts: dict[str, Start], batches: Sequence[int], seco
 
 
 def _calls(workers: dict[str, Worker], batch: int) -> dict[str, Callable[[], float]]:
-    """Functions that answer a batch and give the seconds of it, without those of asking."""
+    """Return functions that run a batch and return its seconds, without the communication with the worker."""
 
     def caller(worker: Worker) -> Callable[[], float]:
         return lambda: worker.ask(f"call {batch}")

@@ -1,4 +1,4 @@
-"""What the times say: a table of medians and ratios in pairs, and a bar chart."""
+"""Summaries of the times: a table of medians and paired ratios, and a bar chart."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,15 +11,15 @@ COLOURS = dict(zip((STOCK, *FORMATS, PYTORCH), ("0.75", "C0", "C3", "C4", "C5", 
 
 
 def table(times: pd.DataFrame) -> pd.DataFrame:
-    """A row for each network, batch and kind.
+    """Return a row for each network, batch size and kind.
 
     Args:
-        times: What `race` yields.
+        times: Data frame of the rows of `race`.
 
     Returns:
-        A data frame with the columns `ms` of an answer, `quartiles`, `ratio`, `size_mb`, `load_s`, `load_ratio`,
-        `first_s` (the first answer after loading) and `difference`. Ratios are to Keras' own export, the median of
-        pairs.
+        A data frame with the columns `ms` (of a call), `quartiles`, `ratio`, `size_mb`, `load_s`, `load_ratio`,
+        `first_s` (the first call after loading) and `difference`. Ratios are relative to Keras' own export, the median
+        of pairs.
     """
     calls = times[times["what"] == "call"]
     keys = ["network", "batch", "kind"]
@@ -49,7 +49,7 @@ def _row(times: pd.DataFrame, batch: int, kind: str) -> dict:
 
 
 def chart(summary: pd.DataFrame) -> Figure:
-    """A group of bars for each network and batch: the time of each kind's answer, that of Keras' own export being 1."""
+    """Draw a group of bars for each network and batch size: the time of a call, relative to Keras' own export."""
     groups = {
         f"{network}\nbatch {batch}": [
             (f"{kind}, {row['ms']:.4g} ms", row["ratio"], COLOURS[str(kind)]) for (*_, kind), row in rows.iterrows()

@@ -1,6 +1,7 @@
-"""A format in a process of its own, with nothing but its runtime: no two share threads, caches or settings.
+"""The worker process of the inference benchmark. It imports only the runtime of one format.
 
-They would: TensorFlow's oneDNN convolutions, for one, go to whoever asks next for the same shape, fast ones or slow.
+In one process the formats would share threads, caches and settings. For example, TensorFlow caches oneDNN convolutions
+by shape, so that one format could run the convolutions of another.
 """
 
 import functools
@@ -26,7 +27,7 @@ PYTORCH = "torch"
 
 
 class _Worker:
-    """An artefact, or torchvision's network, that answers one batch at each `call`."""
+    """An artefact, or a network of torchvision. Each `call` runs one batch."""
 
     def __init__(self, format: str, source: str, inputs: str) -> None:
         with np.load(inputs) as file:
@@ -66,7 +67,7 @@ class _Worker:
 
 
 def _runtimes() -> dict[str, Any]:
-    """The module that opens artefacts, without its package: that would import TensorFlow into every process."""
+    """Load the module that opens artefacts without its package, which would import TensorFlow."""
     package = importlib.util.find_spec("bnzoo")
     assert package is not None
     assert package.origin is not None

@@ -1,1 +1,1 @@
-"""How long does a training step take, against peers and against the same network without norms?"""
+"""Compare the time of a training step with other libraries, and with the same network without norms."""

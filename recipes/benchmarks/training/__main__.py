@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of the training benchmark."""
 
 import itertools
 import os
@@ -30,13 +30,13 @@ def main(
     precision: Precisions = None,
     quick: bool = False,
 ) -> None:
-    """Times training steps of bnzoo and its peers, in turns.
+    """Time training steps of bnzoo and of other libraries, in turns.
 
     Args:
-        folder: Where `training.csv` (every time), `summary.csv` and `training.png` are written.
-        network: Networks to time, instead of all.
-        precision: Precisions to time, instead of both.
-        quick: By default the CIFAR ResNet-20 in float32 alone, and once: to see it run, not to believe it.
+        folder: The folder for `training.csv` (every time), `summary.csv` and `training.png`.
+        network: Networks to time. Default: all.
+        precision: Precisions to time. Default: both.
+        quick: Time few steps, by default only of the CIFAR ResNet-20 in float32. The results are not meaningful.
     """
     start = time.perf_counter()
     networks = network or ([NetworkName.CIFAR_RESNET_20] if quick else list(NetworkName))
@@ -44,18 +44,18 @@ def main(
     plan = {"rounds": 1, "pairs": 4, "seconds": 6.0} if quick else {"rounds": 2, "pairs": 15, "seconds": 45.0}
     times: list[dict] = []
     if "PyTorch" not in kinds_here("ResNet-50"):
-        print('PyTorch is not installed and is left out: pip install -e ".[peers]"')
+        print('PyTorch is skipped, because it is not installed. To include it: pip install -e ".[peers]"')
     for name, dtype in itertools.product(networks, precisions):
         times.extend(race(name, dtype, **plan))
         print(f"{name}, {dtype}: measured after {time.perf_counter() - start:.0f} s", flush=True)
-    found = pd.DataFrame(times)
-    summary = table(found)
-    print(f"{os.cpu_count()} processors; a step is a batch trained, loss and metrics fetched")
+    frame = pd.DataFrame(times)
+    summary = table(frame)
+    print(f"{os.cpu_count()} processors. A step trains one batch and fetches loss and metrics.")
     print(summary.to_string(float_format="{:.2f}".format))
-    print("norm tax, the step over that of the same network without norms:")
-    print(norm_taxes(found).to_string(float_format="{:.2f}".format))
+    print("norm tax, the time of a step relative to the same network without norms:")
+    print(norm_taxes(frame).to_string(float_format="{:.2f}".format))
 
-    frames = {"training.csv": found, "summary.csv": summary.reset_index()}
+    frames = {"training.csv": frame, "summary.csv": summary.reset_index()}
     save(folder, frames, {"training.png": chart(summary)})
     print(f"{time.perf_counter() - start:.0f} s")
 

@@ -1,4 +1,4 @@
-"""What is compared: some networks, and for each the kinds that train it, as objects with a `step`."""
+"""The compared networks and the implementations of each (its kinds), as objects with a `step`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,20 +7,20 @@ import numpy as np
 
 CLASSES = 10
 LEARNING_RATE, MOMENTUM = 1e-3, 0.9
-_KEPT: list = []  # what PyTorch forgets once nobody holds it
+_KEPT: list = []  # references that keep PyTorch libraries registered
 KINDS = ("bnzoo", "without norms", "Keras", "PyTorch")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network by the names that it has, and what a step of it sees.
+    """A network with its names in each library, its image size and its batch size.
 
     Attributes:
         size: Integer, the height and width of the images.
-        batch: Integer, the images of a step.
+        batch: Integer, the batch size.
         bnzoo: String, its builder in bnzoo.
-        keras: String, that of keras.applications; `None` for a network that it has not.
-        torchvision: Tuple, the constructor in `torchvision.models` and its arguments; `None` likewise.
+        keras: String, its builder in keras.applications, or `None`.
+        torchvision: Tuple, its constructor in `torchvision.models` and the arguments, or `None`.
     """
 
     size: int
@@ -31,10 +31,10 @@ class Network:
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds that there are. Keras' own batch norm can stand in any network that has one."""
+        """The available kinds. Keras' batch norm is available for every network with batch norm."""
         missing = {"PyTorch"} if self.torchvision is None else set()
         if self.bnzoo.startswith("ViT"):
-            missing.add("Keras")  # its norm is Keras' own layer
+            missing.add("Keras")  # the norm is Keras' layer already
         return [kind for kind in KINDS if kind not in missing]
 
 
@@ -48,19 +48,19 @@ NETWORKS = {
 
 
 def contestant(network: Network, kind: str, precision: str) -> "KerasContestant | TorchContestant":
-    """Builds a kind of a network, which trains on one batch at each `step`, to the end: the loss is on the host."""
+    """Build a kind of a network. Its `step` trains one batch and waits until the loss is on the host."""
     return TorchContestant(network, precision) if kind == "PyTorch" else KerasContestant(network, kind, precision)
 
 
 def batch(network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Random images, channels last, and labels."""
+    """Return random images, channels last, and labels."""
     random = np.random.default_rng(0)
     images = random.normal(size=(network.batch, network.size, network.size, 3)).astype(np.float32)
     return images, random.integers(0, CLASSES, network.batch)
 
 
 class KerasContestant:
-    """A compiled Keras model, bnzoo's or keras.applications'."""
+    """A compiled Keras model of bnzoo or keras.applications."""
 
     def __init__(self, network: Network, kind: str, precision: str) -> None:
         import keras
@@ -72,29 +72,29 @@ class KerasContestant:
         self.model.compile(keras.optimizers.SGD(LEARNING_RATE, MOMENTUM), "sparse_categorical_crossentropy")
 
     def step(self) -> None:
-        """One `train_on_batch`."""
+        """Call `train_on_batch` once."""
         self.model.train_on_batch(*self.batch)
 
     def build_optimizer(self) -> None:
-        """Makes the optimizer's variables before the first step, which would make them while it is traced."""
+        """Create the variables of the optimizer, which the first step would otherwise create during tracing."""
         self.model.optimizer.build(self.model.trainable_variables)
 
     def matrix_rate(self, side: int) -> None:
-        """One product of matrices."""
+        """Multiply two matrices."""
         from keras import ops
 
         x = ops.ones((side, side), self.precision)
         float(ops.cast(ops.matmul(x, x)[0, 0], "float32"))  # NumPy has no bfloat16
 
     def macs(self) -> int:
-        """Multiply-accumulates of the forward pass for one image."""
+        """Return the multiply-accumulates of the forward pass for one image."""
         import bnzoo
 
         return sum(bnzoo.models.count_macs(self.model))
 
 
 def keras_model(network: Network, kind: str) -> Any:
-    """The model of a kind, with a softmax in float32."""
+    """Build the model of a kind, with a softmax in float32."""
     import keras
 
     import bnzoo
@@ -108,7 +108,7 @@ def keras_model(network: Network, kind: str) -> Any:
 
 
 def with_keras_norm(model: Any) -> Any:
-    """The same network and weights with Keras' own batch norm."""
+    """Return a copy of a model, weights included, with Keras' batch norm."""
     import keras
 
     import bnzoo
@@ -123,7 +123,7 @@ def with_keras_norm(model: Any) -> Any:
 
 
 class TorchContestant:
-    """torchvision's network, channels last and compiled, as PyTorch's own guide to speed has it."""
+    """A network of torchvision, channels last and compiled, as PyTorch's performance guide recommends."""
 
     def __init__(self, network: Network, precision: str) -> None:
         torch, models = import_torch()
@@ -138,7 +138,7 @@ class TorchContestant:
         self.batch = images.contiguous(memory_format=torch.channels_last), torch.from_numpy(labels)
 
     def step(self) -> None:
-        """Forward, backward and update."""
+        """Run the forward pass, the backward pass and the update."""
         images, labels = self.batch
         self.optimizer.zero_grad()
         with self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.autocast):
@@ -149,13 +149,13 @@ class TorchContestant:
 
 
 def import_torch() -> tuple[Any, Any]:
-    """PyTorch, and torchvision's networks."""
+    """Import PyTorch and `torchvision.models`, and return both."""
     import torch
 
     try:
         import torchvision
     except RuntimeError:
-        # one that was built for another PyTorch lacks these operators, which no network here uses
+        # A torchvision that was built for another PyTorch lacks these operators. No network here uses them.
         library = torch.library.Library("torchvision", "FRAGMENT")
         for operator in ("nms", "qnms"):
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

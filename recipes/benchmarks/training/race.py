@@ -1,4 +1,4 @@
-"""Lets the kinds of a network take turns, each in a process of its own, and notes every time."""
+"""Runs the kinds of a network in turns, each in a separate process, and records every time."""
 
 import importlib.util
 import os
@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from recipes.benchmarks import turns
 from recipes.benchmarks.training.contestants import NETWORKS
 
-WARM_UP = 1  # steps after the first that count for nothing
-# on a processor of AMD's the fast convolutions have to be asked for
+WARM_UP = 1  # steps after the first that are not timed
+# On AMD processors the fast convolutions are off by default.
 ENVIRONMENT = {"TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")}
 
 
 class Worker(turns.Worker):
-    """A contestant in its process."""
+    """A worker process for one kind of a network."""
 
     def __init__(self, network: str, kind: str, precision: str) -> None:
         module = "recipes.benchmarks.training.worker"
@@ -23,26 +23,26 @@ class Worker(turns.Worker):
 
 
 def race(network: str, precision: str, rounds: int, pairs: int, seconds: float) -> Iterator[dict]:
-    """Every time of a network in a precision.
+    """Yield every time of a network in a precision.
 
     Args:
-        network: Of `NETWORKS`.
-        precision: `float32` or `bfloat16`.
-        rounds: Integer, how often all start anew.
-        pairs: Integer, the steps of each in a round, in turns.
-        seconds: Float, after which a round has no more of them than 3.
+        network: String, one of `NETWORKS`.
+        precision: String, `float32` or `bfloat16`.
+        rounds: Integer, the number of rounds. Each round starts new processes.
+        pairs: Integer, the steps of each kind in a round, in turns.
+        seconds: Float. A round that takes longer ends after 3 steps of each kind.
 
     Yields:
         Dicts of `network`, `precision`, `kind`, `round`, `what` (`build`, `first_step`, `optimizer_first`, `step`,
-        `matrix_rate`, `macs`), `pair`, `value` in seconds (operations a second, multiplications).
+        `matrix_rate`, `macs`), `pair`, `value` in seconds (or operations per second, multiplications).
     """
     for number in range(rounds):
-        for found in _round(network, precision, pairs, seconds, reverse=number % 2 == 1):
-            yield {"network": network, "precision": precision, "round": number, **found}
+        for record in _round(network, precision, pairs, seconds, reverse=number % 2 == 1):
+            yield {"network": network, "precision": precision, "round": number, **record}
 
 
 def kinds_here(network: str) -> list[str]:
-    """The kinds of a network that this machine can run."""
+    """Return the kinds of a network that this machine can run."""
     installed = all(importlib.util.find_spec(name) for name in ("torch", "torchvision"))
     return [kind for kind in NETWORKS[network].kinds if installed or kind != "PyTorch"]
 
@@ -54,7 +54,7 @@ def _round(network: str, precision: str, pairs: int, limit: float, reverse: bool
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(network, kind, precision)) for kind in kinds_here(network)]
         ours = workers[0]
-        for worker in workers:  # which import all at once
+        for worker in workers:  # all import their libraries at the same time
             worker.ask("ready")
         for worker in workers[:: -1 if reverse else 1]:
             yield ask(worker, "build")

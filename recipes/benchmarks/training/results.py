@@ -1,4 +1,4 @@
-"""What the times say: a table of medians and ratios in pairs, and a bar chart."""
+"""Summaries of the times: a table of medians and paired ratios, and a bar chart."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,16 +10,16 @@ COLOURS = dict(zip(KINDS, ("C0", "0.75", "C1", "C2"), strict=True))
 
 
 def table(times: pd.DataFrame) -> pd.DataFrame:
-    """A row for each network, precision and kind.
+    """Return a row for each network, precision and kind.
 
     Args:
-        times: What `race` yields.
+        times: Data frame of the rows of `race`.
 
     Returns:
-        A data frame with the columns `step_ms`, `quartiles`, `bnzoo_ratio` (bnzoo's step over this kind's, the median
-        of pairs), `first_step_s`, `bnzoo_first_ratio`, `optimizer_first_s` (the first step where the optimizer was
-        built before it), `build_s` and `matrix_share` (the multiplications of the step over what the machine's matrix
-        rate would do in its time).
+        A data frame with the columns `step_ms`, `quartiles`, `bnzoo_ratio` (bnzoo's time of a step over that of the
+        kind, the median of pairs), `first_step_s`, `bnzoo_first_ratio`, `optimizer_first_s` (the first step after the
+        optimizer was built), `build_s` and `matrix_share` (the arithmetic rate of a step over that of a matrix
+        product).
     """
     rows = {
         (network, precision, kind): _row(part, network, kind)
@@ -36,7 +36,7 @@ def _row(times: pd.DataFrame, network: str, kind: str) -> dict:
         return chosen.set_index(["round", "pair"])["value"]
 
     step, first = series("step", kind), series("first_step", kind)
-    # forward, and backward for inputs and weights, of two operations each
+    # forward, backward by inputs and backward by weights, with two operations per multiplication
     operations = 6 * series("macs").median() * NETWORKS[network].batch
     return {
         "step_ms": 1e3 * step.median(),
@@ -51,7 +51,7 @@ def _row(times: pd.DataFrame, network: str, kind: str) -> dict:
 
 
 def norm_taxes(times: pd.DataFrame) -> pd.DataFrame:
-    """By network and precision: a kind's step over that of bnzoo's network without norms, the median of pairs."""
+    """Return the time of a step relative to bnzoo's network without norms: the median of pairs for each kind."""
     steps = times[times["what"] == "step"]
     steps = steps.pivot(index=["network", "precision", "round", "pair"], columns="kind", values="value")
     ratios = steps.reindex(columns=["bnzoo", "Keras"]).div(steps["without norms"], axis=0)
@@ -59,7 +59,7 @@ def norm_taxes(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def chart(summary: pd.DataFrame) -> Figure:
-    """A group of bars for each network and precision: the time of each kind's step, bnzoo's being 1."""
+    """Draw a group of bars for each network and precision: the time of a step of each kind, relative to bnzoo."""
     groups = {
         "\n".join(names): [
             (f"{kind}, {row['step_ms']:.0f} ms", 1 / row["bnzoo_ratio"], COLOURS[str(kind)])

@@ -1,4 +1,4 @@
-"""A contestant in a process of its own."""
+"""The worker process of the training benchmark."""
 
 import functools
 import importlib
@@ -12,12 +12,12 @@ MATRIX = 2048
 
 
 def main(name: str, kind: str, precision: str) -> None:
-    """Serves commands until the input ends.
+    """Serve commands until the input ends.
 
     Args:
-        name: Of `NETWORKS`.
-        kind: Of `contestants.KINDS`.
-        precision: `float32` or `bfloat16`.
+        name: String, one of `NETWORKS`.
+        kind: String, one of `contestants.KINDS`.
+        precision: String, `float32` or `bfloat16`.
     """
     serve(lambda: _Worker(NETWORKS[name], kind, precision))
 
