@@ -384,7 +384,9 @@ def test_a_parquet_file_that_inflates(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     ones = arrow.table({name: arrow.array(np.ones(100_000, np.int8)) for name in "abc"})
     arrow.parquet.write_table(ones, tmp_path / "ones.parquet")
-    with pytest.raises(ValueError, match=r"ones\.parquet cannot be read as a Parquet table: .* 2,400,000 in memory"):
+    with pytest.raises(
+        ValueError, match=r"ones\.parquet cannot be read as a Parquet table: .* 2,400,000 bytes in memory"
+    ):
         tables.read(tmp_path / "ones.parquet", "a", None, max_bytes=2_000_000)
     assert len(tables.read(tmp_path / "ones.parquet", "a", None).y) == 100_000
 
@@ -405,7 +407,7 @@ def test_equal_texts_of_a_parquet_file_are_kept_once(tmp_path):
 def test_no_regular_file(tmp_path, suffix):
     pytest.importorskip("pyarrow")
     make_pipe(tmp_path / f"pipe{suffix}")
-    with pytest.raises(ValueError, match=r"is a pipe, where a regular file is needed"):
+    with pytest.raises(ValueError, match=r"is a pipe. It must be a regular file"):
         tables.read(tmp_path / f"pipe{suffix}", "a", None)
 
 

@@ -115,7 +115,7 @@ def test_damaged_json_is_named(few_digits, folder, name, text):
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(few_digits, folder, name):
     (folder / name).unlink()
     make_pipe(folder / name)
-    with pytest.raises(ValueError, match="is a pipe, where a regular file is needed"):
+    with pytest.raises(ValueError, match=r"is a pipe\. It must be a regular file"):
         run_and_export(few_digits, folder)
 
 
