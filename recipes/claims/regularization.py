@@ -116,8 +116,8 @@ def judge(frame: pd.DataFrame) -> Verdict:
         (
             f"Gap in points: {_by_arm(at, 'gap')}. Wrong labels memorised, %: {_by_arm(at, 'memorised')}.",
             f"Accuracy on the correct test labels, %: {_by_arm(at, 'test_accuracy')}.",
-            "With the rate of each arm chosen by the validation loss, which acts like early stopping. Gap in points: "
-            f"{_by_arm(at_best_rate(frame, ['norm']), 'gap')}. Test accuracy, %: "
+            "Gap in points at the rate with the lowest validation loss of each arm, which acts like early stopping: "
+            f"{_by_arm(at_best_rate(frame, ['norm']), 'gap')}. Test accuracy at that rate, %: "
             f"{_by_arm(at_best_rate(frame, ['norm']), 'test_accuracy')}.",
         ),
     )

@@ -63,7 +63,7 @@ def test_the_numbers_are_those_of_the_rows():
     assert "by +5.0 [+5.0, +5.0] points" in verdict.sentence
     assert "no norm 15.1, 4 examples 5.1, 8 examples 10.1, 128 examples 20.1" in verdict.notes[0]
     assert "no norm 80.0, 4 examples 90.0, 8 examples 85.0, 128 examples 75.0" in verdict.notes[1]
-    assert "Gap in points: no norm 2.1, 4 examples 2.1, 8 examples 2.1, 128 examples 2.1" in verdict.notes[2]
+    assert "early stopping: no norm 2.1, 4 examples 2.1, 8 examples 2.1, 128 examples 2.1" in verdict.notes[2]
 
 
 def test_one_seed_proves_nothing():
