@@ -118,7 +118,7 @@ def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, 
         ),
         (
             ["recalibrate", *IN_OUT, "--data", "huge.npz"],
-            "batch 0 of `data`, counted from 0, gives the norm 'conv1_norm' a mean or a variance that is not finite",
+            "batch 0 of `data`, counted from 0, has a mean or a variance at the norm 'conv1_norm' that is not finite",
         ),
         (["recalibrate", *IN_OUT, "--data", "wine"], "shape (8, 8, 1), the examples of wine have the shape (13,)"),
         (["recalibrate", *IN_OUT, "--data", "scans"], "have the shape (5, 5, 1); --image-size resizes images"),

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, overload
 
 import keras
@@ -81,7 +81,7 @@ def variant(
 
 @overload
 def variant(
-    builder: Callable[Concatenate[Any, Any, P], keras.Model],
+    builder: Callable[Concatenate[Sequence[int], Any, P], keras.Model],
     function: str,
     name: str,
     paper: str,

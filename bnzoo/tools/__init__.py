@@ -1,4 +1,4 @@
-"""Tools for trained networks with batch norm: a model in, a model or a finding out. They know Keras, never the zoo."""
+"""Tools for trained networks with batch norm. They work on any Keras model, not only on those of bnzoo."""
 
 from bnzoo.tools.decay import no_decay_variables
 from bnzoo.tools.fold import FoldReport, fold_batch_norm

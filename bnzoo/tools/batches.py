@@ -1,4 +1,4 @@
-"""The data that tools take, as batches."""
+"""Batches of the data that tools accept."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ class Batch(NamedTuple):
     """One batch.
 
     Attributes:
-        x: What the model takes.
+        x: The inputs of the model.
         y: Targets, or `None`.
         sample_weight: Weights of the examples, or `None`.
     """
@@ -25,28 +25,28 @@ class Batch(NamedTuple):
 
 
 def batches_of(data: Any, batches: int | None, batch_size: int) -> Iterator[Batch]:
-    """The data in batches, at most so many.
+    """Return the data in batches.
 
     Args:
         data: An array of inputs or a dict of arrays by input name; a tuple `(x, y)` or `(x, y, sample_weight)` of such;
             a `tf.data.Dataset`, a `keras.utils.PyDataset`, the `DataLoader` of PyTorch or any iterable of batches, each
-            of them `x`, `(x, y)` or `(x, y, sample_weight)`. A list is an iterable of batches: several inputs are a
-            dict by name, or the `x` of a tuple.
-        batches: Integer, the most batches to give; `None` for all.
+            of them `x`, `(x, y)` or `(x, y, sample_weight)`. A list is an iterable of batches: pass several inputs as
+            a dict by name, or as the `x` of a tuple.
+        batches: Integer, the maximum number of batches; `None` for all.
         batch_size: Integer, for arrays.
 
     Raises:
-        ValueError: If a number is not a positive integer, the data is nothing of this, its arrays differ in length,
-            there is no batch at all, or it has no end and `batches` does not say where to stop.
+        ValueError: If a number is not a positive integer, the data has another type, its arrays differ in length, there
+            is no batch at all, or the data is endless and `batches` is `None`.
     """
     positive_integer("batch_size", batch_size)
     if batches is not None:
         positive_integer("batches", batches)
-    given = iter(_all(data, batches is None, batch_size))
-    first = list(itertools.islice(given, 1))
+    iterator = iter(_all(data, batches is None, batch_size))
+    first = list(itertools.islice(iterator, 1))
     if not first:
         raise ValueError("`data` is empty: statistics need at least one batch")
-    return map(_batch, itertools.islice(itertools.chain(first, given), batches))
+    return map(_batch, itertools.islice(itertools.chain(first, iterator), batches))
 
 
 def _all(data: Any, whole: bool, batch_size: int) -> Iterable:
@@ -83,9 +83,9 @@ def _sliced(data: Any, batch_size: int) -> Iterator:
 
 def _refuse_endless(endless: bool) -> None:
     if endless:
-        raise ValueError("`data` has no end: say how much of it to use with `batches`. Received: batches=None")
+        raise ValueError("`data` has no end: set `batches` to the number of batches to use. Received: batches=None")
 
 
 def _batch(batch: Any) -> Batch:
-    # as Keras takes them; the DataLoader of PyTorch makes lists
+    # the DataLoader of PyTorch makes lists
     return Batch(*batch[:3]) if isinstance(batch, tuple | list) else Batch(batch)

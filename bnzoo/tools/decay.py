@@ -1,4 +1,4 @@
-"""Which variables weight decay must leave alone."""
+"""The variables to exclude from weight decay."""
 
 import keras
 
@@ -6,13 +6,13 @@ _DECAYED = ("kernel", "embeddings")
 
 
 def no_decay_variables(model: keras.Model) -> list[keras.Variable]:
-    """The trainable variables that weight decay must leave out: all but the kernels of linear layers and embeddings.
+    """Return the trainable variables to exclude from weight decay: all but kernels of linear layers and embeddings.
 
-    A gamma that decays changes the norm's scale and nothing else; what follows it pays for that. Left out are gamma and
-    beta, the `scale` of RMS norm, tau, alpha, v, biases, class tokens and position embeddings.
+    Decay of gamma only changes the scale of the norm's output, which the next layer has to compensate. Excluded are
+    gamma and beta, the `scale` of RMS norm, tau, alpha, v, biases, class tokens and position embeddings.
 
-    Keras forgets `exclude_from_weight_decay` when a model is saved: say it again after loading, before training goes
-    on.
+    Keras does not save `exclude_from_weight_decay` with a model: call it again after loading, before you continue the
+    training.
 
     Args:
         model: Any built `keras.Model`.

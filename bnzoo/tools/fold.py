@@ -1,4 +1,4 @@
-"""Batch norm folded into the linear layer before it, or behind it."""
+"""Folding of batch norms into the linear layers before or behind them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.tools.activation_layers import is_identity
 from bnzoo.tools.graph import Call, Edge, Graph, hidden_layers, require_functional
 from bnzoo.tools.inference import scale_and_shift
 from bnzoo.tools.linear import Folded, channels_of, has_own_kernel, is_linear, treats_positions_alike
@@ -14,10 +15,10 @@ from bnzoo.tools.rebuild import Rebuilt, copy_of
 
 L = keras.layers
 
-# what changes nothing at inference
+# layers that change nothing at inference
 _RANDOM = (L.Dropout, L.AlphaDropout, L.GaussianDropout, L.GaussianNoise)
-_SILENT = (*_RANDOM, L.Identity, L.ActivityRegularization)
-# `pool(scale * x + shift)` is `scale * pool(x) + shift`: always, or where no scale is negative
+_SILENT = (*_RANDOM, L.ActivityRegularization)
+# `pool(scale * x + shift)` is `scale * pool(x) + shift`: always for means, for maxima where no scale is negative
 _MEANS = (
     *(L.AveragePooling1D, L.AveragePooling2D, L.AveragePooling3D),
     *(L.GlobalAveragePooling1D, L.GlobalAveragePooling2D, L.GlobalAveragePooling3D),
@@ -31,11 +32,11 @@ _MAXIMA = (
 
 @dataclass
 class FoldReport:
-    """What `fold_batch_norm` did.
+    """The result of `fold_batch_norm`.
 
     Attributes:
-        folded: The names of the norms that are gone, with the names of the layers that each went into.
-        kept: The names of the norms that stay, with the reason.
+        folded: The names of the folded norms, each with the names of the layers that it was folded into.
+        kept: The names of the remaining norms, each with the reason.
     """
 
     folded: dict[str, str] = field(default_factory=dict)
@@ -46,25 +47,25 @@ class FoldReport:
         return "\n".join([head, *(f"  kept {name}: {reason}" for name, reason in self.kept.items())])
 
 
-class _Refused(Exception):  # noqa: N818  # a finding, not an error
-    """A norm cannot be folded; the message says why."""
+class _Refused(Exception):  # noqa: N818  # not an error: the report contains it
+    """A reason why a norm cannot be folded."""
 
 
 def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
-    """The same function at inference, without the batch norms that a linear layer next to them can take in.
+    """Fold batch norms into the linear layers next to them, without a change of the function at inference.
 
     A batch norm at inference is `s * x + t` for each channel, with `s = gamma / sqrt(variance + epsilon)` and
-    `t = beta - s * mean`. The layer before it takes that in with `kernel * s` and `bias * s + t`. Where it cannot, the
-    layer behind it may: a dense layer or a convolution that pads nothing, `bias + sum(kernel * t)` and `kernel * s`.
-    Computed in float64 and cast once. Dropout, pooling and further norms may stand between, as far as the function
-    stays the same. The model that is passed stays as it is.
+    `t = beta - s * mean`. It is folded into the layer before it: `kernel * s` and `bias * s + t`. If that is not
+    possible, it is folded into the layer behind it, a dense layer or a convolution without padding:
+    `bias + sum(kernel * t)` and `kernel * s`. The weights are computed in float64 and cast once. Dropout, pooling and
+    further norms may be in between, as long as the function stays the same. The model that is passed is not changed.
 
     Args:
-        model: A built functional or Sequential `keras.Model`. Nested models are seen through.
+        model: A built functional or Sequential `keras.Model`. Norms in nested models are folded too.
 
     Returns:
-        The folded model, not compiled, and a `FoldReport`: what was folded, what was not, and why. In it the name of a
-        norm inside a nested model begins with that model's: `backbone/conv1_norm`.
+        The folded model, not compiled, and a `FoldReport` with the folded norms, and with the reason for each remaining
+        norm. The name of a norm inside a nested model begins with the name of that model: `backbone/conv1_norm`.
 
     Raises:
         ValueError: If the model is subclassed or not built, or one of its layers cannot be copied.
@@ -83,7 +84,7 @@ def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
     report = folding.report()
 
     def remake(layer: Any) -> Any:
-        if id(layer) in folding.gone:
+        if id(layer) in folding.folded:
             return []
         return [copy_of(layer, use_bias=True)] if id(layer) in folding.into else None
 
@@ -94,38 +95,38 @@ def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
 
 
 class _Folding:
-    """Which norms of a graph go into which layers.
+    """The folding of the norms of a graph.
 
     Attributes:
-        gone: The ids of the norms that are folded.
-        into: By id, the layers that take norms in, and their weights.
+        folded: By the id of each folded norm, the names of the layers that it is folded into.
+        into: By id, the layers that norms are folded into, and their new weights.
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.gone: dict[int, str] = {}
+        self.folded: dict[int, str] = {}
         self.into: dict[int, tuple[keras.Layer, Folded]] = {}
         self._graph = graph
         self._refusals: dict[int, list[str]] = {}
         norms = [layer for layer in graph.layers() if isinstance(layer, L.BatchNormalization)]
         for norm in norms:
             self._try(norm, self._backward)
-        # from the end: a norm may be read by one that has just gone
-        for norm in reversed([norm for norm in norms if id(norm) not in self.gone]):
+        # from the end, since the norm behind a norm may have been folded just before
+        for norm in reversed([norm for norm in norms if id(norm) not in self.folded]):
             self._try(norm, self._forward)
 
     def report(self) -> FoldReport:
-        """What became of each norm, in the order of the graph."""
+        """Return the report, in the order of the graph."""
         report = FoldReport()
         for layer in self._graph.layers():
             name = self._graph.of(layer)[0].name
-            if id(layer) in self.gone:
-                report.folded[name] = self.gone[id(layer)]
+            if id(layer) in self.folded:
+                report.folded[name] = self.folded[id(layer)]
             elif id(layer) in self._refusals:
                 report.kept[name] = "; ".join(dict.fromkeys(self._refusals[id(layer)]))
             for inner in hidden_layers(layer):
                 if isinstance(inner, L.BatchNormalization):
                     kind = type(layer).__name__
-                    report.kept[f"{name}/{inner.name}"] = f"it is inside {layer.name}, a {kind} that shows no graph"
+                    report.kept[f"{name}/{inner.name}"] = f"it is inside {layer.name}, a {kind} without a graph"
         return report
 
     def _try(self, norm: keras.Layer, way: Any) -> None:
@@ -151,7 +152,7 @@ class _Folding:
         targets = self._only_called_here(readers)
         for target in targets:
             if not treats_positions_alike(target):
-                raise _Refused(f"{target.name} behind it pads with zeros, or reaches some positions less often")
+                raise _Refused(f"{target.name} behind it pads with zeros, or uses some positions less often")
         for target in targets:
             self._weights(target).after(scale, shift)
         self._done(norm, targets)
@@ -165,7 +166,7 @@ class _Folding:
             raise _Refused(str(error)) from error
 
     def _source(self, edge: Edge, axis: int, scale: np.ndarray) -> Call:
-        """The call of a linear layer that made a tensor; nobody else may read on the way."""
+        """Return the call of the linear layer that made a tensor, if nothing else reads a tensor on the way."""
         axis %= len(edge.shape)
         while True:
             call = edge.producer
@@ -183,7 +184,7 @@ class _Folding:
             edge, axis = call.inputs[0], self._axis_beyond(call, axis, call.inputs[0].shape)
 
     def _readers(self, call: Call, axis: int, scale: np.ndarray) -> Iterator[Call]:
-        """The calls of linear layers that read what a call gives, all of them and nothing else."""
+        """Return the calls of linear layers that read the output of a call, if nothing else reads it."""
         edge = call.outputs[0]
         axis %= len(edge.shape)
         if edge.is_output:
@@ -193,16 +194,16 @@ class _Folding:
                 self._check_linear(reader, axis, edge.shape)
                 yield reader
             else:
-                self._check_between(reader, axis, edge.shape, scale, "behind it stands")
+                self._check_between(reader, axis, edge.shape, scale, "behind it is")
                 yield from self._readers(reader, self._axis_beyond(reader, axis, reader.outputs[0].shape), scale)
 
-    def _check_between(self, call: Call, axis: int, shape: tuple, scale: np.ndarray, place: str) -> None:
+    def _check_between(self, call: Call, axis: int, shape: tuple, scale: np.ndarray, position: str) -> None:
         layer = call.layer
         if self._changes_nothing(call):
             return
         pools = isinstance(layer, _MEANS + _MAXIMA) and channels_of(layer, shape) == axis
         if not pools:
-            raise _Refused(f"{place} {call.name} ({type(layer).__name__}), which is not one plain linear layer")
+            raise _Refused(f"{position} {call.name} ({type(layer).__name__}), which is not one plain linear layer")
         if isinstance(layer, _MAXIMA) and (scale < 0).any():
             raise _Refused(f"a scale is negative, and {call.name} takes the maximum between the two")
 
@@ -210,11 +211,10 @@ class _Folding:
         layer = call.layer
         if isinstance(layer, _RANDOM) and call.training is True:
             return False
-        linear = isinstance(layer, L.Activation) and layer.activation is keras.activations.linear
-        return linear or isinstance(layer, _SILENT) or id(layer) in self.gone
+        return is_identity(layer) or isinstance(layer, _SILENT) or id(layer) in self.folded
 
     def _axis_beyond(self, call: Call, axis: int, shape: tuple) -> int:
-        """The axis of the channels on the other side of what may stand between."""
+        """Return the axis of the channels on the other side of a layer between a norm and a linear layer."""
         return channels_of(call.layer, shape) if isinstance(call.layer, _MEANS + _MAXIMA) else axis
 
     def _check_linear(self, call: Call, axis: int, shape: tuple) -> None:
@@ -224,7 +224,7 @@ class _Folding:
             raise _Refused(f"the kernel of {call.name} is quantised or has a LoRA part")
 
     def _only_called_here(self, calls: list[Call]) -> list[keras.Layer]:
-        """The layers of the calls, if these are all the calls that they have."""
+        """Return the layers of calls, if the layers have no other calls."""
         layers = list({id(call.layer): call.layer for call in calls}.values())
         for layer in layers:
             everywhere = self._graph.of(layer)
@@ -236,5 +236,5 @@ class _Folding:
         return self.into.setdefault(id(layer), (layer, Folded(layer)))[1]
 
     def _done(self, norm: keras.Layer, targets: list[keras.Layer]) -> None:
-        self.gone[id(norm)] = ", ".join(target.name for target in targets)
+        self.folded[id(norm)] = ", ".join(target.name for target in targets)
         self._refusals.pop(id(norm), None)

@@ -1,4 +1,4 @@
-"""Batch norm in inference mode, whatever the rest of the model does."""
+"""Freezing of batch norms, which puts them in inference mode."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,22 +9,21 @@ import keras
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.optimizer import follow_trainable_variables
 
-# the norms that `freeze_batch_norm` has frozen, which `unfreeze_batch_norm` may release
+# the norms that `freeze_batch_norm` has frozen, for `unfreeze_batch_norm`
 _frozen: WeakSet = WeakSet()
 
 
 def freeze_batch_norm(model: keras.Model) -> list[str]:
     """Put every batch norm in inference mode: fixed statistics, fixed gamma and beta.
 
-    The usual advice for fine-tuning with small batches or on few examples, where moving statistics may spoil what the
-    weights behind them have learned; it does not always pay (`python -m recipes.finetune` compares it with what else
-    there is). In Keras `trainable=False` on a batch norm means both, even where the model is called with
-    `training=True`. It takes effect at the next `fit` of this model; a model around it must be compiled again. On JAX
-    the model gets an optimizer of the same kind and state, for an optimizer there takes exactly the variables that it
-    was built for.
+    This is the usual advice for fine-tuning with small batches or on few examples, where new moving statistics may not
+    fit the pretrained weights. It does not always help: `python -m recipes.finetune` compares it with the alternatives.
+    In Keras, `trainable=False` on a batch norm fixes both, even where the model is called with `training=True`. It
+    takes effect at the next `fit` of this model; compile a model around it again. On JAX the model gets an optimizer of
+    the same class and state, since an optimizer there accepts exactly the variables that it was built for.
 
     Args:
-        model: Any built `keras.Model`, changed in place.
+        model: A built `keras.Model`. It is changed in place.
 
     Returns:
         The names of the norms that were not frozen before.
@@ -42,14 +41,14 @@ def freeze_batch_norm(model: keras.Model) -> list[str]:
 def unfreeze_batch_norm(model: keras.Model) -> list[str]:
     """Undo `freeze_batch_norm`: statistics move again, gamma and beta are trained.
 
-    Norms that it has not frozen stay as they are: those that were frozen before, by whatever else, and those of a model
-    that was loaded or copied since; set their `trainable`. Norms inside a layer or model that is frozen as a whole stay
-    frozen: their statistics would move without anything else being trained. On TensorFlow an optimizer that was built
-    while the norms were frozen does not know their weights: compile the model again with a new one, as Keras' error
-    will say.
+    Only norms that `freeze_batch_norm` has frozen change. For norms frozen in another way, and those of a model that
+    was loaded or copied since, set `trainable`. Norms inside a layer or model that is frozen as a whole stay frozen,
+    since their statistics would move while nothing else is trained. On TensorFlow, an optimizer that was built while
+    the norms were frozen does not know their weights: Keras raises an error, and the model must be compiled again with
+    a new optimizer.
 
     Args:
-        model: Any built `keras.Model`, changed in place.
+        model: A built `keras.Model`. It is changed in place.
 
     Returns:
         The names of the norms that are no longer frozen.
@@ -60,7 +59,7 @@ def unfreeze_batch_norm(model: keras.Model) -> list[str]:
 
 
 def _within_trainable(layer: keras.Layer) -> Iterator[keras.Layer]:
-    """Return the batch norms that no frozen layer holds."""
+    """Return the batch norms that are not inside a frozen layer."""
     if isinstance(layer, keras.layers.BatchNormalization):
         yield layer
     elif layer.trainable:
@@ -72,7 +71,7 @@ def _set_trainable(model: Any, norms: list[keras.Layer], trainable: bool) -> lis
     for norm in norms:
         norm.trainable = trainable
     if norms:
-        # what is compiled has read `trainable` already
+        # the compiled functions use the former values of `trainable`
         model.train_function = model.test_function = model.predict_function = None
         follow_trainable_variables(model)
     return [norm.name for norm in norms]

@@ -1,4 +1,4 @@
-"""A functional model as the calls of its layers, nested models written out."""
+"""The graph of a functional model: the calls of its layers, those in nested models included."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ class Edge:
     """A tensor between two calls.
 
     Attributes:
-        shape: Tuple, with `None` for what is not known.
-        producer: The call that it comes from, `None` for an input of the model.
-        readers: The calls that it goes to.
+        shape: Tuple, with `None` for unknown sizes.
+        producer: The call whose output it is, `None` for an input of the model.
+        readers: The calls that have it as an input.
         is_output: Boolean, whether it is an output of the model.
     """
 
@@ -33,10 +33,10 @@ class Call:
 
     Attributes:
         layer: The layer, or an operation without weights such as an addition of tensors.
-        name: String, the layer's name, with those of the nested models around it before it.
-        inputs: The edges that it reads, that of its first argument first.
-        outputs: The edges that it gives.
-        training: Boolean, the `training` that is written into the graph for this call, or `None`.
+        name: String, the layer's name, after the names of the nested models around it.
+        inputs: The edges of its arguments, that of the first argument first.
+        outputs: The edges of its outputs.
+        training: Boolean, the argument `training` of this call in the graph, or `None`.
     """
 
     layer: Any
@@ -47,10 +47,9 @@ class Call:
 
 
 class Graph:
-    """The calls of a model in an order in which they can be made.
+    """The calls of a model, in an order in which they can be made.
 
-    A model inside the model is no call of its own: its layers' calls stand in its place, once for each time that it is
-    called.
+    The call of a nested model is replaced by the calls of its layers.
 
     Args:
         model: A functional or Sequential `keras.Model`.
@@ -68,17 +67,17 @@ class Graph:
             edge.is_output = True
 
     def of(self, layer: Any) -> list[Call]:
-        """The calls of a layer."""
+        """Return the calls of a layer."""
         return [call for call in self.calls if call.layer is layer]
 
     def layers(self) -> list[Any]:
-        """Each layer once, in the order of the first calls."""
+        """Return each layer once, in the order of the first calls."""
         return list({id(call.layer): call.layer for call in self.calls}.values())
 
     def _follow(self, model: keras.Model, inputs: list[Edge], path: tuple[str, ...], training: Any) -> list[Edge]:
         def call(node: Any, args: tuple, kwargs: dict) -> list[Edge]:
             layer = node.operation
-            own = kwargs.get("training")  # never by position: Keras does not take it so
+            own = kwargs.get("training")  # Keras does not take it by position
             effective = training if own is None else own
             inner = inner_model(layer)
             if inner is not None:
@@ -96,7 +95,7 @@ class Graph:
 
 
 def require_functional(model: Any) -> None:
-    """Raises `ValueError` unless the graph of the model can be seen."""
+    """Raise `ValueError` unless the model has a graph, as a functional or Sequential model has."""
     if functional_model(model) is not None:
         return
     if isinstance(model, keras.Model) and not model.built:
@@ -104,30 +103,30 @@ def require_functional(model: Any) -> None:
             f"`model` has no weights yet: build it, or call it on data once. Received: {model.name}, not built"
         )
     raise ValueError(
-        "`model` must be a functional or Sequential keras.Model: a subclassed model does not tell which layer feeds "
-        f"which. Received: {type(model).__name__}"
+        "`model` must be a functional or Sequential keras.Model: a subclassed model has no graph of its layers. "
+        f"Received: {type(model).__name__}"
     )
 
 
 def inner_model(layer: Any) -> keras.Model | None:
-    """The model whose graph stands in the place of a layer: a nested model, or one that is computed again."""
+    """Return the nested model whose layers are called when a layer is called; `None` if there is none."""
     inner = layer.layer if isinstance(layer, Recompute) else layer
     return inner if functional_model(inner) is not None else None
 
 
 def hidden_layers(layer: Any) -> Iterator[keras.Layer]:
-    """The layers inside a layer that is no functional model: a wrapper, a subclassed model, a layer made of layers."""
+    """Return the layers inside a layer without a graph: a wrapper, a subclassed model, a layer made of layers."""
     if isinstance(layer, keras.Layer):
         yield from flatten_layers(layer, include_self=False)
 
 
 def run(model: keras.Model, inputs: Sequence, call: Callable[[Any, tuple, dict], Any]) -> list:
-    """Runs a functional model on values of any kind.
+    """Run a functional model on values of any kind.
 
     Args:
         model: The functional model.
         inputs: A value for each of `model.inputs`.
-        call: Function of a node of the graph and the values of its arguments; gives those of its outputs.
+        call: Function of a node of the graph and the values of its arguments. Returns the values of its outputs.
 
     Returns:
         A value for each of `model.outputs`.
@@ -142,12 +141,12 @@ def run(model: keras.Model, inputs: Sequence, call: Callable[[Any, tuple, dict],
 
 
 def first_argument(args: tuple, kwargs: dict) -> Any:
-    """What a layer was called on, by position or by name."""
+    """Return the first argument of a call, by position or by name."""
     return next(iter((*args, *kwargs.values())))
 
 
 def inputs_in_order(model: keras.Model, given: Any) -> list:
-    """What a model was called on, in the order of its inputs; a dict may name what the model has as a list."""
+    """Return the inputs of a call of a model, in the order of `model.inputs`. A dict may be given for a list."""
     inner = functional_model(model)
     if isinstance(given, dict) and not isinstance(inner.input, dict):
         return [given[tensor.name] for tensor in inner.inputs]

@@ -1,14 +1,14 @@
-"""What a norm is at inference, where it is the same scale and shift for every example."""
+"""The scale and shift of a norm at inference."""
 
 import keras
 import numpy as np
 
 
 def scale_and_shift(norm: keras.Layer) -> tuple[np.ndarray, np.ndarray]:
-    """The `s` and `t` of `s * x + t`, one a channel, in float64.
+    """Return `s` and `t` of `s * x + t`, the function of a norm at inference, for each channel in float64.
 
     Args:
-        norm: A built batch norm of any kind, or an affine layer, which has no statistics.
+        norm: A built batch norm of any kind, or an affine layer.
 
     Raises:
         ValueError: If a moving statistic is not finite, or a variance is negative.

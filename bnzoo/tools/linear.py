@@ -1,4 +1,4 @@
-"""What a scale and a shift of each channel become in the weights of the linear layer next to them."""
+"""Scales and shifts of channels, folded into the weights of a linear layer."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from bnzoo.keras_internals import output_shape
 
 L = keras.layers
-# by name, in float64; the bias is always there
+# by name, in float64; there is always a bias
 Weights = dict[str, np.ndarray]
 
 
@@ -20,7 +20,7 @@ class _Plain:
     def scale_outputs(self, weights: Weights, scale: np.ndarray) -> None:
         weights[self.kernels[-1]] *= scale
 
-    def take_in(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
+    def scale_inputs(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
         kernel = weights["kernel"]
         weights["bias"] += (kernel * self._spread(kernel, shift)).reshape(-1, kernel.shape[-1]).sum(0)
         kernel *= self._spread(kernel, scale)
@@ -38,7 +38,7 @@ class _Transposed(_Plain):
     def scale_outputs(self, weights: Weights, scale: np.ndarray) -> None:
         weights["kernel"] *= scale[:, None]
 
-    def take_in(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
+    def scale_inputs(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
         kernel = weights["kernel"]
         weights["bias"] += (kernel @ shift).reshape(-1, kernel.shape[-2]).sum(0)
         kernel *= scale
@@ -50,13 +50,13 @@ class _Depthwise(_Plain):
     def scale_outputs(self, weights: Weights, scale: np.ndarray) -> None:
         weights["kernel"] *= scale.reshape(weights["kernel"].shape[-2:])
 
-    def take_in(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
+    def scale_inputs(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
         weights["bias"] += self._of_constant(weights["kernel"], shift)
         weights["kernel"] *= scale[:, None]
 
     @staticmethod
     def _of_constant(kernel: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """The output where each input channel has the same value everywhere."""
+        """Return the output for an input that is constant in each channel."""
         each = kernel * values[:, None]
         return each.reshape(-1, *kernel.shape[-2:]).sum(0).ravel()
 
@@ -69,7 +69,7 @@ class _Separable(_Depthwise):
     def scale_outputs(self, weights: Weights, scale: np.ndarray) -> None:
         weights["pointwise_kernel"] *= scale
 
-    def take_in(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
+    def scale_inputs(self, weights: Weights, scale: np.ndarray, shift: np.ndarray) -> None:
         pointwise = weights["pointwise_kernel"]
         between = self._of_constant(weights["depthwise_kernel"], shift)
         weights["bias"] += between @ pointwise.reshape(-1, pointwise.shape[-1])
@@ -86,17 +86,17 @@ _KINDS: dict[type, _Plain] = {
 
 
 def is_linear(layer: Any) -> bool:
-    """Whether a layer is a dense layer or a convolution of Keras, of any kind."""
+    """Return whether a layer is a dense layer or a convolution of Keras, of any kind."""
     return type(layer) in _KINDS
 
 
 def has_own_kernel(layer: keras.Layer) -> bool:
-    """Whether the layer computes with the kernel that it stores: not a quantised one, nor one with a LoRA part."""
+    """Return whether a layer uses the kernel that it stores, which is neither quantized nor extended by LoRA."""
     return not (getattr(layer, "lora_enabled", False) or getattr(layer, "quantization_mode", None))
 
 
 def treats_positions_alike(layer: keras.Layer) -> bool:
-    """Whether an input that is constant gives an output that is: nothing is padded, no position gets fewer taps."""
+    """Return whether a constant input has a constant output: no padding, no position with fewer taps."""
     if isinstance(layer, L.Dense):
         return True
     pointwise = all(size == 1 for size in layer.kernel_size)
@@ -106,10 +106,10 @@ def treats_positions_alike(layer: keras.Layer) -> bool:
 
 
 class Folded:
-    """The weights of a linear layer, in float64, and what has been multiplied into them.
+    """The weights of a linear layer in float64, into which scales and shifts are folded.
 
     Args:
-        layer: A layer that `is_linear`.
+        layer: A layer for which `is_linear` is true.
     """
 
     def __init__(self, layer: keras.Layer) -> None:
@@ -119,18 +119,18 @@ class Folded:
             self._weights["bias"] = _float64(layer.bias)
 
     def then(self, scale: np.ndarray, shift: np.ndarray) -> None:
-        """Takes in what is done to the outputs: `scale * y + shift`."""
+        """Fold in a scale and a shift of the outputs: `scale * y + shift`."""
         self._kind.scale_outputs(self._weights, scale)
         self._weights["bias"] = self._weights.get("bias", 0) * scale + shift
 
     def after(self, scale: np.ndarray, shift: np.ndarray) -> None:
-        """Takes in what is done to the inputs: `scale * x + shift`."""
+        """Fold in a scale and a shift of the inputs: `scale * x + shift`."""
         if "bias" not in self._weights:
             self._weights["bias"] = np.zeros(_outputs(self._layer))
-        self._kind.take_in(self._weights, scale, shift)
+        self._kind.scale_inputs(self._weights, scale, shift)
 
     def assign_to(self, layer: keras.Layer) -> None:
-        """Writes the weights into a layer, cast once."""
+        """Assign the weights to a layer, cast once."""
         for name, value in self._weights.items():
             getattr(layer, name).assign(value)
 
@@ -145,5 +145,5 @@ def _outputs(layer: keras.Layer) -> int:
 
 
 def channels_of(layer: keras.Layer, shape: tuple) -> int:
-    """The axis of the channels in a shape that the layer reads or gives."""
+    """Return the axis of the channels in the shape of an input or output of a layer."""
     return 1 if getattr(layer, "data_format", None) == "channels_first" else len(shape) - 1

@@ -1,4 +1,4 @@
-"""The optimizer of a compiled model, after other variables of it are trained than before."""
+"""The optimizer of a compiled model after a change of its trainable variables."""
 
 from collections import defaultdict
 from typing import Any
@@ -9,9 +9,9 @@ from bnzoo.keras_internals import copy_weight_decay_exclusions, optimized_variab
 
 
 def follow_trainable_variables(model: keras.Model) -> None:
-    """Give a compiled model an optimizer of the variables that are trained now, with the state of the one it has.
+    """Give a compiled model an optimizer for its present trainable variables, with the state of its optimizer.
 
-    On TensorFlow an optimizer may know more variables than it is given. On JAX they must be the same.
+    On TensorFlow an optimizer accepts fewer variables than it was built for. On JAX they must be the same.
 
     Args:
         model: A `keras.Model`, compiled or not.
@@ -36,6 +36,6 @@ def follow_trainable_variables(model: keras.Model) -> None:
 
 
 def _layers_of(optimizer: Any) -> list:
-    """Return an optimizer, and the one inside it where it scales the loss."""
+    """Return an optimizer, and the optimizers inside it, as in one that scales the loss."""
     inner = getattr(optimizer, "inner_optimizer", None)
     return [optimizer] if inner is None else [optimizer, *_layers_of(inner)]

@@ -1,4 +1,4 @@
-"""Passes of data through a model that leave nothing behind in it."""
+"""Forward passes through a model that do not change the model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,17 +11,17 @@ from bnzoo.keras_internals import flatten_layers, seed_generators
 
 
 class Passes:
-    """The base of what passes batches through a model to look at what happens inside.
+    """The base of classes that pass batches through a model and observe its layers.
 
-    Nothing in the model changes: no weight, statistic, random state or metric. Yet every pass draws other random
-    numbers, and the same ones again after `restart`. On TensorFlow a pass is compiled once for all sizes of batches.
+    Nothing in the model changes: no weight, statistic, random state or metric. Each pass draws new random numbers, and
+    `restart` starts the sequence of them again. On TensorFlow a pass is compiled once for all sizes of batches.
 
     Args:
         model: A built `keras.Model`.
-        untraced: Integer, how many passes are made before it is compiled: tracing takes as long as some passes.
+        untraced: Integer, the number of passes before compilation: tracing takes as long as several passes.
     """
 
-    # whether the losses that layers add are collected in the scope of a pass
+    # whether the losses that layers add are collected in a pass
     collect_losses = False
 
     def __init__(self, model: keras.Model, untraced: int = 0) -> None:
@@ -31,8 +31,8 @@ class Passes:
         self._seeds = [generator.state for layer in flatten_layers(model) for generator in seed_generators(layer)]
         self.restart()
 
-    def look(self, x: Any) -> Any:
-        """What a pass gives: tensors in any structure.
+    def forward(self, x: Any) -> Any:
+        """Pass a batch through the model, and return tensors in any structure.
 
         Args:
             x: The batch.
@@ -40,25 +40,25 @@ class Passes:
         raise NotImplementedError
 
     def restart(self) -> None:
-        """Takes the model's random state as it is now."""
+        """Start the random numbers from the present random state of the model."""
         self._states: Any = [np.asarray(seed) for seed in self._seeds]
 
     def __call__(self, x: Any) -> Any:
-        """One pass."""
+        """Pass a batch through the model, and return the result of `forward`."""
         if self._untraced > 0:
             self._untraced -= 1
-            seen, self._states = self._stateless(x, self._states)
+            result, self._states = self._stateless(x, self._states)
         else:
-            seen, self._states = self._compiled_for(x)(keras.tree.flatten(x), self._states)
-        return seen
+            result, self._states = self._compiled_for(x)(keras.tree.flatten(x), self._states)
+        return result
 
     def _stateless(self, x: Any, states: list) -> tuple[Any, list]:
         states = [keras.ops.convert_to_tensor(state) for state in states]
-        # what a layer assigns in this scope is forgotten behind it
+        # the scope discards the assignments of layers to their variables
         scope = keras.StatelessScope(list(zip(self._seeds, states, strict=True)), collect_losses=self.collect_losses)
         with scope:
-            seen = self.look(x)
-        return seen, [scope.get_current_value(seed) for seed in self._seeds]
+            result = self.forward(x)
+        return result, [scope.get_current_value(seed) for seed in self._seeds]
 
     def _compiled_for(self, x: Any) -> Callable:
         import tensorflow as tf
@@ -79,7 +79,7 @@ class Passes:
 
 @contextmanager
 def called_instead(layer: keras.Layer, call: Callable) -> Iterator[None]:
-    """Lets another function be the `call` of a layer, which it is given as its first argument."""
+    """Replace the `call` of a layer by a function that gets the original `call` as its first argument."""
     usual = layer.call
 
     def instead(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a model's batch norms see: the moments of their inputs over a whole data set."""
+"""The moments of the inputs of batch norms over a whole data set."""
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -13,19 +13,19 @@ from bnzoo.layers.moments import along_channels, at_least_float32, count, moment
 from bnzoo.tools.batches import Batch
 from bnzoo.tools.passes import Passes, called_instead
 
-# how many values a channel has, their mean, their variance
+# the number of values of each channel, their mean and their variance
 Moments = tuple[Any, Any, Any]
-# that normalize in training by the moments of the batch, and do nothing else
+# layers that in training only normalize by the moments of the batch
 _PLAIN = (keras.layers.BatchNormalization, BatchNormalization)
 
 
 class Population:
-    """The count, mean and variance of some values per channel, gathered part by part without loss of precision.
+    """The count, mean and variance of values per channel, merged part by part without loss of precision.
 
     Attributes:
-        size: Array, how many values there were.
+        size: Array, the number of values.
         mean: Array, float64.
-        variance: Array, float64, of all the values: the variance of the parts' means included.
+        variance: Array, float64, of all the values, the variance between the parts included.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Population:
         self.variance: Any = 0.0
 
     def add(self, size: Any, mean: Any, variance: Any) -> None:
-        """Takes in a part: Chan et al. 1979, in which nothing cancels."""
+        """Merge a part, by the formula of Chan et al. 1979, in which nothing cancels."""
         size, mean, variance = (np.asarray(value, np.float64) for value in (size, mean, variance))
         total = np.maximum(self.size + size, 1)
         distance = mean - self.mean
@@ -45,13 +45,13 @@ class Population:
 
 
 class Observer(Passes):
-    """Passes data through a model whose norms use the statistics of the batch, and gathers what these see.
+    """Passes of data through a model with its norms in training mode, which return the moments of the norms' inputs.
 
     Args:
         model: A built `keras.Model`.
-        norms: Its layers that are to be in training mode, each a batch norm.
+        norms: The batch norms of the model to put in training mode.
         dropout: Boolean, whether the rest of the model is in training mode too.
-        untraced: Integer, how many passes are made before they are compiled.
+        untraced: Integer, the number of passes before compilation.
     """
 
     def __init__(self, model: keras.Model, norms: list[keras.Layer], dropout: bool = False, untraced: int = 0) -> None:
@@ -59,44 +59,44 @@ class Observer(Passes):
         self._norms, self._dropout = norms, dropout
 
     def populations(self, batches: Iterable[Batch]) -> dict[int, Population]:
-        """Return, by the index of each norm that was called, what it saw; of several calls what they saw together.
+        """Return, by the index of each norm that was called, the population of the inputs of all its calls.
 
         Raises:
             ValueError: If a batch makes a moment that is not finite; the message names the batch and the norm.
         """
         self.restart()
-        found: dict[int, Population] = {}
+        populations: dict[int, Population] = {}
         for number, batch in enumerate(batches):
             for index, parts in sorted(self(batch.x).items()):
                 for part in parts:
                     self._check_finite(number, index, part)
-                    found.setdefault(index, Population()).add(*part)
-        return found
+                    populations.setdefault(index, Population()).add(*part)
+        return populations
 
     def _check_finite(self, number: int, index: int, part: Moments) -> None:
         if not all(np.isfinite(np.asarray(moment)).all() for moment in part):
             raise ValueError(
-                f"batch {number} of `data`, counted from 0, gives the norm {self._norms[index].name!r} a mean or a "
-                "variance that is not finite in float32, and the statistics are as before. Look for NaN, infinite or "
-                "huge values in the batch, and in the weights before the norm"
+                f"batch {number} of `data`, counted from 0, has a mean or a variance at the norm "
+                f"{self._norms[index].name!r} that is not finite in float32. The statistics were not changed. Look for "
+                "NaN, infinite or huge values in the batch, and in the weights before the norm"
             )
 
-    def look(self, x: Any) -> dict[int, list[Moments]]:
-        """Return, by the index of each norm that is called, the moments of its input at each of its calls."""
-        seen: dict[int, list[Moments]] = {}
+    def forward(self, x: Any) -> dict[int, list[Moments]]:
+        """Return, by the index of each norm that is called, the moments of its input in each of its calls."""
+        calls: dict[int, list[Moments]] = {}
         with ExitStack() as hooks:
             for index, norm in enumerate(self._norms):
-                hooks.enter_context(called_instead(norm, _in_training(norm, index, seen)))
+                hooks.enter_context(called_instead(norm, _in_training(norm, index, calls)))
             self.model(x, training=self._dropout)
-        return seen
+        return calls
 
 
-def _in_training(norm: keras.Layer, index: int, seen: dict[int, list[Moments]]) -> Callable:
-    """A call in training mode that leaves the moments of the input behind."""
+def _in_training(norm: keras.Layer, index: int, calls: dict[int, list[Moments]]) -> Callable:
+    """Return a call in training mode that appends the moments of the input to `calls`."""
 
     def call(usual: Callable, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         part = per_channel_moments(inputs, norm.axis, mask)
-        seen.setdefault(index, []).append(part)
+        calls.setdefault(index, []).append(part)
         if type(norm) not in _PLAIN or norm.renorm or norm.synchronized:
             return usual(inputs, training=True, mask=mask)
         # the same without computing the moments again
@@ -108,7 +108,7 @@ def _in_training(norm: keras.Layer, index: int, seen: dict[int, list[Moments]]) 
 
 
 def per_channel_moments(x: Any, axis: int, mask: Any = None) -> Moments:
-    """The count, mean and variance of each channel, each of shape `(channels,)`."""
+    """Return the count, mean and variance of each channel, each of shape `(channels,)`."""
     x = at_least_float32(x)
     axes = batch_axes(len(x.shape), axis)
     along = along_channels(mask, x, axis)

@@ -1,4 +1,4 @@
-"""A copy of a model in which some layers are others, or are left out."""
+"""Copies of models in which some layers are replaced or left out."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -12,21 +12,21 @@ from bnzoo.layers.batch_normalization import CUSTOM_OBJECTS
 from bnzoo.tools.graph import first_argument, inner_model, run
 from bnzoo.tools.state import copy_assets, copy_variables
 
-# Function of a layer: the layers that take its place one after another, none to leave it out, `None` for a copy of it.
+# Function of a layer. Returns the layers that replace it, called one after another; an empty sequence to leave it out;
+# or `None` for a copy of it.
 Remake = Callable[[Any], Sequence[keras.Layer] | None]
 
 
 class Rebuilt:
     """A copy of a functional or Sequential model: layers and structure, nested models included, names, weights, assets.
 
-    Shared layers stay shared. The model that is copied stays as it is; the copy is not compiled.
+    Shared layers stay shared. The original model is not changed. The copy is not compiled.
 
     Args:
-        model: The model.
-        remake: Function of a layer that gives the layers to take its place one after another. For an empty sequence the
-            layer is left out, and what it read goes on in its place; for `None` there is a copy with the same weights.
-        copy: Function of a layer that gives the copy, into which the weights are then put. By default with the same
-            arguments.
+        model: The original model.
+        remake: Function of a layer that returns the layers that replace it, called one after another. For an empty
+            sequence the layer is left out, and its input is passed on; for `None` the layer is copied with its weights.
+        copy: Function of a layer that returns a copy of it, without weights; by default with the same arguments.
 
     Attributes:
         model: The copy.
@@ -43,7 +43,7 @@ class Rebuilt:
             copy_variables(old, new)
 
     def __getitem__(self, layer: Any) -> tuple[Any, ...]:
-        """What stands in the place of a layer."""
+        """Return the layers that replace a layer of the original model, or its copy."""
         return self._made[id(layer)]
 
     def _model(self, model: keras.Model) -> keras.Model:
@@ -51,7 +51,7 @@ class Rebuilt:
 
     def _sequential(self, model: keras.Sequential) -> keras.Sequential:
         layers = [made for layer in model.layers for made in self._layers(layer)]
-        if not self._layers(model.layers[-1]):  # the name of an output is that of its layer
+        if not self._layers(model.layers[-1]):  # an output has the name of its layer
             layers.append(self._placeholder(model.layers[-1]))
         start = _input_layer(functional_model(model).inputs[0])
         return keras.Sequential([start, *layers], name=model.name, trainable=model.trainable)
@@ -97,36 +97,41 @@ class Rebuilt:
     def _copy(self, layer: Any) -> Any:
         copy = self._copy_of(layer)
         if isinstance(layer, keras.Layer):  # an operation has no state
-            copy_assets(layer, copy)  # before it is called: a vocabulary may decide the shape of the output
+            copy_assets(layer, copy)  # before the first call, since the shape of the output may depend on a vocabulary
             self._copied.append((layer, copy))
         return copy
 
-    def _placeholder(self, layer: keras.Layer) -> keras.Layer:
-        """Keeps the name and the dtype of an output whose layer is left out."""
+    def _placeholder(self, layer: Any) -> keras.Layer:
+        """Return a layer that keeps the name and the dtype of an output whose layer is left out."""
         if id(layer) not in self._placeholders:
-            self._placeholders[id(layer)] = keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
+            dtype = layer.dtype_policy.name if isinstance(layer, keras.Layer) else layer.output.dtype
+            self._placeholders[id(layer)] = keras.layers.Identity(name=layer.name, dtype=dtype)
         return self._placeholders[id(layer)]
 
 
 def copy_of(layer: Any, **changes: Any) -> Any:
-    """A new layer with the same arguments but for some.
+    """Return a new layer with the arguments of another, some of them changed.
+
+    Args:
+        layer: The layer or operation to copy.
+        **changes: Arguments with another value in the copy.
 
     Raises:
-        ValueError: If the layer does not tell its arguments.
+        ValueError: If the class cannot be created from its `get_config()`.
     """
     try:
         config = {**layer.get_config(), **changes}
         from_config = type(layer).from_config
-        # the layer is here already, no foreign code is loaded; a wrapper makes the layer that it wraps
+        # The layer exists already, so that no unknown code is loaded. A wrapper also creates the layer that it wraps.
         options = {"safe_mode": False, "custom_objects": CUSTOM_OBJECTS}
         accepted = inspect.signature(from_config).parameters.keys() & options
         copy = from_config(config, **{name: options[name] for name in accepted})
     except (NotImplementedError, TypeError) as error:
         raise ValueError(
-            f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) does not make a layer like "
-            f"itself from its `get_config()` ({error}). Give the class a `get_config`"
+            f"`model` cannot be copied: the layer {layer.name!r} ({type(layer).__name__}) cannot be created from its "
+            f"`get_config()` ({error}). Give the class a `get_config` that returns the arguments of `__init__`"
         ) from error
-    if "name" not in config:  # a class of someone's that tells its own arguments only
+    if "name" not in config:  # a class whose `get_config` omits those of `keras.layers.Layer`
         copy.name = layer.name
     return copy
 
@@ -136,7 +141,7 @@ def _input_layer(tensor: Any) -> keras.layers.InputLayer:
 
 
 def _options(layer: Any, args: tuple, kwargs: dict) -> dict[str, Any]:
-    """What a layer was called with beside its first argument, by name."""
+    """Return the arguments of a call but the first, by name."""
     bound = inspect.signature(layer.call).bind_partial(*args, **kwargs).arguments
     return dict(list(bound.items())[1:])
 

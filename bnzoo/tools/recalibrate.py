@@ -1,4 +1,4 @@
-"""The statistics of the population, instead of the moving averages that training left behind."""
+"""Replacement of moving statistics by those of a data set."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from bnzoo.tools.population import Observer, Population
 
 
 class Recalibration:
-    """`recalibrate_batch_norm`, prepared once for a model and used as often as one likes.
+    """`recalibrate_batch_norm` for repeated use on one model.
 
     Args:
         model: A built `keras.Model` of any kind.
-        dropout: Boolean, whether dropout and all else that is random in training is on.
+        dropout: Boolean, whether dropout and other random layers are active.
 
     Raises:
         ValueError: If all batch norms of the model are frozen.
@@ -26,40 +26,40 @@ class Recalibration:
         self.norms = [norm for norm in every if norm.trainable]
         if every and not self.norms:
             raise ValueError(
-                "`model` has frozen batch norms only, whose statistics stay: recalibrate before you freeze them, or "
-                "call `bnzoo.tools.unfreeze_batch_norm(model)`, or set `trainable` of the norms to True. "
+                "`model` has only frozen batch norms, whose statistics are fixed: recalibrate before you freeze them, "
+                "or call `bnzoo.tools.unfreeze_batch_norm(model)`, or set `trainable` of the norms to True. "
                 f"Received: {model.name}"
             )
         self._observer = Observer(model, self.norms, dropout)
 
     def __call__(self, data: Any, batches: int | None = None, batch_size: int = 256) -> None:
         """Replace the moving statistics. See `recalibrate_batch_norm`."""
-        given = batches_of(data, batches, batch_size)
+        iterator = batches_of(data, batches, batch_size)
         if not self.norms:
             return
-        found = {self.norms[index]: seen for index, seen in self._observer.populations(given).items()}
-        for norm, seen in found.items():
-            _check(norm, seen)
+        populations = {self.norms[index]: values for index, values in self._observer.populations(iterator).items()}
+        for norm, population in populations.items():
+            _check(norm, population)
         pairs = [
             (variable, value)
-            for norm, seen in found.items()
-            for variable, value in ((norm.moving_mean, seen.mean), (norm.moving_variance, seen.variance))
+            for norm, population in populations.items()
+            for variable, value in ((norm.moving_mean, population.mean), (norm.moving_variance, population.variance))
         ]
         _assign_all(pairs)
 
 
-def _check(norm: keras.Layer, seen: Population) -> None:
-    if not np.all(seen.size):
+def _check(norm: keras.Layer, population: Population) -> None:
+    if not np.all(population.size):
         raise ValueError(
-            f"`data` has no example of which a value reaches the norm {norm.name!r}: statistics need at least one"
+            f"`data` has no example with a value at the norm {norm.name!r}: statistics need at least one value"
         )
     dtype = np.float16 if norm.moving_mean.dtype == "float16" else np.float32
     with np.errstate(over="ignore"):
-        values = np.stack([seen.mean, seen.variance]).astype(dtype)
+        values = np.stack([population.mean, population.variance]).astype(dtype)
     if not np.isfinite(values).all():
         raise ValueError(
-            f"the values of `data` that reach the norm {norm.name!r} lie too far apart: their variance is not finite "
-            f"in {norm.moving_mean.dtype}. The statistics are as before"
+            f"the values of `data` at the norm {norm.name!r} are too far apart: their variance is not finite in "
+            f"{norm.moving_mean.dtype}. The statistics were not changed"
         )
 
 
@@ -80,28 +80,27 @@ def recalibrate_batch_norm(
 ) -> None:
     """Replace the moving statistics of every batch norm by those of the data (PreciseBN).
 
-    Each batch passes once, every norm using the statistics of the batch. The moving statistics become the mean and the
-    total variance of all values that reached the norm, as if the data were one batch: short batches and masked
-    positions count for what they are, a norm that is called several times sees all of its inputs. Moving averages lag
-    behind the weights: with momentum .99, 37 % of their initial value is left after 100 steps.
+    Each batch passes once, with every norm using the statistics of the batch. The moving statistics become the mean and
+    the total variance of all inputs of the norm, as if the data were one batch. Values count equally: batches may
+    differ in size, masked positions are left out, and all calls of a norm are taken together. Moving averages, in
+    contrast, lag behind the weights: with momentum 0.99, 37 % of their initial value is left after 100 steps.
 
-    Norms that are frozen (`trainable=False`) or never called, all weights, the random state and metrics stay as they
-    are.
+    Norms that are frozen (`trainable=False`) or never called, all weights, the random state and metrics do not change.
 
     Args:
-        model: A built `keras.Model`. Changed in place.
+        model: A built `keras.Model`. It is changed in place.
         data: An array of inputs or a dict of arrays by input name; a tuple `(x, y)` or `(x, y, sample_weight)` of
             arrays; a `tf.data.Dataset`, a `keras.utils.PyDataset` or any iterable of batches, each `x`, `(x, y)` or
             `(x, y, sample_weight)`.
-        batches: Integer, how many batches to use at most; all by default.
-        batch_size: Integer, for arrays. The larger, the nearer to the statistics that training with large batches sees.
-        dropout: Boolean, whether dropout, noise and augmentation inside the model are on, as in training. Off by
-            default, as at inference.
+        batches: Integer, the maximum number of batches; all by default.
+        batch_size: Integer, for arrays. A large one gives statistics as in training with large batches.
+        dropout: Boolean, whether dropout, noise and augmentation inside the model are active, as in training. By
+            default they are not, as at inference.
 
     Raises:
-        ValueError: If the data is empty, or has no end and `batches` is not given, or all batch norms are frozen; or
-            if a batch makes a mean or a variance that is not finite: the message names the batch and the norm. Whatever
-            is raised, the data's own errors and an interruption included, the statistics are as before.
+        ValueError: If the data is empty, or endless and `batches` is not given, or all batch norms are frozen, or a
+            batch has a mean or a variance that is not finite; the message names the batch and the norm. After any
+            error, those of the data and an interruption included, the statistics are the former ones.
 
     Examples:
     >>> bnzoo.tools.recalibrate_batch_norm(model, x_train)

@@ -1,4 +1,4 @@
-"""Any norm for any other, in a model that is there already."""
+"""Replacement of the norms of a model by another norm."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,37 +7,38 @@ import keras
 
 from bnzoo import norms
 from bnzoo.norms import Norm
+from bnzoo.tools.activation_layers import is_activation
 from bnzoo.tools.graph import Graph, hidden_layers, require_functional
 from bnzoo.tools.linear import is_linear
 from bnzoo.tools.rebuild import Rebuilt, copy_of
 from bnzoo.tools.successor import carry_weights, check_function, copy_by_meaning, successors
 
-L = keras.layers
-
 
 def replace_norm(model: keras.Model, norm: Any, keep_function: bool = False) -> keras.Model:
-    """The model with another norm in the place of each norm.
+    """Return a copy of a model with another norm in place of each norm.
 
-    What has the same meaning in both is carried over: gamma and beta, their regularizers and the like where both norms
-    scale what they have normalized; moving statistics, `momentum` and `epsilon` among the kinds of batch norm. Options
-    given with the norm come first. A norm that replaces the activation (`filter_response`, `evonorm_s0`) takes the
-    place of the one right behind it; where it goes, the activation that it generalises (`relu`, `silu`) comes. With
-    `None` the norms are gone, and the linear layers before them get their biases back.
+    Weights and options with the same meaning in both norms are carried over: gamma and beta with their regularizers
+    and constraints, where both norms apply them to values of unit scale; moving statistics, `momentum` and `epsilon`
+    among the kinds of batch norm. Options of the new norm take precedence. A norm that replaces the activation
+    (`filter_response`, `evonorm_s0`) replaces the activation right behind the old norm too. When such a norm is
+    replaced, the activation that it generalizes (`relu`, `silu`) is added. With `None` the norms are left out, and the
+    linear layers before them get biases.
 
     Args:
-        model: A built functional or Sequential `keras.Model`, keras.applications' own included. It stays as it is.
-        norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
+        model: A built functional or Sequential `keras.Model`, those of `keras.applications` included. It is not
+            changed.
+        norm: The new norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
             `None`.
-        keep_function: Boolean, whether the new model starts as the same function at inference. This is possible with
-            `"affine"` (scale and shift from the statistics) and the kinds of batch norm, in the place of these, and of
-            any norm by itself.
+        keep_function: Boolean, whether the new model starts as the same function at inference. This is possible from a
+            kind of batch norm or `"affine"` to another of these (`"affine"` gets its scale and shift from the
+            statistics), and from any norm to itself.
 
     Returns:
         The new model, not compiled.
 
     Raises:
-        ValueError: If the norm or an option is unknown, the model has no norm, one is where it cannot be reached, or
-            the function cannot be kept.
+        ValueError: If the norm or an option is unknown, the model has no norm, a norm is inside a layer without a
+            graph, or the function cannot be kept.
 
     Examples:
     >>> model = bnzoo.tools.replace_norm(keras.applications.ResNet50(weights=None), "group")
@@ -47,10 +48,10 @@ def replace_norm(model: keras.Model, norm: Any, keep_function: bool = False) -> 
 
 
 def synchronize_batch_norm(model: keras.Model) -> keras.Model:
-    """The model with its batch norms over the batches of all replicas, for training on several devices.
+    """Return a copy of a model with batch norms over the batches of all replicas, for training on several devices.
 
     Args:
-        model: A built functional or Sequential `keras.Model`. It stays as it is.
+        model: A built functional or Sequential `keras.Model`. It is not changed.
 
     Returns:
         A model of the same weights and the same function at inference, not compiled.
@@ -65,10 +66,10 @@ def synchronize_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def unsynchronize_batch_norm(model: keras.Model) -> keras.Model:
-    """The inverse of `synchronize_batch_norm`: each replica normalizes by its own batch.
+    """Return a copy of a model in which each replica normalizes by its own batch: undo `synchronize_batch_norm`.
 
     Args:
-        model: A built functional or Sequential `keras.Model`. It stays as it is.
+        model: A built functional or Sequential `keras.Model`. It is not changed.
 
     Returns:
         A model of the same weights and the same function at inference, not compiled.
@@ -83,16 +84,16 @@ def _replaced(model: keras.Model, norm: Norm, chosen: Callable[[str | None], boo
     require_functional(model)
     graph = Graph(model)
     olds = [layer for layer in graph.layers() if isinstance(layer, keras.Layer) and chosen(norms.name_of(layer))]
-    _check_reach(model, graph, olds, chosen)
+    _check_within_reach(model, graph, olds, chosen)
     for old in olds if keep_function else ():
         check_function(old, norm, graph.of(old))
-    swallowed = _swallowed(graph, olds) if norm.replaces_activation else {}
+    activations = _activations_behind(graph, olds) if norm.replaces_activation else {}
     biased = {id(layer) for layer in _bare_linear_layers(graph, olds)} if not norm else set()
 
     def remake(layer: Any) -> list[keras.Layer] | None:
         if any(layer is old for old in olds):
-            return successors(layer, norm, id(layer) in swallowed, keep_function)
-        if any(layer is activation for activation in swallowed.values()):
+            return successors(layer, norm, id(layer) in activations, keep_function)
+        if any(layer is activation for activation in activations.values()):
             return []
         return [copy_of(layer, use_bias=True)] if id(layer) in biased else None
 
@@ -106,27 +107,27 @@ def _replaced(model: keras.Model, norm: Norm, chosen: Callable[[str | None], boo
     return rebuilt.model
 
 
-def _check_reach(model: keras.Model, graph: Graph, olds: list, chosen: Callable) -> None:
+def _check_within_reach(model: keras.Model, graph: Graph, olds: list, chosen: Callable) -> None:
     for layer in graph.layers():
         for inner in hidden_layers(layer):
             if chosen(norms.name_of(inner)):
                 raise ValueError(
                     f"`model` has a norm that cannot be replaced: {inner.name} is inside {layer.name}, a "
-                    f"{type(layer).__name__} that shows no graph. Build the model with the other norm there"
+                    f"{type(layer).__name__} without a graph. Build the model with the other norm in it"
                 )
     if not olds:
         raise ValueError(f"`model` has no norm to replace. Received: {model.name}")
 
 
-def _swallowed(graph: Graph, olds: list) -> dict[int, keras.Layer]:
-    """By the id of a norm, the activation that stands behind it, wherever it is called, and behind norms only."""
+def _activations_behind(graph: Graph, olds: list) -> dict[int, keras.Layer]:
+    """Return, by the id of each norm, the activation that alone reads its outputs and reads nothing but norms."""
     behind = {}
     for old in olds:
         edges = [call.outputs[0] for call in graph.of(old)]
         readers = [reader for edge in edges for reader in edge.readers]
         layers = {id(reader.layer): reader.layer for reader in readers}
         alone = all(len(edge.readers) == 1 and not edge.is_output for edge in edges)
-        if alone and len(layers) == 1 and _is_activation(readers[0].layer):
+        if alone and len(layers) == 1 and is_activation(readers[0].layer):
             behind[id(old)] = readers[0].layer
     return {
         key: activation
@@ -135,14 +136,8 @@ def _swallowed(graph: Graph, olds: list) -> dict[int, keras.Layer]:
     }
 
 
-def _is_activation(layer: Any) -> bool:
-    if isinstance(layer, L.Activation):
-        return layer.activation not in (keras.activations.linear, keras.activations.softmax)
-    return isinstance(layer, L.ReLU)
-
-
 def _bare_linear_layers(graph: Graph, olds: list) -> list[keras.Layer]:
-    """The linear layers without a bias right before the norms."""
+    """Return the linear layers without a bias right before the norms."""
     producers = [call.inputs[0].producer for old in olds for call in graph.of(old)]
     layers = [producer.layer for producer in producers if producer]
     return [layer for layer in layers if is_linear(layer) and not layer.use_bias]

@@ -1,4 +1,4 @@
-"""The state of a layer, copied into another as by saving and loading: variables, seeds and assets."""
+"""Copies of the state of a layer, as by saving and loading: variables, seeds and assets."""
 
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,9 +9,9 @@ from bnzoo.keras_internals import flatten_layers, seed_generators
 
 
 def copy_variables(old: keras.Layer, new: keras.Layer) -> None:
-    """Copy what `save_own_variables` and the generators of random numbers hold, nested layers included.
+    """Copy the variables and the states of the seed generators of a layer, and of the layers inside it.
 
-    Some layers, as `Normalization`, compute with what they make of their variables when these are loaded.
+    The variables are saved and loaded, since some layers, such as `Normalization`, derive values from them in loading.
     """
     for source, target in _pairs(old, new):
         _copy_own_variables(source, target)
@@ -21,7 +21,7 @@ def copy_variables(old: keras.Layer, new: keras.Layer) -> None:
 
 
 def copy_assets(old: keras.Layer, new: keras.Layer) -> None:
-    """Copy what a layer and those inside it keep beside variables: a lookup keeps its vocabulary.
+    """Copy the assets of a layer and of the layers inside it, such as the vocabulary of a lookup.
 
     Args:
         old: The layer.
@@ -29,13 +29,13 @@ def copy_assets(old: keras.Layer, new: keras.Layer) -> None:
     """
     if not any(hasattr(layer, "save_assets") for layer in flatten_layers(old)):
         return
-    if len(flatten_layers(old)) != len(flatten_layers(new)):  # some are made when the layer is built
+    if len(flatten_layers(old)) != len(flatten_layers(new)):  # some are created in `build`
         _build_like(old, new)
-    # the inner ones first: what is around them may be built by the size of their vocabulary
+    # the inner layers first, since the layer around them may be built by the size of their vocabulary
     for source, target in reversed(_pairs(old, new)):
         if hasattr(source, "save_assets"):
             _build_like(source, target)
-            _copy_own_variables(source, target)  # a vocabulary with weights reads these when it is loaded
+            _copy_own_variables(source, target)  # a vocabulary with weights reads them in `load_assets`
             with TemporaryDirectory() as folder:
                 source.save_assets(folder)
                 target.load_assets(folder)

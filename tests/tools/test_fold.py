@@ -422,7 +422,7 @@ REFUSED = {
         lambda: chain(
             (5, 5, 3), L.ReLU(), L.BatchNormalization(name="norm"), L.ZeroPadding2D(name="pad"), L.Conv2D(4, 3)
         ),
-        "behind it stands pad (ZeroPadding2D)",
+        "behind it is pad (ZeroPadding2D)",
     ),
     "padding layer before": (
         lambda: chain((5, 5, 3), L.Conv2D(4, 3), L.ZeroPadding2D(name="pad"), L.BatchNormalization(name="norm")),
@@ -432,7 +432,7 @@ REFUSED = {
         lambda: chain(
             (5, 5, 3), L.ReLU(), L.BatchNormalization(name="norm"), L.Conv2DTranspose(4, 2, strides=2, name="up")
         ),
-        "up behind it pads with zeros, or reaches some positions less often",
+        "up behind it pads with zeros, or uses some positions less often",
     ),
 }
 
@@ -565,7 +565,7 @@ class Secretive(L.Layer):
 
 def test_a_layer_that_cannot_be_copied_is_named():
     model = chain((5,), L.Dense(4), L.BatchNormalization(), Secretive(3))
-    with pytest.raises(ValueError, match=r"the layer 'secretive.*' \(Secretive\) does not make a layer like itself"):
+    with pytest.raises(ValueError, match=r"the layer 'secretive.*' \(Secretive\) cannot be created from its"):
         fold_batch_norm(model)
 
 

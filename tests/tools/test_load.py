@@ -116,7 +116,7 @@ def trained_with(path, loss):
     return save(path, model)
 
 
-PYTORCH = "are loaded by `bnzoo.weights.from_torch`"
+PYTORCH = "PyTorch are loaded by `bnzoo.weights.from_torch`"
 BAD = {
     "a SavedModel": (
         lambda tmp: saved_model(tmp / "serving"),
@@ -158,8 +158,7 @@ BAD = {
     "a pickle": (lambda tmp: written(tmp / "m.pth", pickle.dumps([1])), "m.pth is a pickle, which may run any code"),
     "safetensors": (
         lambda tmp: save_file({"w": X}, tmp / "m.safetensors") or tmp / "m.safetensors",
-        "m.safetensors is a safetensors file, which holds weights without a model; weights trained with PyTorch "
-        + PYTORCH,
+        "m.safetensors is a safetensors file, which holds weights without a model; weights trained with " + PYTORCH,
     ),
     "a pointer": (
         lambda tmp: written(tmp / "m.keras", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),

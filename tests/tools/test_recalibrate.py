@@ -162,18 +162,26 @@ def test_an_error_restores_the_statistics(data, error):
     [
         (X, {"batches": 0}, "`batches` must be a positive integer. Received: batches=0"),
         (X, {"batch_size": 2.5}, "`batch_size` must be a positive integer. Received: batch_size=2.5"),
-        (tf.data.Dataset.from_tensors(X).repeat(), {}, "`data` has no end: say how much of it to use with `batches`"),
+        (
+            tf.data.Dataset.from_tensors(X).repeat(),
+            {},
+            "`data` has no end: set `batches` to the number of batches to use",
+        ),
         (Endless(), {}, "`data` has no end"),
         ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
         (X[:0], {}, "`data` is empty"),
-        ([X[:0], X[:0]], {}, "`data` has no example of which a value reaches the norm 'first'"),
-        ([X[:8], spoilt(np.nan)], {}, "batch 1 of `data`, counted from 0, gives the norm 'first' a mean"),
-        ([spoilt(-np.inf)], {}, "batch 0 of `data`.*'first'.*the statistics are as before"),
+        ([X[:0], X[:0]], {}, "`data` has no example with a value at the norm 'first'"),
+        (
+            [X[:8], spoilt(np.nan)],
+            {},
+            "batch 1 of `data`, counted from 0, has a mean or a variance at the norm 'first'",
+        ),
+        ([spoilt(-np.inf)], {}, "batch 0 of `data`.*'first'.*The statistics were not changed"),
         ([spoilt(3e38)], {}, "batch 0 of `data`.*'first'.*not finite in float32"),
         (
             [np.full_like(X, 3e19), np.full_like(X, -3e19)],
             {},
-            "norm 'first' lie too far apart: their variance is not",
+            "norm 'first' are too far apart: their variance is not",
         ),
         ("digits", {}, "`data` must be an array.*Received: str"),
         (bnzoo, {}, "or an iterable of batches. Received: module"),
@@ -217,7 +225,7 @@ def test_some_batches_are_enough(data):
 def test_to_recalibrate_what_is_frozen_is_a_mistake():
     model = network()
     bnzoo.tools.freeze_batch_norm(model)
-    with pytest.raises(ValueError, match=r"frozen batch norms only.*recalibrate before you freeze them"):
+    with pytest.raises(ValueError, match=r"only frozen batch norms.*recalibrate before you freeze them"):
         recalibrate_batch_norm(model, X)
     recalibrate_batch_norm(bnzoo.MLP(depth=1, width=2, input_shape=(6,), classes=2, norm="layer"), X)
 

@@ -139,6 +139,7 @@ def test_without_norms_the_convolutions_get_their_biases():
     [
         ([L.ReLU(name="act")], True),
         ([L.Activation("silu", name="act")], True),
+        ([L.LeakyReLU(name="act")], True),
         ([L.Activation("softmax", name="act")], False),
         ([L.Activation("linear", name="act")], False),
         ([L.MaxPooling2D(name="pool"), L.ReLU(name="act")], False),
@@ -152,10 +153,19 @@ def test_a_norm_that_replaces_the_activation_takes_its_place(norm, behind, swall
     new = replace_norm(model, norm)
     assert new.get_layer("norm").apply_activation is swallowed
     names = {type(layer).__name__ for layer in new.layers}
-    assert bool(names & {"ReLU", "Activation"}) is (bool(behind) and not swallowed)
+    assert bool(names & {"ReLU", "Activation", "LeakyReLU"}) is (bool(behind) and not swallowed)
     back = replace_norm(new, "batch")
     activations = [layer for layer in back.layers if isinstance(layer, L.Activation | L.ReLU)]
     assert len(activations) == len([b for b in behind if b.name == "act"])
+
+
+def test_an_operation_that_applies_an_activation_is_replaced_too():
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, keras.ops.relu(L.BatchNormalization(name="norm")(L.Dense(6)(inputs))))
+    new = replace_norm(model, "filter_response")
+    assert new.get_layer("norm").apply_activation is True
+    assert new.output_names == model.output_names
+    assert not [layer for layer in new.layers if type(layer).__name__ == "Relu"]
 
 
 def test_an_activation_that_others_read_too_stays():

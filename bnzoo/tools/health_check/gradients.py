@@ -57,7 +57,7 @@ class GradientObserver(Passes):
         norms = {name: [float(norm) for norm in pair] for name, pair in found.items()}
         return {name: gradient / kernel for name, (gradient, kernel) in norms.items() if kernel}
 
-    def look(self, x: Any) -> dict[str, Any]:
+    def forward(self, x: Any) -> dict[str, Any]:
         """By the name of each layer, the norm of its gradient and that of its kernel."""
         import tensorflow as tf
 

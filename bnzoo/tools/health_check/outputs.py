@@ -36,7 +36,7 @@ class OutputObserver(Passes):
             for what, part in (item for call in calls for item in call.items()):
                 populations.setdefault((self._places[index].name, what), Population()).add(*part)
 
-    def look(self, x: Any) -> dict[int, list[dict[str, Moments]]]:
+    def forward(self, x: Any) -> dict[int, list[dict[str, Moments]]]:
         """By the index of each norm and for each of its calls, the moments by what has them."""
         seen: dict[int, list] = {}
         with ExitStack() as hooks:

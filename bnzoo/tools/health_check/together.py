@@ -68,7 +68,7 @@ class Together(Passes):
             for *pair, classes in zip(*sides, self._tell_classes(batches[0].y), strict=True)
         ]
 
-    def look(self, x: Any) -> tuple[list, list]:
+    def forward(self, x: Any) -> tuple[list, list]:
         """Return the outputs with the moving statistics, and with those of the data."""
         usual = self._outputs(x)
         for place in self._places:

@@ -1,0 +1,28 @@
+"""Layers and operations that apply an activation function."""
+
+from typing import Any
+
+import keras
+
+L = keras.layers
+
+_LAYERS = (L.ReLU, L.LeakyReLU, L.ELU, L.PReLU)
+# the class names of the operations of `keras.ops` in a graph
+_OPERATIONS = (
+    *("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Celu", "Gelu", "Silu", "HardSilu"),
+    *("Sigmoid", "HardSigmoid", "LogSigmoid", "Tanh", "HardTanh", "Softplus", "Softsign"),
+)
+_NOT_ELEMENTWISE = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.glu)
+
+
+def is_activation(layer: Any) -> bool:
+    """Return whether a layer or operation only applies an elementwise activation function, not the identity."""
+    if isinstance(layer, L.Activation):
+        return not is_identity(layer) and layer.activation not in _NOT_ELEMENTWISE
+    return isinstance(layer, _LAYERS) or type(layer).__name__ in _OPERATIONS
+
+
+def is_identity(layer: Any) -> bool:
+    """Return whether a layer returns its input unchanged."""
+    is_linear = isinstance(layer, L.Activation) and layer.activation is keras.activations.linear
+    return is_linear or isinstance(layer, L.Identity)
