@@ -100,7 +100,7 @@ def test_results_of_another_trial_are_noticed(few_digits, folder):
 def test_results_of_trials_are_checked(values):
     good = tuning.TrialResult(0, {"depth": 1, "norm": "none", "learning_rate": 0.1}, 0, "ok", "", 0.5).to_dict()
     assert tuning.TrialResult.from_dict(good).score == 0.5
-    with pytest.raises(ValueError, match=r"must be|its fields are other ones"):
+    with pytest.raises(ValueError, match=r"must be|missing or unknown fields|wrong type"):
         tuning.TrialResult.from_dict({**good, **values} if values and "trial" not in values else values)
 
 

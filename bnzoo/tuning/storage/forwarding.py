@@ -23,6 +23,8 @@ def _forward(method: Method) -> Method:
 class ForwardingStorage(BaseStorage):
     """A storage that forwards every call to another one. Subclasses override `call`.
 
+    The methods of `BaseStorage` that are not listed here call those that are.
+
     Args:
         inner: The `optuna.storages.BaseStorage` that receives the calls.
     """
@@ -52,9 +54,5 @@ class ForwardingStorage(BaseStorage):
     set_trial_system_attr = _forward(BaseStorage.set_trial_system_attr)
     get_trial = _forward(BaseStorage.get_trial)
     get_all_trials = _forward(BaseStorage.get_all_trials)
-    get_n_trials = _forward(BaseStorage.get_n_trials)
-    get_best_trial = _forward(BaseStorage.get_best_trial)
     get_trial_id_from_study_id_trial_number = _forward(BaseStorage.get_trial_id_from_study_id_trial_number)
-    get_trial_number_from_id = _forward(BaseStorage.get_trial_number_from_id)
-    get_trial_param = _forward(BaseStorage.get_trial_param)
     remove_session = _forward(BaseStorage.remove_session)
