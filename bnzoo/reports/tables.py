@@ -13,7 +13,7 @@ _METRICS = {"accuracy": "accuracy", "r2": "R²"}
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its cells, and the outcome of the trial that it is."""
+    """A row of a table: its cells, the outcome of its trial, and whether this is the best trial."""
 
     cells: list[str]
     outcome: str = ""
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its head, its rows, and the columns that hold prose."""
+    """A table: its head, its rows, and the columns with prose."""
 
     head: list[str]
     rows: list[Row]
@@ -30,21 +30,21 @@ class Table:
 
 
 def rates(results: "Results") -> Table:
-    """The best and the largest usable learning rate of everything."""
+    """Return the table of the best and the largest usable learning rates."""
     table = results.table()
     metric = results.metric
     columns = [axis for axis in results.axes if axis != "learning_rate"]
     head = [*map(_words, columns), "best learning rate", "largest usable", _METRICS[metric], "loss", "usable rates"]
     rows = []
     for row in table.to_dict("records"):
-        figures = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
-        figures += [_measure(row[metric], metric), _number(row["loss"], ".4f"), row["usable"]]
-        rows.append(Row([*(results.text(row[axis]) for axis in columns), *figures]))
+        values = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
+        values += [_metric(row[metric], metric), _number(row["loss"], ".4f"), row["usable"]]
+        rows.append(Row([*(results.text(row[axis]) for axis in columns), *values]))
     return Table(head, rows)
 
 
 def trials(results: "Results") -> Table:
-    """All trials."""
+    """Return the table of all trials."""
     metric, best = results.metric, results.best
     first = min((t.started for t in results.trials if math.isfinite(t.started)), default=math.nan)
     columns: dict[str, Any] = {
@@ -74,14 +74,14 @@ def trials(results: "Results") -> Table:
 
 
 def not_tried(results: "Results") -> Table:
-    """The trials that have no result."""
+    """Return the table of trials without a result."""
     columns = list(dict.fromkeys(axis for values in results.not_tried for axis in values))
     rows = [Row([results.text(values.get(axis, "")) for axis in columns]) for values in results.not_tried]
     return Table([_words(axis) for axis in columns], rows)
 
 
 def outcomes(results: "Results") -> dict[str, int]:
-    """How many trials had each of the outcomes that there are."""
+    """Return the number of trials with each outcome that occurs."""
     return {outcome: count for outcome, count in results.counts.items() if count}
 
 
@@ -93,9 +93,9 @@ def _rate(rate: float | None) -> str:
     return "none" if rate is None or math.isnan(rate) else f"{rate:.3g}"
 
 
-def _measure(figure: float, metric: str) -> str:
-    return _number(figure, ".4f") if metric == "r2" else _number(100 * figure, ".2f", " %")
+def _metric(value: float, metric: str) -> str:
+    return _number(value, ".4f") if metric == "r2" else _number(100 * value, ".2f", " %")
 
 
-def _number(figure: float, form: str, unit: str = "") -> str:
-    return "" if math.isnan(figure) else f"{figure:{form}}{unit}"
+def _number(value: float, form: str, unit: str = "") -> str:
+    return "" if math.isnan(value) else f"{value:{form}}{unit}"
