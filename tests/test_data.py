@@ -193,7 +193,7 @@ def test_other_bad_sources(tmp_path):
     fails(ValueError, "`target` is for a .csv or .parquet table", "digits", target="price")
     fails(ValueError, "`task` is for a .csv or .parquet table", tmp_path, task="regression")
     fails(ValueError, "`image_size` is for a folder", tmp_path / "x.csv", image_size=(8, 8), target="a")
-    with pytest.raises(ValueError, match="digits is no CSV or Parquet table"):
+    with pytest.raises(ValueError, match="digits is not a CSV or Parquet table"):
         data.load("digits").encode([])
     fails(ValueError, "`image_size` is for a folder", "digits", image_size=(8, 8))
     fails(ValueError, "shares above 0", "digits", validation=0.5, test=0.5)

@@ -52,6 +52,22 @@ ARROWS = {
 }
 
 
+# parts that use no private members of other packages; Keras' private members are in `keras_internals.py`
+PUBLIC_ONLY = ("data", "reports", "tuning")
+
+
+@pytest.mark.parametrize("part", PUBLIC_ONLY)
+def test_private_members_of_other_objects_are_not_used(part):
+    for path in (ROOT / "bnzoo" / part).rglob("*.py"):
+        private = [
+            ast.unparse(node)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        ]
+        others = [name for name in private if not name.startswith(("self._", "cls._", "super()._"))]
+        assert not others, path.name
+
+
 @pytest.mark.slow
 def test_a_part_that_others_are_made_of_can_be_imported_first():
     """The package gives its parts when they are asked for: `from bnzoo import placements` must not load the models."""

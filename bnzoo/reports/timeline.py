@@ -84,8 +84,8 @@ def caption(results: "Results") -> str:
     workers, end = len({bar.trial.worker for bar in trials}), max(bar.end for bar in trials)
     text = (
         f"{workers} worker{'s' * (workers > 1)} worked {working:.0f} s in total, within {end:.0f} s. Compiling took "
-        f"{share:.0%} of the work. The lower panel shows the best score so far as a step function, and the score of each "
-        "trial as a point."
+        f"{share:.0%} of the work. The lower panel shows the best score so far as a step function, and the score of "
+        "each trial as a point."
     )
     if cuts:
         text += f" Dashed lines mark {len(cuts)} pause{'s' * (len(cuts) > 1)}, which are cut out."

@@ -20,7 +20,7 @@ from bnzoo.tuning.plans import architecture, check_sampler, make_plan
 from bnzoo.tuning.queue import Queue, QueueEmpty
 from bnzoo.tuning.shared import SharedStudy, counted, index, make_pruner
 
-# keys of the attributes for what Optuna has no field for
+# keys of the attributes for values of Keras Tuner without a field in Optuna
 _SPACE, _BEST_STEP, _MESSAGE = "bnzoo:hyperparameters", "bnzoo:best_step", "bnzoo:message"
 _LOST = "This worker did not respond in time, so its trial was given to another worker."
 # seconds between two queries for a waiting trial
@@ -149,21 +149,21 @@ class OptunaOracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
         """Record the end of a trial: `COMPLETED`, `STOPPED` if it was pruned, else `FAILED`."""
-        own = self.trials[trial.trial_id]
-        own.hyperparameters, own.status, own.message = trial.hyperparameters, trial.status, trial.message
-        self.update_space(own.hyperparameters)
-        if own.trial_id in self._pruned:
-            own.status = TrialStatus.STOPPED
-        if own.status == TrialStatus.COMPLETED:
-            self.score_trial(own)
-            if math.isnan(own.score):
-                own.status, own.message = TrialStatus.FAILED, "The objective is NaN."
-        elif own.status != TrialStatus.STOPPED:
-            own.status = TrialStatus.FAILED
-        self._store(own)
-        self.end_order.append(own.trial_id)
-        self.ongoing_trials = {tuner: each for tuner, each in self.ongoing_trials.items() if each is not own}
-        self._display.on_trial_end(own)
+        ended = self.trials[trial.trial_id]  # Keras Tuner passes a copy
+        ended.hyperparameters, ended.status, ended.message = trial.hyperparameters, trial.status, trial.message
+        self.update_space(ended.hyperparameters)
+        if ended.trial_id in self._pruned:
+            ended.status = TrialStatus.STOPPED
+        if ended.status == TrialStatus.COMPLETED:
+            self.score_trial(ended)
+            if math.isnan(ended.score):
+                ended.status, ended.message = TrialStatus.FAILED, "The objective is NaN."
+        elif ended.status != TrialStatus.STOPPED:
+            ended.status = TrialStatus.FAILED
+        self._store(ended)
+        self.end_order.append(ended.trial_id)
+        self.ongoing_trials = {tuner: each for tuner, each in self.ongoing_trials.items() if each is not ended}
+        self._display.on_trial_end(ended)
 
     @property
     def prunes(self) -> bool:

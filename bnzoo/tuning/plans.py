@@ -238,23 +238,23 @@ def _suggest(trial: optuna.Trial, space: Sequence[kt.HyperParameter]) -> None:
         if isinstance(hp, kt.Fixed):
             values[hp.name] = hp.value
         else:
-            values[hp.name] = _sample(trial, hp.name, distribution(hp))
+            values[hp.name] = _sample(trial, hp.name, to_distribution(hp))
 
 
-def _sample(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
-    if isinstance(asked, CategoricalDistribution):
-        return trial.suggest_categorical(name, asked.choices)
-    if isinstance(asked, IntDistribution):
-        return trial.suggest_int(name, asked.low, asked.high, step=asked.step, log=asked.log)
-    assert isinstance(asked, FloatDistribution)
-    return trial.suggest_float(name, asked.low, asked.high, step=asked.step, log=asked.log)
+def _sample(trial: optuna.Trial, name: str, among: BaseDistribution) -> Any:
+    if isinstance(among, CategoricalDistribution):
+        return trial.suggest_categorical(name, among.choices)
+    if isinstance(among, IntDistribution):
+        return trial.suggest_int(name, among.low, among.high, step=among.step, log=among.log)
+    assert isinstance(among, FloatDistribution)
+    return trial.suggest_float(name, among.low, among.high, step=among.step, log=among.log)
 
 
 def _active(hp: kt.HyperParameter, values: dict[str, Any]) -> bool:
     return all(condition.is_active(values) for condition in hp.conditions)
 
 
-def distribution(hp: kt.HyperParameter) -> BaseDistribution:
+def to_distribution(hp: kt.HyperParameter) -> BaseDistribution:
     """Return the Optuna distribution of a Keras Tuner hyperparameter.
 
     Raises:

@@ -19,7 +19,8 @@ from optuna.trial import TrialState
 from bnzoo import tuning
 from bnzoo.tuning.checkpoints import open_checkpoints
 from bnzoo.tuning.shared import SharedStudy
-from bnzoo.tuning.storage.database import retrying
+from bnzoo.tuning.storage.database import RetryingStorage, retrying
+from bnzoo.tuning.storage.forwarding import ForwardingStorage
 
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 16
@@ -192,8 +193,31 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
     np.testing.assert_array_equal(keras.saving.load_model(models.fetch(0)).get_weights()[0], model.get_weights()[0])
 
 
-def test_a_connection_that_is_lost_within_a_question_is_waited_for(monkeypatch):
-    """Optuna asks a second time in the session whose connection was lost, and tells of that only."""
+class Flaky(ForwardingStorage):
+    """A storage whose connection is lost at the first call of each method."""
+
+    def __init__(self):
+        self.called = set()
+        super().__init__(optuna.storages.InMemoryStorage())
+
+    def call(self, method, *args, **kwargs):
+        if method.__name__ not in self.called:
+            self.called.add(method.__name__)
+            raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("server closed the connection"))
+        return super().call(method, *args, **kwargs)
+
+
+def test_each_call_of_a_storage_is_retried_after_a_lost_connection(monkeypatch):
+    monkeypatch.setattr("bnzoo.tuning.storage.database.time.sleep", lambda seconds: None)
+    flaky = Flaky()
+    study = optuna.create_study(storage=RetryingStorage(flaky), sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    assert [trial.value for trial in study.trials] == [trial.params["x"] for trial in study.trials]
+    assert flaky.called >= {"create_new_study", "create_new_trial", "set_trial_param", "set_trial_state_values"}
+
+
+def test_an_error_that_hides_a_lost_connection_is_retried(monkeypatch):
+    """Optuna queries again in the session whose connection was lost, and raises the error of that query."""
     monkeypatch.setattr("bnzoo.tuning.storage.database.time.sleep", lambda seconds: None)
     failed = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     rolled_back = sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back")
