@@ -90,7 +90,7 @@ def test_what_it_shows(report):
     heads = [
         "Best and largest usable learning rates", "Learning rate and depth", "Score against learning rate",
         "Learning rates against depth", "Learning curves", "Moving and recalibrated statistics", "Timeline",
-        "All trials", "Trials that were not tried", "To repeat it",
+        "All trials", "Trials that were not tried", "How to repeat the study",
     ]  # fmt: skip
     assert [head for head in Page(text).heads if head] == heads
     assert "bnzoo tune resnet --seeds 2" in text
