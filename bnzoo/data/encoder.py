@@ -177,7 +177,7 @@ class TableEncoder:
         return cls(tuple(_column(**column) for column in config["columns"]))
 
     def save(self, path: str | Path) -> None:
-        """Write the encoder as a JSON file, in one step."""
+        """Write the encoder as a JSON file, atomically."""
         write_text(path, json.dumps(self.get_config(), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod

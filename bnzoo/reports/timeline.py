@@ -40,14 +40,14 @@ def bars(results: "Results") -> tuple[list[Bar], list[float]]:
     """Return the bars of all trials, and the times at which a pause was cut out."""
     bars: list[Bar] = []
     cuts: list[float] = []
-    pauses = until = 0.0
+    offset = until = 0.0
     for trial in timed(results):
         if not bars:
-            pauses = until = trial.started
+            offset = until = trial.started
         if trial.started - until > PAUSE:
-            cuts.append(until - pauses)
-            pauses += trial.started - until
-        bars.append(Bar(trial, trial.started - pauses))
+            cuts.append(until - offset)
+            offset += trial.started - until
+        bars.append(Bar(trial, trial.started - offset))
         until = max(until, trial.started + trial.compile_seconds + trial.train_seconds)
     return bars, cuts
 

@@ -45,7 +45,7 @@ class FolderCheckpoints(Checkpoints):
         self._folder = folder
 
     def save(self, number: int, model: keras.Model) -> None:
-        """Write the file in one step."""
+        """Write the file atomically."""
         with whole_file(self.path(number)) as draft:
             model.save(draft)
 

@@ -36,7 +36,7 @@ def stored_definition(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def recorded(folder: Path) -> int | None:
+def count_results(folder: Path) -> int | None:
     """Return the number of trials in the results file, or `None` if there is no such file.
 
     Raises:

@@ -175,7 +175,7 @@ class OptunaOracle(keras_tuner.Oracle):
         return self._indices[trial_id]
 
     def set_attribute(self, trial_id: str, key: str, value: Any) -> None:
-        """Set an attribute of a running trial to a JSON-able value."""
+        """Set an attribute of a running trial to a JSON-serializable value."""
         self.study.set_trial_attribute(int(trial_id), key, value)
 
     def show(self, trial_id: str, **values: Any) -> None:

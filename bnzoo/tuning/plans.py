@@ -268,9 +268,8 @@ def to_distribution(hp: kt.HyperParameter) -> BaseDistribution:
         )
     log = hp.sampling == "log"
     if log and (hp.step is not None and not (isinstance(hp, kt.Int) and hp.step == 1)):
-        return CategoricalDistribution(
-            list(hp.values)
-        )  # in Keras Tuner the step is a factor, which Optuna does not support
+        # the step is a factor in Keras Tuner, which Optuna does not support
+        return CategoricalDistribution(list(hp.values))
     if isinstance(hp, kt.Int):
         return IntDistribution(hp.min_value, hp.max_value, log=log, step=1 if log else hp.step or 1)
     return FloatDistribution(hp.min_value, hp.max_value, log=log, step=None if log else hp.step)

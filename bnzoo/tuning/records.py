@@ -14,7 +14,7 @@ from bnzoo.files import remove_drafts, whole_file, write_text
 from bnzoo.tools import load_model
 from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
 from bnzoo.tuning.definition import check_definition, command, require_same_study
-from bnzoo.tuning.folder import BEST, DEFINITION, RESULTS, check_model, recorded, stored_definition
+from bnzoo.tuning.folder import BEST, DEFINITION, RESULTS, check_model, count_results, stored_definition
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import SharedStudy, find_study, index
 from bnzoo.tuning.storage import JOURNAL
@@ -45,6 +45,7 @@ class Records:
     ) -> None:
         self._definition, self._folder, self._url, self._pruner = definition, folder, url, pruner
         self._numbers: dict[int, int] = {}  # the number in the storage of each finished trial, by index
+        self._results: dict[int, TrialResult] = {}  # by number; a storage does not change finished trials
         self.name, self._shared = self._find(name)
         self.check()
 
@@ -61,7 +62,7 @@ class Records:
 
     def check(self) -> None:
         """Raise `ValueError` if the folder or the storage has another study, is damaged, or has lost trials."""
-        stored, before = stored_definition(self._folder), recorded(self._folder)
+        stored, before = stored_definition(self._folder), count_results(self._folder)
         if stored is not None:
             requested = {"name": self.name, **self._definition}
             require_same_study({"name": self.name, **stored}, requested, str(self._folder))
@@ -110,9 +111,12 @@ class Records:
         trials = self._shared.trials()
         finished = {number: trial for number, trial in trials.items() if trial.state.is_finished()}
         self._numbers = {number: trial.number for number, trial in finished.items()}
-        return [self._result(trial) for trial in finished.values() if RESULT in trial.system_attrs], trials
+        new = [trial for trial in finished.values() if trial.number not in self._results]
+        self._results |= {trial.number: self._result(trial) for trial in new if RESULT in trial.system_attrs}
+        return [self._results[number] for number in self._numbers.values() if number in self._results], trials
 
     def _result(self, stored: FrozenTrial) -> TrialResult:
+        """Return the result of a finished trial. Raise `ValueError` if it is damaged."""
         try:
             result = TrialResult.from_dict(stored.system_attrs[RESULT])
             seed = index(stored) % self._definition["seeds"]
@@ -150,7 +154,7 @@ class Records:
             results: The `Results` of the trials that were read last.
         """
         best, file = results.best, self._folder / BEST
-        if recorded(self._folder) == len(results) and (best is None or file.exists()):
+        if count_results(self._folder) == len(results) and (best is None or file.exists()):
             if best is not None:
                 check_model(file)
             return

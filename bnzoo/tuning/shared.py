@@ -134,11 +134,11 @@ class SharedStudy:
         return self.storage.get_study_system_attrs(self._id).get(key)
 
     def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute of the study to a JSON-able value."""
+        """Set an attribute of the study to a JSON-serializable value."""
         self.storage.set_study_system_attr(self._id, key, value)
 
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
-        """Set an attribute of a running trial to a JSON-able value. Do nothing if another worker has ended it."""
+        """Set an attribute of a running trial to a JSON-serializable value. Do nothing if another worker has ended it."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_system_attr(self._trial_id(number), key, value)
 

@@ -36,7 +36,7 @@ class Study:
 
     A study that was stopped at any moment continues when the same study is run again. A finished study does nothing.
     Several processes, on one machine or many, may run the same study and share its trials. If one is killed, another
-    one takes over its trial; processes can join at any time. Each file in the folder is written in one step.
+    one takes over its trial; processes can join at any time. Each file in the folder is written atomically.
 
     Args:
         space: A `Space`.
