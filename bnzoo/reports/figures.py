@@ -62,7 +62,7 @@ def score_against_learning_rate(results: "Results", narrow: bool = False) -> Fig
         axes.axhline(results.cap * 1.8, color="0.8", linewidth=6, zorder=0)
         axes.axhline(results.cap / 2, color="0.6", linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="learning rate", title=layout.title(series))
-    shown[0].set_ylabel("validation loss, recalibrated\n(x: not trained; triangle: pruned; dotted: guessing)")
+    shown[0].set_ylabel("validation loss, recalibrated\n(x: not usable; triangle: pruned; dotted: guessing)")
     shown[0].legend(frameon=False, fontsize="small")
     return figure
 

@@ -138,7 +138,7 @@ class SharedStudy:
         self.storage.set_study_system_attr(self._id, key, value)
 
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
-        """Set an attribute of a running trial to a JSON-serializable value. Do nothing if another worker has ended it."""
+        """Set an attribute of a running trial to a JSON-serializable value, unless another worker has ended it."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_system_attr(self._trial_id(number), key, value)
 
