@@ -1,6 +1,7 @@
 """The structure of the package: what may import what. Lint and types are a step of CI of their own."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,14 @@ ARROWS = {
         *("reading", "passwords"),
     },
 }
+
+
+def test_the_package_docstring_of_tuning_names_every_file():
+    folder = ROOT / "bnzoo" / "tuning"
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    packages = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py|\w+/)`", docstring)) == files | packages
 
 
 # parts that use no private members of other packages; Keras' private members are in `keras_internals.py`
