@@ -56,7 +56,7 @@ def test_the_main_job(bnzoo, tmp_path):
 
     status, _, err = bnzoo("tune", *SMALL, "--data", "wine", "--seeds", "2")
     assert status == 2
-    assert "seeds: 1 there, 2 asked for" in err
+    assert "seeds: 1 stored, 2 requested" in err
 
 
 @pytest.mark.slow
