@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import errno
 import os
@@ -12,23 +12,26 @@ from pathlib import Path
 import filelock
 
 _DRAFT = ".draft-"
-# in each draft, locked by the process that writes it: a process that was killed holds no lock
+# a file in each draft, locked by the process that writes the draft; a process that was killed holds no lock
 _LOCK = ".bnzoo-draft.lock"
 _DRAFTS = f"{_DRAFT}*/{_LOCK}"
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A path to write to; what was written takes the place of `path` when the block ends without an error.
+    """Yield the path of a draft, which replaces a file when the block ends without an error.
 
-    Drafts that processes left in the folder of the file when they were killed are removed.
+    Drafts of killed processes in the folder of the file are removed.
 
     Args:
-        path: The file to write. Its folder must exist.
+        path: The path of the file. Its folder must exist.
+
+    Yields:
+        The path of the draft, in another folder, with the same name.
     """
     path = Path(path)
     with _draft(path.parent) as folder:
-        draft = folder / path.name  # the name is kept: some writers choose the format by the suffix
+        draft = folder / path.name  # the same name, as some writers choose the format by the suffix
         yield draft
         with draft.open("rb+") as file:  # Windows flushes only files that are open for writing
             os.fsync(file.fileno())
@@ -37,7 +40,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def _draft(folder: Path) -> Iterator[Path]:
-    """Make a locked folder for a draft, and remove it when the block ends; remove dead drafts first."""
+    """Make a locked folder for a draft, and remove it when the block ends. Remove drafts of killed processes first."""
     _remove_dead(folder.glob(_DRAFTS))
     draft, lock = _locked(folder)
     try:
@@ -51,7 +54,7 @@ def _locked(folder: Path) -> tuple[Path, filelock.BaseFileLock]:
     while True:
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=folder))
         lock = filelock.FileLock(draft / _LOCK)
-        with suppress(filelock.Timeout):  # another process takes it for a dead one in this moment
+        with suppress(filelock.Timeout):  # another process may remove the draft before it is locked
             lock.acquire(blocking=False)
             if (draft / _LOCK).exists():
                 return draft, lock
@@ -59,7 +62,7 @@ def _locked(folder: Path) -> tuple[Path, filelock.BaseFileLock]:
 
 
 def _remove_dead(locks: Iterable[Path]) -> None:
-    """Remove the drafts with these locks that no process writes. A folder without a lock is someone else's."""
+    """Remove the drafts with these locks that no process writes. Folders without a lock are no drafts."""
     for path in list(locks):
         with suppress(filelock.Timeout, OSError):
             with filelock.FileLock(path, blocking=False):
@@ -74,7 +77,7 @@ class Version:
 
     Attributes:
         draft: The folder to write in.
-        path: The folder that it becomes; known when the block has ended, as the last part may be the next free integer.
+        path: The folder of the version. It is final when the block has ended, as its name may be the next free integer.
     """
 
     draft: Path
@@ -83,23 +86,26 @@ class Version:
 
 @contextmanager
 def whole_version(path: str | Path) -> Iterator[Version]:
-    """A version of something, a folder whose name is an integer: there when the block ends without an error, or never.
+    """Yield a draft, which becomes a folder with an integer as its name when the block ends without an error.
 
-    Drafts that processes left in the folder of the versions when they were killed are removed.
+    Drafts of killed processes in the folder of the versions are removed.
 
     Args:
-        path: The folder to make, `<folder>/<integer>`; or the folder of the versions, in which it gets the integer
-            after the highest that is there. An empty folder is no version: it is filled.
+        path: The folder to make, `<folder>/<integer>`, or the folder of the versions, where the next integer after the
+            highest is used. An empty folder is no version, and is filled.
+
+    Yields:
+        A `Version`.
 
     Raises:
-        FileExistsError: If the version that was given exists, before or after the block. Nothing is overwritten.
+        FileExistsError: If the version exists, before or after the block. Nothing is overwritten.
         NotADirectoryError: If the folder of the versions is a file.
     """
     path = Path(path)
     given = path.name.isdecimal()
     versions = path.parent if given else path
     if given and _taken(path):
-        raise FileExistsError(f"{path} exists already and is not overwritten: choose another path, or remove it")
+        raise FileExistsError(f"{path} exists and is not overwritten. Choose another path, or remove the folder")
     with _folder(versions), _draft(versions) as folder:
         draft = folder / (versions.resolve().name or "version")
         draft.mkdir()
@@ -111,9 +117,9 @@ def whole_version(path: str | Path) -> Iterator[Version]:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Make a folder for what is needed only while another folder is written.
+    """Make a temporary folder for the time in which another folder is written.
 
-    Beside a draft it is removed with the draft when its process is killed.
+    It is in the folder of the draft, if there is one, so that it is removed with the draft of a killed process.
 
     Args:
         folder: The folder that is written, such as the draft of a version.
@@ -121,59 +127,61 @@ def scratch(folder: Path) -> Iterator[Path]:
     Yields:
         The path of the temporary folder.
     """
-    beside = folder.parent if (folder.parent / _LOCK).exists() else None
-    with tempfile.TemporaryDirectory(dir=beside) as path:
+    parent = folder.parent if (folder.parent / _LOCK).exists() else None
+    with tempfile.TemporaryDirectory(dir=parent) as path:
         yield Path(path)
 
 
 @contextmanager
 def _folder(path: Path) -> Iterator[None]:
-    """Makes a folder and those above it; those that it made are removed if the block ends with an error."""
+    """Make a folder and its parents, and remove the new ones if the block ends with an error."""
     made = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     nearest = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
     if not nearest.is_dir():
-        raise NotADirectoryError(f"{nearest} is a file, and a folder is needed there: choose another path")
+        raise NotADirectoryError(f"{nearest} is a file. It must be a folder. Choose another path")
     try:
         path.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
         for folder in made:
-            with suppress(OSError):  # someone else has put something there
+            with suppress(OSError):  # another process has written into the folder
                 folder.rmdir()
         raise
 
 
 def _taken(path: Path) -> bool:
-    """Return whether a path exists and is not an empty folder, whose place a renamed folder may take."""
+    """Return whether a path exists and is no empty folder, which a renamed folder may replace."""
     return os.path.lexists(path) and (path.is_symlink() or not path.is_dir() or any(path.iterdir()))
 
 
 def _rename(draft: Path, path: Path) -> Path:
-    """Rename in one step: a process that is killed leaves either the draft or the version."""
-    with suppress(OSError):  # an empty folder is in the way on Windows
+    """Rename in one step, so that a killed process leaves either the draft or the version."""
+    with suppress(OSError):  # Windows does not replace an empty folder
         path.rmdir()
     try:
         return draft.rename(path)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise
-        raise FileExistsError(f"{path} was made by someone else meanwhile and is not overwritten") from error
+        raise FileExistsError(
+            f"{path} was made by another process meanwhile and is not overwritten. Choose another path"
+        ) from error
 
 
 def _rename_to_next(draft: Path, versions: Path) -> Path:
     while True:
         highest = max((int(entry.name) for entry in versions.iterdir() if entry.name.isdecimal()), default=0)
         number = highest if highest and not _taken(versions / str(highest)) else highest + 1
-        with suppress(FileExistsError):  # made by someone else meanwhile: the one after it
+        with suppress(FileExistsError):  # another process has made it: try the next one
             return _rename(draft, versions / str(number))
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Write a text file, completely or not at all."""
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def remove_drafts(folder: str | Path) -> None:
-    """Remove what processes that were killed had begun to write in a folder, at any depth."""
+    """Remove the drafts of killed processes in a folder, at any depth."""
     _remove_dead(Path(folder).rglob(_DRAFTS))

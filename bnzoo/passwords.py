@@ -1,15 +1,15 @@
-"""Passwords in texts that others will read: reports, messages, logs."""
+"""Masking of passwords in texts for others: reports, messages, logs."""
 
 import re
 
 MASK = "***"
-# SQLAlchemy's own masking needs a URL that it can parse. A URL with a mistake in it has a password too.
-# Where a text is a URL, its password goes to the last @, and may have spaces in it.
+# The masking of SQLAlchemy needs a URL without mistakes. If the whole text is a URL, the password extends to the
+# last @, and may contain spaces.
 _URL = re.compile(r"(\A\S*?//[^:/@\s]*:).*@", re.DOTALL)
 _IN_TEXT = re.compile(r"(//[^:/@\s]*:)(?:\S*@|[^@]*@)")
 _WORD = r"(?:pass|pwd|secret|token|credential|api_?key)"
 _WITHOUT_SCHEME = re.compile(r"(\b[\w.%+-]+:)[^\s@/:]\S*@")
-# `password=secret`; within the query of a URL both signs may be percent-encoded
+# `password=secret`; in the query of a URL the signs = and & may be percent-encoded
 _ASSIGNED = re.compile(
     rf"(\b\w*{_WORD}[\w-]*)(?:(=)('[^']*'|\"[^\"]*\"|[^\s&'\"]+)|(%3D)(?:(?!%3B|%26)[^\s&'\"])+)", re.IGNORECASE
 )
@@ -22,7 +22,7 @@ def mask_passwords(text: str) -> str:
 
     Args:
         text: String. Passwords are recognized in URLs, `scheme://user:password@host`, and in assignments,
-            `password=...`, whether they stand alone or in the query of a URL.
+            `password=...`, also in the query of a URL.
 
     Returns:
         The text without them.
@@ -37,7 +37,7 @@ def mask_passwords(text: str) -> str:
 
 
 def is_password_option(argument: str) -> bool:
-    """Return whether an argument of a command line is an option whose value is a password."""
+    """Return whether an argument of a command line is an option that takes a password."""
     return bool(_OPTION.fullmatch(argument)) and not _HARMLESS.search(argument)
 
 

@@ -76,8 +76,8 @@ DIGITS = ["--data", "digits"]
         ("IN.keras", "OUT.keras is the same file as IN.keras; choose another name"),
         ("folder/../IN.keras", "OUT.keras is the same file as IN.keras; choose another name"),
         ("link.keras", "OUT.keras is the same file as IN.keras; choose another name"),
-        ("there.keras", "there.keras exists already and is not overwritten: choose another name, or remove it"),
-        ("dangling.keras", "dangling.keras exists already and is not overwritten"),
+        ("there.keras", "there.keras exists and is not overwritten. Choose another name, or remove the file"),
+        ("dangling.keras", "dangling.keras exists and is not overwritten"),
         ("folder", "OUT.keras must be the name of a file that ends in .keras. Received: folder"),
         ("out.h5", "OUT.keras must be the name of a file that ends in .keras. Received: out.h5"),
         ("nowhere/out.keras", "There is no folder nowhere; make it first, or choose another"),
@@ -153,7 +153,7 @@ def test_a_file_that_appeared_meanwhile_is_kept(bnzoo, model, tmp_path, monkeypa
 
     monkeypatch.setattr(tools, "fold_batch_norm", slowly)
     status, _, err = bnzoo("fold", *IN_OUT)
-    assert (status, err.count("exists already")) == (2, 1)
+    assert (status, err.count("exists and is not overwritten")) == (2, 1)
     assert (tmp_path / "OUT.keras").read_text() == "of somebody else"
 
 

@@ -118,7 +118,7 @@ def _check_suffix(argument: str, path: Path, suffix: str) -> None:
 
 def _check_free(target: Path) -> None:
     if os.path.lexists(target):  # a link to nowhere is in the way too
-        raise UserError(f"{target} exists already and is not overwritten: choose another name, or remove it")
+        raise UserError(f"{target} exists and is not overwritten. Choose another name, or remove the file")
 
 
 def _load_compiled(path: Path) -> "keras.Model":

@@ -15,51 +15,51 @@ from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.passes import called_instead
 from bnzoo.tools.population import Population, per_channel_moments
 
-# How far two normal distributions may be apart, in nats: a mean that is off by a standard deviation is 0.5, half the
-# deviation is 0.3. Training and test data of trained networks were within 0.1 of their moving statistics.
+# The largest divergence of two normal distributions, in nats. It is 0.5 for a shift of the mean by one standard
+# deviation, 0.3 for half the deviation. Training and test data of trained networks were within 0.1 of their moving
+# statistics.
 _FAR = 0.4
-# what chance may add to it, for one example
+# the divergence that chance may add for one example
 _CHANCE = 8.0
-# of fewer values a channel the deviation says nothing
+# the deviation of fewer values in a channel is meaningless
 _VALUES = 8
-# how close a mixture with the initial statistics must come
+# the largest divergence of a mixture with the initial statistics
 _CLOSE = 0.1
 
 
 def check_scale(model: keras.Model, examples: dict[str, np.ndarray]) -> None:
-    """Check that examples are finite, and that the inputs of the first norm of a model fit its own statistics.
+    """Check that examples are finite, and that the inputs of the first norm of a model fit its statistics.
 
-    The norm is the first batch norm or `Normalization` layer that is called. A model without one, or whose statistics
-    are still the initial ones, takes any examples.
+    The norm is the first batch norm or `Normalization` layer that is called. There is no check for a model without such
+    a layer, or with the initial statistics.
 
     Args:
         model: A built functional or Sequential `keras.Model`.
         examples: Dict of arrays, by input name.
 
     Raises:
-        ValueError: If the examples are not finite, or on another scale.
+        ValueError: If the examples are not finite, or have another scale.
     """
     for name, values in examples.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"`calibration` must hold finite numbers only. Received: NaN or infinity for {name!r}")
-    found = _first(model, examples)
-    if found is None:
+    norm = _first(model, examples)
+    if norm is None:
         return
-    distance, deviation, mean = _distance(found)
+    distance, deviation, mean = _distance(norm)
     if distance <= _FAR + _CHANCE / len(next(iter(examples.values()))):
         return
     raise ValueError(
-        f"`calibration` is not on the scale of the data that the model was trained on: the inputs of "
-        f"{found.layer.name!r} have {deviation:.2g} times the standard deviation of its own statistics, and a mean "
-        f"that is {mean:.2g} of these away (medians over the channels). Scale the examples as for "
-        "training. If they are, the statistics are at fault: call "
-        "`bnzoo.tools.recalibrate_batch_norm(model, data)` first"
+        f"`calibration` must have the scale of the training data. The standard deviation of the inputs of "
+        f"{norm.layer.name!r} is {deviation:.2g} times that of its statistics, and their mean differs by {mean:.2g} "
+        "standard deviations (medians over the channels). Scale the examples as for training. If they are scaled so, "
+        "correct the statistics first with `bnzoo.tools.recalibrate_batch_norm(model, data)`"
     )
 
 
 @dataclass(frozen=True)
 class _Norm:
-    """A layer, its own statistics by channel, and those of its inputs."""
+    """A norm layer, its statistics, and the statistics of its inputs, for each channel."""
 
     layer: Any
     mean: np.ndarray
@@ -105,7 +105,7 @@ def _statistics(layer: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _observed(norm: Any, population_of: Callable[[int, Population], Population], index: int) -> Callable:
-    """Return a call of a layer that notes the statistics of its inputs."""
+    """Return a call of a layer that records the statistics of its inputs."""
 
     def call(usual: Callable, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         axes = _axes(norm)
@@ -116,26 +116,26 @@ def _observed(norm: Any, population_of: Callable[[int, Population], Population],
     return call
 
 
-def _distance(found: _Norm) -> tuple[float, float, float]:
-    """Measure the distance of the examples from the statistics: in nats, as a ratio of deviations, in deviations.
+def _distance(norm: _Norm) -> tuple[float, float, float]:
+    """Measure the distance of the inputs from the statistics: in nats, as a ratio of deviations, in deviations.
 
-    Moving statistics that few steps have moved are a mixture of the initial ones, 0 and 1, and of the data's.
+    After few training steps, moving statistics are a mixture of the initial ones, 0 and 1, and of those of the data.
     """
-    whole = _apart(found, found.mean, found.variance)
-    if isinstance(found.layer, keras.layers.BatchNormalization):
-        for left in min(found.variance.min(), 0.99) * np.linspace(0, 1, 200):
-            mixed = _apart(found, found.mean / (1 - left), (found.variance - left) / (1 - left))
+    whole = _apart(norm, norm.mean, norm.variance)
+    if isinstance(norm.layer, keras.layers.BatchNormalization):
+        for left in min(norm.variance.min(), 0.99) * np.linspace(0, 1, 200):
+            mixed = _apart(norm, norm.mean / (1 - left), (norm.variance - left) / (1 - left))
             if mixed[0] <= _CLOSE:
                 return mixed
     return whole
 
 
-def _apart(found: _Norm, mean: np.ndarray, variance: np.ndarray) -> tuple[float, float, float]:
+def _apart(norm: _Norm, mean: np.ndarray, variance: np.ndarray) -> tuple[float, float, float]:
     """Return the Kullback-Leibler divergence of normal distributions and its two parts, medians of the channels."""
-    epsilon = getattr(found.layer, "epsilon", 1e-6)
-    with np.errstate(invalid="ignore", divide="ignore"):  # negative variances, and none, are far from any
-        deviation = np.sqrt((found.seen.variance + epsilon) / (variance + epsilon))
-        away = np.abs(found.seen.mean - mean) / np.sqrt(variance + epsilon)
-        told = np.where((found.seen.size < _VALUES) & (deviation < 1), 1, deviation)
-        nats = (told**2 + away**2 - 1) / 2 - np.log(told)
-    return float(np.median(nats)), float(np.median(deviation)), float(np.median(away))
+    epsilon = getattr(norm.layer, "epsilon", 1e-6)
+    with np.errstate(invalid="ignore", divide="ignore"):  # zero and negative variances are far from any other
+        ratio = np.sqrt((norm.seen.variance + epsilon) / (variance + epsilon))
+        shift = np.abs(norm.seen.mean - mean) / np.sqrt(variance + epsilon)
+        counted = np.where((norm.seen.size < _VALUES) & (ratio < 1), 1, ratio)
+        nats = (counted**2 + shift**2 - 1) / 2 - np.log(counted)
+    return float(np.median(nats)), float(np.median(ratio)), float(np.median(shift))

@@ -41,8 +41,8 @@ def export(
     check(model, asked.labels)
     if texts := [tensor.name for tensor in model.inputs if tensor.dtype == "string"]:
         raise ValueError(
-            f"`model` takes strings in its input {', '.join(texts)}, for which {format.name} has no operations. Export "
-            "it with `bnzoo.export.saved_model`, or export the part behind the vocabulary, which takes integers"
+            f"`model` has inputs of strings: {', '.join(texts)}. {format.name} has no operations for strings. Export "
+            "the model with `bnzoo.export.saved_model`, or export the part behind the vocabulary, which takes integers"
         )
     assert format.convert is not None
     convert = format.convert
@@ -73,20 +73,26 @@ def _calibrated(
     """Return the request, with the examples on which the accuracy is measured, and the examples for calibration."""
     choice("quantize", quantize, format.quantizers)
     if calibration is None:
-        raise ValueError("`quantize` needs `calibration`: examples from which the ranges of the activations are taken")
+        raise ValueError(
+            "`quantize` needs `calibration`. Pass the examples from which the ranges of the activations are taken"
+        )
     x, truth, tested = calibration, None, calibration
     if hasattr(calibration, "train"):
         x, (tested, truth) = calibration.train.x, calibration.test
     elif isinstance(calibration, tuple):
         if len(calibration) != 2:
-            raise ValueError(f"`calibration` must be examples and their classes. Received: {len(calibration)} things")
+            raise ValueError(
+                "`calibration` must be examples, a pair of examples and their classes, or a `bnzoo.data.Dataset`. "
+                f"Received: a tuple of {len(calibration)}"
+            )
         (x, truth) = calibration
         tested = x
     examples = by_input(request.model, x, "calibration")
     check_scale(request.model, examples)
     if truth is not None and request.sample is not None:
         raise ValueError(
-            "`sample` cannot be given where `calibration` has classes: the accuracy is that of their examples"
+            "`sample` cannot be combined with a `calibration` that has classes, on whose examples the accuracy is "
+            "measured. Leave one of them out"
         )
     if request.sample is None:
         request = replace(request, sample=tested, truth=None if truth is None else np.asarray(truth))

@@ -1,4 +1,4 @@
-"""Checks that the examples kept with an artefact prove something."""
+"""Checks that the manifest of an artefact and its examples can prove that it agrees with its model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ _NUMBERS = "biuf"
 
 
 def faults_of_manifest(document: dict[str, Any]) -> Iterator[str]:
-    """Find values in a manifest that no export writes.
+    """Find values in a manifest that no export has written.
 
     Args:
         document: The manifest, as `bnzoo.export.manifest.read` returns it.
@@ -26,15 +26,15 @@ def faults_of_manifest(document: dict[str, Any]) -> Iterator[str]:
     offered = document.get("signatures")
     needed = {SERVE} if document.get("image") is None else {SERVE, SERVE_UINT8, SERVE_IMAGE_BYTES}
     if not isinstance(offered, dict) or not needed <= set(offered):
-        yield f"its manifest must name the signatures {', '.join(sorted(needed))}. Received: {_names(offered)}"
+        yield f"the manifest must name the signatures {', '.join(sorted(needed))}. Received: {_names(offered)}"
     known = FORMATS.get(format)
     if known is None or not (quantization is None or quantization in tuple(known.quantizers)):
-        yield f"its format must be one of {', '.join(VARIANTS)}. Received: {_kind(document)}"
+        yield f"the format must be one of {', '.join(VARIANTS)}. Received: {_kind(document)}"
         return
     most = known.tolerance_of(quantization)
     number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
     if not number or not 0 <= tolerance <= most:
-        yield f"its manifest must allow a difference from 0 to {most:g}. Received: `tolerance` {tolerance!r:.40}"
+        yield f"`tolerance` in the manifest must be from 0 to {most:g}. Received: {tolerance!r:.40}"
 
 
 def _names(offered: Any) -> str:
@@ -46,12 +46,12 @@ def _kind(document: dict[str, Any]) -> str:
 
 
 def faults_of_examples(document: dict[str, Any], inputs: Sample, outputs: Sample) -> Iterator[str]:
-    """Find the reasons why answers to the examples would prove nothing.
+    """Find the reasons for which a comparison on the examples would prove nothing.
 
     Args:
         document: The manifest.
-        inputs: The inputs that were kept, by signature.
-        outputs: The outputs of the model for them.
+        inputs: Dict of the stored inputs by signature.
+        outputs: Dict of the outputs of the model for them by signature.
 
     Yields:
         A sentence for each fault.
@@ -67,23 +67,26 @@ def faults_of_examples(document: dict[str, Any], inputs: Sample, outputs: Sample
         arrays = [*inputs[signature].values(), *outputs[signature].values()]
         sizes = {len(values) if values.ndim else 0 for values in arrays}
         if len(sizes) != 1 or sizes == {0}:
-            yield f"{signature!r} must have examples, as many for each input and output. Received: {sorted(sizes)}"
+            yield (
+                f"{signature!r} must have examples, the same number for each input and output. "
+                f"Received: {sorted(sizes)}"
+            )
         elif not all(values.dtype.kind in _NUMBERS or values.dtype == object for values in arrays):
             yield f"the examples of {signature!r} must be numbers or bytes"
         elif _chosen_by_nothing(outputs[signature]):
-            yield f"{signature!r} answers with labels without the probabilities that they are chosen by"
+            yield f"the outputs of {signature!r} have labels, but not the probabilities to check them with"
         elif signature == SERVE and (fault := _fault_of_labels(document["labels"], outputs[SERVE])):
             yield fault
         elif signature == SERVE and sizes != {1} and _all_the_same(outputs[SERVE]):
             (count,) = sizes
-            yield f"the model's answers to all {count} examples are the same, so that an artefact of it proves nothing"
+            yield f"the outputs of the model are the same for all {count} examples, so a comparison proves nothing"
 
 
 def _fault_of_labels(labels: list[str] | None, outputs: dict[str, np.ndarray]) -> str:
     classes = sorted({values.shape[-1] for values in outputs.values()})
     if labels is None or classes == [len(labels)]:
         return ""
-    return f"`labels` of its manifest names {len(labels)} classes, and {SERVE!r} answers with {classes}"
+    return f"`labels` in the manifest names {len(labels)} classes, but the outputs of {SERVE!r} have {classes}"
 
 
 def _chosen_by_nothing(outputs: dict[str, np.ndarray]) -> bool:
@@ -95,21 +98,21 @@ def notes(outputs: Sample) -> Iterator[str]:
     """Find weaknesses of a comparison that are no faults.
 
     Args:
-        outputs: The outputs, by signature.
+        outputs: Dict of the outputs by signature.
 
     Yields:
-        A sentence for each.
+        A sentence for each weakness.
     """
     if _count(outputs) == 1:
-        yield "it was compared on one example only: an artefact that gives the same for every input would pass"
+        yield "compared on one example only: an artefact with constant outputs would pass"
 
 
 def proves_nothing(outputs: Sample) -> str:
-    """Return why a comparison on the answers of a model proves nothing or little, or an empty string."""
+    """Return a sentence if a comparison with these outputs proves nothing or little, else an empty string."""
     if _count(outputs) > 1 and _all_the_same(outputs[SERVE]):
         return (
-            f"the model's answers to all {_count(outputs)} examples of `sample` are the same: the comparison proves "
-            "nothing, and `verify` will not accept it. Pass real examples as `sample`"
+            f"the outputs of the model are the same for all {_count(outputs)} examples of `sample`: the comparison "
+            "proves nothing, and `verify` will refuse the artefact. Pass real examples as `sample`"
         )
     return next(notes(outputs), "")
 

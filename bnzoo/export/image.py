@@ -1,4 +1,4 @@
-"""How pixels become what a model was trained on: the words, without TensorFlow."""
+"""The scaling of images for a model, without TensorFlow."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from bnzoo.errors import choice, number, positive_integer, unknown
 from bnzoo.pictures import MAX_PIXELS
 
 INTERPOLATIONS = ("bicubic", "bilinear")
-# the modes of `keras.applications.imagenet_utils.preprocess_input`, and two without a name there
+# the modes of `keras.applications.imagenet_utils.preprocess_input`, and two that it does not have
 PRESETS: dict[str, dict[str, Any]] = {
     "raw": {},
     "unit": {"std": 255.0},
@@ -21,21 +21,21 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Image:
-    """How an image becomes what a model was trained on: `(resized - mean) / std`, in levels of 0 to 255.
+    """The scaling of an image as in training: `(resized - mean) / std`, in levels of 0 to 255.
 
     Args:
-        mean: Float, or one for each channel, in the order that the model takes them in.
-        std: Likewise.
-        bgr: Boolean, whether the model takes blue first.
-        interpolation: String, `"bicubic"` (what Pillow's `resize` does unless told) or `"bilinear"`, both antialiased.
-        crop: Float, the share of the shorter side that the model sees: the image is resized so that this share is the
-            model's size, and cut around its centre. `None` resizes the whole image, whatever its proportions.
-        max_pixels: Integer, how many pixels an image file may have; by default 2**26, 67 million. A file that declares
-            more is not decoded, and has its own message in the output `error`. A few kilobytes can declare more than
-            the memory of a server holds. Decoding takes up to 16 bytes for each pixel.
+        mean: Float, or one for each channel, in the channel order of the model.
+        std: Float, or one for each channel, in the channel order of the model.
+        bgr: Boolean, whether the first channel of the model is blue.
+        interpolation: String, `"bicubic"` (the default of Pillow's `resize`) or `"bilinear"`, both antialiased.
+        crop: Float, the share of the shorter side that is cut out around the centre. The image is first resized so that
+            this share has the size of the model's input. `None` resizes the whole image to that size.
+        max_pixels: Integer, the largest number of pixels of an image file; by default 2**26, 67 million. A file that
+            declares more is not decoded, and has a message in the output `error`. A few kilobytes can declare more
+            pixels than fit into the memory of a server. Decoding takes up to 16 bytes for each pixel.
 
     Raises:
-        ValueError: If an argument is not possible.
+        ValueError: If an argument is invalid.
 
     Examples:
     >>> bnzoo.export.Image(mean=127.5, std=127.5, interpolation="bilinear", crop=0.875)
@@ -57,39 +57,45 @@ class Image:
         positive_integer("max_pixels", self.max_pixels)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, as JSON."""
+        """Return the arguments as a dict of JSON values."""
         return asdict(self)
 
     def check(self, inputs: Sequence[Any]) -> None:
-        """Raises `ValueError` unless a model with these inputs takes images that this can make.
+        """Check that a model takes images of this scaling.
 
         Args:
-            inputs: The inputs of the model, which have a `shape`.
+            inputs: Sequence of tensors, the inputs of the model.
+
+        Raises:
+            ValueError: If the model takes other inputs.
         """
         shape = tuple(inputs[0].shape)
         if len(inputs) != 1 or len(shape) != 4 or shape[-1] not in (1, 3) or None in shape[1:]:
+            shapes = ", ".join(str(tuple(each.shape)) for each in inputs)
             raise ValueError(
-                "`image` needs a model with one input (batch, height, width, channels), fixed but for the batch, of 1 "
-                "or 3 channels; leave it out, or build the model so. "
-                f"Received: {len(inputs)} inputs, the first of the shape {shape}"
+                f"`image` does not fit a model with inputs of the shapes {shapes}. "
+                "The model must have one input (batch, height, width, channels) with 1 or 3 channels, all fixed except "
+                "the batch. Leave `image` out, or build such a model"
             )
         for name in ("mean", "std"):
             values = getattr(self, name)
             if isinstance(values, tuple) and len(values) != shape[-1]:
-                raise ValueError(f"`{name}` must be one number or {shape[-1]}. Received: {name}={values}")
+                raise ValueError(
+                    f"`{name}` must be one number or {shape[-1]}, one for each channel. Received: {name}={values}"
+                )
         if self.bgr and shape[-1] != 3:
-            raise ValueError("`bgr` needs a model of 3 channels. Received: bgr=True, 1 channel")
+            raise ValueError("`bgr=True` needs a model of 3 channels. Received: a model of 1 channel")
 
 
 def get(image: Any) -> Image | None:
-    """An `Image` from one, from the name of a preset, or from its config; `None` stays."""
+    """Return the `Image` for an `Image`, the name of a preset or a config, and `None` for `None`."""
     if image is None or isinstance(image, Image):
         return image
     if isinstance(image, dict):
         try:
             return Image(**image)
         except TypeError as error:
-            raise ValueError(f"`image` has an argument that `bnzoo.export.Image` does not know: {error}") from error
+            raise ValueError(f"`image` has an argument that `bnzoo.export.Image` does not have: {error}") from error
     if not isinstance(image, str) or image not in PRESETS:
         raise ValueError(f"{unknown('`image`', image, PRESETS)}, or a `bnzoo.export.Image`")
     return Image(**PRESETS[image])
@@ -100,5 +106,5 @@ def _levels(name: str, value: Any) -> float | tuple[float, ...]:
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
     if not numbers or not len(values) or (name == "std" and min(values) <= 0):
         kind = "positive numbers" if name == "std" else "finite numbers"
-        raise ValueError(f"`{name}` must be one number or one for each channel, {kind}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be {kind}: one, or one for each channel. Received: {name}={value!r}")
     return float(value) if values == [value] else tuple(float(v) for v in values)

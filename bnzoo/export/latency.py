@@ -1,4 +1,4 @@
-"""How long calls take, measured in turns."""
+"""The latencies of functions, measured in turns."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,12 +8,12 @@ import numpy as np
 
 Call = Callable[[], Any]
 
-# with fewer, quartiles say nothing
+# fewer do not suffice for quartiles
 LEAST_ROUNDS = 5
 
 
 def seconds_of(call: Call) -> float:
-    """How long a call takes."""
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -22,20 +22,21 @@ def seconds_of(call: Call) -> float:
 def latencies(
     contestants: Mapping[str, Call], seconds: float = 10.0, measure: Callable[[Call], float] = seconds_of
 ) -> dict[str, np.ndarray]:
-    """Times calls in turns, so that whatever else the machine does meets all of them alike.
+    """Measure the latencies of functions in turns, so that other load on the machine affects all of them alike.
 
-    Each round times every contestant once. Every timed call comes right after an untimed one of the same contestant,
-    which pays for caches that another has filled and waits out its threads. The order changes from round to round: in
-    any `2 * len(contestants)` rounds in a row each is twice at every place. The first round counts for nothing.
+    Each round measures every function once, in an order that changes from round to round: in `2 * len(contestants)`
+    consecutive rounds each function has every position twice. An unmeasured call of the same function precedes each
+    measured one, so that the caches and the threads of another function do not count. The first round is discarded.
 
     Args:
-        contestants: Functions without arguments by name.
-        seconds: Float, after which no other round begins; there are five at least.
-        measure: Function that calls a contestant and gives the seconds of that, for one that has its own clock.
+        contestants: Dict of functions without arguments, by name.
+        seconds: Float. No round begins after this time, but at least five rounds are measured.
+        measure: Function of a contestant that calls it and returns the seconds. Pass one for a contestant that measures
+            its own time.
 
     Returns:
-        Dict of arrays: by name, the seconds of each round. Those at the same index were measured together: ratios are
-        best taken of them, in pairs.
+        Dict of arrays by name, the seconds of each round. Values at the same index were measured in the same round.
+        Compare two functions by the ratios of these pairs.
 
     Examples:
     >>> times = latencies({"before": lambda: model(x), "after": lambda: folded(x)})
@@ -58,7 +59,7 @@ def latencies(
 
 
 def _order(names: list[str], number: int) -> list[str]:
-    """Rotated by one every other round, and in between reversed, so that neighbours change too."""
+    """Return the order of a round: rotated by one every second round, and reversed in the rounds between."""
     if not names:
         return []
     first = number // 2 % len(names)

@@ -1,4 +1,4 @@
-"""`MANIFEST.json`: what an artefact is, and the checksum of each of its files."""
+"""`MANIFEST.json`: the description of an artefact, and the checksum of each of its files."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from bnzoo.machine import regular_file_opener
 from bnzoo.reading import Entry, entries, read_json, regular_file
 
 NAME = "MANIFEST.json"
-# beside the manifest, which it signs
+# the signature of the manifest, in the same folder
 SIGNATURE = f"{NAME}.sig"
 
 _REPR = reprlib.Repr()  # a manifest may hold values of any size and depth
@@ -26,15 +26,15 @@ Files = dict[str, dict[str, Any]]
 
 
 def write(folder: Path, content: dict[str, Any], packages: Iterable[str]) -> Files:
-    """Writes the manifest of a folder, the last of its files.
+    """Write the manifest of a folder, after all other files.
 
     Args:
         folder: The folder of the artefact.
-        content: What to say beside files and versions, JSON-able.
-        packages: The distributions whose versions made the artefact.
+        content: Dict of JSON values, the entries other than files and versions.
+        packages: Strings, the distributions that made the artefact.
 
     Returns:
-        The `sha256` and the `bytes` of each file.
+        Dict of the `sha256` and the `bytes` of each file, by name.
     """
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
     files = {entry.name: _file(entry.path) for entry in sorted(_inside(folder), key=lambda entry: entry.name)}
@@ -44,27 +44,27 @@ def write(folder: Path, content: dict[str, Any], packages: Iterable[str]) -> Fil
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Read the manifest of a folder, and check that it has the form of those of `write`.
+    """Read the manifest of a folder, and check its form.
 
     Raises:
-        FileNotFoundError: If it has none.
-        ValueError: If it cannot be read or has another form; the message names the file.
+        FileNotFoundError: If the folder has no manifest.
+        ValueError: If the manifest cannot be read or has another form. The message names the file.
     """
     path = folder / NAME
     if path.is_symlink():
-        raise ValueError(f"{path} is a symbolic link, where a regular file is needed")
+        raise ValueError(f"{path} is a symbolic link. It must be a regular file")
     try:
         regular_file(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{folder} has no {NAME}: it is no artefact of bnzoo, or was damaged") from error
+        raise FileNotFoundError(f"{folder} has no {NAME}: it is damaged, or no artefact of bnzoo") from error
     document = read_json(path, "a manifest")
     if fault := next(_faults(document), ""):
-        raise ValueError(f"{path} is damaged: it is not the manifest that was written: {fault}")
+        raise ValueError(f"{path} is damaged: {fault}")
     return document
 
 
 def _faults(document: Any) -> Iterator[str]:
-    """Find departures from the form of the manifests of `write`; values are judged by those who use them."""
+    """Find departures from the form of a manifest. The values are checked by `bnzoo.export.evidence`."""
     if not isinstance(document, dict):
         yield f"it must be an object. Received: {type(document).__name__}"
         return
@@ -90,7 +90,7 @@ def _faults(document: Any) -> Iterator[str]:
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
             yield f"`sha256` of {_short(name)} must be 64 hexadecimal digits. Received: {_short(sha256)}"
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            yield f"`bytes` of {_short(name)} must be an integer that is not negative. Received: {_short(size)}"
+            yield f"`bytes` of {_short(name)} must be an integer, at least 0. Received: {_short(size)}"
 
 
 def _short(value: Any) -> str:
@@ -98,44 +98,52 @@ def _short(value: Any) -> str:
 
 
 def mismatches(folder: Path, document: dict[str, Any]) -> list[str]:
-    """Return a sentence for each file that differs from the manifest. Only regular files that it names are opened."""
-    found, expected = {entry.name: entry for entry in _inside(folder)}, document["files"]
-    missing = [f"{folder / name} is missing" for name in expected if name not in found]
+    """Compare the files of a folder with its manifest. Only regular files that the manifest names are opened.
+
+    Args:
+        folder: The folder of the artefact.
+        document: The manifest, as `read` returns it.
+
+    Returns:
+        List of strings, a sentence for each difference.
+    """
+    actual, expected = {entry.name: entry for entry in _inside(folder)}, document["files"]
+    missing = [f"{folder / name} is missing" for name in expected if name not in actual]
     foreign, other = [], []
-    for name in sorted(found):
-        entry = found[name]
+    for name in sorted(actual):
+        entry = actual[name]
         if entry.error:
             other.append(f"{entry.path} cannot be read: {entry.error}")
         elif entry.kind != "file":
-            other.append(f"{entry.path} is a {entry.kind}, where only regular files belong")
+            other.append(f"{entry.path} is a {entry.kind}. Only regular files are allowed")
         elif name not in expected:
             foreign.append(f"{entry.path} is not in the manifest")
-        elif how := _difference(entry.path, expected[name]):
-            other.append(f"{entry.path} {how}")
+        elif difference := _difference(entry.path, expected[name]):
+            other.append(f"{entry.path} {difference}")
     return missing + other + foreign
 
 
 def _difference(path: Path, expected: dict[str, Any]) -> str:
     try:
-        found = _file(path, expected["bytes"])
+        actual = _file(path, expected["bytes"])
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
-    if found["bytes"] != expected["bytes"]:
-        return f"is not what was exported: {found['bytes']} bytes, not {expected['bytes']}"
-    if found["sha256"] != expected["sha256"]:
-        return f"is not what was exported: sha256 {found['sha256'][:12]}..., not {expected['sha256'][:12]}..."
+    if actual["bytes"] != expected["bytes"]:
+        return f"differs from the manifest: {actual['bytes']} bytes instead of {expected['bytes']}"
+    if actual["sha256"] != expected["sha256"]:
+        return f"differs from the manifest: sha256 {actual['sha256'][:12]}... instead of {expected['sha256'][:12]}..."
     return ""
 
 
 def _inside(folder: Path) -> Iterator[Entry]:
-    """Find all entries of a folder that its manifest has to name."""
+    """Find the entries of a folder that its manifest must name."""
     return (
         entry for entry in entries(folder) if entry.name != NAME and (entry.name, entry.kind) != (SIGNATURE, "file")
     )
 
 
 def _file(path: Path, expected: int | None = None) -> dict[str, Any]:
-    """Return the checksum and the size of a file; the checksum is empty if the size is not the expected one."""
+    """Return the checksum and the size of a file. The checksum is empty if the size is not the expected one."""
     with open(path, "rb", opener=regular_file_opener) as file:
         size = os.fstat(file.fileno()).st_size
         sha256 = hashlib.file_digest(file, "sha256").hexdigest() if expected in (None, size) else ""

@@ -1,4 +1,4 @@
-"""Whether an artefact gives what its model gives, asked in a process that has neither Keras nor bnzoo."""
+"""Comparison of an artefact, run by a process that has neither Keras nor bnzoo, with its model."""
 
 import subprocess
 import sys
@@ -20,21 +20,24 @@ from bnzoo.export.signatures import Signature, signatures
 from bnzoo.files import scratch
 from bnzoo.reading import read_npz, reading
 
-# so many examples stay with an artefact, for `verify`, and of large ones so many bytes
+# the number of examples that are stored with an artefact for `verify`, and the bytes of large ones
 _KEPT, _BYTES = 8, 1_500_000
 _FILE = Path("assets.extra", "parity.npz")
-# of numpy's dtypes: texts, and all that are compared
+# the kinds of NumPy's dtypes: strings, and all that are compared
 _TEXT, _KINDS = "OS", "OSbiuf"
-# of what a process said on stderr, and of its last line
+# the bytes of stderr that are searched for the last line, and the characters of it that are shown
 _TAIL, _LINE = 65_536, 500
 
 
 def answers(signatures: dict[str, Signature], sample: Sample) -> Sample:
-    """What the functions of a model give.
+    """Apply the functions of a model to examples.
 
     Args:
-        signatures: The functions, by name.
-        sample: The inputs, by signature.
+        signatures: Dict of `Signature`s by name.
+        sample: Dict of the inputs by signature.
+
+    Returns:
+        Dict of the outputs by signature.
     """
     return {name: runtimes.in_batches(partial(_call, s), sample[name]) for name, s in signatures.items()}
 
@@ -45,31 +48,34 @@ def _call(signature: Signature, inputs: dict[str, np.ndarray]) -> dict[str, np.n
 
 
 def apply(format: str, folder: Path, sample: Sample) -> Sample:
-    """What an artefact gives, in its own runtime, to someone who has nothing else.
+    """Run an artefact in another process, which has its runtime alone.
 
     Args:
-        format: String, as `runtimes.open_artefact` takes.
-        folder: Its folder.
-        sample: The inputs, by signature.
+        format: String, the name of the format.
+        folder: The folder of the artefact.
+        sample: Dict of the inputs by signature.
+
+    Returns:
+        Dict of the outputs by signature.
 
     Raises:
-        RuntimeError: If it cannot be loaded or called there.
+        RuntimeError: If the artefact cannot be loaded or called there.
     """
     with scratch(folder) as files:
-        source, target, said = (files / name for name in ("inputs.npz", "outputs.npz", "stderr"))
+        source, target, log = (files / name for name in ("inputs.npz", "outputs.npz", "stderr"))
         runtimes.save(source, sample)
         command = [sys.executable, "-P", runtimes.__file__, format, str(folder), str(source), str(target)]
-        with said.open("wb") as stderr:  # not in memory: an artefact may print without end
+        with log.open("wb") as stderr:  # a file, as an artefact may print more than fits into memory
             process = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, check=False
             )
         if process.returncode:
-            reason = _last_line(said) or f"it ended with status {process.returncode}"
-            raise RuntimeError(f"The {format} artefact does not work in a process of its own: {reason}")
+            reason = _last_line(log) or f"the process ended with status {process.returncode}"
+            raise RuntimeError(f"The {format} artefact cannot be run in another process: {reason}")
         try:
             return runtimes.by_signature(read_npz(target))
         except (ValueError, OSError) as error:
-            raise RuntimeError(f"The {format} artefact gave no answers that can be read: {error}") from error
+            raise RuntimeError(f"The outputs of the {format} artefact cannot be read: {error}") from error
 
 
 def _last_line(path: Path) -> str:
@@ -80,38 +86,40 @@ def _last_line(path: Path) -> str:
     return printable(last[:_LINE])
 
 
-def difference(expected: Sample, found: Sample, labels: Sequence[str] | None = None) -> float:
-    """The largest difference between outputs, relative to the largest output of its name; infinite where one is absent.
+def difference(expected: Sample, actual: Sample, labels: Sequence[str] | None = None) -> float:
+    """Return the largest difference between outputs, relative to the largest value of the output.
 
     Args:
-        expected: The outputs by signature.
-        found: Likewise.
-        labels: The names of the classes: words are not compared with words, for near a tie their order is open, but
-            with the probabilities beside them.
+        expected: Dict of the outputs of the model by signature.
+        actual: Dict of the outputs of the artefact by signature.
+        labels: Sequence of strings, the names of the classes. The output `label` of an artefact is compared with its
+            own probabilities, as the order of the labels of the model is arbitrary near a tie.
+
+    Returns:
+        A float, infinite if an output is absent or of another shape or type.
     """
     worst = 0.0
     for signature, outputs in expected.items():
-        own = found.get(signature, {})
+        own = actual.get(signature, {})
         if set(own) != set(outputs) or any(own[name].shape != values.shape for name, values in outputs.items()):
             return np.inf
         for name, values in outputs.items():
-            worst = float(np.maximum(worst, _difference(name, values, own[name], own, labels)))
+            # `np.maximum` keeps NaN, which the `max` of Python may drop
+            worst = float(np.maximum(worst, _difference(name, values, own, labels)))
     return worst
 
 
-def _difference(
-    name: str, expected: np.ndarray, found: np.ndarray, beside: dict, labels: Sequence[str] | None
-) -> float:
-    if _is_text(found) != _is_text(expected) or found.dtype.kind not in _KINDS:
+def _difference(name: str, expected: np.ndarray, outputs: dict[str, np.ndarray], labels: Sequence[str] | None) -> float:
+    actual = outputs[name]
+    if _is_text(actual) != _is_text(expected) or actual.dtype.kind not in _KINDS:
         return np.inf
-    if name == "label" and "probabilities" in beside:
-        return 0.0 if np.array_equal(found, _best_labels(beside, labels)) else np.inf
+    if name == "label" and "probabilities" in outputs:
+        return 0.0 if np.array_equal(actual, _best_labels(outputs, labels)) else np.inf
     if _is_text(expected):
-        return 0.0 if np.array_equal(found, expected) else np.inf
+        return 0.0 if np.array_equal(actual, expected) else np.inf
     values = np.asarray(expected, np.float64)
     scale = max(float(np.abs(values).max(initial=0)), np.finfo(np.float32).tiny)
-    # NaN anywhere must count, and the `max` of Python would drop it
-    return float(np.abs(values - found).max(initial=0) / scale)
+    return float(np.abs(values - actual).max(initial=0) / scale)
 
 
 def _is_text(values: np.ndarray) -> bool:
@@ -127,20 +135,25 @@ def _best_labels(outputs: dict[str, np.ndarray], labels: Sequence[str] | None) -
 
 
 def require(difference: float, tolerance: float) -> None:
-    """Raises `RuntimeError` if a difference is not within the tolerance."""
+    """Check that a difference is within the tolerance.
+
+    Raises:
+        RuntimeError: If the difference is larger, or NaN.
+    """
     if not difference <= tolerance:
         raise RuntimeError(
-            f"The exported model differs from the one in memory by {difference:.2g} of its largest output, more than "
-            f"{tolerance:.0e}: it must not be used"
+            f"The artefact differs from the model by {difference:.2g} of the largest output, more than the "
+            f"{tolerance:.2g} that is allowed. Do not use it"
         )
 
 
 def keep(folder: Path, inputs: Sample, outputs: Sample) -> None:
-    """Leaves some examples with an artefact, and what its model gives for them."""
+    """Store some examples, and the outputs of the model for them, with an artefact."""
     (folder / _FILE).parent.mkdir(exist_ok=True)
     parts = {"inputs": inputs, "outputs": outputs}
     one = max(sum(values[:1].nbytes for values in arrays.values()) for arrays in inputs.values())
-    count = max(2, min(_KEPT, _BYTES // max(one, 1)))  # one would not tell a constant from an answer
+    # one example would not distinguish the artefact from a constant
+    count = max(2, min(_KEPT, _BYTES // max(one, 1)))
     some = {
         f"{part}/{signature}": {name: values[_rows(outputs[signature], count)] for name, values in arrays.items()}
         for part, sample in parts.items()
@@ -150,7 +163,7 @@ def keep(folder: Path, inputs: Sample, outputs: Sample) -> None:
 
 
 def _rows(outputs: dict[str, np.ndarray], count: int) -> list[int]:
-    """Return the numbers of the first examples, with one among them whose answer is not that of the first."""
+    """Return the indices of the first examples, with one among them whose outputs differ from those of the first."""
     total = len(next(iter(outputs.values())))
     rows = list(range(min(count, total)))
     others = (row for row in range(1, total) if any(np.any(v[row] != v[0]) for v in outputs.values()))
@@ -159,11 +172,11 @@ def _rows(outputs: dict[str, np.ndarray], count: int) -> list[int]:
 
 
 def kept(folder: Path) -> tuple[Sample, Sample]:
-    """Read the examples that `keep` left, and the outputs of the model for them.
+    """Read the examples that `keep` stored, and the outputs of the model for them.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If they cannot be read; the message names the file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file cannot be read. The message names it.
     """
     path = folder / _FILE
     arrays = read_npz(path)
@@ -172,7 +185,7 @@ def kept(folder: Path) -> tuple[Sample, Sample]:
         for key, named in runtimes.by_signature(arrays).items():
             part, _, signature = key.partition("/")
             if part not in parts or not signature:
-                raise ValueError(f"{key!r} is neither an input nor an output")
+                raise ValueError(f"it must hold inputs and outputs only. Received: the array {key!r}")
             parts[part][signature] = named
         return parts["inputs"], parts["outputs"]
 

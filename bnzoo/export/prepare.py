@@ -1,4 +1,4 @@
-"""A model that may be exported, in float32 and folded."""
+"""Preparation of a model for export: checks, float32, folding."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,17 +10,21 @@ from bnzoo.keras_internals import flatten_layers, functional_model
 from bnzoo.tools import FoldReport, fold_batch_norm
 from bnzoo.tools.rebuild import Rebuilt, copy_of
 
-# of 16 bits, through many layers, relative to the largest output
+# the largest difference that roundings to 16 bits in many layers explain, relative to the largest output
 _ROUNDING = 0.1
 
 
 def check(model: Any, labels: Sequence[str] | None) -> None:
-    """Raises `ValueError` if a model cannot be exported, or if the labels are not those of its classes."""
+    """Check that a model can be exported, and that the labels fit its classes.
+
+    Raises:
+        ValueError: If the model or the labels are refused.
+    """
     if not isinstance(model, keras.Model) or functional_model(model) is None:
         raise ValueError(
-            "`model` must be a built functional or Sequential keras.Model; a subclassed one becomes one by "
-            "`keras.Model(x, model(x))` with `x = keras.Input(...)`, an unbuilt Sequential by `model.build(shape)`. "
-            f"Received: {type(model).__name__}"
+            "`model` must be a built functional or Sequential `keras.Model`. "
+            f"Received: {type(model).__name__}. Convert a subclassed model with `keras.Model(x, model(x))`, where "
+            "`x = keras.Input(...)`, and build a Sequential model with `model.build(shape)`"
         )
     if labels is not None:
         if isinstance(labels, str) or not all(_is_one_line(str(label)) for label in labels):
@@ -28,20 +32,20 @@ def check(model: Any, labels: Sequence[str] | None) -> None:
         classes = model.outputs[0].shape[-1]
         if len(model.outputs) != 1 or classes != len(labels):
             raise ValueError(
-                "`labels` must name the classes of the model's one output. "
-                f"Received: {len(labels)} labels, {len(model.outputs)} outputs, {classes} classes"
+                "`labels` must name the classes of a model with one output. "
+                f"Received: {len(labels)} labels for {classes} classes and {len(model.outputs)} outputs"
             )
 
 
 def _is_one_line(label: str) -> bool:
-    """Return whether a file of lines can hold a label; its readers may obey any of Unicode's line breaks."""
+    """Return whether a label fits into a line of a file, whose readers may honour any line break of Unicode."""
     return "".join(label.splitlines()) == label and not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """The model itself if it computes in float32, else a copy that does.
+    """Return the model if it computes in float32, else a copy that does.
 
-    Servers on CPUs emulate 16 bits, and the converters to other formats have no operations for them.
+    CPUs emulate 16 bits, and the converters to other formats have no operations for them.
     """
     if all(
         layer.compute_dtype in ("float32", None) and layer.variable_dtype in ("float32", None)
@@ -52,30 +56,34 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def check_rounding(original: dict[str, np.ndarray], copy: dict[str, np.ndarray]) -> None:
-    """Raises `RuntimeError` if the outputs of a model and of its copy in float32 differ by more than roundings."""
+    """Check that the outputs of a model and of its copy in float32 differ by roundings only.
+
+    Raises:
+        RuntimeError: If the difference is larger.
+    """
     for name, values in original.items():
         wide = values.astype(np.float64)
         difference = np.abs(wide - copy[name]).max(initial=0)
         if not difference <= _ROUNDING * np.abs(wide).max(initial=0):
             raise RuntimeError(
-                f"The model in float32 differs from the one that was passed by {difference:.2g} in {name!r}, more than "
-                "roundings explain: build it in float32 yourself and load its weights"
+                f"The output {name!r} of the model in float32 differs by {difference:.2g} from that of `model`, more "
+                "than roundings explain. Build the model in float32, and load its weights"
             )
 
 
 def folded(model: keras.Model, fold: bool) -> tuple[keras.Model, FoldReport]:
-    """The model with its batch norms folded, if it is asked for."""
+    """Return the model, with its batch norms folded if `fold` is true, and the report on that."""
     return fold_batch_norm(model) if fold else (model, FoldReport())
 
 
 def _copy_in_float32(layer: Any) -> Any:
-    if not isinstance(layer, keras.Layer):  # an operation computes in what it is given
+    if not isinstance(layer, keras.Layer):  # an operation computes in the dtype of its inputs
         return copy_of(layer)
     return copy_of(layer, **{name: _float32(name, value) for name, value in layer.get_config().items()})
 
 
 def _float32(name: Any, value: Any) -> Any:
-    """A config in which every policy is float32, those of layers inside it too."""
+    """Replace every dtype policy in a config, at any depth, by float32."""
     if isinstance(value, dict):
         if str(value.get("class_name", "")).endswith("DTypePolicy"):
             return "float32"

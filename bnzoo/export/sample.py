@@ -1,4 +1,4 @@
-"""What an artefact is compared on: an example or more for each of its signatures."""
+"""The examples on which an artefact is compared with its model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,59 +18,62 @@ Sample = dict[str, dict[str, np.ndarray]]
 
 
 def samples(model: keras.Model, signatures: dict[str, Signature], sample: Any) -> Sample:
-    """The inputs of each signature.
+    """Return the inputs of each signature.
 
     Args:
         model: The model.
-        signatures: What its artefact offers.
-        sample: Array, or dict of arrays by input name, for the model's own inputs; `None` draws from a normal
+        signatures: Dict of the `Signature`s of its artefact by name.
+        sample: Array, or dict of arrays by input name, for the inputs of the model; `None` draws them from a normal
             distribution. Images are always drawn.
 
+    Returns:
+        Dict of dicts of arrays, by signature and by input name.
+
     Raises:
-        ValueError: If `sample` is not what the model takes, or none can be drawn.
+        ValueError: If the model does not take `sample`, or no sample can be drawn.
     """
-    found = {SERVE: by_input(model, _drawn(model) if sample is None else sample, "sample")}
+    inputs = {SERVE: by_input(model, _drawn(model) if sample is None else sample, "sample")}
     if SERVE_UINT8 in signatures:
         levels = _levels(model.inputs[0].shape)
-        found[SERVE_UINT8] = {"image": levels}
-        found[SERVE_IMAGE_BYTES] = {"image_bytes": _files(levels)}
-    return found
+        inputs[SERVE_UINT8] = {"image": levels}
+        inputs[SERVE_IMAGE_BYTES] = {"image_bytes": _files(levels)}
+    return inputs
 
 
 def repeated(arrays: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
-    """A batch of a size, of examples over and over."""
+    """Return a batch of a size, in which the examples repeat."""
     return {name: np.take(values, np.arange(size) % len(values), axis=0) for name, values in arrays.items()}
 
 
 def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.ndarray]:
-    """Examples of a model's own inputs, by name.
+    """Return examples of the inputs of a model by name.
 
     Args:
         model: The model.
         arrays: Array, or dict of arrays by input name.
-        argument: String, what the arrays were passed as.
+        argument: String, the name of the argument for messages.
 
     Raises:
-        ValueError: If they are not what the model takes.
+        ValueError: If the model does not take the arrays.
     """
     names = input_names(model)
     if not isinstance(arrays, dict):
         arrays = {names[0]: arrays} if len(names) == 1 else {}
     if set(arrays) != set(names):
         received = sorted(map(str, arrays))
-        raise ValueError(f"`{argument}` must be an array for each input: {', '.join(names)}. Received: {received}")
-    found = {}
+        raise ValueError(f"`{argument}` must have an array for each input: {', '.join(names)}. Received: {received}")
+    examples = {}
     for name, tensor in zip(names, model.inputs, strict=True):
-        found[name] = array = _array(arrays[name], tensor.dtype, name, argument)
+        examples[name] = array = _array(arrays[name], tensor.dtype, name, argument)
         if array.ndim != len(tensor.shape) or not len(array) or not _fits(array.shape, tensor.shape):
             raise ValueError(
                 f"`{argument}` must hold at least one example for the input {name!r}, which takes {tensor.shape}. "
                 f"Received: {array.shape}"
             )
-    if len({len(array) for array in found.values()}) > 1:
-        sizes = {name: len(array) for name, array in found.items()}
-        raise ValueError(f"`{argument}` must hold as many examples for each input. Received: {sizes}")
-    return found
+    if len({len(array) for array in examples.values()}) > 1:
+        sizes = {name: len(array) for name, array in examples.items()}
+        raise ValueError(f"`{argument}` must hold the same number of examples for each input. Received: {sizes}")
+    return examples
 
 
 def _array(values: Any, dtype: str, name: str, argument: str) -> np.ndarray:
@@ -78,10 +81,10 @@ def _array(values: Any, dtype: str, name: str, argument: str) -> np.ndarray:
     try:
         if dtype != "string":
             return np.asarray(values, dtype)
-        found = np.array(values, object)  # a copy
-        for index, value in np.ndenumerate(found):
-            found[index] = value if isinstance(value, bytes) else str(value).encode()
-        return found
+        strings = np.array(values, object)  # a copy
+        for index, value in np.ndenumerate(strings):
+            strings[index] = value if isinstance(value, bytes) else str(value).encode()
+        return strings
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{argument}` must be {dtype} for the input {name!r}: {error}") from error
 
@@ -96,14 +99,14 @@ def _drawn(model: keras.Model) -> dict[str, np.ndarray]:
     for name, tensor in zip(names, model.inputs, strict=True):
         if None in tensor.shape[1:] or "float" not in tensor.dtype:
             raise ValueError(
-                f"`sample` is needed: the input {name!r} takes {tensor.dtype} of the shape {tensor.shape}, from which "
-                "none can be drawn. Pass an array of examples"
+                f"`sample` is missing: examples of the input {name!r}, {tensor.dtype} of the shape {tensor.shape}, "
+                "cannot be drawn. Pass an array of examples"
             )
     return {name: random.normal(size=(_DRAWN, *t.shape[1:])) for name, t in zip(names, model.inputs, strict=True)}
 
 
 def _levels(shape: Sequence[int]) -> np.ndarray:
-    """Smooth images, of another size than the model's."""
+    """Return smooth images of another size than that of the model's input."""
     _, rows, columns, channels = shape
     noise = np.random.default_rng(0).uniform(0, 255, (_IMAGES, 5, 7, channels))
     smooth = tf.image.resize(noise, (rows + rows // 2, columns + 3), "bicubic")
@@ -111,6 +114,6 @@ def _levels(shape: Sequence[int]) -> np.ndarray:
 
 
 def _files(levels: np.ndarray) -> np.ndarray:
-    """The same as PNG and JPEG, and what is neither: it must fail without the others."""
+    """Return images as PNG and JPEG files, and a file that is no image: it must not affect the others."""
     png, jpeg, *_ = levels
     return np.array([tf.io.encode_png(png).numpy(), b"no image", tf.io.encode_jpeg(jpeg).numpy()], object)

@@ -1,4 +1,4 @@
-"""What a server can call: the functions of an artefact, with names and shapes."""
+"""The signatures of an artefact: the functions that a server can call."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from bnzoo.keras_internals import functional_model
 
 SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
 TOP = 5
-# what Keras calls an input to which no one gave a name; the number depends on what was built before
+# the name that Keras gives to an input without a name; the number depends on the models built before
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)*")
 
 Outputs = dict[str, Any]
@@ -26,8 +26,8 @@ class Signature:
     """A function that an artefact offers.
 
     Attributes:
-        call: Function of tensors by name that gives tensors by name.
-        inputs: Dict of `tf.TensorSpec` by name; the batch dimension is free.
+        call: Function of tensors, as keyword arguments, that returns a dict of tensors by name.
+        inputs: Dict of `tf.TensorSpec`s by name. The batch dimension is free.
     """
 
     call: Callable[..., Outputs]
@@ -35,7 +35,7 @@ class Signature:
 
 
 def input_names(model: keras.Model) -> list[str]:
-    """The names of a model's inputs: its own, and for those without one `image` or `input`."""
+    """Return the names of a model's inputs. An input without a name is `image` or `input`."""
     names = [tensor.name for tensor in model.inputs]
     unnamed = [name for name in names if _UNNAMED.fullmatch(name)]
     if not unnamed:
@@ -48,31 +48,34 @@ def input_names(model: keras.Model) -> list[str]:
 def signatures(
     model: keras.Model, image: Image | None = None, labels: Sequence[str] | None = None
 ) -> dict[str, Signature]:
-    """The functions that an artefact of a model offers, by name.
+    """Return the signatures of an artefact of a model.
 
     Args:
         model: A functional or Sequential `keras.Model`.
-        image: An `Image`, for the functions that take images as they are.
-        labels: Sequence of strings, the names of the classes.
+        image: An `Image`, for the signatures that take unscaled images; `None` for none of these.
+        labels: Sequence of strings, the names of the classes, or `None`.
+
+    Returns:
+        Dict of `Signature`s by name.
     """
     serve = _Serve(model)
-    found = {SERVE: Signature(serve, serve.specs())}
+    offered = {SERVE: Signature(serve, serve.specs())}
     if image is not None:
         pixels = Pixels(image, tuple(model.inputs[0].shape[1:]))
         images = _Images(serve, pixels, labels)
         levels = tf.TensorSpec((None, None, None, pixels.channels), tf.uint8, name="image")
-        found[SERVE_UINT8] = Signature(images.from_levels, {"image": levels})
-        # model servers take base64 for a name that ends so
+        offered[SERVE_UINT8] = Signature(images.from_levels, {"image": levels})
+        # model servers decode base64 for a name that ends in `_bytes`
         files = tf.TensorSpec((None,), tf.string, name="image_bytes")
-        found[SERVE_IMAGE_BYTES] = Signature(images.from_files, {"image_bytes": files})
-    return found
+        offered[SERVE_IMAGE_BYTES] = Signature(images.from_files, {"image_bytes": files})
+    return offered
 
 
 def answering_none(signature: Signature) -> Signature:
-    """Return a signature that answers an empty batch with empty outputs.
+    """Return a signature whose outputs for an empty batch are empty.
 
-    With oneDNN TensorFlow's convolutions refuse a batch of none. The model has one example of zeros in its stead, and
-    the answer is cut off.
+    With oneDNN the convolutions of TensorFlow refuse an empty batch. The model is applied to one example of zeros
+    instead, and the outputs are cut off.
 
     Args:
         signature: A `Signature`.
@@ -87,14 +90,14 @@ def answering_none(signature: Signature) -> Signature:
 
 
 def _some(tensor: tf.Tensor) -> tf.Tensor:
-    """The examples; one of zeros, or of empty strings, if there is none."""
+    """Return the examples, or one of zeros or empty strings if there are none."""
     shape = tf.concat([[1], tf.maximum(tf.shape(tensor)[1:], 1)], 0)
     some = tf.cond(tf.shape(tensor)[0] == 0, lambda: tf.zeros(shape, tensor.dtype), lambda: tensor)
     return tf.ensure_shape(some, tensor.shape)
 
 
 class _Serve:
-    """A model as a function of its inputs by name that gives its outputs by name."""
+    """A model as a function of its inputs by name that returns its outputs by name."""
 
     def __init__(self, model: keras.Model) -> None:
         self.model = functional_model(model)
@@ -118,7 +121,7 @@ class _Serve:
 
 
 class _Images:
-    """A model as a function of images as they are."""
+    """A model as functions of unscaled images."""
 
     def __init__(self, serve: _Serve, pixels: Pixels, labels: Sequence[str] | None) -> None:
         self.serve, self.pixels = serve, pixels
@@ -137,7 +140,7 @@ class _Images:
         return {**outputs, "error": tf.where(usable, "", message)}
 
     def _best(self, outputs: Outputs) -> Outputs:
-        """With the most probable classes, if they are probabilities of classes."""
+        """Add the most probable classes, if the outputs are probabilities of classes."""
         probabilities = outputs.get("probabilities")
         if probabilities is None or len(probabilities.shape) != 2:
             return outputs
@@ -147,5 +150,5 @@ class _Images:
 
 
 def _where(usable: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """Zeros, or empty strings, for what could not be decoded."""
+    """Replace the outputs of undecoded images by zeros or empty strings."""
     return tf.where(tf.reshape(usable, (-1,) + (1,) * (len(tensor.shape) - 1)), tensor, tf.zeros_like(tensor))

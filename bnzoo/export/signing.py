@@ -1,4 +1,4 @@
-"""Signatures over the manifest, and with it over the checksums of all files, with keys of one's own."""
+"""Signatures of the manifest, and so of the checksums of all files, with keys of the user."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Any
 from bnzoo.export.manifest import NAME, SIGNATURE
 from bnzoo.reading import reading
 
-# of a signature, in bytes
+# the bytes of a signature that are read
 _LONGEST = 1024
-_KINDS = "key of the kind Ed25519 or ECDSA (of 256 bits at least), in PEM"
+_KINDS = "Ed25519 or ECDSA key (at least 256 bits) in PEM"
 _LEAST_BITS = 256
 
 
@@ -20,11 +20,11 @@ def signer(key: str | Path | None) -> Callable[[Path], None]:
         key: The path of the key; `None` to sign nothing.
 
     Returns:
-        A function of a folder that leaves the signature of its manifest beside it.
+        A function of a folder that writes the signature of its manifest.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no such key.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is no such key.
         ImportError: If the extra is not installed.
     """
     if key is None:
@@ -47,11 +47,12 @@ def verifier(key: str | Path | None) -> Callable[[Path], str] | None:
         key: The path of the key; `None` to verify none.
 
     Returns:
-        A function of a folder that returns what is wrong with its signature, or an empty string; `None` without a key.
+        A function of a folder that returns a sentence if its signature is missing or wrong, else an empty string.
+        `None` without a key.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no such key.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is no such key.
         ImportError: If the extra is not installed.
     """
     if key is None:
@@ -68,7 +69,7 @@ def verifier(key: str | Path | None) -> Callable[[Path], str] | None:
                 content = file.read(_LONGEST)
             public.verify(content, (folder / NAME).read_bytes(), *options)
         except FileNotFoundError:
-            return f"{folder} is not signed: it has no {SIGNATURE}"
+            return f"{folder} is not signed: the file {SIGNATURE} is missing"
         except exceptions.InvalidSignature:
             return f"{signature} is not the signature of {NAME} by the key {path}"
         return ""
@@ -77,7 +78,7 @@ def verifier(key: str | Path | None) -> Callable[[Path], str] | None:
 
 
 def _options(public: Any) -> tuple[Any, ...]:
-    """Return the arguments that signing and verifying take beside the data."""
+    """Return the further arguments of signing and verifying."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -85,7 +86,7 @@ def _options(public: Any) -> tuple[Any, ...]:
         return ()
     if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.key_size >= _LEAST_BITS:
         return (ec.ECDSA(SHA256()),)
-    raise ValueError(f"it is a key of another kind ({type(public).__name__})")
+    raise ValueError(f"the key is of another kind, {type(public).__name__}")
 
 
 def _library(argument: str) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Whether artefacts are still what was exported, and answer as they did."""
+"""Verification of artefacts: their files, and their outputs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ from bnzoo.export import evidence, manifest, parity, signing
 from bnzoo.export.formats import FORMATS
 from bnzoo.reading import entries
 
-# of the problems of an artefact that are printed
+# the number of problems of an artefact that are printed
 _PRINTED = 20
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What became of an artefact.
+    """The result of the verification of an artefact.
 
     Attributes:
-        path: Its folder.
-        format: String, with `" int8"` behind it where it is quantized; empty where the manifest cannot be read.
-        files: Integer, how many files were compared with their checksums.
-        difference: Float, the largest difference between its outputs and those of the model that it was made from,
-            relative to the largest output; `None` where it was not asked.
+        path: The folder of the artefact.
+        format: String, followed by `" int8"` if the artefact is quantized; empty if the manifest cannot be read.
+        files: Integer, the number of files that were compared with their checksums.
+        difference: Float, the largest difference between the outputs of the artefact and of its model, relative to the
+            largest output; `None` if the artefact was not run.
         problems: List of strings, empty if nothing is wrong.
         notes: List of strings, weaknesses of the comparison that are no problems.
-        signed: Boolean, whether its signature was verified with a key.
+        signed: Boolean, whether the signature was verified with a key.
     """
 
     path: Path
@@ -43,29 +43,29 @@ class Verification:
             left = len(self.problems) - _PRINTED
             more = [f"  and {left} more problems"] if left > 0 else []
             lines = (f"  {printable(problem)}" for problem in self.problems[:_PRINTED])
-            return "\n".join([f"{path}: not what was exported", *lines, *more])
-        answers = "not asked" if self.difference is None else f"differs from the model by {self.difference:.1e}"
-        files = f"{self.files} files as {'signed' if self.signed else 'exported'}"
-        noted = [f"  note: {printable(note)}" for note in self.notes]
-        return "\n".join([f"{path}: {printable(self.format)}, {files}, {answers}", *noted])
+            return "\n".join([f"{path}: verification failed", *lines, *more])
+        outputs = "not run" if self.difference is None else f"differs from the model by {self.difference:.1e}"
+        files = f"{self.files} files match the {'signed ' if self.signed else ''}manifest"
+        notes = [f"  note: {printable(note)}" for note in self.notes]
+        return "\n".join([f"{path}: {printable(self.format)}, {files}, {outputs}", *notes])
 
 
 def verify(path: str | Path, *, checksums_only: bool = False, key: str | Path | None = None) -> list[Verification]:
-    """Compare every file of artefacts with its checksum, then ask each artefact again.
+    """Compare the files of artefacts with their checksums, then run each artefact and compare it with its model.
 
-    The examples, and what the model gave for them, are part of the artefact: neither the model nor Keras is needed.
-    Nothing that an artefact says of itself is taken on trust: its manifest cannot allow a larger difference than its
-    format may have. To ask an artefact is to run it, in a process of its own and with all your rights. Compare only the
-    checksums of a stranger's artefact, or verify its signature: anyone can write checksums.
+    The examples, and the outputs of the model for them, are stored with the artefact: neither the model nor Keras is
+    needed. The tolerance is that of the format, even if the manifest allows more. The artefact runs in another process,
+    with all your rights. If you do not know its author, compare only the checksums, or verify the signature: anyone can
+    write checksums.
 
     Args:
-        path: The folder of an artefact, or one that has artefacts in it, at any depth. Links in it are not followed.
+        path: The folder of an artefact, or a folder that contains artefacts at any depth. Links are not followed.
         checksums_only: Boolean, whether files are compared with their checksums, and nothing is loaded or run.
-        key: The path of a public key (Ed25519 or ECDSA, PEM). An artefact that its private key has not signed then has
-            a problem, and is not run. Needs the extra `sign`.
+        key: The path of a public key (Ed25519 or ECDSA, PEM). An artefact without the signature of its private key
+            then has a problem, and is not run. Needs the extra `sign`.
 
     Returns:
-        A `Verification` for each artefact, and for each folder that cannot be read.
+        List of `Verification`s, one for each artefact and for each folder that cannot be read.
 
     Raises:
         FileNotFoundError: If there is no artefact, or no key.
@@ -77,21 +77,21 @@ def verify(path: str | Path, *, checksums_only: bool = False, key: str | Path | 
     >>> assert not verification.problems
     """
     path, check_signature = Path(path), signing.verifier(key)
-    found: dict[Path, list[str]] = {}
+    folders: dict[Path, list[str]] = {}
     for entry in entries(path) if path.is_dir() else ():
         if any(part.startswith(".") for part in Path(entry.name).parts):
             continue
         if entry.path.name == manifest.NAME:
-            found[entry.path.parent] = []
+            folders[entry.path.parent] = []
         elif entry.error:
-            found.setdefault(entry.path, []).append(f"{entry.path} cannot be read: {entry.error}")
-    if not found:
-        raise FileNotFoundError(f"{path} has no artefact in it: no folder with a {manifest.NAME}")
+            folders.setdefault(entry.path, []).append(f"{entry.path} cannot be read: {entry.error}")
+    if not folders:
+        raise FileNotFoundError(f"{path} contains no artefact, which is a folder with a file {manifest.NAME}")
     return [
-        _failed(folder, found[folder]) if found[folder] else _verify(folder, checksums_only, check_signature)
-        for folder in sorted(found)
-        # the artefact that the folder belongs to names it among its problems
-        if not (found[folder] and any(parent in found for parent in folder.parents))
+        _failed(folder, folders[folder]) if folders[folder] else _verify(folder, checksums_only, check_signature)
+        for folder in sorted(folders)
+        # an unreadable folder inside an artefact is a problem of the artefact
+        if not (folders[folder] and any(parent in folders for parent in folder.parents))
     ]
 
 
@@ -117,8 +117,8 @@ def _verify(folder: Path, checksums_only: bool, check_signature: Callable[[Path]
             return _failed(folder, faults, format, files)
         for sample in (inputs, outputs):
             sample.update({alias: sample[name] for alias, name in record.aliases.items()})
-        found = parity.apply(document["format"], folder, inputs)
-        difference = parity.difference(outputs, found, document["labels"])
+        actual = parity.apply(record.name, folder, inputs)
+        difference = parity.difference(outputs, actual, document["labels"])
         parity.require(difference, document["parity"]["tolerance"])
     except (RuntimeError, ValueError, OSError) as error:
         return _failed(folder, [str(error)], format, files)

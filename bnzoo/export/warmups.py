@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving makes to itself before it answers the first one of a client."""
+"""Warm-up requests, which TensorFlow Serving sends to a model before the first request of a client."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,32 +10,38 @@ from bnzoo.errors import positive_integers
 from bnzoo.export.sample import Sample, repeated
 
 PACKAGE = "tensorflow-serving-api"
-# where TensorFlow Serving looks, and how many it takes
+# the file that TensorFlow Serving reads, and the number of requests that it accepts
 _FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MOST = 1000
-# one message of Protocol Buffers, which a request is, has no more bytes; all requests together are held in memory
+# the largest message of Protocol Buffers; it also bounds all requests together, which are held in memory
 _MOST_BYTES = 2**31 - 1
 
 
 def log(inputs: Sample, sizes: Sequence[int]) -> list[bytes]:
-    """The requests, encoded: each signature with each batch size.
+    """Return an encoded request for each signature and each batch size.
 
     Args:
-        inputs: Examples, by signature.
+        inputs: Dict of the examples by signature.
         sizes: Sequence of integers, the batch sizes.
 
+    Returns:
+        List of bytes.
+
     Raises:
-        ValueError: If the sizes are not possible.
+        ValueError: If the sizes are invalid.
         ImportError: If the extra is not installed.
     """
     sizes = positive_integers("warmup", sizes, "batch sizes, as (1, 8)")
     if len(sizes) * len(inputs) > _MOST:
-        raise ValueError(f"`warmup` must not make more than {_MOST} requests. Received: {len(sizes)} batch sizes")
+        raise ValueError(
+            f"`warmup` must make at most {_MOST} requests, one for each signature and batch size. "
+            f"Received: {len(sizes)} batch sizes for {len(inputs)} signatures"
+        )
     needed = sum(sizes) * sum(_bytes_of_one(values) for arrays in inputs.values() for values in arrays.values())
     if needed > _MOST_BYTES:
         raise ValueError(
-            f"`warmup` must not make more than {_MOST_BYTES:,} bytes of requests: choose smaller batch sizes. "
-            f"Received: warmup={list(sizes)}, which makes {int(needed):,}"
+            f"`warmup` must make at most {_MOST_BYTES:,} bytes of requests. "
+            f"Received: warmup={list(sizes)}, which makes {int(needed):,} bytes. Choose smaller batch sizes"
         )
     try:
         from tensorflow_serving.apis import prediction_log_pb2
@@ -59,7 +65,7 @@ def _bytes_of_one(values: np.ndarray) -> float:
 
 
 def write(folder: Path, requests: Sequence[bytes]) -> None:
-    """Writes the requests where TensorFlow Serving looks for them."""
+    """Write the requests to the file that TensorFlow Serving reads."""
     (folder / _FILE).parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / _FILE)) as file:
         for request in requests:

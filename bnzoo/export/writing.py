@@ -65,7 +65,7 @@ def write(
         try:
             tf.saved_model.save(module, str(folder), signatures=offered)
         except tf.errors.OpError as error:  # the reason is in the message of TensorFlow alone, such as a full disk
-            raise OSError(f"The SavedModel could not be written: {error.message}") from error
+            raise OSError(f"The SavedModel cannot be written: {error.message}") from error
 
 
 def _tables(model: keras.Model, functions: Iterable[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Files of strangers, read with care: what is no regular file, reaches outside itself or inflates is refused."""
+"""Readers of untrusted files: they refuse special files, references to other files, and inflated content."""
 
 from bnzoo.reading.archive import members
 from bnzoo.reading.files import RefusedError, declared, read_json, reading, regular_file

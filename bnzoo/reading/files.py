@@ -1,4 +1,4 @@
-"""Checks that every reader makes first, and the one form of its errors."""
+"""Checks before a file is read, and the form of the errors of all readers."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from bnzoo.errors import printable
 
-# a small file may inflate to this size, a larger one to so many times its own
+# the size to which a small file may inflate, the factor for a larger one, and the largest JSON file
 _SMALL = 512 * 2**20
 _TIMES = 100
 _JSON = 64 * 2**20
@@ -26,8 +26,8 @@ def regular_file(path: str | Path) -> Path:
         The path as a `Path`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is a folder, a pipe, a socket or a device. Opening a pipe would wait for ever.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is a folder, a pipe, a socket or a device. Opening a pipe might never return.
     """
     path = Path(path)
     try:
@@ -37,12 +37,12 @@ def regular_file(path: str | Path) -> Path:
     except ValueError as error:  # a null character
         raise ValueError(f"{str(path)!r} cannot be the name of a file: {error}") from error
     if not stat.S_ISREG(mode):
-        raise ValueError(f"{path} is a {kind_of(mode)}, where a regular file is needed")
+        raise ValueError(f"{path} is a {kind_of(mode)}. It must be a regular file")
     return path
 
 
 def kind_of(mode: int) -> str:
-    """Return in a word what a mode of `os.stat` belongs to: `"file"`, `"folder"`, `"pipe"`, ..."""
+    """Return the kind of a file by its mode in `os.stat`: `"file"`, `"folder"`, `"pipe"`, ..."""
     kinds = {
         stat.S_ISREG: "file",
         stat.S_ISDIR: "folder",
@@ -54,32 +54,32 @@ def kind_of(mode: int) -> str:
 
 
 class RefusedError(ValueError):
-    """A file asks for memory out of proportion, or for the content of another file."""
+    """An error for a file that needs too much memory, or refers to another file."""
 
 
 @contextmanager
 def reading(path: str | Path, kind: str) -> Iterator[Path]:
-    """Read a file, turning every error of a library into a `ValueError` that names the file.
+    """Read a file in the block, and turn every error of a library into a `ValueError` that names the file.
 
     Args:
         path: The path of the file.
-        kind: String, what it is read as, with its article: `"an .npz file"`.
+        kind: String, the kind of file with its article, such as `"an .npz file"`.
 
     Yields:
         The path as a `Path`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        PermissionError: If it may not be read.
-        ImportError: If a package that reads it is missing.
-        ValueError: If it is no regular file, or if anything else fails: "PATH cannot be read as KIND: reason".
+        FileNotFoundError: If the file does not exist.
+        PermissionError: If the file may not be read.
+        ImportError: If a package that reads the file is missing.
+        ValueError: If it is no regular file, or for any other error: "PATH cannot be read as KIND: reason".
     """
     path = regular_file(path)
     try:
         yield path
     except (ImportError, FileNotFoundError, PermissionError):
         raise
-    except Exception as error:  # each library has errors of its own for a damaged file
+    except Exception as error:  # libraries raise errors of many kinds for a damaged file
         raise ValueError(f"{path} cannot be read as {kind}: {_reason(error)}") from error
 
 
@@ -95,23 +95,23 @@ def _reason(error: Exception) -> str:
 
 
 def declared(path: Path, size: int, max_bytes: int | None = None) -> None:
-    """Check the size that a file declares for its content, before any of it is read.
+    """Check the size that a file declares for its content, before the content is read.
 
     Args:
         path: The path of the file.
-        size: Integer, the bytes that the content would take in memory.
-        max_bytes: Integer, how many it may take; `None` for 512 MiB or 100 times the size of the file, whichever is
+        size: Integer, the bytes of the content in memory.
+        max_bytes: Integer, the largest allowed size; `None` for 512 MiB or 100 times the size of the file, whichever is
             more.
 
     Raises:
-        RefusedError: If it would take more.
+        RefusedError: If the size is larger.
     """
     stored = os.path.getsize(path)
     allowed = max(_SMALL, _TIMES * stored) if max_bytes is None else max_bytes
     if size > allowed:
         raise RefusedError(
-            f"its {stored:,} bytes would become {size:,} in memory, more than the {allowed:,} that are allowed. If "
-            f"you trust it, pass `max_bytes={size}`, or save it without compression"
+            f"its {stored:,} bytes take {size:,} bytes in memory. At most {allowed:,} are allowed. If you trust the "
+            f"file, pass `max_bytes={size}`, or save it without compression"
         )
 
 
@@ -120,19 +120,18 @@ def read_json(path: str | Path, kind: str, check: Callable[[Any], Any] | None = 
 
     Args:
         path: The path of the file.
-        kind: String, what it is read as, with its article: `"a manifest"`.
-        check: Function of the content that returns what is made of it, or raises an error, which is told as that of
-            the file.
+        kind: String, the kind of file with its article, such as `"a manifest"`.
+        check: Function that checks and converts the content. Its errors become errors of the file.
 
     Returns:
-        The content, or what `check` returns.
+        The content, converted by `check`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no JSON, nested too deeply, larger than 64 MiB, or `check` refuses it.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is no JSON, nested too deeply, larger than 64 MiB, or refused by `check`.
     """
     with reading(path, kind) as file:
         if (size := file.stat().st_size) > _JSON:
-            raise ValueError(f"it has {size:,} bytes, more than {_JSON:,}")
+            raise ValueError(f"it has {size:,} bytes. At most {_JSON:,} are allowed")
         content = json.loads(file.read_text(encoding="utf-8"))
         return content if check is None else check(content)

@@ -1,4 +1,4 @@
-"""The content of a folder, listed without following links or opening anything."""
+"""The content of a folder, listed without following links or opening files."""
 
 import os
 import stat
@@ -11,14 +11,14 @@ from bnzoo.reading.files import kind_of
 
 @dataclass(frozen=True)
 class Entry:
-    """Something below a folder that is no folder itself, or a folder that cannot be read.
+    """A file below a folder, or a folder that cannot be read.
 
     Attributes:
-        path: Its path.
+        path: The path.
         name: String, the path relative to the folder, with `/`.
-        kind: String: `"file"` for a regular file, else `"symbolic link"`, `"pipe"`, `"socket"`, `"device"`, or
-            `"folder"` for one that cannot be read.
-        error: String, why it cannot be read; empty for all that were not tried.
+        kind: String, `"file"` for a regular file, else `"symbolic link"`, `"pipe"`, `"socket"`, `"device"`, or
+            `"folder"` for a folder that cannot be read.
+        error: String, the reason why a folder cannot be read, else empty.
     """
 
     path: Path
@@ -28,22 +28,22 @@ class Entry:
 
 
 def entries(folder: str | Path) -> Iterator[Entry]:
-    """Find everything below a folder, at any depth.
+    """List the entries below a folder, at any depth.
 
     Args:
-        folder: The path of the folder, which may be a link itself; links in it are not followed.
+        folder: The path of the folder, which may be a link. Links inside it are not followed.
 
     Yields:
         An `Entry` for each file, link, pipe, socket and device, and for each folder that cannot be read.
     """
     folder = Path(folder)
     waiting = [""]
-    while waiting:  # no recursion: the folders may be nested more deeply than Python's stack
+    while waiting:  # without recursion, as folders may be nested more deeply than Python's stack
         name = waiting.pop()
         path = folder / name
         try:
-            with os.scandir(path) as found:
-                inside = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in found)
+            with os.scandir(path) as scanned:
+                inside = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in scanned)
         except OSError as error:
             yield Entry(path, name, "folder", error.strerror or type(error).__name__)
             continue

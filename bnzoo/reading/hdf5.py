@@ -1,4 +1,4 @@
-"""HDF5 files that refer to no other file."""
+"""HDF5 files without references to other files."""
 
 import io
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from bnzoo.reading.heaps import check_content, check_heaps
 
 @contextmanager
 def open_hdf5(path: str | Path, kind: str = "an HDF5 file", max_bytes: int | None = None) -> Iterator[h5py.File]:
-    """Open an HDF5 file, if nothing in it leads outside.
+    """Open an HDF5 file that has no references to other files.
 
-    HDF5 knows external storage, virtual datasets, and soft and external links. Each can name any other file, whose
-    content would be read as if it were a tensor. All are refused by name. No weights are saved with them.
+    HDF5 has external storage, virtual datasets, and soft and external links. Each can name any other file, whose
+    content would be read as a tensor. All are refused. Files of weights do not use them.
 
     Args:
         path: The path of the file.
-        kind: String, what it is read as, with its article.
-        max_bytes: Integer, how many bytes all datasets may take in memory, as `bnzoo.reading.declared` takes it.
+        kind: String, the kind of file with its article.
+        max_bytes: Integer, the largest allowed size of all datasets in memory, as in `bnzoo.reading.declared`.
 
     Yields:
-        The `h5py.File`, open for reading. Errors in the block are told as those of the file.
+        The `h5py.File`, open for reading. Errors in the block become errors of the file.
 
     Raises:
-        ValueError: If the file is damaged, something in it leads outside, or it is too large.
+        ValueError: If the file is damaged, refers to another file, or is too large.
     """
     with reading(path, kind) as file, closed_hdf5(file, max_bytes) as opened:
         yield opened
@@ -36,15 +36,18 @@ def open_hdf5(path: str | Path, kind: str = "an HDF5 file", max_bytes: int | Non
 
 @contextmanager
 def closed_hdf5(path: Path, max_bytes: int | None = None, content: bytes | None = None) -> Iterator[h5py.File]:
-    """Open an HDF5 file as `open_hdf5` does, with the errors of the library as they are.
+    """Open an HDF5 file as `open_hdf5` does, but leave the errors of the library unchanged.
 
     Args:
         path: The path of the file.
-        max_bytes: As `open_hdf5` takes it.
-        content: Bytes, the HDF5 file itself where it is a part of the file at `path`.
+        max_bytes: As in `open_hdf5`.
+        content: Bytes, the HDF5 file, if it is a part of the file at `path`.
+
+    Yields:
+        The `h5py.File`, open for reading.
 
     Raises:
-        RefusedError: If something in it leads outside, or it is too large.
+        RefusedError: If the file refers to another file, or is too large.
     """
     check_heaps(path) if content is None else check_content(content)
     with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
@@ -58,36 +61,36 @@ def _size(file: h5py.File) -> int:
 
 
 def datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Find every dataset of an HDF5 file once, after its path in the file, in the order of the names.
+    """List every dataset of an HDF5 file once, in the order of the names.
 
     Args:
         file: An open `h5py.File`.
 
     Returns:
-        An iterator of pairs, the path and the `h5py.Dataset`.
+        An iterator of pairs: the path in the file and the `h5py.Dataset`.
 
     Raises:
-        RefusedError: If something in it leads outside.
+        RefusedError: If the file refers to another file.
     """
-    seen: set[int] = set()  # groups may be linked in circles
+    seen: set[int] = set()  # groups may contain each other
 
     def walk(group: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
         for name in group:
-            where = f"{path}/{name}"
+            below = f"{path}/{name}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise RefusedError(f"{where!r} is a link, which may lead to any other file")
+                raise RefusedError(f"{below!r} is a link, which may refer to any other file")
             item = group[name]
             address = h5py.h5o.get_info(item.id).addr
             if address in seen:
                 continue
             seen.add(address)
             if isinstance(item, h5py.Group):
-                yield from walk(item, where)
+                yield from walk(item, below)
             elif isinstance(item, h5py.Dataset):
                 if item.is_virtual or item.external:
                     kind = "a virtual dataset" if item.is_virtual else "a dataset in external storage"
-                    raise RefusedError(f"{where!r} is {kind}, which may take its content from any other file")
-                yield where, item
+                    raise RefusedError(f"{below!r} is {kind}, which may have its content in any other file")
+                yield below, item
 
     return walk(file["/"], "")
 
@@ -96,15 +99,17 @@ def tensor(item: h5py.Dataset | h5py.Group | None) -> np.ndarray:
     """Read a dataset of numbers.
 
     Args:
-        item: What stands in the file where a dataset of numbers is expected.
+        item: The item of the file, `None` if it is missing.
 
     Raises:
-        ValueError: If it is nothing, a group, without a shape, or holds other than numbers.
+        ValueError: If the item is missing, a group, without a shape, or holds other values than numbers.
     """
     if not isinstance(item, h5py.Dataset):
-        kind = "nothing" if item is None else f"{item.name!r}, a {type(item).__name__.lower()},"
-        raise ValueError(f"it has {kind} in the place of a tensor")
+        reason = (
+            "a tensor is missing" if item is None else f"{item.name!r} is a {type(item).__name__.lower()}, no tensor"
+        )
+        raise ValueError(reason)
     if item.shape is None or item.dtype.kind not in "biuf":
-        what = "no shape" if item.shape is None else f"values of type {item.dtype}"
-        raise ValueError(f"{item.name!r} has {what}, where a tensor of real numbers is expected")
+        content = "no shape" if item.shape is None else f"values of type {item.dtype}"
+        raise ValueError(f"{item.name!r} must be a tensor of real numbers. Received: {content}")
     return item[()]

@@ -1,4 +1,4 @@
-"""`.npz` files: their headers are compared with their members before an array is made."""
+"""`.npz` files. The header of each array is compared with its size before the array is made."""
 
 import math
 import zipfile
@@ -23,20 +23,20 @@ def read_npz(
 
     Args:
         path: The path of the file.
-        names: Strings, the arrays to read; those that are absent are left out. `None` for all.
-        max_bytes: Integer, how many bytes the arrays may take in memory, as `declared` takes it.
+        names: Strings, the arrays to read, without those that the file does not have; `None` for all.
+        max_bytes: Integer, the largest allowed size of the arrays in memory, as in `declared`.
 
     Returns:
         Dict of arrays, in the order of the file.
 
     Raises:
-        ValueError: If the file is damaged, an array holds objects, or a header does not fit what is stored.
+        ValueError: If the file is damaged, an array holds objects, or a header does not fit the stored bytes.
     """
     with reading(path, "an .npz file") as file, zipfile.ZipFile(file) as archive:
         held = members(archive)
         every = {info.filename.removesuffix(_SUFFIX): info for info in held}
         if len(every) < len(held):
-            raise ValueError("it has two arrays of one name")
+            raise ValueError("it has two arrays with the same name")
         wanted = {name: info for name, info in every.items() if names is None or name in names}
         declared(file, sum(info.file_size for info in wanted.values()), max_bytes)
         arrays = {}
@@ -52,13 +52,13 @@ def read_npz(
 def _array(member: IO[bytes], size: int) -> np.ndarray:
     version = format.read_magic(member)
     headers = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
-    # the headers of version 3 differ from those of version 2 in the encoding of names of fields, which are refused
+    # version 3 differs from version 2 only in the encoding of field names, which are refused
     shape, fortran, dtype = headers[min(version, (2, 0))](member)
     if dtype.hasobject or dtype.names:
-        raise ValueError(f"it must hold numbers or texts, not objects. Received: dtype {dtype}")
+        raise ValueError(f"it must hold numbers or strings. Received: dtype {dtype}")
     length = math.prod(shape) * dtype.itemsize
     if any(side < 0 for side in shape) or length != size - member.tell():
-        raise ValueError(f"its header says shape {shape} of {dtype}, and {size - member.tell()} bytes are stored")
-    # the checksum is compared at the end of the member
+        raise ValueError(f"its header declares the shape {shape} of {dtype}, but it has {size - member.tell()} bytes")
+    # reading to the end of the member compares its checksum
     values = np.frombuffer(bytearray(member.read()), dtype, math.prod(shape))
     return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)

@@ -56,7 +56,7 @@ def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
         return folded, report
 
     monkeypatch.setattr(sys.modules["bnzoo.export.prepare"], "fold_batch_norm", spoiled)
-    with pytest.raises(RuntimeError, match="differs from the one in memory"):
+    with pytest.raises(RuntimeError, match="The artefact differs from the model"):
         getattr(export, format)(network, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
@@ -127,10 +127,13 @@ def test_calibrated_on_a_pair_or_on_examples_alone(tmp_path, few_digits, format)
         ({"quantize": "int8"}, "`quantize` needs `calibration`"),
         ({"calibration": np.ones((2, 8, 8, 1))}, "Unknown `quantize`: None"),
         ({"quantize": "int8", "calibration": np.ones((2, 9, 8, 1))}, r"`calibration` must hold .*\(2, 9, 8, 1\)"),
-        ({"quantize": "int8", "calibration": (np.ones((2, 8, 8, 1)),)}, "must be examples and their classes"),
+        (
+            {"quantize": "int8", "calibration": (np.ones((2, 8, 8, 1)),)},
+            "must be examples, a pair of examples and their classes",
+        ),
         (
             {"quantize": "int8", "calibration": (np.ones((2, 8, 8, 1)), [0, 1]), "sample": np.ones((2, 8, 8, 1))},
-            "`sample` cannot be given where `calibration` has classes",
+            "`sample` cannot be combined with a `calibration` that has classes",
         ),
     ],
 )
@@ -146,7 +149,7 @@ def test_what_cannot_be_quantized_is_told(tmp_path, options, message):
 def test_strings_are_refused_by_other_formats(tmp_path, format):
     text = keras.Input((1,), dtype="string", name="text")
     model = keras.Model(text, keras.layers.StringLookup(vocabulary=["a"], output_mode="multi_hot")(text))
-    with pytest.raises(ValueError, match=rf"`model` takes strings in its input text, for which {format} has no opera"):
+    with pytest.raises(ValueError, match=rf"`model` has inputs of strings: text. {format} has no opera"):
         getattr(export, format)(model, tmp_path / "1", sample=[["a"], ["b"]])
     assert list(tmp_path.iterdir()) == []
 

@@ -221,9 +221,9 @@ def test_classes_without_labels_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mean": "red"}, "`mean` must be one number or one for each channel, finite numbers. Received: mean='red'"),
-        ({"mean": [1, float("nan")]}, "`mean` must be one number"),
-        ({"std": 0}, "`std` must be one number or one for each channel, positive numbers. Received: std=0"),
+        ({"mean": "red"}, "`mean` must be finite numbers: one, or one for each channel. Received: mean='red'"),
+        ({"mean": [1, float("nan")]}, "`mean` must be finite numbers"),
+        ({"std": 0}, "`std` must be positive numbers: one, or one for each channel. Received: std=0"),
         ({"std": ()}, "`std` must be"),
         ({"interpolation": "cubic"}, "Unknown `interpolation`: 'cubic'. Did you mean 'bicubic'?"),
         ({"max_pixels": 0}, "`max_pixels` must be a positive integer. Received: max_pixels=0"),
@@ -238,9 +238,9 @@ def test_what_no_image_can_be(options, message):
 @pytest.mark.parametrize(
     ("image", "channels", "message"),
     [
-        (export.Image(mean=(1.0, 2.0, 3.0)), 1, "`mean` must be one number or 1"),
-        (export.Image(bgr=True), 1, "`bgr` needs a model of 3 channels"),
-        ({"mena": 1}, 3, "`image` has an argument that `bnzoo.export.Image` does not know"),
+        (export.Image(mean=(1.0, 2.0, 3.0)), 1, "`mean` must be one number or 1, one for each"),
+        (export.Image(bgr=True), 1, "`bgr=True` needs a model of 3 channels"),
+        ({"mena": 1}, 3, "`image` has an argument that `bnzoo.export.Image` does not have"),
     ],
 )
 def test_an_image_that_does_not_fit_the_model(tmp_path, image, channels, message):

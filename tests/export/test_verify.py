@@ -68,7 +68,7 @@ def test_an_artefact_as_it_was_exported(original):
     assert (found.path, found.problems) == (original, [])
     assert found.difference <= 1e-4
     assert "7 of 7" not in str(found)
-    assert "files as exported, differs from the model by" in str(found)
+    assert "files match the manifest, differs from the model by" in str(found)
 
 
 def flip(path):
@@ -78,12 +78,12 @@ def flip(path):
 
 
 SPOILT = {
-    "variables/variables.data-00000-of-00001": (flip, "is not what was exported: sha256"),
+    "variables/variables.data-00000-of-00001": (flip, "differs from the manifest: sha256"),
     "saved_model.pb": (
         lambda path: path.write_bytes(path.read_bytes()[:-9]),
-        "is not what was exported: .* bytes, not",
+        "differs from the manifest: .* bytes instead of",
     ),
-    "assets/labels.txt": (lambda path: path.write_text("b\na\nc\n"), "is not what was exported: sha256"),
+    "assets/labels.txt": (lambda path: path.write_text("b\na\nc\n"), "differs from the manifest: sha256"),
     "assets.extra/parity.npz": (lambda path: path.unlink(), "is missing"),
     "variables/part": (lambda path: path.write_text("x"), "is not in the manifest"),
 }
@@ -132,7 +132,7 @@ def problems(artefact):
 def test_an_artefact_that_answers_otherwise_is_told(artefact):
     """The artefact is like one with replaced weights and manifest."""
     examples(artefact, lambda arrays: arrays.update({LOGITS: arrays[LOGITS] * 1.01}))
-    assert "differs from the one in memory" in problems(artefact)
+    assert "The artefact differs from the model" in problems(artefact)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_manifest_that_cannot_be_read_is_a_problem_of_its_artefact_alone(tmp_p
 HOSTILE = {
     "tolerance too large": (
         lambda d: d["parity"].update(tolerance=1e9),
-        "from 0 to 0.0001. Received: `tolerance` 1000",
+        "from 0 to 0.0001. Received: 1000",
     ),
     "tolerance a text": (lambda d: d["parity"].update(tolerance="x"), "from 0 to 0.0001"),
     "tolerance not a number": (lambda d: d["parity"].update(tolerance=float("nan")), "from 0 to 0.0001"),
@@ -161,19 +161,19 @@ HOSTILE = {
     "tolerance true": (lambda d: d["parity"].update(tolerance=True), "from 0 to 0.0001"),
     "int8 SavedModel": (
         lambda d: d.update(quantization="int8"),
-        "its format must be one of litert, litert-int8, onnx, onnx-int8, openvino",
+        "the format must be one of litert, litert-int8, onnx, onnx-int8, openvino",
     ),
     "unknown format": (
         lambda d: d.update(format="pickle"),
-        "its format must be one of litert, litert-int8, onnx, onnx-int8, openvino",
+        "the format must be one of litert, litert-int8, onnx, onnx-int8, openvino",
     ),
     "no signatures": (lambda d: d.update(signatures={}), "must name the signatures serve"),
     "image, without its signatures": (lambda d: d["signatures"].pop("serve_uint8"), "must name the signatures serve"),
     "labels a number": (lambda d: d.update(labels=3), "`labels` must be a list of strings, or null"),
     "labels of numbers": (lambda d: d.update(labels=[1, 2, 3]), "`labels` must be a list of strings, or null"),
-    "labels too few": (lambda d: d.update(labels=["a"]), "names 1 classes, and 'serve' answers with [3]"),
+    "labels too few": (lambda d: d.update(labels=["a"]), "names 1 classes, but the outputs of 'serve' have [3]"),
     "sha256 a number": (lambda d: d["files"][PARITY].update(sha256=5), "must be 64 hexadecimal digits"),
-    "bytes a text": (lambda d: d["files"][PARITY].update(bytes="x"), "must be an integer that is not negative"),
+    "bytes a text": (lambda d: d["files"][PARITY].update(bytes="x"), "must be an integer, at least 0"),
     "entry a list": (lambda d: d["files"].update(x=[]), "must be an object"),
     "name outside": (lambda d: d["files"].update({"../x": ENTRY}), "cannot be the name of a file of an artefact"),
     "name absolute": (lambda d: d["files"].update({"/etc/passwd": ENTRY}), "cannot be the name of a file"),
@@ -198,21 +198,24 @@ EXAMPLES = {
         lambda arrays: [arrays.pop(name) for name in list(arrays) if "/serve_uint8/" in name],
         "there must be examples for each signature",
     ),
-    "of length zero": (lambda arrays: arrays.update({LOGITS: arrays[LOGITS][:0]}), "must have examples, as many for"),
+    "of length zero": (
+        lambda arrays: arrays.update({LOGITS: arrays[LOGITS][:0]}),
+        "must have examples, the same number for",
+    ),
     "as many dates": (
         lambda arrays: arrays.update({LOGITS: arrays[LOGITS].astype("int64").astype("M8[s]")}),
         "must be numbers or bytes",
     ),
-    "neither input nor output": (lambda arrays: arrays.update({"a/b/c": np.ones(3)}), "'a/b' is neither"),
+    "neither input nor output": (lambda arrays: arrays.update({"a/b/c": np.ones(3)}), "the array 'a/b'"),
     "lengths of strings": (
         lambda arrays: arrays.update({"inputs/serve_image_bytes/image_bytes.lengths": np.array([-1, 5, 10**12])}),
         "the contents and the lengths of the strings",
     ),
     "labels without probabilities": (
         lambda arrays: [arrays.pop(name) for name in list(arrays) if "bytes/probabilities" in name],
-        "without the probabilities that they are chosen by",
+        "but not the probabilities to check them with",
     ),
-    "answers that do not vary": (constant, "are the same, so that an artefact of it proves nothing"),
+    "answers that do not vary": (constant, "are the same for all 8 examples, so a comparison proves nothing"),
 }
 
 
@@ -230,7 +233,7 @@ def test_a_signature_that_no_one_asks_is_a_problem(tmp_path, exported_here):
     serve = loaded.signatures["serve"]
     for signatures, message in (
         ({"serve": serve, "serving_default": serve, "backdoor": serve}, "Received: backdoor, serve, serving_default"),
-        ({"serve": serve, "serving_default": twice(serve)}, "differs from the one in memory"),
+        ({"serve": serve, "serving_default": twice(serve)}, "The artefact differs from the model"),
     ):
         tf.saved_model.save(loaded, str(report.path), signatures=signatures)
         for path in report.path.rglob("*"):
@@ -258,10 +261,8 @@ def test_one_example_is_noted_and_no_problem(tmp_path, exported_here):
     assert "compared on one example only" in str(report)
     [found] = export.verify(report.path)
     assert not found.problems
-    assert "note: it was compared on one example only" in str(found)
-    assert "the same: the comparison proves nothing" in str(
-        exported_here(model, tmp_path / "same", sample=np.ones((3, 3)))
-    )
+    assert "note: compared on one example only" in str(found)
+    assert "the comparison proves nothing" in str(exported_here(model, tmp_path / "same", sample=np.ones((3, 3))))
 
 
 def test_an_example_with_another_answer_is_kept(tmp_path, exported_here):
@@ -282,10 +283,10 @@ def link_to_outside(path):
 
 
 KINDS = {
-    "a link in the place of a file": (link_to_outside, "is a symbolic link, where only regular files belong"),
+    "a link in the place of a file": (link_to_outside, "is a symbolic link. Only regular files are allowed"),
     "a pipe in the place of a file": (
         lambda path: (path.unlink(), make_pipe(path)),
-        "is a pipe, where only regular files belong",
+        "is a pipe. Only regular files are allowed",
     ),
     "a pipe beside the files": (lambda path: make_pipe(path.with_name("pipe")), "pipe is a pipe"),
     "a link beside the files": (lambda path: path.with_name("link").symlink_to("/"), "link is a symbolic link"),
@@ -321,7 +322,7 @@ def test_what_may_not_be_read_is_a_problem(artefact, name):
 
 
 def test_control_characters_do_not_reach_the_terminal(artefact):
-    forged = f"\x1b[2J\n{artefact}: saved_model, 9 files as exported\u202e"
+    forged = f"\x1b[2J\n{artefact}: saved_model, 9 files match the manifest\u202e"
     document(artefact, lambda content: content["files"].update({forged: ENTRY}))
     [found] = export.verify(artefact)
     for text in (*str(found).splitlines(), *found.problems):
@@ -335,10 +336,10 @@ def test_checksums_only_loads_nothing(artefact, monkeypatch):
         monkeypatch.setattr(parity, name, None)
     [found] = export.verify(artefact, checksums_only=True)
     assert (found.problems, found.difference) == ([], None)
-    assert str(found).endswith("files as exported, not asked")
+    assert str(found).endswith("files match the manifest, not run")
     flip(artefact / "saved_model.pb")
     [found] = export.verify(artefact, checksums_only=True)
-    assert "is not what was exported: sha256" in found.problems[0]
+    assert "differs from the manifest: sha256" in found.problems[0]
 
 
 CHILD = """
@@ -353,9 +354,9 @@ sys.exit(1)
     ("script", "message"),
     [
         (CHILD, r": Error: \x1b[2J the reason"),
-        ("import os; os.abort()", "it ended with status -6"),
-        ("import sys; open(sys.argv[4], 'wb').write(b'x')", "gave no answers that can be read"),
-        ("", "gave no answers that can be read"),
+        ("import os; os.abort()", "the process ended with status -6"),
+        ("import sys; open(sys.argv[4], 'wb').write(b'x')", "outputs of the onnx artefact cannot be read"),
+        ("", "outputs of the onnx artefact cannot be read"),
     ],
 )
 def test_the_words_of_another_process_are_one_readable_line(tmp_path, monkeypatch, script, message):
@@ -369,7 +370,7 @@ def test_the_words_of_another_process_are_one_readable_line(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("folder", [".", "nowhere"])
 def test_no_artefact_is_told(tmp_path, folder):
-    with pytest.raises(FileNotFoundError, match=r"has no artefact in it: no folder with a MANIFEST\.json"):
+    with pytest.raises(FileNotFoundError, match=r"contains no artefact, which is a folder with a file MANIFEST\.json"):
         export.verify(tmp_path / folder)
 
 

@@ -49,13 +49,13 @@ def test_only_what_is_asked_for_is_read(tmp_path):
 
 FLOATS = np.arange(12, dtype="<f4").tobytes()
 BAD = {
-    "too many": (npy("(4, 4)", body=FLOATS), r"header says shape \(4, 4\) of float32, and 48 bytes are stored"),
-    "too few": (npy("(3,)", body=FLOATS), "48 bytes are stored"),
-    "2**46": (npy("(17592186044416, 4)", body=FLOATS), "48 bytes are stored"),
-    "overflow": (npy("(2**62, 2**62, 0)".replace("2**62", str(2**62)), body=FLOATS), "48 bytes are stored"),
-    "negative": (npy("(-3, -4)", body=FLOATS), "48 bytes are stored"),
-    "objects": (npy("(3,)", "|O", FLOATS), "not objects"),
-    "fields": (npy("(3,)", [("a", "<f4")], FLOATS), "not objects"),
+    "too many": (npy("(4, 4)", body=FLOATS), r"header declares the shape \(4, 4\) of float32, but it has 48 bytes"),
+    "too few": (npy("(3,)", body=FLOATS), "it has 48 bytes"),
+    "2**46": (npy("(17592186044416, 4)", body=FLOATS), "it has 48 bytes"),
+    "overflow": (npy("(2**62, 2**62, 0)".replace("2**62", str(2**62)), body=FLOATS), "it has 48 bytes"),
+    "negative": (npy("(-3, -4)", body=FLOATS), "it has 48 bytes"),
+    "objects": (npy("(3,)", "|O", FLOATS), "must hold numbers or strings"),
+    "fields": (npy("(3,)", [("a", "<f4")], FLOATS), "must hold numbers or strings"),
     "no header": (b"hello", "magic string"),
     "garbage": (b"\x93NUMPY\x01\x00\x10\x00{'descr': (}}}}}\n", ""),
     "version": (b"\x93NUMPY\x09\x00" + FLOATS, ""),
@@ -76,7 +76,7 @@ def test_a_bomb_is_not_inflated(tmp_path):
     contents = whole.index(b"PK\1\2")  # the declared size in the central directory
     whole[contents + 24 : contents + 28] = struct.pack("<I", 2**30)
     (tmp_path / "f.npz").write_bytes(whole)
-    with pytest.raises(ValueError, match="would become 1,073,741,824 in memory"):
+    with pytest.raises(ValueError, match="take 1,073,741,824 bytes in memory"):
         read_npz(tmp_path / "f.npz")
 
 
@@ -91,7 +91,7 @@ def test_a_flipped_byte_and_two_arrays_of_one_name(tmp_path):
     with zipfile.ZipFile(tmp_path / "g.npz", "w") as file:
         file.writestr("x.npy", npy("(3,)", body=FLOATS[:12]))
         file.writestr("x", npy("(3,)", body=FLOATS[:12]))
-    with pytest.raises(ValueError, match="two arrays of one name"):
+    with pytest.raises(ValueError, match="two arrays with the same name"):
         read_npz(tmp_path / "g.npz")
 
 
@@ -101,5 +101,5 @@ def test_a_table_of_contents_that_hides_an_array(tmp_path):
     first, second = whole.index(b"PK\1\2"), whole.rindex(b"PK\1\2")
     whole[first + 32 : first + 34] = struct.pack("<H", len(whole) - second - 22)  # the second is a comment
     (tmp_path / "f.npz").write_bytes(whole)
-    with pytest.raises(ValueError, match=r"f\.npz cannot .* has 1 members, not the 2 that it says"):
+    with pytest.raises(ValueError, match=r"f\.npz cannot .* has 1 members instead of the declared 2"):
         read_npz(tmp_path / "f.npz")

@@ -11,7 +11,7 @@ from bnzoo.reading import RefusedError, declared, read_json, reading, regular_fi
 def test_only_a_regular_file_is_opened(make, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the path of a socket must be short
     make("f")
-    with pytest.raises(ValueError, match=f"f is a {kind}, where a regular file is needed"):
+    with pytest.raises(ValueError, match=f"f is a {kind}. It must be a regular file"):
         regular_file("f")
     os.symlink("f", "link")
     with pytest.raises(ValueError, match=f"link is a {kind}"):
@@ -57,10 +57,10 @@ def test_a_small_file_may_grow_to_half_a_gigabyte_a_large_one_a_hundredfold(tmp_
     path = tmp_path / "f"
     path.write_bytes(bytes(1000))
     declared(path, 512 * 2**20)
-    with pytest.raises(RefusedError, match=r"1,000 bytes would become 536,870,913 .*`max_bytes=536870913`"):
+    with pytest.raises(RefusedError, match=r"1,000 bytes take 536,870,913 bytes .*`max_bytes=536870913`"):
         declared(path, 512 * 2**20 + 1)
     declared(path, 2**40, max_bytes=2**40)
-    with pytest.raises(RefusedError, match="more than the 10 that"):
+    with pytest.raises(RefusedError, match="At most 10 are"):
         declared(path, 11, max_bytes=10)
     with path.open("wb") as file:
         file.truncate(2**30)

@@ -87,7 +87,7 @@ def quantize(saved_model: Path, folder: Path, calibration: Arrays) -> list[str]:
         content = _write(converter, folder)
     left = _float_operations(content)
     names = ", ".join(f"{count} {name}" for name, count in sorted(left.items()))
-    return [f"operations that LiteRT computes in float32, since it has none in int8: {names}"] if left else []
+    return [f"LiteRT has no int8 for these operations and computes them in float32: {names}"] if left else []
 
 
 def _float_operations(content: bytes) -> Counter[str]:
@@ -122,7 +122,7 @@ def _write(converter: Any, folder: Path) -> bytes:
     except ConverterError as error:
         lacking = sorted({found.operator.name.removeprefix("tf.") for found in error.errors if found.operator.name})
         reason = f"it has no {', '.join(lacking)}" if lacking else str(error).partition("\n")[0]
-        raise ValueError(f"`model` cannot be converted to LiteRT's own operations: {reason}") from error
+        raise ValueError(f"`model` cannot be converted to the operations of LiteRT: {reason}") from error
     (folder / _FILE).write_bytes(content)
     return content
 

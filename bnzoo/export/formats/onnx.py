@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from bnzoo.export.report import ExportReport
 
-# the newest that tf2onnx calls tested; later ones change nothing for these models and shut out older runtimes
+# the newest version that tf2onnx calls tested; later ones change nothing for these models and exclude older runtimes
 _OPSET = 15
 _FILE = "model.onnx"
-# where a SavedModel has its functions, and the attribute of those that are to be compiled
+# the file of a SavedModel with its functions, and the attribute of functions that XLA compiles
 _GRAPH, _XLA = "saved_model.pb", "_XlaMustCompile"
-# Processors without VNNI add products of 8 bits by 8 in 16 bits, which saturates: 7 bits for the weights cost less.
-# What is not linear stays float32: int8 norms and residual sums of transformers cost most of the accuracy.
+# Processors without VNNI add products of 8 bits by 8 in 16 bits, which saturates: 7 bits for the weights cost less
+# accuracy. Only linear layers are quantized: int8 norms and residual sums of transformers cost most of the accuracy.
 _INT8 = {"per_channel": True, "reduce_range": True, "op_types_to_quantize": ["Conv", "MatMul", "Gemm"]}
 
 
@@ -36,26 +36,26 @@ def onnx(
     calibration: Any = None,
     sign: str | Path | None = None,
 ) -> "ExportReport":
-    """Exports a model as ONNX, `model.onnx`, and verifies it with `onnx.checker` and in ONNX Runtime.
+    """Export a model as ONNX, `model.onnx`, and verify it with `onnx.checker` and in ONNX Runtime.
 
-    Inputs and outputs have the names that `saved_model` gives them; the batch dimension is free. A process that can
-    import neither Keras, TensorFlow nor bnzoo runs the file and compares it with the model; only then does it appear,
-    with `MANIFEST.json` and the examples for `verify`. Needs the extra `onnx`.
+    The names of inputs and outputs are those of `saved_model`. The batch dimension is free. A process that can import
+    neither Keras, TensorFlow nor bnzoo runs the file. The folder appears only after its outputs were compared with
+    those of the model, with `MANIFEST.json` and the examples for `verify`. Needs the extra `onnx`.
 
     Args:
         model: A built functional or Sequential `keras.Model`. One that computes in 16 bits is exported in float32.
-        path: The folder to make, `<name>/<integer version>`; or `<name>`, in which the next version is made. No version
+        path: The folder to make, `<name>/<integer version>`, or `<name>`, in which the next version is made. No version
             is overwritten.
         fold: Boolean, whether batch norms are folded into the linear layers next to them.
         labels: Sequence of strings, the names of the classes, stored in `assets/labels.txt`.
-        sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
-            distribution by default, from the calibration data if there are any.
+        sample: Array (or dict of arrays, by input name): the examples on which artefact and model are compared; by
+            default the calibration data, else drawn from a normal distribution.
         quantize: `"int8"`: weights in 8 bits for each channel, activations in 8 bits; inputs and outputs stay float32.
-        calibration: What the ranges of the activations are taken from, scaled as for training: an array (or dict of
-            arrays by input name) of examples; or such and the integer classes, as a pair; or a `bnzoo.data.Dataset`,
-            calibrated on its training data. With classes the report has the accuracy before and after: on the examples
-            of the pair, on the test data of the dataset. Examples on another scale than the model's first batch norm
-            or `Normalization` layer was trained on are refused.
+        calibration: The examples from which the ranges of the activations are taken, scaled as for training: an array
+            (or dict of arrays by input name); a pair of that and the integer classes; or a `bnzoo.data.Dataset`, whose
+            training data is used. With classes the report has the accuracy before and after, on the examples of the
+            pair or on the test data of the dataset. Examples whose scale does not fit the statistics of the first batch
+            norm or `Normalization` layer are refused.
         sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
             the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
@@ -66,9 +66,9 @@ def onnx(
         ValueError: If the model cannot be exported, or an argument does not fit it.
         ImportError: If the extra is not installed.
         FileExistsError: If the version exists.
-        OSError: If it cannot be written.
+        OSError: If the folder cannot be written.
         RuntimeError: If the file is invalid, cannot be loaded, or differs from the model beyond the tolerance: 1e-4 of
-            the largest output, in int8 a quarter of it. Nothing is left.
+            the largest output, or a quarter of it in int8. Nothing is left.
 
     Examples:
     >>> report = bnzoo.export.onnx(model, "models/digits", quantize="int8", calibration=bnzoo.data.load("digits"))
@@ -89,7 +89,7 @@ def convert(saved_model: Path, folder: Path) -> None:
 
     Raises:
         ImportError: If a package is missing.
-        RuntimeError: If the file is not valid ONNX, such as for an operation that ONNX lacks.
+        RuntimeError: If the file is not valid ONNX, for instance because ONNX lacks an operation.
     """
     FORMAT.require()
     import onnx
@@ -124,7 +124,7 @@ def quantize(saved_model: Path, folder: Path, calibration: Arrays) -> None:
     with scratch(folder) as steps:
         convert(saved_model, steps)
         prepared = str(steps / "prepared.onnx")
-        # the shapes are plain, and symbolic ones would need sympy
+        # symbolic shapes would need sympy, and these models have none
         quant_pre_process(str(steps / _FILE), prepared, skip_symbolic_shape=True)
         quantize_static(prepared, str(folder / _FILE), _reader(calibration), **_INT8)
     _check(onnx.load(str(folder / _FILE)))
@@ -149,9 +149,10 @@ def _converted(saved_model: Path) -> Any:
 
 @contextmanager
 def _without_xla(saved_model: Path) -> Iterator[Path]:
-    """Yield a SavedModel whose functions are not to be compiled by XLA.
+    """Yield a copy of a SavedModel without functions that XLA compiles.
 
-    Keras has XLA compile grouped convolutions. Such a function is not inlined, and tf2onnx leaves the call in.
+    Keras lets XLA compile grouped convolutions. TensorFlow does not inline such a function, and tf2onnx does not
+    convert the call.
     """
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -173,7 +174,7 @@ def _without_xla(saved_model: Path) -> Iterator[Path]:
 
 
 def _bind_constants(model: Any, function: Any) -> None:
-    """Gives their values to the inputs that tf2onnx makes of a function's constants, such as a layer's fixed mean."""
+    """Turn the inputs that tf2onnx makes of a function's constants, such as a layer's fixed mean, into constants."""
     from onnx import numpy_helper
 
     pairs = zip(function.graph.internal_captures, function.captured_inputs, strict=True)
@@ -186,7 +187,7 @@ def _bind_constants(model: Any, function: Any) -> None:
 
 
 def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
-    """`1 - Erf`: ONNX has no Erfc, which is how TensorFlow writes an exact GELU, and tf2onnx would leave it in."""
+    """Convert Erfc, of which TensorFlow makes an exact GELU, to `1 - Erf`: ONNX and tf2onnx have no Erfc."""
     from tf2onnx import utils
 
     node.type = "Erf"
@@ -197,7 +198,7 @@ def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
 
 
 def _conv3d(graph: Any, node: Any, name: str, _: Any) -> None:
-    """Convert a convolution in three dimensions, whose groups tf2onnx does not count."""
+    """Convert a convolution in three dimensions, whose groups tf2onnx ignores."""
     from tf2onnx.onnx_opset.nn import ConvOp
 
     channels = graph.get_shape(node.input[0])[1 if node.get_attr_str("data_format") == "NCDHW" else -1]
@@ -207,7 +208,7 @@ def _conv3d(graph: Any, node: Any, name: str, _: Any) -> None:
 
 
 def _name_batch(model: Any) -> None:
-    """One name for the free dimension; tf2onnx invents another for each tensor."""
+    """Give the free dimension of all tensors one name: tf2onnx invents a name for each tensor."""
     for value in (*model.graph.input, *model.graph.output):
         dimensions = value.type.tensor_type.shape.dim
         if dimensions and dimensions[0].dim_param:
@@ -221,7 +222,7 @@ def _check(model: Any) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise RuntimeError(f"The model converted to ONNX is not valid: {reason}") from error
+        raise RuntimeError(f"The converted model is not valid ONNX: {reason}") from error
 
 
 def _reader(calibration: Arrays) -> Any:

@@ -31,36 +31,37 @@ def saved_model(
 ) -> "ExportReport":
     """Export a model as a SavedModel that needs TensorFlow alone, and verify it before it appears.
 
-    The signatures `serving_default` and `serve` take the model's own input names; an input without a name is `image` if
-    it has the rank of images, else `input`. A classifier that ends in the layer `logits` has the outputs `logits` and
-    `probabilities`, one that ends in a softmax has `probabilities`, any other model its own output names. With `image`
-    there are also
+    The signatures `serving_default` and `serve` have the input names of the model. An input without a name is `image`
+    if it has the rank of images, else `input`. A classifier that ends in the layer `logits` has the outputs `logits`
+    and `probabilities`, one that ends in a softmax has `probabilities`, any other model the output names of the model.
+    With `image` there are also
 
     - `serve_uint8`: `image`, uint8 of any height and width;
     - `serve_image_bytes`: `image_bytes`, the contents of JPEG, PNG, GIF (the first frame) or BMP files (without
-      compression or palette), with 8 bits for each channel, turned upright as their EXIF says. One that is damaged, of
-      another kind, or of more pixels than the `max_pixels` of `Image`, has its message in the output `error`, zeros and
-      empty strings elsewhere; the others of the batch are not touched by it.
+      compression or palette), with 8 bits for each channel, turned upright by their EXIF orientation. A file that is
+      damaged, of another kind, or of more pixels than the `max_pixels` of `Image`, has a message in the output `error`
+      and zeros and empty strings in the others. It does not affect the other files of the batch.
 
-    Both resize as Pillow does, normalise as the model was trained, and give the five best classes of a classifier:
-    `label` (its number if there are no `labels`) and `score`, both `(batch, 5)`. An empty batch has empty outputs.
+    Both resize as Pillow does, scale as in training, and have the outputs `label` (the number of the class if there are
+    no `labels`) and `score`, both `(batch, 5)`: the five best classes of a classifier. An empty batch has empty
+    outputs.
 
-    Each weight is stored once. The artefact is loaded by a process that can import neither Keras nor bnzoo, and
-    compared with the model that was passed; only then does it appear. Beside it are `MANIFEST.json` (checksums,
-    versions, signatures, what was folded, how it was verified) and some examples, with which `verify` asks it again.
+    Each weight is stored once. A process that can import neither Keras nor bnzoo runs the artefact. The folder appears
+    only after its outputs were compared with those of the model, with `MANIFEST.json` (checksums, versions, signatures,
+    folded layers, result of the comparison) and the examples for `verify`.
 
     Args:
         model: A built functional or Sequential `keras.Model`. One that computes in 16 bits is exported in float32.
-        path: The folder to make, `<name>/<integer version>` for a model server; or `<name>`, in which the next version
+        path: The folder to make, `<name>/<integer version>` for a model server, or `<name>`, in which the next version
             is made. No version is overwritten.
         fold: Boolean, whether batch norms are folded into the linear layers next to them.
         image: `Image`, or one of `"raw"` (levels of 0 to 255), `"unit"` (0 to 1), `"tf"`, `"torch"`, `"caffe"` (as in
-            `keras.applications`): how images become what the model was trained on.
+            `keras.applications`): the scaling of images in training.
         labels: Sequence of strings, the names of the classes, stored as the asset `labels.txt`.
-        warmup: Sequence of integers, batch sizes for which TensorFlow Serving is to call every signature before it
-            answers the first request. Needs the extra `warmup`.
-        sample: Array (or dict of arrays, by input name) that artefact and model are compared on; drawn from a normal
-            distribution by default.
+        warmup: Sequence of integers, the batch sizes with which TensorFlow Serving calls every signature before the
+            first request. Needs the extra `warmup`.
+        sample: Array (or dict of arrays, by input name): the examples on which artefact and model are compared; by
+            default drawn from a normal distribution.
         sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
             the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
@@ -69,9 +70,9 @@ def saved_model(
 
     Raises:
         ValueError: If the model cannot be exported, or an argument does not fit it.
-        ImportError: If a package is missing that an argument needs.
+        ImportError: If an argument needs a package that is missing.
         FileExistsError: If the version exists.
-        OSError: If it cannot be written.
+        OSError: If the folder cannot be written.
         RuntimeError: If the artefact cannot be loaded, or differs from the model beyond the tolerance. Nothing is left.
 
     Examples:
@@ -108,10 +109,10 @@ def faults(folder: Path, signatures: set[str]) -> Iterator[str]:
         signatures: Strings, the names of the signatures in the manifest, and the aliases.
 
     Yields:
-        A sentence if there are any, or some are absent.
+        A sentence if there are further signatures, or some are missing.
 
     Raises:
-        ValueError: If the SavedModel cannot be read; the message names the file.
+        ValueError: If the SavedModel cannot be read. The message names the file.
     """
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -122,7 +123,7 @@ def faults(folder: Path, signatures: set[str]) -> Iterator[str]:
     offered = {name for graph in content.meta_graphs for name in graph.signature_def} - {_INITIALIZER}
     if offered != signatures:
         received = ", ".join(sorted(offered)) or "none"
-        yield f"it must offer the signatures {', '.join(sorted(signatures))}. Received: {received}"
+        yield f"the SavedModel must have the signatures {', '.join(sorted(signatures))}. Received: {received}"
 
 
 FORMAT = Format(
