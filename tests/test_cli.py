@@ -109,7 +109,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--depths", "9"], "6n+2"),
         (["tune", "--learning-rates", "fast"], "--learning-rates must be two positive numbers"),
         (["tune", "--learning-rates", "1e-3"], "two positive numbers"),
-        (["tune", "--budget", "10x"], "--budget must be a time, as 90s, 10m or 2h. Received: '10x'"),
+        (["tune", "--budget", "10x"], "--budget must be a time such as 90s, 10m or 2h. Received: '10x'"),
         (["tune", "--sampler", "tpe"], "pass `budget`, `trials` or both"),
         (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
         (["tune", "--pruner", "halving"], "Unknown `pruner`: 'halving'"),
@@ -146,13 +146,13 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--batch-size", "9999999"], "`batch_size` must be a positive integer, at most 1,000,000"),
         (["tune", "--learning-rates", "1e-3:3:999999999"], "at most 1,000"),
         (["tune", "--learning-rates", "0.1:1:999", "--seeds", "999"], "at most 100,000 are allowed"),
-        (["tune", "--image-size", "60000"], "less than or equal to 8192"),
+        (["tune", "--image-size", "60000"], "is not in the range from 1 to 8192"),
         (["tune", "--option", "filters=9999999"], "`filters` must be a number, at most 1,000,000"),
         (["tune", "--option", "filters=2000"], "parameters. At most 500,000,000 are allowed"),
-        (["tune", "--option", "input_shape=3"], "--option input_shape cannot be used: it follows from the data"),
-        (["tune", "--option", "norms=batch"], "the option is --norms"),
+        (["tune", "--option", "input_shape=3"], "--option input_shape is not allowed, as it follows from the data"),
+        (["tune", "--option", "norms=batch"], "--option norms is not allowed. Use --norms"),
         (["tune", "--option", "include_top=false"], "`include_top` cannot be an option"),
-        (["tune", "--option", "filters=8", "--option", "filters=16"], "--option filters is given twice"),
+        (["tune", "--option", "filters=8", "--option", "filters=16"], "--option filters occurs twice"),
         (["tune", "resnet", "postgresql://me:secret@host/x"], "Got unexpected extra argument(s) (postgresql://me:***@"),
         (["tune", "--data", "\x1b[2J"], r"\x1b[2J"),
     ],
@@ -209,7 +209,10 @@ def test_stopped_by_the_user(bnzoo, monkeypatch):
 
     monkeypatch.setattr(Study, "run", interrupted)
     status, _, err = bnzoo("tune", *SMALL)
-    assert (status, err) == (130, "bnzoo: stopped, 0 of 8 trials are done; the same command goes on with the others\n")
+    assert (status, err) == (
+        130,
+        "bnzoo: stopped: 0 of 8 trials are done. The same command continues with the others\n",
+    )
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def models_raise(monkeypatch):
         (
             TypeError("a b\nc"),
             70,
-            "TypeError: a b c. This is a fault of bnzoo: please report it; run the command again",
+            "TypeError: a b c. This is a bug in bnzoo. Please report it. Run the command again",
         ),
         (KeyboardInterrupt(), 130, "stopped"),
         (OSError(28, "No space left on device"), 2, "No space left on device"),

@@ -73,15 +73,15 @@ DIGITS = ["--data", "digits"]
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("IN.keras", "OUT.keras is the same file as IN.keras; choose another name"),
-        ("folder/../IN.keras", "OUT.keras is the same file as IN.keras; choose another name"),
-        ("link.keras", "OUT.keras is the same file as IN.keras; choose another name"),
+        ("IN.keras", "OUT.keras must be another file than IN.keras"),
+        ("folder/../IN.keras", "OUT.keras must be another file than IN.keras"),
+        ("link.keras", "OUT.keras must be another file than IN.keras"),
         ("there.keras", "there.keras exists and is not overwritten. Choose another name, or remove the file"),
         ("dangling.keras", "dangling.keras exists and is not overwritten"),
-        ("folder", "OUT.keras must be the name of a file that ends in .keras. Received: folder"),
-        ("out.h5", "OUT.keras must be the name of a file that ends in .keras. Received: out.h5"),
-        ("nowhere/out.keras", "There is no folder nowhere; make it first, or choose another"),
-        ("there.keras/out.keras", "There is no folder there.keras"),
+        ("folder", "OUT.keras must be a file name that ends in .keras. Received: folder"),
+        ("out.h5", "OUT.keras must be a file name that ends in .keras. Received: out.h5"),
+        ("nowhere/out.keras", "The folder nowhere does not exist. Make it first, or choose another one"),
+        ("there.keras/out.keras", "The folder there.keras does not exist"),
     ],
 )
 def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, target, message):
@@ -110,18 +110,21 @@ def test_what_must_not_be_written(bnzoo, model, tmp_path, monkeypatch, command, 
         (["recalibrate", *IN_OUT, *DIGITS, "--image-size", "9"], "`image_size` is for a folder of images"),
         (
             ["recalibrate", "mlp.keras", "OUT.keras", "--data", "wine"],
-            "mlp.keras has no batch norm: nothing to recalibrate",
+            "mlp.keras has no batch norm, so there are no statistics to replace",
         ),
         (
             ["recalibrate", *IN_OUT, "--data", "data.npz"],
-            "takes an input of shape (8, 8, 1), the examples of data.npz have the shape (6,)",
+            "The examples of data.npz have the shape (6,), but the model takes inputs of the shape (8, 8, 1)",
         ),
         (
             ["recalibrate", *IN_OUT, "--data", "huge.npz"],
             "batch 0 of `data`, counted from 0, has a mean or a variance at the norm 'conv1_norm' that is not finite",
         ),
-        (["recalibrate", *IN_OUT, "--data", "wine"], "shape (8, 8, 1), the examples of wine have the shape (13,)"),
-        (["recalibrate", *IN_OUT, "--data", "scans"], "have the shape (5, 5, 1); --image-size resizes images"),
+        (
+            ["recalibrate", *IN_OUT, "--data", "wine"],
+            "The examples of wine have the shape (13,), but the model takes inputs of the shape (8, 8, 1)",
+        ),
+        (["recalibrate", *IN_OUT, "--data", "scans"], "the shape (8, 8, 1). Resize the images with --image-size"),
     ],
 )
 def test_mistakes(bnzoo, model, tmp_path, arguments, message):
@@ -227,14 +230,14 @@ def test_a_model_with_foreign_statistics_is_not_healthy(bnzoo, model):
         (["none.keras", *DIGITS], "There is no file none.keras"),
         (
             ["IN.keras", "--data", "wine"],
-            "takes an input of shape (8, 8, 1), the examples of wine have the shape (13,)",
+            "The examples of wine have the shape (13,), but the model takes inputs of the shape (8, 8, 1)",
         ),
         (
             ["IN.keras", "--data", "many.npz"],
             "the label 10, but the model has outputs for the classes 0 to 9",
         ),
-        (["IN.keras", *DIGITS, "--report", "IN.keras"], "--report must be the name of a file that ends in .html"),
-        (["IN.keras", *DIGITS, "--report", "nowhere/a.html"], "There is no folder nowhere"),
+        (["IN.keras", *DIGITS, "--report", "IN.keras"], "--report must be a file name that ends in .html"),
+        (["IN.keras", *DIGITS, "--report", "nowhere/a.html"], "The folder nowhere does not exist"),
         (["IN.keras", *DIGITS, "--steps", "-1"], "--steps"),
     ],
 )

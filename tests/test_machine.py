@@ -67,4 +67,4 @@ def test_a_link_or_a_copy(tmp_path, monkeypatch, links):
 
 def test_a_broken_pipe_is_standard_output_where_nothing_more_is_known(monkeypatch):
     monkeypatch.delattr(select, "poll", raising=False)
-    assert streams.nobody_reads()
+    assert streams.is_closed_by_reader()

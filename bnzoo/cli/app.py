@@ -13,7 +13,7 @@ _EXAMPLE = "Example: bnzoo tune resnet --data digits --depths 8,14 --norms batch
 app = typer.Typer(
     name="bnzoo",
     help="The model zoo for Keras 3 in which normalization is an argument.",
-    epilog=f"{_EXAMPLE}\n\nExit status: {', '.join(f'{status} {meaning}' for status, meaning in STATUSES.items())}.",
+    epilog=f"{_EXAMPLE}\n\nExit status: {'; '.join(f'{status} {meaning}' for status, meaning in STATUSES.items())}.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,9 +29,11 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _bnzoo(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
     debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show the traceback of an error. It may stand anywhere in the command.")
+        bool, typer.Option(DEBUG, help="Show the traceback of an error. Allowed anywhere in the command.")
     ] = False,
 ) -> None:
     pass

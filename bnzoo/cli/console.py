@@ -1,4 +1,4 @@
-"""How the command line speaks: the user's mistakes in one line, libraries not at all."""
+"""The output of the command line: one line for a mistake of the user, and no output of libraries."""
 
 import os
 import sys
@@ -12,19 +12,19 @@ from bnzoo.passwords import mask_passwords
 
 MISTAKE, FAULT, INTERRUPTED, CLOSED = 2, 70, 130, 141
 STATUSES = {
-    0: "done",
-    1: "something was found to be wrong, or nothing to be usable",
-    MISTAKE: "a mistake in the command, a file or the machine, told in one line",
-    FAULT: "a fault of bnzoo",
+    0: "success",
+    1: "a check failed, or no result is usable",
+    MISTAKE: "an error in the command, in a file or of the machine, explained in one line",
+    FAULT: "a bug in bnzoo",
     INTERRUPTED: "stopped by Ctrl-C",
-    CLOSED: "nobody reads the output",
+    CLOSED: "the reader of the output has closed it",
 }
 DEBUG = "--debug"
 debugging: ContextVar[bool] = ContextVar("debugging", default=False)
 
 
 class UserError(Exception):
-    """The user's mistake, in one line."""
+    """An error for a mistake of the user, with a message of one line."""
 
 
 def say(message: str, lines: bool = False) -> int:
@@ -32,20 +32,20 @@ def say(message: str, lines: bool = False) -> int:
 
     Args:
         message: String.
-        lines: Boolean, whether it may have several lines.
+        lines: Boolean, whether line breaks are kept.
 
     Returns:
         The exit status of a mistake.
     """
     words = [line if lines else " ".join(line.split()) for line in (message.splitlines() if lines else [message])]
     shown = [mask_passwords(printable(line)) for line in words]
-    with suppress(OSError):  # nobody reads, or the disk is full: the exit status tells
+    with suppress(OSError):  # stderr is closed or the disk is full: the exit status remains
         print("\n".join(shown) if lines else f"bnzoo: {shown[0]}", file=sys.stderr, flush=True)
     return MISTAKE
 
 
-def in_words(error: BaseException) -> str:
-    """Return the message of an error; of the system's with the file that it is about."""
+def message_of(error: BaseException) -> str:
+    """Return the message of an error, with the file of an error of the system."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error) or type(error).__name__
@@ -53,33 +53,35 @@ def in_words(error: BaseException) -> str:
 
 @contextmanager
 def mistakes(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn errors that are the user's to mend into one line; `bnzoo.cli.ending` tells of all others."""
+    """Turn errors of these kinds into a `UserError`. `bnzoo.cli.ending` handles all others."""
     try:
         yield
     except BrokenPipeError:
         raise
     except kinds as error:
-        raise UserError(in_words(error)) from error
+        raise UserError(message_of(error)) from error
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep off stderr what TensorFlow says while it is loaded; with `--debug` it is shown where loading fails."""
+    """Hide the messages of TensorFlow on stderr. With `--debug` they are shown if the block fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     try:
-        file = tempfile.TemporaryFile()  # noqa: SIM115  # what follows is no part of making it
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # only this call may raise the error below
     except OSError as error:
-        raise UserError(f"No temporary file can be made: {in_words(error)}. Set TMPDIR to a folder for them") from error
-    with file as said:
+        raise UserError(
+            f"A temporary file cannot be made: {message_of(error)}. Set TMPDIR to a folder for temporary files"
+        ) from error
+    with file as log:
         stderr = os.dup(2)
-        os.dup2(said.fileno(), 2)
+        os.dup2(log.fileno(), 2)
         try:
             yield
         except Exception:
             if debugging.get():
-                said.seek(0)
-                os.write(stderr, said.read())
+                log.seek(0)
+                os.write(stderr, log.read())
             raise
         finally:
             os.dup2(stderr, 2)

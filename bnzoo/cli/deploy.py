@@ -1,4 +1,4 @@
-"""`bnzoo export`, `bnzoo verify`: a trained model in, artefacts that a server can load out."""
+"""`bnzoo export`, `bnzoo verify`: artefacts that a server can load."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,51 +21,53 @@ if TYPE_CHECKING:
     from bnzoo.export import ExportReport
 
 _BATCHES = (1, 8)
-_SECONDS = 10.0  # of measuring, for each batch size
+_SECONDS = 10.0  # the time to measure for each batch size
 
 
 def export(
     source: Source,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Gets a folder a format, in it the next version.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder for the artefacts: DIR/FORMAT/VERSION.")],
     formats: Annotated[
-        str, typer.Option(help=f"Some of {', '.join(VARIANTS)}, separated by commas. int8 needs --data.")
+        str, typer.Option(help=f"Some of {', '.join(VARIANTS)}, separated by commas. The int8 formats need --data.")
     ] = "saved_model",
     data: Annotated[
         str | None,
         typer.Option(
-            help="What the artefacts are compared on and int8 is calibrated with: digits, wine, breast_cancer, an .npz "
-            "file with x and y, or a folder of image folders; scaled as the model takes it. By default random numbers."
+            help="The data for the comparison with the model and for the calibration of int8: digits, wine, "
+            "breast_cancer, an .npz file with x and y, or a folder with a folder of images for each class; scaled as "
+            "in training. By default random numbers."
         ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="A text file, a line for each class. By default the classes of the data.")
+        Path | None,
+        typer.Option(help="A text file with the name of a class on each line. By default the classes of the data."),
     ] = None,
     image: Annotated[
         str | None,
         typer.Option(
-            help="How images were scaled for training: raw (0 to 255), unit (0 to 1), tf, torch, caffe. The SavedModel "
-            "then takes JPEG and PNG files too."
+            help="The scaling of images in training: raw (0 to 255), unit (0 to 1), tf, torch, caffe. With it the "
+            "SavedModel takes JPEG and PNG files too."
         ),
     ] = None,
     warmup: Annotated[
-        str | None, typer.Option(help="Batch sizes, as 1,8, that TensorFlow Serving is to try when it loads.")
+        str | None, typer.Option(help="The batch sizes, such as 1,8, with which TensorFlow Serving warms up.")
     ] = None,
     sign: Annotated[
         Path | None,
         typer.Option(help="A private key (Ed25519 or ECDSA, PEM) to sign the artefacts with. Needs the extra sign."),
     ] = None,
-    fold: Annotated[bool, typer.Option(help="Fold batch norms into the layers next to them.")] = True,
+    fold: Annotated[bool, typer.Option(help="Fold batch norms into the linear layers next to them.")] = True,
     column: Column = None,
     task: TaskWord = None,
     image_size: ImageSize = None,
 ) -> None:
-    """Export a model for production: verified, with checksums, whole or not at all; then compare the formats."""
+    """Export a model in one or more formats, verify each artefact, and compare sizes and latencies."""
     asked = _formats(formats, data)
     if sign is not None:
         with mistakes(ValueError, OSError, ImportError), quietly():
             from bnzoo.export import signing
 
-            signing.signer(sign)  # seen before the work
+            signing.signer(sign)  # a wrong key fails before the work
     options = {"image": image, "warmup": _warmup(warmup)}
     for name, value in options.items():
         takers = [variant for variant, (format, _) in VARIANTS.items() if name in format.options]
@@ -98,26 +100,26 @@ def export(
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An artefact, or a folder with artefacts in it.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An artefact, or a folder that contains artefacts.")],
     checksums_only: Annotated[
-        bool, typer.Option("--checksums-only", help="Load and run nothing: right for what comes from a stranger.")
+        bool, typer.Option("--checksums-only", help="Do not run the artefacts. Use it if you do not know their author.")
     ] = False,
     key: Annotated[
         Path | None,
         typer.Option(
-            help="A public key (PEM): artefacts without its signature are a problem and not run. Needs the extra sign."
+            help="A public key (PEM). Artefacts without its signature fail and are not run. Needs the extra sign."
         ),
     ] = None,
 ) -> None:
-    """Compare artefacts with their checksums, and ask them again. The exit status is 1 if one is not what it was.
+    """Compare artefacts with their checksums, and run them. The exit status is 1 if one fails.
 
-    To ask an artefact is to run it, with all your rights.
+    An artefact runs with all your rights.
     """
     with mistakes(ValueError, OSError, ImportError), quietly():
-        found = bnzoo.export.verify(folder, checksums_only=checksums_only, key=key)
-    for verification in found:
+        verifications = bnzoo.export.verify(folder, checksums_only=checksums_only, key=key)
+    for verification in verifications:
         typer.echo(verification)
-    raise typer.Exit(1 if any(verification.problems for verification in found) else 0)
+    raise typer.Exit(1 if any(verification.problems for verification in verifications) else 0)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _formats(text: str, data: str | None) -> list[str]:
         if name not in VARIANTS:
             raise UserError(unknown("format in --formats", name, VARIANTS))
         if VARIANTS[name][1] is not None and data is None:
-            raise UserError(f"{name} needs --data: examples from which the ranges of the activations are taken")
+            raise UserError(f"{name} needs --data, from which the ranges of the activations are taken")
     return asked
 
 
@@ -158,7 +160,7 @@ def _warmup(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"--warmup must be batch sizes separated by commas, as 1,8. Received: {text!r}") from error
+        raise UserError(f"--warmup must be batch sizes separated by commas, such as 1,8. Received: {text!r}") from error
 
 
 def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
@@ -166,12 +168,12 @@ def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
         return None if examples is None or not examples.labels else list(examples.labels)
     from bnzoo.reading import reading
 
-    with mistakes(OSError, ValueError), reading(path, "a text file in UTF-8, as --labels must be") as file:
+    with mistakes(OSError, ValueError), reading(path, "the text file (UTF-8) of --labels") as file:
         return file.read_text(encoding="utf-8").splitlines()
 
 
 def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float]]":
-    """Median seconds of a call, by batch size and name, the artefacts taking turns."""
+    """Measure the median seconds of a call, by batch size and name, of all artefacts in turns."""
     import numpy as np
 
     from bnzoo.export.latency import latencies
@@ -183,14 +185,14 @@ def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float
     medians = {}
     for size in _BATCHES:
         calls = {name: partial(artefact, repeated(examples[name], size)) for name, artefact in artefacts.items()}
-        medians[size] = {name: float(np.median(found)) for name, found in latencies(calls, seconds=_SECONDS).items()}
+        medians[size] = {name: float(np.median(times)) for name, times in latencies(calls, seconds=_SECONDS).items()}
     return medians
 
 
 def _table(
     reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
 ) -> str:
-    """In Markdown, to paste."""
+    """Return the comparison as a table in Markdown."""
     from bnzoo.metrics import metric_of
 
     head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]

@@ -1,7 +1,8 @@
-"""What several commands are given: a model, data."""
+"""The arguments that several commands share: a model, data."""
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,30 +16,45 @@ if TYPE_CHECKING:
 
     from bnzoo.data import Dataset
 
-Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, as Keras saved it.")]
+
+def between(least: int, most: int) -> Callable[[int | None], int | None]:
+    """Return a check that a number is in a range, which is too long to be shown with the type of an option."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and not least <= value <= most:
+            raise typer.BadParameter(f"{value} is not in the range from {least} to {most}.")
+        return value
+
+    return check
+
+
+Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, a file saved by Keras.")]
 SOURCES = (
     "digits, wine, breast_cancer, diabetes; cifar10, cifar100, mnist, fashion_mnist (downloaded); an .npz file with x "
-    "and y; a .csv or .parquet table; a folder of image folders"
+    "and y; a .csv or .parquet table; a folder with a folder of images for each class"
 )
-Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as the model takes it.")]
-Column = Annotated[str | None, typer.Option("--target", help="The column of a table that is to be predicted.")]
+Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
+Column = Annotated[str | None, typer.Option("--target", help="The column of a table to predict.")]
 TaskWord = Annotated[
     str | None,
-    typer.Option("--task", help="classification or regression, where a table's target does not tell which is meant."),
+    typer.Option("--task", help="classification or regression, if the target of a table leaves that open."),
 ]
 ImageSize = Annotated[
-    int | None, typer.Option(min=1, max=8192, help="Resize the images of a folder to this side, at most 8192.")
+    int | None,
+    typer.Option(
+        callback=between(1, 8192), help="The height and width to which images of a folder are resized, at most 8192."
+    ),
 ]
 
 
 def load(path: Path) -> "keras.Model":
-    """A model that Keras has saved, not compiled."""
+    """Load a model without compiling it."""
     with quietly(), mistakes(ValueError, OSError):
         return bnzoo.load_model(path, compile=False)
 
 
 def load_data(name: str, target: str | None, task: str | None, image_size: int | None) -> "Dataset":
-    """Data by the words of the command line."""
+    """Load the data that the command line names."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         with quietly(), mistakes(ValueError, OSError, ImportError):
@@ -52,14 +68,14 @@ def load_data(name: str, target: str | None, task: str | None, image_size: int |
 def load_examples(
     model: "keras.Model", name: str, target: str | None, task: str | None, image_size: int | None
 ) -> "Dataset":
-    """The data, if the model takes it."""
+    """Load the data that the command line names, and check that it fits the model."""
     examples = load_data(name, target, task, image_size)
     taken = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or ()]
     if taken and not (len(taken) == 1 and _fits(examples.input_shape, taken[0])):
-        hint = "; --image-size resizes images" if Path(name).is_dir() else ""
+        hint = ". Resize the images with --image-size" if Path(name).is_dir() else ""
         raise UserError(
-            f"The model takes an input of shape {' and one of shape '.join(map(str, taken))}, the examples of {name} "
-            f"have the shape {examples.input_shape}{hint}"
+            f"The examples of {name} have the shape {examples.input_shape}, but the model takes inputs of the shape "
+            f"{' and '.join(map(str, taken))}{hint}"
         )
     return examples
 
@@ -69,8 +85,12 @@ def _fits(shape: tuple[int, ...], taken: tuple[int | None, ...]) -> bool:
 
 
 def check_folder(path: Path) -> None:
-    """Refuses a file that cannot be made where it is to be."""
+    """Check that a file can be made in its folder.
+
+    Raises:
+        UserError: If the folder does not exist or is not writable.
+    """
     if not path.parent.is_dir():
-        raise UserError(f"There is no folder {path.parent}; make it first, or choose another")
+        raise UserError(f"The folder {path.parent} does not exist. Make it first, or choose another one")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UserError(f"Nothing may be written in the folder {path.parent}; choose another")
+        raise UserError(f"The folder {path.parent} is not writable. Choose another one")

@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="A name, or a part of one, or a pattern with * and ?.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="A name, a part of a name, or a pattern with * and ?.")] = "*",
 ) -> None:
-    """List the zoo."""
+    """List the models of the zoo."""
     with quietly():
         names = bnzoo.list_models(pattern)
         cards = [bnzoo.model_card(name) for name in names]
     if not cards:
-        raise UserError(f"No model matches {pattern!r}; `bnzoo models` lists them all")
+        raise UserError(f"No model matches {pattern!r}. `bnzoo models` lists all models")
     rows = [_row(card) for card in cards]
     table = Table(box=None, header_style="bold")
     for title, *words in zip(("model", "params", "MACs", "top-1 %", "norm", "placement", "paper"), *rows, strict=True):
         numbers = title in ("params", "MACs", "top-1 %")
-        # the paper is what a narrow terminal may cut
+        # a narrow terminal may cut the paper only
         width = None if title == "paper" else max(map(len, [title, *words]))
         table.add_column(title, justify="right" if numbers else "left", min_width=width, no_wrap=True)
     for row in rows:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    typer.echo("top-1: as published, on ImageNet or CIFAR-10; `bnzoo.model_card(name).source` says by whom")
+    typer.echo("top-1: published accuracy on ImageNet or CIFAR-10; `bnzoo.model_card(name).source` names the source")
 
 
 def _row(card: "ModelCard") -> list[str]:

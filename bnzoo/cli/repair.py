@@ -1,4 +1,4 @@
-"""`bnzoo fold`, `bnzoo recalibrate`, `bnzoo health`: a trained model in, a better one or a finding out."""
+"""`bnzoo fold`, `bnzoo recalibrate`, `bnzoo health`: repairs and a check-up of trained models."""
 
 import os
 from contextlib import suppress
@@ -10,7 +10,7 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly
-from bnzoo.cli.inputs import Column, Data, ImageSize, Source, TaskWord, check_folder, load, load_examples
+from bnzoo.cli.inputs import Column, Data, ImageSize, Source, TaskWord, between, check_folder, load, load_examples
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from bnzoo.data import Dataset
 
 Target = Annotated[
-    Path, typer.Argument(metavar="OUT.keras", help="The file to write, which must not exist. It holds no optimizer.")
+    Path, typer.Argument(metavar="OUT.keras", help="The file to write, without optimizer. It must not exist.")
 ]
-BatchSize = Annotated[int, typer.Option(min=1, max=1_000_000, help="Examples in a batch.")]
-Batches = Annotated[int | None, typer.Option(min=1, max=1_000_000, help="Batches to use at most. By default all.")]
+BatchSize = Annotated[
+    int, typer.Option(callback=between(1, 1_000_000), help="The number of examples in a batch, at most 1000000.")
+]
+Batches = Annotated[
+    int | None,
+    typer.Option(
+        callback=between(1, 1_000_000),
+        help="The largest number of batches to use, at most 1000000. By default all batches.",
+    ),
+]
 
 
 def fold(source: Source, target: Target) -> None:
-    """Fold batch norm into the linear layers before it. The function stays the same."""
+    """Fold batch norms into the linear layers before them. The outputs stay the same."""
     _check_target(source, target)
     model = load(source)
     with mistakes(ValueError, OSError):
@@ -45,7 +53,7 @@ def recalibrate(
     task: TaskWord = None,
     image_size: ImageSize = None,
 ) -> None:
-    """Replace the statistics of batch norm by those of your training data (PreciseBN)."""
+    """Replace the moving statistics of batch norms by the statistics of your training data (PreciseBN)."""
     from bnzoo.metrics import ACCURACY
 
     _check_target(source, target)
@@ -53,7 +61,7 @@ def recalibrate(
     with mistakes(ValueError, OSError):
         recalibration = bnzoo.tools.Recalibration(model)
         if not recalibration.norms:
-            raise UserError(f"{source} has no batch norm: nothing to recalibrate")
+            raise UserError(f"{source} has no batch norm, so there are no statistics to replace")
         examples = load_examples(model, data, column, task, image_size)
         with Console(stderr=True).status("recalibrating"):
             before = _accuracy(model, examples, batch_size)
@@ -77,59 +85,64 @@ def health(
     steps: Annotated[
         int | None,
         typer.Option(
-            min=0, max=10**15, help="Steps of training that the model has made. By default those of its optimizer."
+            callback=between(0, 10**15),
+            help="The number of training steps of the model. By default the number that its optimizer counts.",
         ),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="An HTML file to write.")] = None,
+    report: Annotated[Path | None, typer.Option(help="An HTML file to write the report to.")] = None,
     column: Column = None,
     task: TaskWord = None,
     image_size: ImageSize = None,
 ) -> None:
-    """Look for what is wrong in a trained model. The exit status is 0 if nothing is, 1 if something is."""
+    """Check the health of a trained model: statistics, norms, gradients. The exit status is 1 for any finding."""
     if report is not None:
         _check_suffix("--report", report, ".html")
         check_folder(report)
     model = _load_compiled(source)
     examples = load_examples(model, data, column, task, image_size)
     with mistakes(ValueError, OSError, ImportError):
-        with Console(stderr=True).status("looking"):
-            found = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)
-        typer.echo(found)
+        with Console(stderr=True).status("checking"):
+            checkup = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)
+        typer.echo(checkup)
         if report is not None:
-            found.report(report)
+            checkup.report(report)
             typer.echo(report)
-    raise typer.Exit(1 if found.findings else 0)
+    raise typer.Exit(1 if checkup.findings else 0)
 
 
 def _check_target(source: Path, target: Path) -> None:
-    """Refuses a file that must not be written, before anything is loaded."""
+    """Check that a file may be written, before anything is loaded.
+
+    Raises:
+        UserError: If the name is wrong, or the file exists.
+    """
     _check_suffix("OUT.keras", target, ".keras")
     check_folder(target)
     with mistakes(OSError):
         if target.exists() and source.exists() and target.samefile(source):
-            raise UserError(f"OUT.keras is the same file as IN.keras; choose another name. Received: {target}")
+            raise UserError(f"OUT.keras must be another file than IN.keras. Received: {target}. Choose another name")
         _check_free(target)
 
 
 def _check_suffix(argument: str, path: Path, suffix: str) -> None:
     if path.suffix != suffix:
-        raise UserError(f"{argument} must be the name of a file that ends in {suffix}. Received: {path}")
+        raise UserError(f"{argument} must be a file name that ends in {suffix}. Received: {path}")
 
 
 def _check_free(target: Path) -> None:
-    if os.path.lexists(target):  # a link to nowhere is in the way too
+    if os.path.lexists(target):  # true for a broken link too
         raise UserError(f"{target} exists and is not overwritten. Choose another name, or remove the file")
 
 
 def _load_compiled(path: Path) -> "keras.Model":
-    """With its loss and the steps of its optimizer, unless these need code that is not here."""
+    """Load a model with its loss and the steps of its optimizer, or without if these need code that is missing."""
     with quietly(), suppress(ValueError, OSError):
         return bnzoo.load_model(path)
     return load(path)
 
 
 def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> float | None:
-    """On the validation data, if the model has an output for each class."""
+    """Measure the accuracy on the validation data; `None` if the model does not have an output for each class."""
     shape = getattr(model, "output_shape", None)
     if not (isinstance(shape, tuple) and len(shape) == 2 and shape[-1] == examples.classes):
         return None
@@ -142,4 +155,4 @@ def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> flo
 def _save(model: "keras.Model", target: Path) -> None:
     with whole_file(target) as draft:
         model.save(draft)
-        _check_free(target)  # somebody may have written it meanwhile
+        _check_free(target)  # another process may have written it meanwhile

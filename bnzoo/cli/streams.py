@@ -1,4 +1,4 @@
-"""Standard streams that may be closed, full, or have nobody who reads them."""
+"""Standard streams that may be closed, or whose disk may be full."""
 
 import os
 import select
@@ -7,37 +7,41 @@ from contextlib import suppress
 
 
 def ensure_open() -> None:
-    """Open the null device in the place of each standard stream that is closed.
+    """Open the null device for each closed standard stream.
 
-    A file that is opened later would get its number, and what is printed would be written into the file.
+    Otherwise the next file that is opened would get the number of the stream, and all output would go into the file.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest free number, that of the stream
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def flush() -> None:
-    """Write what is still to be written. Raise `OSError` where that is not possible."""
+    """Write the buffered output.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
 
 
 def end() -> None:
-    """Write what is still to be written, as far as possible. The interpreter would complain where it is not."""
+    """Write the buffered output, or discard it, as the interpreter would print an error at its end."""
     try:
         flush()
     except OSError:
         discard()
 
 
-def nobody_reads() -> bool:
-    """Return whether standard output is a pipe that nobody reads any more, rather than another pipe."""
-    if not hasattr(select, "poll"):  # on Windows, where a broken pipe is all that is known
+def is_closed_by_reader() -> bool:
+    """Return whether standard output is a pipe whose reader, such as `head`, has closed it."""
+    if not hasattr(select, "poll"):  # Windows cannot tell which pipe is broken
         return True
     poll = select.poll()
     poll.register(1, 0)
@@ -45,11 +49,11 @@ def nobody_reads() -> bool:
 
 
 def discard() -> None:
-    """Send what is still to be written nowhere."""
+    """Discard the buffered output."""
     with open(os.devnull, "w") as nowhere:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except OSError:
-                with suppress(OSError, ValueError):  # a stream of Python alone has no number
+                with suppress(OSError, ValueError):  # a stream without a file has no number
                     os.dup2(nowhere.fileno(), stream.fileno())

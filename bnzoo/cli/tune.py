@@ -15,82 +15,97 @@ from bnzoo.cli.inputs import SOURCES, Column, ImageSize, TaskWord, load_data
 if TYPE_CHECKING:
     from bnzoo.tuning import Space, Study
 
-_FAMILIES = ("resnet", "densenet", "vit", "mlp")
+# the name of each family of networks, and of its space in `bnzoo.tuning`
+_SPACES = {"resnet": "ResNetSpace", "densenet": "DenseNetSpace", "vit": "ViTSpace", "mlp": "MLPSpace"}
 _OF_DATA = ("input_shape", "classes", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def tune(
-    family: Annotated[str, typer.Argument(help="resnet, densenet, vit or mlp.")] = "resnet",
+    family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(_SPACES)}.")] = "resnet",
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
     target: Column = None,
     task: TaskWord = None,
     depths: Annotated[
         str | None,
         typer.Option(
-            help="Whole numbers: 6n+2 for resnet (8,14,20 by default), 6n+4 for densenet (10,16,22), blocks of a vit, "
-            "hidden layers of an mlp (2,4,8). At most 2000."
+            help="Depths separated by commas, at most 2000: 6n+2 for resnet (by default 8,14,20), 6n+4 for densenet "
+            "(10,16,22), blocks of a vit, hidden layers of an mlp (2,4,8)."
         ),
     ] = None,
     learning_rates: Annotated[
         str | None,
         typer.Option(
-            help="LOW:HIGH[:POINTS], a log grid of at most 1000 points; by default 1e-3:3:7, for vit 1e-4:0.1:7."
+            help="LOW:HIGH[:POINTS], a logarithmic grid of at most 1000 points. By default 1e-3:3:7, for vit "
+            "1e-4:0.1:7."
         ),
     ] = None,
     norms: Annotated[
         str | None,
-        typer.Option(help="Names of norms, none among them: batch,group,none. By default batch,none; vit layer,batch."),
+        typer.Option(
+            help="Names of norms, or none for no norm: batch,group,none. By default batch,none, for vit layer,batch."
+        ),
     ] = None,
     placement: Annotated[
-        str, typer.Option(help="pre, post, act_norm; resnet: those of He et al. 2016; vit: peri. Several: pre,post.")
+        str,
+        typer.Option(
+            help="Placements: pre, post, act_norm; for resnet also those of He et al. 2016, for vit also peri. Several "
+            "are searched: pre,post."
+        ),
     ] = "pre",
-    activation: Annotated[str | None, typer.Option(help="Activations of Keras: relu,silu.")] = None,
-    batch_size: Annotated[str, typer.Option(help="Examples in a training batch: 64, or 32,128.")] = "64",
-    weight_decay: Annotated[str | None, typer.Option(help="Shares of the learning rate: 0,1e-4.")] = None,
+    activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
+    batch_size: Annotated[str, typer.Option(help="The number of examples in a training batch: 64, or 32,128.")] = "64",
+    weight_decay: Annotated[
+        str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
+    ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE[,VALUE...] for the family's builder: growth_rate=8,12 or width=64. Repeatable."),
+        typer.Option(
+            help="NAME=VALUE[,VALUE...], an argument of the builder of the family: growth_rate=8,12 or width=64. "
+            "Repeatable."
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds of every configuration, at most 1000.")] = 1,
-    epochs: Annotated[int, typer.Option(help="Epochs of every trial, at most 1000000.")] = 15,
-    sampler: Annotated[str, typer.Option(help="grid (all), random, tpe or gp.")] = "grid",
+    seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
+    epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
+    sampler: Annotated[str, typer.Option(help="The sampler: grid (all configurations), random, tpe or gp.")] = "grid",
     pruner: Annotated[
-        str | None, typer.Option(help="successive_halving, hyperband or median: ends trials that others surpass.")
+        str | None,
+        typer.Option(
+            help="The pruner, which stops trials that are worse than others: successive_halving, hyperband or median."
+        ),
     ] = None,
-    sampler_seed: Annotated[int, typer.Option(help="Seed of the sampler.")] = 0,
+    sampler_seed: Annotated[int, typer.Option(help="The seed of the sampler.")] = 0,
     enqueue: Annotated[
-        list[str] | None, typer.Option(help="Where to start: depth=8,learning_rate=0.1. Repeatable.")
+        list[str] | None, typer.Option(help="A configuration to try first: depth=8,learning_rate=0.1. Repeatable.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that share the trials and this machine's cores, at most 256.")
+        int, typer.Option(help="The number of processes that share the trials and the cores, at most 256.")
     ] = 1,
-    budget: Annotated[str | None, typer.Option(help="Time in which trials are begun: 90s, 10m, 2h.")] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="How many trials the study has at most; 100000 is the highest.")
-    ] = None,
+    budget: Annotated[str | None, typer.Option(help="The time after which no new trial begins: 90s, 10m, 2h.")] = None,
+    trials: Annotated[int | None, typer.Option(help="The largest number of trials, at most 100000.")] = None,
     storage: Annotated[
         str | None,
         typer.Option(
-            help="A database shared with other machines, each running this same command: "
-            "postgresql://user@host/database, with the password in PGPASSWORD or ~/.pgpass."
+            help="A database that several machines share, each running the same command: "
+            "postgresql://user@host/database. Put the password into PGPASSWORD or ~/.pgpass."
         ),
     ] = None,
     study: Annotated[
         str | None,
         typer.Option(
-            help="The study's name in the database. By default that of the study in the folder, or of the folder."
+            help="The name of the study in the database. By default the name in the folder of the study, or the name "
+            "of the folder."
         ),
     ] = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's HParams runs.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
-    output: Annotated[Path | None, typer.Option(help="Folder of the study. By default runs/FAMILY-DATA.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,
 ) -> None:
-    """Find the learning rate and depth for your data, and ship the winner."""
-    if family not in _FAMILIES:
+    """Search the learning rate and the depth for your data, and export the best model."""
+    if family not in _SPACES:
         from bnzoo.errors import unknown
 
-        raise UserError(unknown("family", family, _FAMILIES))
+        raise UserError(unknown("family", family, _SPACES))
     axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     seconds = None if budget is None else _seconds(budget)
@@ -101,7 +116,7 @@ def tune(
         space = _space(family, axes)
         examples = load_data(data, target, task, image_size)
         output = output or Path("runs") / f"{family}-{examples.stem}"
-        found = tuning.Study(
+        search = tuning.Study(
             space,
             examples,
             output,
@@ -115,17 +130,17 @@ def tune(
             name=study,
         )
         bounds: dict[str, Any] = {"workers": workers, "budget": seconds, "trials": trials}
-        found.check_bounds(**bounds)
-    _run(found, bounds)
+        search.check_bounds(**bounds)
+    _run(search, bounds)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
         with mistakes(ValueError, OSError, ImportError):
-            write_hparams(found.results, tensorboard)
-    _print_finding(found)
-    if found.results.best is None:
+            write_hparams(search.results, tensorboard)
+    _print_results(search)
+    if search.results.best is None:
         raise typer.Exit(1)
-    _print_artefact(found)
+    _print_artefact(search)
 
 
 def _axes(
@@ -138,17 +153,19 @@ def _axes(
     weight_decay: str | None,
     options: list[str],
 ) -> dict[str, Any]:
-    """What is searched, as a space takes it."""
+    """Return the arguments of a space."""
     axes = {
-        "depths": depths and _numbers("--depths", depths, ",", int, "whole numbers separated by commas, as 8,14,20"),
+        "depths": depths and _numbers("--depths", depths, ",", int, "whole numbers separated by commas: 8,14,20"),
         "learning_rates": learning_rates
-        and _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count, as 1e-3:3:7"),
+        and _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count: 1e-3:3:7"),
         "norms": norms and norms.split(","),
         "placement": _one_or_more(placement.split(",")),
         "activation": activation and _one_or_more(activation.split(",")),
-        "batch_size": _one_or_more(_numbers("--batch-size", batch_size, ",", int, "whole numbers, as 64 or 32,128")),
+        "batch_size": _one_or_more(
+            _numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")
+        ),
         "weight_decay": weight_decay
-        and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers, as 1e-4 or 0,1e-4")),
+        and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers separated by commas: 0,1e-4")),
     }
     given: dict[str, Any] = {}
     for text in options:
@@ -159,13 +176,17 @@ def _axes(
 
 
 def _check_option(name: str, known: Collection[str], given: Collection[str]) -> None:
-    """Refuse an option of the builder that is given twice, is one of this command, or follows from the data."""
+    """Check that an argument of the builder is new, has no option of this command, and does not follow from the data.
+
+    Raises:
+        UserError: If it is refused.
+    """
     if name in given:
-        raise UserError(f"--option {name} is given twice; several values are separated by commas")
+        raise UserError(f"--option {name} occurs twice. Separate several values by commas")
     if name in known:
-        raise UserError(f"--option {name} cannot be used; the option is --{name.replace('_', '-')}")
+        raise UserError(f"--option {name} is not allowed. Use --{name.replace('_', '-')}")
     if name in _OF_DATA:
-        raise UserError(f"--option {name} cannot be used: it follows from the data")
+        raise UserError(f"--option {name} is not allowed, as it follows from the data. Leave it out")
 
 
 def _run(study: "Study", bounds: dict[str, Any]) -> None:
@@ -175,7 +196,7 @@ def _run(study: "Study", bounds: dict[str, Any]) -> None:
         except KeyboardInterrupt as error:
             study.refresh()
             done = f"{len(study.results)} of {study.results.size} trials are done"
-            say(f"stopped, {done}; the same command goes on with the others")
+            say(f"stopped: {done}. The same command continues with the others")
             raise typer.Exit(130) from error
         except RuntimeError as error:
             say(str(error))
@@ -188,13 +209,8 @@ def _run(study: "Study", bounds: dict[str, Any]) -> None:
 def _space(family: str, axes: dict[str, Any]) -> "Space":
     from bnzoo import tuning
 
-    kind = {
-        "resnet": tuning.ResNetSpace,
-        "densenet": tuning.DenseNetSpace,
-        "vit": tuning.ViTSpace,
-        "mlp": tuning.MLPSpace,
-    }[family]
-    return kind(**{name: values for name, values in axes.items() if values is not None})
+    space = getattr(tuning, _SPACES[family])
+    return space(**{name: values for name, values in axes.items() if values is not None})
 
 
 def _needs_extra() -> None:
@@ -209,7 +225,7 @@ def _needs_extra() -> None:
         raise ImportError(f"`bnzoo tune` needs the extra `tune` ({error}): pip install 'bnzoo[tune]'") from error
 
 
-def _print_finding(study: "Study") -> None:
+def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
     table = Table(*columns.columns, box=None, header_style="bold")
@@ -242,7 +258,7 @@ def _cell(column: str, value: Any) -> str:
 def _print_artefact(study: "Study") -> None:
     with mistakes(ValueError, OSError, ImportError):
         try:
-            with Console(stderr=True).status("verifying the SavedModel in a process of its own"):
+            with Console(stderr=True).status("verifying the SavedModel in another process"):
                 artefact = study.export()
         except RuntimeError as error:
             say(str(error))
@@ -250,7 +266,7 @@ def _print_artefact(study: "Study") -> None:
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
     typer.echo(
-        f"Test {artefact.finding} on {artefact.test_examples} examples, measured on the SavedModel\n"
+        f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
         f"{study.directory / 'best.keras'}\n"
         f"{study.directory / 'report.html'}"
@@ -265,7 +281,7 @@ def _numbers(option: str, text: str, separator: str, kind: type, example: str) -
 
 
 def _one_or_more(values: Any) -> Any:
-    """What an axis takes: the value, or several to be searched."""
+    """Return the only value, or a tuple of several values to search."""
     return values[0] if len(values) == 1 else tuple(values)
 
 
@@ -282,7 +298,7 @@ def _point(text: str) -> tuple[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """A number, a truth value, nothing, or else the text."""
+    """Parse a number, a boolean or `None`; any other text stays a string."""
     words = {"true": True, "false": False, "none": None}
     if text.lower() in words:
         return words[text.lower()]
@@ -297,5 +313,5 @@ def _value(text: str) -> Any:
 def _seconds(text: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if not match or not float(match[1]):
-        raise UserError(f"--budget must be a time, as 90s, 10m or 2h. Received: {text!r}")
+        raise UserError(f"--budget must be a time such as 90s, 10m or 2h. Received: {text!r}")
     return float(match[1]) * _SECONDS[match[2] or "s"]
