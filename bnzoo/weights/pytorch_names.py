@@ -98,7 +98,7 @@ DENSENET = _torch(
 
 
 def _vit(block: str, attention: tuple[str, str], **layers: str) -> dict[str, str]:
-    """The rows of a vision transformer.
+    """Return the rows of a vision transformer.
 
     Args:
         block: The peer's prefix of a block.
