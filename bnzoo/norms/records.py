@@ -1,4 +1,4 @@
-"""The norms, one record each. Whatever bnzoo knows of a norm follows from its record."""
+"""The norms, one record each. All properties of a norm follow from its record."""
 
 from functools import partial
 from typing import Any
