@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 if TYPE_CHECKING:
-    from bnzoo import blocks, data, export, layers, models, norms, placements, reports, tools, tuning, weights
+    from bnzoo import (  # noqa: F401
+        blocks,
+        data,
+        export,
+        layers,
+        models,
+        norms,
+        placements,
+        reports,
+        tools,
+        tuning,
+        weights,
+    )
     from bnzoo.models import *  # noqa: F403
-    from bnzoo.norms import Norm
-    from bnzoo.tools import load_model, no_decay_variables
+    from bnzoo.norms import Norm  # noqa: F401
+    from bnzoo.tools import load_model, no_decay_variables  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -32,7 +44,7 @@ _PUBLIC_PARTS = (
 _HOMES = {"Norm": "norms", "load_model": "tools", "no_decay_variables": "tools"}
 
 
-def __getattr__(name: str) -> Any:
+def _public(name: str) -> Any:
     if name in _PARTS:
         return importlib.import_module(f"bnzoo.{name}")
     if name in _HOMES:
@@ -44,12 +56,16 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'bnzoo' has no attribute {name!r}")
 
 
+if not TYPE_CHECKING:  # Type checkers would take every name to exist.
+    __getattr__ = _public
+
+
 def _models() -> ModuleType:
     return importlib.import_module("bnzoo.models")
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__getattr__("__all__")]
+    return [*globals(), *_public("__all__")]
 
 
 # Keras takes seconds to import, and `bnzoo --help` needs none of it.

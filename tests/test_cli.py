@@ -56,7 +56,7 @@ def test_the_main_job(bnzoo, tmp_path):
 
     status, _, err = bnzoo("tune", *SMALL, "--data", "wine", "--seeds", "2")
     assert status == 2
-    assert "seeds: 1 there, 2 asked for" in err
+    assert "seeds: 1 stored, 2 requested" in err
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--learning-rates", "fast"], "--learning-rates must be two positive numbers"),
         (["tune", "--learning-rates", "1e-3"], "two positive numbers"),
         (["tune", "--budget", "10x"], "--budget must be a time such as 90s, 10m or 2h. Received: '10x'"),
-        (["tune", "--sampler", "tpe"], "give `budget`, `trials` or both"),
+        (["tune", "--sampler", "tpe"], "pass `budget`, `trials` or both"),
         (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
         (["tune", "--pruner", "halving"], "Unknown `pruner`: 'halving'"),
         (["tune", "--workers", "0"], "`workers` must be a positive integer"),
@@ -130,7 +130,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--seeds", "0"], "`seeds` must be a positive integer"),
         (["tune", "--epochs", "many"], "--epochs"),
         (["tune", "--data", "digts"], "Unknown data set: 'digts'. Did you mean 'digits'?"),
-        (["tune", "--data", "nowhere/scans.npz"], "there is no such file or folder"),
+        (["tune", "--data", "nowhere/scans.npz"], "a file or folder of this name does not exist"),
         (["tune", "--data", "empty"], "no subfolders"),
         (["tune", "--data", "wine"], "ResNetSpace needs images"),
         (["tune", "mlp", "--norms", "instance"], "one value per group"),

@@ -234,7 +234,7 @@ def test_a_model_with_foreign_statistics_is_not_healthy(bnzoo, model):
         ),
         (
             ["IN.keras", "--data", "many.npz"],
-            "the label 10, and the model has outputs for the classes 0 to 9",
+            "the label 10, but the model has outputs for the classes 0 to 9",
         ),
         (["IN.keras", *DIGITS, "--report", "IN.keras"], "--report must be a file name that ends in .html"),
         (["IN.keras", *DIGITS, "--report", "nowhere/a.html"], "The folder nowhere does not exist"),

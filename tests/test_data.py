@@ -108,7 +108,7 @@ def test_image_folders(tmp_path):
     assert tuple(np.asarray(Image.open(tmp_path / "colour/dog/3.png"), np.float32).ravel()) in pixels
 
     save_images(tmp_path / "grey", classes=("cat",), count=1, size=(9, 9))
-    with pytest.raises(ValueError, match=r"0\.png: 9x9 pixels where most images have 6x5; choose a size"):
+    with pytest.raises(ValueError, match=r"0\.png has 9x9 pixels, most images have 6x5; choose a size"):
         data.load(tmp_path / "grey")
     assert data.load(tmp_path / "grey", image_size=(4, 3)).input_shape == (4, 3, 1)
 
@@ -141,7 +141,7 @@ def good(n=30):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": np.ones((3, 2))}, "no array named y; it holds x"),
+        ({"x": np.ones((3, 2))}, "no array named y; it has x"),
         ({"a": np.ones(3)}, "no array named x or y"),
         ({**good(), "y": np.arange(29) % 3}, "same length. Received: 30 and 29"),
         ({**good(), "x": np.full((30, 3), np.nan)}, "30 of 30 examples in x hold NaN"),
@@ -150,17 +150,17 @@ def good(n=30):
         ({**good(), "y": np.full(30, 0.5)}, "the target is 0.5 in every example"),
         ({**good(), "y": 1e9 + np.arange(30) / 100}, r"the target is 1e\+09 in every example"),
         ({**good(), "y": np.where(np.arange(30) == 7, np.nan, 1)}, "1 of 30 examples in y hold NaN .* at index 7"),
-        ({"x": np.ones((5, 3)), "y": np.arange(5.0)}, "of the 5 examples, 1 would be for train"),
-        ({**good(), "y": np.eye(30)[0]}, "examples, .* would be for .* two or more that differ"),
-        ({**good(), "y": np.array(["a"] * 30)}, "integer label .* or one float of a regression"),
-        ({**good(), "y": (np.arange(30) % 2).astype("timedelta64[s]")}, r"y must be .* timedelta64\[s\]"),
+        ({"x": np.ones((5, 3)), "y": np.arange(5.0)}, "the part train gets 1 of the 5 examples"),
+        ({**good(), "y": np.eye(30)[0]}, "the part .* examples, and needs at least two with different targets"),
+        ({**good(), "y": np.array(["a"] * 30)}, "integer label or one float target"),
+        ({**good(), "y": (np.arange(30) % 2).astype("timedelta64[s]")}, r"y must have .* timedelta64\[s\]"),
         ({**good(), "x": np.ones((30, 3), "timedelta64[s]")}, r"real numbers.*timedelta64\[s\]"),
         ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
         ({**good(), "x": np.array([None] * 30)}, "must hold numbers or strings"),
-        ({**good(), "x": np.array(["a"] * 30)}, "x must hold real numbers"),
+        ({**good(), "x": np.array(["a"] * 30)}, "x must have real numbers"),
         ({**good(), "x": np.ones(30)}, "x must have the shape"),
-        ({**good(), "y": np.zeros(30, int)}, "one class only"),
-        ({**good(), "y": np.r_[np.zeros(28, int), 1, 1]}, "class '1' has 2 examples; .* 3 or more"),
+        ({**good(), "y": np.zeros(30, int)}, "only one class"),
+        ({**good(), "y": np.r_[np.zeros(28, int), 1, 1]}, "class '1' has only 2 examples; .* 3 or more"),
     ],
 )
 def test_bad_npz(tmp_path, arrays, message):
@@ -177,9 +177,9 @@ def test_other_bad_sources(tmp_path):
     fails(FileNotFoundError, "Unknown data set: 'digit'. Did you mean 'digits'", "digit")
     fails(ValueError, "no subfolders", tmp_path)
     (tmp_path / "cat").mkdir()
-    fails(ValueError, "cat: no PNG, JPEG, .* file", tmp_path)
+    fails(ValueError, "cat: the folder of this class has no PNG, JPEG, .* file", tmp_path)
     save_images(tmp_path, count=2)
-    fails(ValueError, "class 'cat' has 2 examples", tmp_path)
+    fails(ValueError, "class 'cat' has only 2 examples", tmp_path)
     save_images(tmp_path)
     whole = (tmp_path / "dog/2.png").read_bytes()
     (tmp_path / "dog/2.png").write_bytes(whole[: len(whole) // 2])
@@ -187,13 +187,13 @@ def test_other_bad_sources(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"PK no zip")
     fails(ValueError, r"x\.npz cannot be read as an \.npz file", tmp_path / "x.npz")
     (tmp_path / "x.csv").write_text("a,b\n")
-    fails(ValueError, "column is to be predicted", tmp_path / "x.csv")
+    fails(ValueError, "the column to predict, is missing", tmp_path / "x.csv")
     (tmp_path / "x.txt").write_text("1")
-    fails(ValueError, "only .npz files", tmp_path / "x.txt")
+    fails(ValueError, "supported are .npz files", tmp_path / "x.txt")
     fails(ValueError, "`target` is for a .csv or .parquet table", "digits", target="price")
     fails(ValueError, "`task` is for a .csv or .parquet table", tmp_path, task="regression")
     fails(ValueError, "`image_size` is for a folder", tmp_path / "x.csv", image_size=(8, 8), target="a")
-    with pytest.raises(ValueError, match="digits is no CSV or Parquet table"):
+    with pytest.raises(ValueError, match="digits is not a CSV or Parquet table"):
         data.load("digits").encode([])
     fails(ValueError, "`image_size` is for a folder", "digits", image_size=(8, 8))
     fails(ValueError, "shares above 0", "digits", validation=0.5, test=0.5)

@@ -90,7 +90,7 @@ def test_a_failed_download_is_one_error(monkeypatch, keras_home):
 
 
 def test_a_download_has_test_data_of_its_own():
-    with pytest.raises(ValueError, match=r"mnist has test data of its own: leave `test` out. Received: test=0\.2"):
+    with pytest.raises(ValueError, match=r"mnist has its own test data: omit `test`. Received: test=0\.2"):
         data.load("mnist", test=0.2)
     with pytest.raises(FileNotFoundError, match=r"Unknown data set: 'cifar'\. Did you mean 'cifar10'"):
         data.load("cifar")

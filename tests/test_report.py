@@ -89,8 +89,8 @@ def test_what_it_shows(report):
     folder, _, text = report
     heads = [
         "Best and largest usable learning rates", "Learning rate and depth", "Score against learning rate",
-        "Learning rates against depth", "Learning curves", "Moving against recalibrated statistics", "Timeline",
-        "All trials", "What was not tried", "To repeat it",
+        "Learning rates against depth", "Learning curves", "Moving and recalibrated statistics", "Timeline",
+        "All trials", "Trials that were not tried", "How to repeat the study",
     ]  # fmt: skip
     assert [head for head in Page(text).heads if head] == heads
     assert "bnzoo tune resnet --seeds 2" in text
@@ -118,7 +118,7 @@ def test_text_from_outside_is_escaped(report):
 def test_what_was_not_measured_is_not_shown(tmp_path):
     """The study has one depth, one trial, no times and no moving statistics."""
     text = write(planted(scores, depths=(8,), norms=("batch",), rates=(0.1,)), tmp_path)
-    missing = ("Learning rates against depth", "Timeline", "Moving against recalibrated statistics", "What was not")
+    missing = ("Learning rates against depth", "Timeline", "Moving and recalibrated statistics", "What was not")
     assert not any(title in text for title in missing)
     assert Page(text).tags.count("svg") in (3, 4)
     assert not (tmp_path / "timeline.png").exists()
@@ -179,7 +179,7 @@ def test_many_series_and_sampled_rates():
     results = planted(rising, rates=(0.1,), norms=("batch",), depths=(8, 14), more={"width": range(24)})
     layout = Layout(results)
     assert [series["width"] for series in layout.series] == list(range(12))
-    assert layout.left_out == " Shown are the best 12 of 24 combinations of the other axes."
+    assert layout.left_out == " Only the best 12 of 24 combinations of the other axes are shown."
 
 
 def test_every_seed_is_a_point_and_the_lost_are_on_the_rail():
@@ -293,7 +293,7 @@ def test_the_timeline():
     step = next(line for line in best.lines if line.get_drawstyle() == "steps-post")
     good = [(bar.end, bar.trial.score) for bar in found if bar.trial.outcome == "ok"]
     assert step.get_ydata()[-1] == min(score for _, score in good)
-    assert "2 workers took 54 s of work in 27 s, 11% of it to compile." in timeline.caption(results)
+    assert "2 workers worked 54 s in total, within 27 s. Compiling took 11% of the work." in timeline.caption(results)
 
     later = [replace(trial, started=trial.started + 3600 * (trial.trial >= 6)) for trial in results.trials]
     again, cuts = timeline.bars(Results(later, results.definition))
@@ -307,10 +307,10 @@ def test_what_the_moving_statistics_would_have_chosen():
         lambda d, n, r, s: 0.1 + r, norms=("batch", None), depths=(8,),
         moving=lambda d, n, r, s: 0.1 + r if n == "none" else 3.0 - r,
     )  # fmt: skip
-    assert list(statistics.measured(results)["norm"]) == ["batch"] * 3
+    assert list(statistics.with_moving_statistics(results)["norm"]) == ["batch"] * 3
     said = statistics.caption(results)
-    assert "2 of 3 would rank otherwise (rank correlation -1.00)" in said
-    assert "they would have chosen depth 8, norm batch, learning rate 1, whose loss is 1.1000 and not 0.1100" in said
+    assert "2 of 3 configurations would have another rank (rank correlation -1.00)" in said
+    assert "the best one would be depth 8, norm batch, learning rate 1, with the loss 1.1000 instead of 0.1100" in said
     axes = statistics.moving_against_recalibrated(results).axes[0]
     points = next(line for line in axes.lines if line.get_marker() == "o")
     assert points.get_xdata().tolist() == pytest.approx([0.11, 0.2, 1.1])

@@ -59,6 +59,30 @@ ARROWS = {
 }
 
 
+def test_the_package_docstring_of_tuning_names_every_file():
+    folder = ROOT / "bnzoo" / "tuning"
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    packages = {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    files = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py|\w+/)`", docstring)) == files | packages
+
+
+# parts that use no private members of other packages; Keras' private members are in `keras_internals.py`
+PUBLIC_ONLY = ("data", "reports", "tuning")
+
+
+@pytest.mark.parametrize("part", PUBLIC_ONLY)
+def test_private_members_of_other_objects_are_not_used(part):
+    for path in (ROOT / "bnzoo" / part).rglob("*.py"):
+        private = [
+            ast.unparse(node)
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        ]
+        others = [name for name in private if not name.startswith(("self._", "cls._", "super()._"))]
+        assert not others, path.name
+
+
 @pytest.mark.slow
 def test_a_part_that_others_are_made_of_can_be_imported_first():
     """The package loads its parts at first use: `from bnzoo import placements` must not load the models."""

@@ -155,7 +155,7 @@ def test_the_task_can_be_chosen(tmp_path):
     rooms = data.load(path, target="rooms", task="regression")
     assert (rooms.classes, set(rooms.train.y)) == (0, set(range(6)))
     assert data.load(path, target="rooms").classes == 6
-    with pytest.raises(ValueError, match=r"'kind' is text \('(flat|house)' at index 0\), no number to regress on"):
+    with pytest.raises(ValueError, match=r"'kind' is text \('(flat|house)' at index 0\); a regression needs numbers"):
         data.load(path, target="kind", task="regression")
     with pytest.raises(ValueError, match=r"Unknown `task`: 'regresion'\. Did you mean 'regression'"):
         data.load(path, target="rooms", task="regresion")
@@ -219,18 +219,18 @@ def test_the_encoding_is_repeated_where_the_model_serves(tmp_path):
     for wrong in (*wrongs, *(text.replace(*change) for change in changes)):
         assert wrong != text
         (tmp_path / "wrong.json").write_text(wrong)
-        with pytest.raises(ValueError, match=r"wrong\.json: not what `TableEncoder\.save` wrote"):
+        with pytest.raises(ValueError, match=r"wrong\.json was not written by `TableEncoder\.save`"):
             data.TableEncoder.load(tmp_path / "wrong.json")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda row: {**row, "area": "big"}, r"column 'area' must hold numbers, and holds text \('big'\)"),
+        (lambda row: {**row, "area": "big"}, r"column 'area' must hold numbers, but it holds text \('big'\)"),
         (lambda row: {**row, "area": np.inf}, "column 'area' holds 1 values that are infinite"),
         (lambda row: {**row, "area": 1e39}, "column 'area' holds 1 values that are infinite or too large for float32"),
         (lambda row: {**row, "area": pd.Timestamp("2020-01-01")}, "column 'area' must hold numbers, .*datetime"),
-        (lambda row: {**row, "heating": ["gas"]}, "column 'heating' holds values of no single usable type"),
+        (lambda row: {**row, "heating": ["gas"]}, "column 'heating' holds values of mixed or unsupported types"),
         (lambda row: {**row, "heating": pd.Timestamp("2020-01-01")}, "column 'heating' holds times"),
         (lambda row: {name: row[name] for name in row if name != "rooms"}, "row 1 has no column 'rooms'; .* None"),
         (lambda row: "area", "`rows` must be a DataFrame or a list of dicts"),
@@ -244,9 +244,9 @@ def test_rows_that_cannot_be_encoded(tmp_path, change, message):
     assert good[0, :4].tolist() == [1, 2, 1, encoder.columns[3].median]
     with pytest.raises(ValueError, match=message):
         encoder.encode([row, change(row)] if message.startswith("row 1") else [change(row)])
-    with pytest.raises(ValueError, match="no column 'area' among rooms, garden"):
+    with pytest.raises(ValueError, match="column 'area' is missing; the columns are rooms, garden"):
         encoder.encode(frame.drop(columns="area"))
-    with pytest.raises(ValueError, match="column 'area' is there more than once"):
+    with pytest.raises(ValueError, match="column 'area' occurs more than once"):
         encoder.encode(pd.concat([frame, frame.area], axis=1))
 
 
@@ -255,20 +255,23 @@ def test_rows_that_cannot_be_encoded(tmp_path, change, message):
     [
         (lambda f: f.assign(view=None), "column 'view' has no value in any of the 130 training rows; drop it"),
         (lambda f: f.assign(area=f.area.where(f.index != 7, np.inf)), "column 'area' .* infinite .* at index 7;"),
-        (lambda f: f.assign(heating=[f"h{i}" for i in f.index]), "'heating' has 130 different texts .* names the rows"),
+        (
+            lambda f: f.assign(heating=[f"h{i}" for i in f.index]),
+            "'heating' has 130 different texts .* identifies the rows",
+        ),
         (lambda f: f.assign(rooms=f.area.astype(str).where(f.index % 50 > 0, "?")), "'rooms' .* '[?]' at index"),
         (lambda f: f.assign(price=1.5), "the target is 1.5 in every example"),
-        (lambda f: f.assign(price="cheap"), "one class only .cheap."),
-        (lambda f: f.assign(price=[*"ab" * 99, "c", "c"]), "class 'c' has 2 examples"),
+        (lambda f: f.assign(price="cheap"), "only one class .cheap."),
+        (lambda f: f.assign(price=[*"ab" * 99, "c", "c"]), "class 'c' has only 2 examples"),
         (lambda f: f.assign(price=f.price.where(f.index != 7)), "target 'price' is missing in 1 of 200 .* at index 7;"),
         (lambda f: f.assign(price=f.price.where(f.index != 7, -np.inf)), "target 'price' is infinite .* index 7"),
         (
             lambda f: f.assign(price=f.price.astype(str).where(f.index != 7, "n.n.")),
             "in most rows, .* 'n.n.' at index 7",
         ),
-        (lambda f: f[["price"]], "one column only, 'price'"),
+        (lambda f: f[["price"]], "has only one column, 'price'"),
         (lambda f: f[:0], "no rows"),
-        (lambda f: f[:5], "of the 5 examples, 1 would be for train"),
+        (lambda f: f[:5], "the part train gets 1 of the 5 examples"),
         (lambda f: f.rename(columns={"price": "Price"}), "Unknown column in `target`: 'price'. Did you mean 'Price'"),
     ],
 )
@@ -282,35 +285,38 @@ def test_a_column_of_times_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
     frame = houses().assign(sold=pd.Timestamp("2020-01-01"))
     path = save(frame, tmp_path / "houses.parquet")
-    with pytest.raises(ValueError, match=r"column 'sold' holds times \(datetime64\); turn them into numbers"):
+    with pytest.raises(ValueError, match=r"column 'sold' holds times \(datetime64\); convert them to numbers"):
         data.load(path, target="price")
     with pytest.raises(ValueError, match="the target 'sold' holds times"):
         data.load(path, target="sold")
     frame["sold"] = [[1, 2]] * ROWS
-    with pytest.raises(ValueError, match="column 'sold' holds values of no single usable type"):
+    with pytest.raises(ValueError, match="column 'sold' holds values of mixed or unsupported types"):
         data.load(save(frame, path), target="price")
 
 
 def test_which_column_is_asked(tmp_path):
     path = save(houses(), tmp_path / "houses.csv")
-    with pytest.raises(ValueError, match=r"which column .*`--target`.* one of: area, rooms, .*, price, kind$"):
+    with pytest.raises(
+        ValueError,
+        match=r"`target` \(`--target`\), the column to predict, is missing; .* one of: area, rooms, .*, price, kind$",
+    ):
         data.load(path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"", "empty; its first line must hold the names"),
-        (b"\n\n", "empty; its first line must hold the names"),
+        (b"", "it is empty; its first line must have the names"),
+        (b"\n\n", "it is empty; its first line must have the names"),
         (b"area,price\n", "no rows"),
         (b"area,area,price\n1,2,3\n", "2 columns are named 'area'"),
-        (b",area,price\n0,1,2\n", "column 1 has no name; if it numbers the rows"),
-        (b"1,2,3\n4,5,6\n", "the first line must hold the names of the columns"),
-        (b"area,price\n1,2\n1,2,3\n", "not every line has as many values"),
-        (b"area,price\n1,2,3\n1,2,3\n", "not every line has as many values"),
-        (b"area;price\n1;2\n", "one column only, 'area;price'; .* commas separate"),
-        ("area,price\n1,\xfc\n".encode("latin-1"), "not in UTF-8 .* at byte"),
-        (b"price\n1\n", "one column only, 'price'"),
+        (b",area,price\n0,1,2\n", "column 1 has no name; if it is the index"),
+        (b"1,2,3\n4,5,6\n", "its first line has only numbers"),
+        (b"area,price\n1,2\n1,2,3\n", "a line has another number of values"),
+        (b"area,price\n1,2,3\n1,2,3\n", "a line has another number of values"),
+        (b"area;price\n1;2\n", "has only one column, 'area;price'; .* separates them by commas"),
+        ("area,price\n1,\xfc\n".encode("latin-1"), "it is not UTF-8 .* at byte"),
+        (b"price\n1\n", "has only one column, 'price'"),
         (b'area,price\n1,2\n3,"4\n5,6\n', "houses.csv cannot be read as a CSV table: a quote in line 3 is not closed"),
         (b'area,price\n1,"2\n3,"4\n5,6\n', "a quote in line 2 is not closed before the line ends"),
     ],
@@ -348,8 +354,8 @@ def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
 @pytest.mark.parametrize(
     ("column", "advice"),
     [
-        ([2**63 + i for i in range(ROWS)], "Drop it if it only names the rows"),
-        ([None, *(2**60 + i for i in range(1, ROWS))], "Drop it if it only names the rows"),
+        ([2**63 + i for i in range(ROWS)], "Drop the column if it only identifies the rows"),
+        ([None, *(2**60 + i for i in range(1, ROWS))], "Drop the column if it only identifies the rows"),
         ([1_700_000_000 + 60.0 * i for i in range(ROWS)], r"count times from a later start"),
     ],
     ids=["ids", "ids, one missing", "seconds"],
@@ -425,7 +431,7 @@ def test_broken_parquet(tmp_path):
     whole = path.read_bytes()
     for broken in (whole[: len(whole) // 2], whole[: len(whole) // 2] + whole[-8:], b"", b"PAR1"):
         path.write_bytes(broken)
-        with pytest.raises(ValueError, match=r"houses\.parquet cannot be read as a Parquet table: perhaps truncated"):
+        with pytest.raises(ValueError, match=r"houses\.parquet cannot be read as a Parquet table: it may be truncated"):
             data.load(path, target="price")
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from bnzoo import tuning
-from bnzoo.tuning.trial import Measurement
+from bnzoo.tuning.trial import Evaluation
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -25,9 +25,9 @@ class Untrained:
 
 
 def leave_out_training(patch):
-    """Replace training in studies by `measure`, through a `pytest.MonkeyPatch`."""
+    """Replace training in studies by `train_and_evaluate`, through a `pytest.MonkeyPatch`."""
     patch.setattr("bnzoo.tuning.tuner.CompiledModel", Untrained)
-    patch.setattr("bnzoo.tuning.tuner.measure", measure)
+    patch.setattr("bnzoo.tuning.tuner.train_and_evaluate", train_and_evaluate)
 
 
 def loss_of(values, seed):
@@ -36,8 +36,8 @@ def loss_of(values, seed):
     return 0.2 + 0.1 * distance + 0.05 * (values["norm"] == "none") + 0.02 * values["depth"] + 0.01 * seed
 
 
-def measure(compiled, seed, learning_rate, epochs, report=None):
-    """Return the measurement for the values, and store the loss in every weight of the model."""
+def train_and_evaluate(compiled, seed, learning_rate, epochs, report=None):
+    """Return what the values say, and leave the loss in every weight of the model."""
     loss = loss_of({**compiled.hp.values, "learning_rate": learning_rate}, seed)
     compiled.model.set_weights([np.full(weight.shape, loss) for weight in compiled.model.get_weights()])
     curve = [loss * (1 + 1 / epoch) for epoch in range(1, epochs + 1)]
@@ -48,11 +48,11 @@ def measure(compiled, seed, learning_rate, epochs, report=None):
             break
     accuracies = [1 - loss for loss in curve]
     history = {"loss": curve, "accuracy": accuracies, "val_loss": curve, "val_accuracy": accuracies}
-    return Measurement(outcome, reason, loss, loss, 1 - loss, loss, 1 - loss, history)
+    return Evaluation(outcome, reason, loss, loss, 1 - loss, loss, 1 - loss, history)
 
 
 def loss_in(model):
-    """Return the loss that `measure` left in the weights."""
+    """Return the loss that `train_and_evaluate` left in the weights."""
     (kernel,) = model.get_weights()
     assert (kernel == kernel[0, 0]).all()
     return float(kernel[0, 0])

@@ -71,13 +71,14 @@ def dense(
     """
 
     def apply(x: Any, build: "BlockBuilder", prefix: str, word: str, row_uses_bias: bool) -> Any:
+        x = dropout(x, dropout_rate, prefix)
         return keras.layers.Dense(
             units,
             use_bias=row_uses_bias if use_bias is None else use_bias,
             kernel_initializer=kernel_initializer,
             kernel_regularizer=build.kernel_regularizer,
             name=f"{prefix}_{word}",
-        )(dropout(x, dropout_rate, prefix))
+        )(x)
 
     return apply
 

@@ -29,9 +29,9 @@ def end(row: str) -> str:
 
 
 def repeated(row: str, layers: int) -> str:
-    """Return the row of a block with another number of linear layers."""
+    """Return the row of a block with another number of linear layers, if those of the row are equal."""
     words, linear = _words(row), _linear(row)
-    if len(linear) == layers:
+    if len({words[i] for i in linear}) > 1:
         return row
     first, last = linear[0], linear[-1]
     return " ".join((*words[:first], *words[first:last] * (layers - 1), *words[last:]))

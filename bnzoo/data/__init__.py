@@ -1,4 +1,4 @@
-"""A name, a file or a folder in; training, validation and test data out."""
+"""Data sets: a name, a file or a folder in; training, validation and test data out."""
 
 from bnzoo.data.dataset import Dataset, Split
 from bnzoo.data.encoder import TableEncoder

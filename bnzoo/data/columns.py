@@ -1,5 +1,6 @@
-"""What a column of a table holds, as numbers or as words; what cannot be used is refused by name."""
+"""Columns of a table: their types, and their values as numbers or as categories."""
 
+import reprlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -11,151 +12,153 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-# what `pandas.api.types.infer_dtype` calls them
+# types in the terms of `pandas.api.types.infer_dtype`
 NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "decimal")
-_WORDS = ("string", "categorical")
+_TEXTS = ("string", "categorical")
 _TIMES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period", "interval")
-# which share of the different values of a column may become equal in float32: of 1e6 random ones it is a hundredth
+# the share of distinct values that may become equal in float32; of 1e6 random ones it is a hundredth
 LOST = 0.1
 MANY_CATEGORIES = 100
 FEW_CATEGORIES = 10
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse names of columns that are empty or there twice.
-
-    Raises:
-        ValueError: If there is one; the message tells what to do.
-    """
+    """Raise `ValueError` if a name of a column is empty or occurs twice."""
     if not all(names):
         raise ValueError(
-            f"column {list(names).index('') + 1} has no name; if it numbers the rows, drop it "
+            f"column {list(names).index('') + 1} has no name; if it is the index of a DataFrame, drop it "
             "(DataFrame.to_csv(..., index=False) does not write it)"
         )
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
-        raise ValueError(f"{count} columns are named {name!r}; leave one of that name")
+        raise ValueError(f"{count} columns are named {name!r}; keep one of them, or rename them")
 
 
-def content(column: "pd.Series") -> str:
-    """What a column holds, missing values left aside: a word of `pandas.api.types.infer_dtype`."""
+def inferred_type(column: "pd.Series") -> str:
+    """Return the type of a column's values, in the terms of `pandas.api.types.infer_dtype`. Ignore missing values."""
     from pandas.api.types import infer_dtype
 
-    found = infer_dtype(column, skipna=True)
-    return "empty" if found != "empty" and column.isna().all() else found
+    inferred = infer_dtype(column, skipna=True)
+    return "empty" if inferred != "empty" and column.isna().all() else inferred
 
 
 def kind(name: str, column: "pd.Series") -> str:
-    """Whether a column of the training rows is `"numeric"` or `"categorical"`.
+    """Return `"numeric"` or `"categorical"` for a column of the training rows.
 
     Raises:
         ValueError: If it is neither.
     """
-    found = content(column)
-    if found in NUMBERS:
+    inferred = inferred_type(column)
+    if inferred in NUMBERS:
         return "numeric"
-    if found in _WORDS:
+    if inferred in _TEXTS:
         return "categorical"
-    if found == "empty":
+    if inferred == "empty":
         raise ValueError(f"column {name!r} has no value in any of the {len(column)} training rows; drop it")
-    raise ValueError(f"column {name!r} {unusable(found)}")
+    raise ValueError(f"column {name!r} {unusable(inferred)}")
 
 
-def unusable(found: str) -> str:
-    """The end of the message for a column that is neither numbers nor words."""
-    if found in _TIMES:
-        return f"holds times ({found}); turn them into numbers that matter (days since, month, hour), or drop it"
-    return f"holds values of no single usable type ({found}); make all of them numbers or text, or drop it"
+def unusable(inferred: str) -> str:
+    """Return the end of the error message for a column that has neither numbers nor text.
+
+    Args:
+        inferred: String, the type of the column.
+    """
+    if inferred in _TIMES:
+        return f"holds times ({inferred}); convert them to numbers (days since a date, month, hour), or drop the column"
+    return (
+        f"holds values of mixed or unsupported types ({inferred}); convert all to numbers or text, or drop the column"
+    )
 
 
 def numbers(name: str, column: "pd.Series") -> np.ndarray:
-    """The values of a column as float64, missing ones as NaN.
+    """Return the values of a column as float64, missing ones as NaN.
 
     Raises:
-        ValueError: If something in it is not a number that float32 can hold.
+        ValueError: If a value is not a number that float32 can represent.
     """
-    found = content(column)
-    if found not in (*NUMBERS, "empty") and not _all(column, Real, Decimal):
-        stray = next((value for value in column.dropna() if isinstance(value, str)), None)
-        what = f"text ({stray!r})" if stray is not None else f"something else ({found})"
-        raise ValueError(f"column {name!r} must hold numbers, and holds {what}")
+    inferred = inferred_type(column)
+    if inferred not in (*NUMBERS, "empty") and not _all(column, Real, Decimal):
+        text = next((value for value in column.dropna() if isinstance(value, str)), None)
+        received = f"text ({text!r})" if text is not None else f"values of type {inferred}"
+        raise ValueError(f"column {name!r} must hold numbers, but it holds {received}")
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(over="ignore"):
         bad = np.isinf(values.astype(np.float32))
     if bad.any():
         raise ValueError(
             f"column {name!r} holds {bad.sum()} values that are infinite or too large for float32, the first at index "
-            f"{column.index[bad.argmax()]}; replace them, or leave them empty"
+            f"{column.index[bad.argmax()]}; replace them by numbers or by missing values"
         )
     return values
 
 
 def check_distinct(what: str, column: "pd.Series", values: np.ndarray) -> None:
-    """Refuse numbers of which many become equal in float32: ids, or times counted from long ago.
+    """Raise an error if many values of a column become equal in float32, such as ids or times since 1970.
 
     Args:
-        what: String, the beginning of the message: `"column 'id'"`.
+        what: String, the subject of the message: `"column 'id'"`.
         column: The column.
         values: Its values as float64.
 
     Raises:
-        ValueError: If more than a tenth of its different values are lost.
+        ValueError: If more than a tenth of the distinct values are lost.
     """
     different = column.nunique()
     kept = len(np.unique(values[~np.isnan(values)].astype(np.float32)))
     if kept < (1 - LOST) * different:
         raise ValueError(
-            f"{what} has {different} different values, which become {kept} in float32: {column.dropna().iloc[0]} and "
-            "its like are too large beside their differences. Drop it if it only names the rows; count times from a "
-            "later start (seconds since the first row), or subtract what all have in common"
+            f"{what} has {different} different values, which become {kept} in float32, as values such as "
+            f"{column.dropna().iloc[0]} are too large for their small differences. Drop the column if it only "
+            "identifies the rows; count times from a later start (seconds since the first row); or subtract a constant"
         )
 
 
-def words(name: str, column: "pd.Series") -> tuple[np.ndarray, list[str]]:
-    """For each row the place of its word, -1 for a missing value; and the words.
+def categories(name: str, column: "pd.Series") -> tuple[np.ndarray, list[str]]:
+    """Return the code of each row's category, -1 for a missing value, and the categories.
 
     Raises:
-        ValueError: If it holds something that is not a word: a time or a list.
+        ValueError: If a value cannot be a category, such as a time or a list.
     """
-    found = content(column)
-    if found not in (*_WORDS, *NUMBERS, "empty") and not _all(column, str, Real, Decimal):
-        raise ValueError(f"column {name!r} {unusable(found)}")
-    places, values = column.factorize()
-    return places, [word(value) for value in values]
+    inferred = inferred_type(column)
+    if inferred not in (*_TEXTS, *NUMBERS, "empty") and not _all(column, str, Real, Decimal):
+        raise ValueError(f"column {name!r} {unusable(inferred)}")
+    codes, values = column.factorize()
+    return codes, [category(value) for value in values]
 
 
 def _all(column: "pd.Series", *kinds: type) -> bool:
-    """Whether there are only values of these kinds: rows given one by one may have integers beside decimals."""
+    """Return whether all values have one of these types. Rows that are dicts may mix integers and decimals."""
     return all(isinstance(value, kinds) for value in column.dropna())
 
 
-def word(value: Any) -> str:
-    """A category as text; whole numbers are the same whether stored as integers or floats."""
+def category(value: Any) -> str:
+    """Return a category as text. A whole number gives the same text as an integer and as a float."""
     return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
 
 
 def check_categories(name: str, column: "pd.Series", count: int) -> None:
-    """Refuses a column of the training rows that has a different text in nearly every row.
+    """Raise an error if a column of the training rows has too many categories.
 
     Raises:
-        ValueError: If there are more than 100 categories, or more than 10 and than half of the rows.
+        ValueError: If there are more than 100 categories, or more than 10 categories in fewer than twice as many rows.
     """
     if count <= MANY_CATEGORIES and count <= max(FEW_CATEGORIES, len(column) / 2):
         return
-    stray = stray_text(column)
+    text = text_among_numbers(column)
     advice = (
-        f"most are numbers, but {stray[1]!r} at index {stray[0]} is not: replace it or leave it empty"
-        if stray
-        else "drop it if it only names the rows; else put rare ones together, or turn it into numbers"
+        f"most are numbers, but {text[1]!r} at index {text[0]} is not: replace it by a number or a missing value"
+        if text
+        else "drop the column if it only identifies the rows; else merge rare texts, or convert the column to numbers"
     )
     raise ValueError(
-        f"column {name!r} has {count} different texts in {len(column)} training rows, too many for a feature each; "
+        f"column {name!r} has {count} different texts in {len(column)} training rows, too many for one feature each; "
         f"{advice}"
     )
 
 
-def stray_text(column: "pd.Series") -> tuple[Any, str] | None:
-    """The first text, after its index, in a column of which more than half are numbers."""
+def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:
+    """Return the index and the value of the first text in a column that holds mostly numbers, else `None`."""
     import pandas as pd
 
     present = column.dropna().astype(str)
@@ -164,10 +167,10 @@ def stray_text(column: "pd.Series") -> tuple[Any, str] | None:
 
 
 def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[str]) -> "pd.DataFrame":
-    """Rows as a DataFrame that has these columns, each once.
+    """Return rows as a DataFrame.
 
     Raises:
-        ValueError: If one is not there, or there twice.
+        ValueError: If one of the named columns is missing or occurs twice.
     """
     import pandas as pd
 
@@ -176,9 +179,9 @@ def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[st
     twice = set(rows.columns[rows.columns.duplicated()])
     for name in names:
         if name not in rows.columns:
-            raise ValueError(f"no column {name!r} among {', '.join(map(str, rows.columns))}")
+            raise ValueError(f"column {name!r} is missing; the columns are {', '.join(map(str, rows.columns))}")
         if name in twice:
-            raise ValueError(f"column {name!r} is there more than once")
+            raise ValueError(f"column {name!r} occurs more than once; keep one of them, or rename them")
     return rows
 
 
@@ -186,8 +189,8 @@ def _from_dicts(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "pd.
     import pandas as pd
 
     if isinstance(rows, str | Mapping) or not all(isinstance(row, Mapping) for row in rows):
-        raise ValueError("`rows` must be a DataFrame or a list of dicts, one for each row")
+        raise ValueError(f"`rows` must be a DataFrame or a list of dicts, one per row. Received: {reprlib.repr(rows)}")
     for number, row in enumerate(rows):
         if absent := [name for name in names if name not in row]:
-            raise ValueError(f"row {number} has no column {absent[0]!r}; a missing value is None")
+            raise ValueError(f"row {number} has no column {absent[0]!r}; pass None for a missing value")
     return pd.DataFrame(list(rows), columns=list(names))

@@ -1,4 +1,4 @@
-"""Examples with their classes or numbers, in three splits."""
+"""Data sets: examples with classes or regression targets, in three splits."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ _CHUNK = 4096
 
 
 class Split(NamedTuple):
-    """Examples and what is to be predicted for each.
+    """Examples with their targets.
 
     Attributes:
-        x: float32 array of shape `(examples, *input_shape)`, as they were read: models scale them.
+        x: float32 array of shape `(examples, *input_shape)`, not scaled: models scale them.
         y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression.
     """
 
@@ -31,15 +31,15 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples with their classes, or with the numbers of a regression, in three splits.
+    """A data set for classification or regression, in three splits.
 
     Attributes:
-        name: String, the name, file or folder that the data came from.
-        labels: Tuple of strings, the name of each class; empty for a regression.
-        train: `Split` to train on.
-        validation: `Split` to choose by.
-        test: `Split` to report.
-        encoder: The `TableEncoder` that made the features from the columns of a table; `None` for other data.
+        name: String, the name, file or folder of the data.
+        labels: Tuple of strings, the names of the classes; empty for a regression.
+        train: `Split` for training.
+        validation: `Split` for choosing a model.
+        test: `Split` for the final result.
+        encoder: The `TableEncoder` that encoded the columns of a table as features; `None` for other data.
     """
 
     name: str
@@ -66,17 +66,17 @@ class Dataset:
 
     @property
     def stem(self) -> str:
-        """The name without folders and suffix, for the names of files."""
+        """The name without folders and suffix, for file names."""
         return Path(self.name).stem
 
     @cached_property
     def scale(self) -> tuple[list[float], list[float]]:
-        """Mean and variance of the training data, per channel or feature: what a `Normalization` layer takes.
+        """Mean and variance of each channel or feature of the training data, for a `Normalization` layer.
 
-        A feature that is constant gets the variance 1.
+        A constant feature gets the variance 1.
 
         Raises:
-            ValueError: If float32 cannot hold a variance. (The columns of a table get another unit before.)
+            ValueError: If a variance is too large for float32. (The encoder of a table avoids that.)
         """
         x = self.train.x
         axes = tuple(range(x.ndim - 1))
@@ -87,7 +87,7 @@ class Dataset:
         if (large := variance > np.finfo(np.float32).max).any():
             raise ValueError(
                 f"{self.name}: the variance of feature {large.argmax()}, {variance.max():.3g}, is too large for "
-                "float32: divide x by what makes its values about 1"
+                "float32. Divide x by a constant so that its values are about 1."
             )
         return mean.tolist(), np.where(variance > 0, variance, 1.0).tolist()
 
@@ -101,7 +101,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of every example and label, in their splits."""
+        """A digest of all examples and labels in their splits."""
         digest = hashlib.sha256(repr((self.labels, self.input_shape)).encode())
         for split in (self.train, self.validation, self.test):
             for array in split:
@@ -109,19 +109,19 @@ class Dataset:
         return digest.hexdigest()
 
     def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
-        """The features of further rows of the table: what the model takes, as `TableEncoder.encode` makes it.
+        """Return the features of other rows of the table, as the input of a model. See `TableEncoder.encode`.
 
         Args:
-            rows: A DataFrame, or a sequence of dicts, with the columns that the table had.
+            rows: A DataFrame, or a sequence of dicts, with the columns of the table.
 
         Returns:
             float32 array of shape `(rows, features)`.
 
         Raises:
-            ValueError: If the data did not come from a CSV or Parquet table, or the rows cannot be encoded.
+            ValueError: If the data is not from a CSV or Parquet table, or the rows cannot be encoded.
         """
         if self.encoder is None:
-            raise ValueError(f"{self.name} is no CSV or Parquet table: its examples need no encoding")
+            raise ValueError(f"{self.name} is not a CSV or Parquet table, so its examples need no encoding")
         return self.encoder.encode(rows)
 
 

@@ -1,4 +1,4 @@
-"""The image sets of `keras.datasets`, with the names of their classes."""
+"""The image data sets of `keras.datasets`, with the names of their classes."""
 
 from types import ModuleType
 
@@ -25,7 +25,7 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 
 def read(name: str) -> tuple[Labelled, Labelled, tuple[str, ...]]:
-    """Training data, test data and the names of the classes; downloaded if they are not there yet.
+    """Return the training data, the test data and the names of the classes. Download them once.
 
     Args:
         name: String, one of `NAMES`.
@@ -34,14 +34,16 @@ def read(name: str) -> tuple[Labelled, Labelled, tuple[str, ...]]:
         Two tuples of uint8 images `(examples, height, width, channels)` and their classes; and the names.
 
     Raises:
-        OSError: If they cannot be downloaded, or what was downloaded before cannot be read.
+        OSError: If the data cannot be downloaded, or an earlier download cannot be read.
     """
     import keras
 
     module: ModuleType = getattr(keras.datasets, name)
     try:
         train, test = module.load_data()
-    except Exception as error:  # Keras raises a bare Exception for a failed download, and any for a broken file
+    except (
+        Exception
+    ) as error:  # Keras raises a bare Exception for a failed download, and various errors for a broken file
         reason = str(error).rstrip(".") or type(error).__name__
         raise OSError(
             f"{name} could not be downloaded or read: {reason}. Keras downloads it once and keeps it in "

@@ -1,4 +1,4 @@
-"""From the columns of a table to the features of a model: learned once, kept as JSON, repeated wherever it serves."""
+"""The encoder of tables: from columns to the features of a model, learned on training rows and saved as JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# numbers whose largest is between these keep their unit: in float32 they are standardized without loss
+# a column whose largest number is between these keeps its unit: float32 can represent its variance
 _SMALL, _LARGE = 1e-6, 1e15
 
 
 @dataclass(frozen=True)
 class Numeric:
-    """A column of numbers, or of truth values as 0 and 1.
+    """A column of numbers, or of booleans as 0 and 1.
 
     Attributes:
-        name: String, the column.
-        median: Float, what takes the place of a missing value.
-        missing: Boolean, whether there were missing values: a feature of its own, 1 for a missing value, tells them.
-        unit: Float, what the numbers are divided by: 1, or a power of ten where float32 would not hold their variance.
+        name: String, the name of the column.
+        median: Float, the replacement of a missing value.
+        missing: Boolean, whether the training rows have missing values. A second feature is then 1 for a missing value.
+        unit: Float, the divisor of the numbers: 1, or a power of ten if float32 cannot represent their variance.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Numeric:
 
     @property
     def features(self) -> list[str]:
-        """What each feature is."""
+        """The names of the features."""
         return [self.name, *[f"{self.name} is missing"] * self.missing]
 
     def encode(self, column: "pd.Series") -> list[np.ndarray]:
@@ -60,6 +60,7 @@ class Numeric:
 
 
 def _unit(largest: float) -> float:
+    """Return the divisor for a column with this largest number."""
     if largest == 0 or _SMALL <= largest <= _LARGE:
         return 1.0
     return float(10.0 ** np.floor(np.log10(largest)))
@@ -67,12 +68,12 @@ def _unit(largest: float) -> float:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A column of words, one feature for each, which is 1 where the word stands.
+    """A column of categories, in one-hot encoding.
 
     Attributes:
-        name: String, the column.
-        categories: Tuple of strings. Any other word is 0 in every feature.
-        missing: Boolean, whether there were missing values, which are then a category too.
+        name: String, the name of the column.
+        categories: Tuple of strings. All features are 0 for any other category.
+        missing: Boolean, whether the training rows have missing values, which are then a category too.
     """
 
     name: str
@@ -82,22 +83,23 @@ class Categorical:
 
     @classmethod
     def learn(cls, name: str, column: "pd.Series") -> "Categorical":
-        """Learns from the column of the training rows."""
-        places, words = columns.words(name, column)
-        columns.check_categories(name, column, len(words))
-        return cls(name, tuple(sorted(set(words))), bool((places < 0).any()))
+        """Learn from the column of the training rows."""
+        codes, categories = columns.categories(name, column)
+        columns.check_categories(name, column, len(categories))
+        return cls(name, tuple(sorted(set(categories))), bool((codes < 0).any()))
 
     @property
     def features(self) -> list[str]:
-        """What each feature is."""
-        return [f"{self.name}={word}" for word in self.categories] + [f"{self.name} is missing"] * self.missing
+        """The names of the features."""
+        return [f"{self.name}={category}" for category in self.categories] + [f"{self.name} is missing"] * self.missing
 
     def encode(self, column: "pd.Series") -> list[np.ndarray]:
-        """The features of a column."""
-        places, words = columns.words(self.name, column)
-        known = {word: place for place, word in enumerate(self.categories)}
-        codes = np.array([known.get(word, -1) for word in words] + [-1])[places]  # the place -1 is a missing value's
-        return [codes == place for place in range(len(known))] + [places < 0] * self.missing
+        """Return the features of a column."""
+        codes, categories = columns.categories(self.name, column)
+        known = {category: number for number, category in enumerate(self.categories)}
+        # the code -1 of a missing value selects the last entry
+        numbers = np.array([known.get(category, -1) for category in categories] + [-1])[codes]
+        return [numbers == number for number in range(len(known))] + [codes < 0] * self.missing
 
 
 _KINDS = {kind.kind: kind for kind in (Numeric, Categorical)}
@@ -105,15 +107,14 @@ _KINDS = {kind.kind: kind for kind in (Numeric, Categorical)}
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """How the columns of a table became the features of a model.
+    """An encoder of the columns of a table as the features of a model.
 
-    A number stays what it is, and a missing one becomes the median, with a further feature that tells so. The numbers
-    of a column whose largest is above 1e15 or below 1e-6 are divided by a power of ten. A truth value is 0 or 1. Text
-    and categories become a feature for each word, a missing value counting as a word of its own; words that the
-    training rows did not have are 0 in all of them. All is learned from the training rows alone.
+    Numbers are not changed. A missing number becomes the median, and a second feature marks it. Columns whose largest
+    number is above 1e15 or below 1e-6 are divided by a power of ten. Booleans become 0 or 1. Texts and categories are
+    one-hot encoded, and a missing value is a category too; all features are 0 for a category that the training rows do
+    not have. Everything is learned from the training rows only.
 
-    It is kept as JSON, so that what serves the model needs neither the table nor the version of a library that it was
-    read with.
+    The encoder is saved as JSON, so that a server of the model needs neither the table nor the same library versions.
 
     Attributes:
         columns: Tuple of `Numeric` and `Categorical`, in the order of the table.
@@ -129,82 +130,82 @@ class TableEncoder:
 
     @classmethod
     def learn(cls, frame: "pd.DataFrame") -> "TableEncoder":
-        """Learns from the training rows.
+        """Learn from the training rows.
 
         Args:
-            frame: DataFrame of the features' columns.
+            frame: DataFrame of the training rows, without the target.
 
         Raises:
-            ValueError: If a column cannot be used; the message names it.
+            ValueError: If a column cannot be used. The message names it.
         """
         return cls(tuple(_KINDS[columns.kind(name, frame[name])].learn(name, frame[name]) for name in frame.columns))
 
     @property
     def features(self) -> list[str]:
-        """What each feature is: `rooms`, `rooms is missing`, `heating=gas`."""
+        """The names of the features: `rooms`, `rooms is missing`, `heating=gas`."""
         return [feature for column in self.columns for feature in column.features]
 
     def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
-        """The features of rows.
+        """Return the features of rows.
 
         Args:
-            rows: A DataFrame, or a sequence of dicts with `None` for a missing value. Columns that the encoder does not
-                have, the target for instance, are left aside.
+            rows: A DataFrame, or a sequence of dicts with `None` for a missing value. Other columns, such as the
+                target, are ignored.
 
         Returns:
             float32 array of shape `(rows, features)`.
 
         Raises:
-            ValueError: If a column is not there, or a column of numbers holds something else; the message names it.
+            ValueError: If a column is missing, or a column of numbers has other values. The message names it.
         """
         frame = columns.frame(rows, [column.name for column in self.columns])
         features = np.empty((len(frame), len(self.features)), np.float32)
-        place = 0
+        number = 0
         for column in self.columns:
             for values in column.encode(frame[column.name]):
-                features[:, place] = values
-                place += 1
+                features[:, number] = values
+                number += 1
         return features
 
     def get_config(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """Return the encoder as JSON."""
         return {"columns": [{"kind": column.kind, **asdict(column)} for column in self.columns]}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "TableEncoder":
-        """What `get_config` gave, again an encoder."""
+        """Return the encoder of a config from `get_config`."""
         return cls(tuple(_column(**column) for column in config["columns"]))
 
     def save(self, path: str | Path) -> None:
-        """Writes it as JSON, whole or not at all."""
+        """Write the encoder as a JSON file, atomically."""
         write_text(path, json.dumps(self.get_config(), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "TableEncoder":
-        """Read what `save` wrote.
+        """Read an encoder from a file that `save` wrote.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If the file holds something else.
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file is not one of an encoder.
         """
         try:
             return cls.from_config(read_json(path, "a table encoder"))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}: not what `TableEncoder.save` wrote ({error!r})") from error
+            raise ValueError(f"{path} was not written by `TableEncoder.save` ({error!r})") from error
 
 
 def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Categorical:
     if kind not in _KINDS:
         raise ValueError(unknown("kind of column", kind, _KINDS))
     if not (isinstance(name, str) and isinstance(missing, bool)):
-        raise TypeError(f"a column has a name and whether values were missing. Received: {name!r}, {missing!r}")
+        raise TypeError(f"a column must have a string `name` and a boolean `missing`. Received: {name!r}, {missing!r}")
     if kind == Numeric.kind:
         numbers = {key: _finite(key, value) for key, value in learned.items()}
         number("unit", numbers.get("unit", 1.0), above=0)
         return Numeric(name, missing=missing, **numbers)
     categories = learned.pop("categories")
-    if not (isinstance(categories, list | tuple) and all(isinstance(word, str) for word in categories)):
-        raise TypeError(f"the categories of {name!r} must be a list of texts. Received: {categories!r}")
+    if not (isinstance(categories, list | tuple) and all(isinstance(category, str) for category in categories)):
+        raise TypeError(f"the categories of {name!r} must be a list of strings. Received: {categories!r}")
     return Categorical(name, tuple(categories), missing, **learned)
 
 

@@ -12,24 +12,24 @@ from bnzoo import machine
 from bnzoo.pictures import MAX_PIXELS
 from bnzoo.reading import reading
 
-# by their names; what they are is decided by their content
+# of file names; the content decides the format
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 _NAMES = "PNG, JPEG, GIF, BMP, WebP or TIFF"
-# what operating systems and archives leave behind, beside what begins with a dot
+# files of operating systems and archives whose names do not begin with a dot
 _STRAYS = (
     *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
     *("lost+found", "@eadir"),
 )
 _SIDE = 2**14
-# no file needs more for its pixels: four channels of 16 bits
+# the largest size of uncompressed pixels: four channels of 16 bits
 _BYTES = 8 * MAX_PIXELS
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "int32": "32 bits", "float32": "fractions"}
+_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "int32": "32 bits", "float32": "float32"}
 
 
 class _Image(NamedTuple):
     file: Path
     levels: np.ndarray
-    unserved: str  # what kind of file it is, if a server does not decode it
+    unserved: str  # the format of the file if a server does not decode it, else empty
 
 
 def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -40,13 +40,13 @@ def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray
         size: Tuple `(height, width)` that images are resized to, an integer for both, or `None`.
 
     Returns:
-        Images as a float32 array, of the levels that their files have; the numbers of their classes; and the names of
-        the classes.
+        The images as a float32 array with the values of their files; the indices of their classes; and the names of the
+        classes.
 
     Raises:
-        ValueError: If a file cannot be read, or the images do not fit each other; the message names the file.
-        OSError: If a folder or file may not be read.
-        ImportError: If Pillow is missing.
+        ValueError: If a file cannot be read, or images differ in size or depth. The message names the file.
+        OSError: If the permissions of a folder or file do not allow to read it.
+        ImportError: If Pillow is not installed.
     """
     try:
         import PIL.Image  # noqa: F401
@@ -60,7 +60,7 @@ def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray
         chosen = [entry for entry in entries if _is_image(entry)]
         unread += [entry for entry in entries if not _is_image(entry)]
         if not chosen:
-            raise ValueError(f"{folder / label}: no {_NAMES} file in the folder of this class")
+            raise ValueError(f"{folder / label}: the folder of this class has no {_NAMES} file")
         files += chosen
         y += [index] * len(chosen)
     _warn_of_unread(unread)
@@ -86,26 +86,30 @@ def _is_side(value: Any) -> bool:
 
 
 def _classes(folder: Path) -> tuple[list[str], list[Path]]:
-    """Return the names of the classes, and images beside them."""
+    """Return the names of the classes, and the images outside their folders."""
     entries = _entries(folder)
     for entry in entries:
         if not entry.exists():
-            raise ValueError(f"{entry}: a link to what is not there; remove it, or bring back what it leads to")
+            raise ValueError(
+                f"{entry} is a link to a file or folder that does not exist; remove the link, or restore its target"
+            )
         if not entry.name.isprintable():
-            raise ValueError(f"{str(entry)!r}: a class needs a name that can be printed; rename the folder")
+            raise ValueError(
+                f"{str(entry)!r}: the name of a class must have printable characters only; rename the folder"
+            )
     labels = [entry.name for entry in entries if entry.is_dir()]
     if not labels:
-        raise ValueError(f"{folder}: no subfolders; it needs one subfolder of {_NAMES} files for each class")
+        raise ValueError(f"{folder} has no subfolders; it must have a subfolder of {_NAMES} files for each class")
     return labels, [entry for entry in entries if not entry.is_dir() and _is_image(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what is in a folder, without what operating systems leave there."""
+    """Return the files and folders in a folder, without hidden ones and those of operating systems."""
     try:
-        found = sorted(folder.iterdir())
+        paths = sorted(folder.iterdir())
     except PermissionError as error:
-        raise PermissionError(f"{folder}: the folder may not be read") from error
-    return [path for path in found if not path.name.startswith(".") and path.name.lower() not in _STRAYS]
+        raise PermissionError(f"{folder}: no permission to read this folder") from error
+    return [path for path in paths if not path.name.startswith(".") and path.name.lower() not in _STRAYS]
 
 
 def _is_image(path: Path) -> bool:
@@ -118,8 +122,8 @@ def _warn_of_unread(paths: list[Path]) -> None:
     kinds = Counter(_kind(path) for path in paths)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     warnings.warn(
-        f"The folder has files that are not read: {counts}, such as {paths[0]}. Images must lie in the folder of a "
-        f"class, and have one of the suffixes {', '.join(_SUFFIXES)}",
+        f"Some files are ignored: {counts}, such as {paths[0]}. Images must be in the folder of a class, and have one "
+        f"of the suffixes {', '.join(_SUFFIXES)}.",
         stacklevel=5,
     )
 
@@ -134,13 +138,13 @@ def _read_all(files: list[Path], size: tuple[int, int] | None) -> list[_Image]:
     for file in files:
         images.append(_read(file, size))
         stored += images[-1].levels.nbytes
-        # all as float32, from the first image on; and what differs from it in size
+        # all images as float32 in the size of the first one; or the images so far, if later ones are larger
         if (needed := max(4 * len(files) * images[0].levels.size, stored)) > memory:
             height, width = images[0].levels.shape[:2]
             raise ValueError(
-                f"{file}: {len(files)} images of {height}x{width} pixels take {needed:,} bytes or more, over the "
-                f"{memory:,} of this machine; choose a smaller size, `image_size=(64, 64)` or `--image-size 64`, or "
-                "fewer images"
+                f"{file}: {len(files)} images of {height}x{width} pixels need at least {needed:,} bytes, more than the "
+                f"{memory:,} bytes of this machine; choose a smaller size, `image_size=(64, 64)` or "
+                "`--image-size 64`, or fewer images"
             )
     return images
 
@@ -151,7 +155,7 @@ def _read(file: Path, size: tuple[int, int] | None) -> _Image:
 
     with reading(file, "an image") as path:
         if (stored := path.stat().st_size) > _BYTES:
-            raise ValueError(f"it has {stored:,} bytes, more than the {_BYTES:,} that an image may have")
+            raise ValueError(f"it has {stored:,} bytes, more than the maximum of {_BYTES:,} for an image")
         levels, unserved = read(path.read_bytes())
         return _Image(file, levels if size is None else _resized(levels, size), unserved)
 
@@ -162,13 +166,13 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     rows, columns = size
 
     def resized(array: np.ndarray) -> np.ndarray:
-        # columns first, as a served model does it; Pillow alone takes the other order where it is less work
+        # columns first, as a served model does; Pillow itself chooses the order by the amount of work
         image = Image.fromarray(array).resize((columns, len(array)))
         return np.asarray(image.resize((columns, rows)))
 
     if levels.dtype == np.uint8 and levels.shape[-1] == 3:
         return resized(levels)
-    # Pillow resizes other levels one channel at a time
+    # Pillow resizes other types one channel at a time
     wide = levels if levels.dtype == np.uint8 else levels.astype(np.float32)
     result = np.stack([resized(channel) for channel in np.moveaxis(wide, -1, 0)], -1)
     if result.dtype == levels.dtype:
@@ -184,9 +188,9 @@ def _warn_of_unserved(images: list[_Image]) -> None:
     counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
     example = next(image.file for image in images if image.unserved)
     warnings.warn(
-        f"{kinds.total()} of {len(images)} images, such as {example}, are files that `serve_image_bytes` of an "
-        f"exported model cannot decode ({counts}). Clients must send their pixels to `serve`, or send 8-bit PNG or "
-        "JPEG files, on which the model is better trained too",
+        f"`serve_image_bytes` of an exported model cannot decode {kinds.total()} of {len(images)} images, such as "
+        f"{example} ({counts}). Clients must send their pixels to `serve`, or 8-bit PNG or JPEG files. In the latter "
+        "case, also train the model on such files.",
         stacklevel=5,
     )
 
@@ -198,27 +202,30 @@ def _stacked(images: list[_Image]) -> np.ndarray:
     try:
         x = np.empty((len(images), height, width, channels), np.float32)
     except MemoryError as error:
-        raise ValueError(f"there is not enough memory for {len(images)} images of {height}x{width} pixels") from error
+        raise ValueError(
+            f"there is not enough memory for {len(images)} images of {height}x{width} pixels; choose a smaller size, "
+            "`image_size=(64, 64)` or `--image-size 64`"
+        ) from error
     for row, image in zip(x, images, strict=True):
-        row[...] = image.levels  # grey is the same in each channel
+        row[...] = image.levels  # a grey image is copied to each channel
     return x
 
 
 def _check_alike(images: list[_Image]) -> None:
-    """Raise `ValueError` unless all images have one size and one depth; the message names one of the fewer."""
+    """Raise `ValueError` if the images differ in size or depth. The message names an image of the minority."""
     kinds = Counter(image.levels.dtype for image in images)
     if len(kinds) > 1:
         common = kinds.most_common(1)[0][0]
         odd = next(image for image in images if image.levels.dtype != common)
         raise ValueError(
-            f"{odd.file}: its levels have {_DEPTHS[odd.levels.dtype.name]} where those of most images have "
-            f"{_DEPTHS[common.name]}; convert all to one depth"
+            f"{odd.file}: its values have {_DEPTHS[odd.levels.dtype.name]}, those of most images have "
+            f"{_DEPTHS[common.name]}; convert all images to one depth"
         )
     sizes = Counter(image.levels.shape[:2] for image in images)
     if len(sizes) > 1:
         rows, columns = sizes.most_common(1)[0][0]
         odd = next(image for image in images if image.levels.shape[:2] != (rows, columns))
         raise ValueError(
-            f"{odd.file}: {odd.levels.shape[0]}x{odd.levels.shape[1]} pixels where most images have {rows}x{columns}; "
-            "choose a size to resize all to, `image_size=(64, 64)` or `--image-size 64`"
+            f"{odd.file} has {odd.levels.shape[0]}x{odd.levels.shape[1]} pixels, most images have {rows}x{columns}; "
+            "choose a size for all images, `image_size=(64, 64)` or `--image-size 64`"
         )

@@ -1,4 +1,4 @@
-"""Where data comes from."""
+"""The loader of data sets: from a name, a file or a folder to a `Dataset`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ _TEST = 0.2
 
 
 def list_datasets() -> list[str]:
-    """The names that `load` knows without a download."""
+    """Return the names of the data sets that `load` reads without a download."""
     return list(_EMBEDDED)
 
 
 def list_downloads() -> list[str]:
-    """The names that `load` knows through `keras.datasets`, which downloads them once."""
+    """Return the names of the data sets of `keras.datasets`, which are downloaded once."""
     return list(downloads.NAMES)
 
 
@@ -37,49 +37,49 @@ def load(
     seed: int = 0,
     max_bytes: int | None = None,
 ) -> Dataset:
-    """Examples with their classes or numbers, split into training, validation and test data.
+    """Load a data set and split it into training, validation and test data.
 
-    The splits depend on the seed alone. Those of a classification are stratified (each has every class), those of a
-    regression random. Values stay as they were read; the models that `bnzoo.tuning` builds scale them in their first
-    layer, so that what is deployed takes raw data.
+    The splits depend only on the seed. They are stratified for a classification (each split has every class), and
+    random for a regression. Values are not scaled; the models of `bnzoo.tuning` scale them in their first layer, so
+    that a deployed model accepts raw data.
 
-    What kind of column the target of a table is decides the task: text, truth values and categories are classes, and so
-    are whole numbers (of an integer column) if there are at most 20 different ones; any other number is a regression.
-    The other columns are the features, encoded as `TableEncoder` tells from the training rows alone; a code that is a
-    whole number counts as a number, unless a letter before it makes it text. In a CSV column of numbers `NA`, `nan`,
-    `None`, `null` and the like are missing values; in a column of text they are words, and only an empty cell is a
-    missing value. A column of which many numbers become equal in float32, such as ids of 64 bits, is refused. An `.npz`
-    file with an integer `y` is a classification, one with a float `y` a regression.
+    The type of the target column of a table decides the task. Text, booleans and categories are classes. The integers
+    of an integer column are classes if there are at most 20 distinct ones. Any other number is the target of a
+    regression. The other columns are the features; `TableEncoder` learns their encoding from the training rows only. A
+    code that is an integer counts as a number; put a letter before it to make it a category. In a CSV column of
+    numbers, `NA`, `nan`, `None`, `null` and similar words are missing values; in a column of text they are categories,
+    and only an empty cell is a missing value. It is an error if many numbers of a column become equal in float32, such
+    as 64-bit ids. An `.npz` file with an integer `y` is a classification, one with a float `y` a regression.
 
-    Images are PNG, JPEG, GIF, BMP, WebP or TIFF files of at most 2**26 (67 million) pixels. What a file is decides its
-    content, not its name; of several frames or pages the first is read. They are turned upright as their EXIF says.
-    Grey images give one channel; if any is of colour, all have three. Opacity is left out. Levels stay as they are, 8
-    bits, 16 bits or fractions, but must be of one kind. A warning counts the files that are not read, and those that
-    `serve_image_bytes` of an exported model cannot decode: WebP, TIFF, BMP with a palette, 16 bits. Hidden files and
-    what operating systems leave behind are skipped.
+    Images are PNG, JPEG, GIF, BMP, WebP or TIFF files with at most 2**26 (67 million) pixels. The content of a file
+    decides its format, not its name. Only the first frame or page is read. The EXIF orientation is applied. Grey images
+    have one channel; if any image has colours, all have three. The alpha channel is ignored. The values are not changed
+    and may have 8 bits, 16 bits or be float32, but all images must have the same type. Warnings count the ignored
+    files, and the files that `serve_image_bytes` of an exported model cannot decode: WebP, TIFF, BMP with a palette, 16
+    bits. Hidden files and files of operating systems are skipped.
 
     Args:
         source: One of `list_datasets()` or `list_downloads()`; the path of an `.npz` file with arrays `x` and `y`; a
-            `.csv` or `.parquet` table; or a folder with one subfolder of images for each class, as below.
-        target: String, the column of a table that is to be predicted. Needed for tables.
-        task: String, `"classification"` or `"regression"`, for a table whose target is of another kind than the rule
-            says: grades from 1 to 6 to regress on, or classes stored as floats.
-        image_size: Tuple `(height, width)` that images of a folder are resized to, or one integer for both. Needed if
-            they differ in size.
-        validation: Float, the share of the validation data. Of a download it is a share of its training data.
+            `.csv` or `.parquet` table; or a folder with one subfolder of images for each class.
+        target: String, the column of a table to predict. Required for tables.
+        task: String, `"classification"` or `"regression"`, if the type of the target column does not decide correctly:
+            grades from 1 to 6 for a regression, or classes that are stored as floats.
+        image_size: Tuple `(height, width)` to which the images of a folder are resized, or one integer for both.
+            Required if they differ in size.
+        validation: Float, the share of the validation data. For a download, the share of its training data.
         test: Float, the share of the test data; `None` for 0.2. A download has its own test data.
-        seed: Integer, of the splits.
-        max_bytes: Integer, how many bytes the content of a file may take in memory; `None` for 512 MiB or 100 times
-            the size of the file, whichever is more. A file that would inflate to more is not read.
+        seed: Integer, the seed of the splits.
+        max_bytes: Integer, the maximum number of bytes of a file's content in memory; `None` for 512 MiB or 100 times
+            the size of the file, whichever is larger.
 
     Returns:
         A `Dataset`.
 
     Raises:
-        ValueError: If the data cannot be used; the message names the file, the class or the column.
-        FileNotFoundError: If there is no such name, file or folder.
+        ValueError: If the data cannot be used. The message names the file, the class or the column.
+        FileNotFoundError: If there is no data set, file or folder of this name.
         OSError: If a download failed.
-        ImportError: If a package that reads the data is not there.
+        ImportError: If a package that reads the data is not installed.
 
     Examples:
     >>> digits = bnzoo.data.load("digits")
@@ -110,16 +110,21 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
     named = name in (*_EMBEDDED, *downloads.NAMES)
     if not named and not path.exists():
         raise FileNotFoundError(
-            f"{unknown('data set', name, (*_EMBEDDED, *downloads.NAMES))}; and there is no such file or folder (an "
-            ".npz with x and y, a .csv or .parquet table, or a folder with a subfolder of images for each class)"
+            f"{unknown('data set', name, (*_EMBEDDED, *downloads.NAMES))}; a file or folder of this name does not "
+            "exist either (an .npz with x and y, a .csv or .parquet table, or a folder with a subfolder of images for "
+            "each class)"
         )
     if image_size is not None and (named or not path.is_dir()):
-        raise ValueError(f"`image_size` is for a folder of images; {name} is none. Received: image_size={image_size}")
+        raise ValueError(
+            f"`image_size` is for a folder of images, which {name} is not. Received: image_size={image_size}"
+        )
     for option, value in columns.items():
         if value is not None and not _is_table(name, path):
-            raise ValueError(f"`{option}` is for a .csv or .parquet table; {name} is none. Received: {option}={value}")
+            raise ValueError(
+                f"`{option}` is for a .csv or .parquet table, which {name} is not. Received: {option}={value}"
+            )
     if test is not None and name in downloads.NAMES:
-        raise ValueError(f"{name} has test data of its own: leave `test` out. Received: test={test}")
+        raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
 
 def _examples(name: str, path: Path, image_size: tuple[int, int] | int | None, max_bytes: int | None) -> Examples:
@@ -129,7 +134,8 @@ def _examples(name: str, path: Path, image_size: tuple[int, int] | int | None, m
         return image_folder(path, image_size)
     if path.suffix != ".npz":
         raise ValueError(
-            f"{name}: only .npz files (arrays x and y), .csv and .parquet tables and folders of images can be read"
+            f"{name} cannot be read; supported are .npz files (arrays x and y), .csv and .parquet tables, and folders "
+            "of images"
         )
     return npz(path, max_bytes)
 
@@ -170,7 +176,7 @@ def _dataset(
 
 
 def _split(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Split:
-    # the rows of what was read first, then float32: there is never a float32 copy of all of it
+    # first the rows, then float32: a float32 copy of all data may not fit into memory
     return Split(np.ascontiguousarray(x[rows], np.float32), _values(y, rows))
 
 

@@ -1,6 +1,6 @@
-"""Readers: embedded tables, `.npz` files, folders of images.
+"""Readers of embedded data sets, `.npz` files and folders of images.
 
-Each gives examples, labels and the classes' names; a regression has float targets and no classes.
+Each returns the examples, their labels, and the names of the classes; a regression has float targets and no classes.
 """
 
 import zipfile
@@ -18,13 +18,13 @@ Examples = tuple[np.ndarray, np.ndarray, list[str]]
 
 
 def embedded(name: str) -> Examples:
-    """A real data set that comes with scikit-learn."""
+    """Return a data set that scikit-learn contains."""
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise ImportError(f"{name!r} comes with scikit-learn: pip install 'bnzoo[tune]'") from error
+        raise ImportError(f"{name!r} is part of scikit-learn: pip install 'bnzoo[tune]'") from error
     if name == "diabetes":
-        bunch = datasets.load_diabetes(scaled=False)  # the values that were measured
+        bunch = datasets.load_diabetes(scaled=False)  # in the original units
         return bunch.data.astype(np.float32), bunch.target, []
     bunch = getattr(datasets, f"load_{name}")()
     x = bunch.images[..., None] if name == "digits" else bunch.data
@@ -32,23 +32,31 @@ def embedded(name: str) -> Examples:
 
 
 def npz(path: Path, max_bytes: int | None = None) -> Examples:
-    """The arrays `x` and `y` of a file, which may take so many bytes in memory."""
+    """Return the arrays `x` and `y` of a file.
+
+    Args:
+        path: The `.npz` file.
+        max_bytes: Integer, the maximum number of bytes of the arrays in memory, as in `bnzoo.reading.declared`.
+
+    Raises:
+        ValueError: If an array is missing, or has an unsupported type or shape.
+    """
     arrays = read_npz(path, ("x", "y"), max_bytes)
     if missing := {"x", "y"} - arrays.keys():
         with zipfile.ZipFile(path) as archive:
             held = ", ".join(printable(name).removesuffix(".npy") for name in archive.namelist()) or "nothing"
         raise ValueError(
-            f"{path}: no array named {' or '.join(sorted(missing))}; it holds {held}. Save it with np.savez(path, "
+            f"{path} has no array named {' or '.join(sorted(missing))}; it has {held}. Save it with np.savez(path, "
             "x=..., y=...)"
         )
     x, y = arrays["x"], arrays["y"]
     if x.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: x must hold real numbers. Received: dtype {x.dtype}")
+        raise ValueError(f"{path}: x must have real numbers. Received: dtype {x.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "iuf":  # NumPy counts spans of time as integers
+    if y.ndim != 1 or y.dtype.kind not in "iuf":  # NumPy counts timedelta64 as an integer type
         raise ValueError(
-            f"{path}: y must be one integer label per example, or one float of a regression. Received: dtype "
+            f"{path}: y must have one integer label or one float target per example. Received: dtype "
             f"{y.dtype}, shape {y.shape}"
         )
     if len(x) != len(y):

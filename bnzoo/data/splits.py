@@ -1,4 +1,4 @@
-"""Which examples are for training, which for validation, which for the test."""
+"""The split of examples into training, validation and test data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,48 +8,49 @@ Parts = dict[str, np.ndarray]
 
 
 def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
-    """The examples of each part: stratified if there are classes, at random for a regression.
+    """Split examples: stratified by class, or at random for a regression.
 
     Args:
         y: Integer array, `0 .. classes - 1`, or the float targets of a regression.
-        labels: The names of the classes; empty for a regression.
-        name: Where the data came from.
-        shares: The share of each part; what they leave is the part `train`.
+        labels: Sequence of strings, the names of the classes; empty for a regression.
+        name: String, the name of the data, for messages.
+        shares: Dict, the share of each part. The rest is the part `train`.
         seed: Integer.
 
     Returns:
-        Dict of integer arrays, the places of each part's examples.
+        Dict of integer arrays, the indices of each part's examples.
 
     Raises:
-        ValueError: If a share is not possible, or a part cannot get what it needs.
+        ValueError: If a share is invalid, or there are too few examples for a part.
     """
     if not (all(share > 0 for share in shares.values()) and sum(shares.values()) < 1):
         raise ValueError(
-            f"{' and '.join(f'`{part}`' for part in shares)} must be shares above 0 that leave something to train on. "
+            f"{' and '.join(f'`{part}`' for part in shares)} must be shares above 0 with a sum below 1. "
             f"Received: {', '.join(f'{part}={share}' for part, share in shares.items())}"
         )
     return stratified(y, labels, name, shares, seed) if labels else at_random(y, name, shares, seed)
 
 
 def stratified(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
-    """Splits every class in the same proportions, each part getting at least one example of each class.
+    """Split every class in the same proportions, with at least one example of each class in each part.
 
-    Takes and returns what `divide` does.
+    The arguments and the result are those of `divide`.
 
     Raises:
-        ValueError: If there is only one class, or one has too few examples for a part.
+        ValueError: If there is only one class, or a class has too few examples.
     """
     if len(labels) < 2:
-        raise ValueError(f"{name}: one class only ({', '.join(labels)}); a classifier needs at least two")
+        raise ValueError(f"{name} has only one class ({', '.join(labels)}); a classification needs at least two")
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], **{part: [] for part in shares}}
-    for label, word in enumerate(labels):
+    for label, class_name in enumerate(labels):
         members = random.permutation(np.flatnonzero(y == label))
         counts = {part: max(1, round(len(members) * share)) for part, share in shares.items()}
         if len(members) <= sum(counts.values()):
             raise ValueError(
-                f"{name}: class {word!r} has {len(members)} example{'s' * (len(members) != 1)}; training, "
-                f"{' and '.join(shares)} need at least one each, so give every class {len(parts)} or more"
+                f"{name}: class {class_name!r} has only {len(members)} example{'s' * (len(members) != 1)}; training, "
+                f"{' and '.join(shares)} need at least one each, so a class must have {len(parts)} or more. Add "
+                "examples, or remove the class."
             )
         for part, chosen in _cut(members, counts).items():
             parts[part].append(chosen)
@@ -57,29 +58,29 @@ def stratified(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[
 
 
 def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) -> Parts:
-    """Splits at random, each part getting at least two examples that differ in their target.
+    """Split at random, with at least two different targets in each part.
 
-    Takes and returns what `divide` does, but for the labels.
+    The arguments and the result are those of `divide`, without the labels.
 
     Raises:
-        ValueError: If the targets do not differ.
+        ValueError: If a part has fewer than two different targets.
     """
-    y = y.astype(np.float32)  # as it will be kept
+    y = y.astype(np.float32)  # as in the data set
     if not np.ptp(y):
-        raise ValueError(f"{name}: the target is {y[0]:g} in every example; there is nothing to predict")
+        raise ValueError(f"{name}: the target is {y[0]:g} in every example; choose a target with different values")
     order = np.random.default_rng(seed).permutation(len(y))
     parts = _cut(order, {part: max(2, round(len(y) * share)) for part, share in shares.items()})
     for part, chosen in parts.items():
         if len(chosen) < 2 or not np.ptp(y[chosen]):
             raise ValueError(
-                f"{name}: of the {len(y)} examples, {len(chosen)} would be for {part}, where two or more that differ "
-                "in their target are needed; give more examples, or choose other shares or another seed"
+                f"{name}: the part {part} gets {len(chosen)} of the {len(y)} examples, and needs at least two with "
+                "different targets; add examples, or choose other shares or another seed"
             )
     return parts
 
 
 def _cut(members: np.ndarray, counts: dict[str, int]) -> Parts:
-    """The first members to the last part, what is left to `train`."""
+    """Assign the first members to the last part, and so on. The rest is the part `train`."""
     parts = {}
     for part, count in reversed(counts.items()):
         parts[part], members = members[:count], members[count:]

@@ -1,4 +1,4 @@
-"""Readers of CSV and Parquet tables: the features' columns, and the target as classes or numbers."""
+"""The reader of tables: the columns of the features, and the target as classes or numbers."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,13 +17,13 @@ FEW_NUMBERS = 20
 _SHOWN = 30
 
 
-class Table(NamedTuple):
-    """A table that was read.
+class LabelledTable(NamedTuple):
+    """A table of features with a target.
 
     Attributes:
-        features: DataFrame of the columns to predict from.
-        y: Array, the places of the classes or the float targets.
-        labels: Tuple of strings, the classes; empty for a regression.
+        features: DataFrame of the columns of the features.
+        y: Array, the indices of the classes or the float targets.
+        labels: Tuple of strings, the names of the classes; empty for a regression.
     """
 
     features: "pd.DataFrame"
@@ -31,77 +31,80 @@ class Table(NamedTuple):
     labels: tuple[str, ...]
 
 
-def read(path: Path, target: str | None, task: str | None, max_bytes: int | None = None) -> Table:
-    """Read a table and take the target out of it.
+def read(path: Path, target: str | None, task: str | None, max_bytes: int | None = None) -> LabelledTable:
+    """Read a table and separate its target.
 
     Args:
         path: A `.csv` or `.parquet` file.
         target: String, the column to predict.
-        task: String, `"classification"` or `"regression"`; `None` for what the column's kind says.
-        max_bytes: Integer, how many bytes a Parquet table may take in memory, as `bnzoo.reading.declared` takes it.
+        task: String, `"classification"` or `"regression"`; `None` to decide by the type of the target, as in `load`.
+        max_bytes: Integer, the maximum number of bytes of a Parquet table in memory, as in `bnzoo.reading.declared`.
 
     Raises:
-        ValueError: If the file or the column cannot be used.
-        ImportError: If pandas, or pyarrow for Parquet, is not there.
+        ValueError: If the file or the target cannot be used.
+        ImportError: If pandas, or pyarrow for Parquet, is not installed.
     """
     if task is not None:
         choice("task", task, TASKS)
     try:
         import pandas as pd  # noqa: F401
     except ImportError as error:
-        raise ImportError("tables are read with pandas: pip install 'bnzoo[tune]'") from error
+        raise ImportError("Tables are read with pandas: pip install 'bnzoo[tune]'") from error
     frame = csv_tables.read(path) if path.suffix.lower() == ".csv" else parquet_tables.read(path, max_bytes)
     names = list(frame.columns)
     if len(names) < 2:
         raise ValueError(
-            f"{path}: one column only, {', '.join(names)!r}; a table has the target and at least one more "
-            "(in a .csv, commas separate them)"
+            f"{path} has only one column, {', '.join(names)!r}; a table must have the target and at least one other "
+            "column (a .csv separates them by commas)"
         )
     if target is None:
         shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
-        raise ValueError(f"{path}: which column is to be predicted? `target` (`--target`) must be one of: {shown}")
+        raise ValueError(
+            f"{path}: `target` (`--target`), the column to predict, is missing; it must be one of: {shown}"
+        )
     if target not in names:
         raise ValueError(f"{path}: {unknown('column in `target`', target, names)}")
     if frame.empty:
-        raise ValueError(f"{path}: no rows")
+        raise ValueError(f"{path} has no rows; a table must have at least one")
     y, labels = _target(f"{path}: the target {target!r}", frame[target], task)
-    return Table(frame.drop(columns=target), y, labels)
+    return LabelledTable(frame.drop(columns=target), y, labels)
 
 
 def _target(what: str, column: "pd.Series", task: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the target's values and classes, by the rule that `load` tells."""
+    """Return the values and the classes of the target, by the rule in `load`."""
     if column.isna().any():
         raise ValueError(
             f"{what} is missing in {column.isna().sum()} of {len(column)} rows, the first at index "
-            f"{column.isna().argmax()}; remove them"
+            f"{column.isna().argmax()}; remove these rows"
         )
-    found = columns.content(column)
-    if found not in (*columns.NUMBERS, "string", "categorical"):
-        raise ValueError(f"{what} {columns.unusable(found)}")
-    if (_natural_task(found, column) if task is None else task) == "regression":
-        return _numbers(what, found, column), ()
-    stray = columns.stray_text(column) if column.nunique() > FEW_NUMBERS and task is None else None
-    if stray:
-        raise ValueError(f"{what} is a number in most rows, but {stray[1]!r} at index {stray[0]}; mend or remove it")
+    inferred = columns.inferred_type(column)
+    if inferred not in (*columns.NUMBERS, "string", "categorical"):
+        raise ValueError(f"{what} {columns.unusable(inferred)}")
+    if (_default_task(inferred, column) if task is None else task) == "regression":
+        return _numbers(what, inferred, column), ()
+    text = columns.text_among_numbers(column) if column.nunique() > FEW_NUMBERS and task is None else None
+    if text:
+        raise ValueError(f"{what} is a number in most rows, but {text[1]!r} at index {text[0]}; correct or remove it")
     codes, values = column.factorize(sort=True)
-    return codes, tuple(columns.word(value) for value in values)
+    return codes, tuple(columns.category(value) for value in values)
 
 
-def _natural_task(found: str, column: "pd.Series") -> str:
-    classes = found not in columns.NUMBERS or found == "boolean"
-    few = found == "integer" and column.nunique() <= FEW_NUMBERS
+def _default_task(inferred: str, column: "pd.Series") -> str:
+    classes = inferred not in columns.NUMBERS or inferred == "boolean"
+    few = inferred == "integer" and column.nunique() <= FEW_NUMBERS
     return "classification" if classes or few else "regression"
 
 
-def _numbers(what: str, found: str, column: "pd.Series") -> np.ndarray:
-    if found not in columns.NUMBERS:
-        raise ValueError(f"{what} is text ({str(column.iloc[0])!r} at index 0), no number to regress on")
+def _numbers(what: str, inferred: str, column: "pd.Series") -> np.ndarray:
+    if inferred not in columns.NUMBERS:
+        raise ValueError(f"{what} is text ({str(column.iloc[0])!r} at index 0); a regression needs numbers")
     values = column.to_numpy(dtype=np.float64)
     with np.errstate(over="ignore"):
         bad = ~np.isfinite(values.astype(np.float32))
     if bad.any():
         raise ValueError(
-            f"{what} is infinite or too large for float32 in {bad.sum()} rows, the first at index {bad.argmax()}"
+            f"{what} is infinite or too large for float32 in {bad.sum()} rows, the first at index {bad.argmax()}; "
+            "replace or remove them"
         )
     columns.check_distinct(what, column, values)
     return values

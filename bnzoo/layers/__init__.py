@@ -1,4 +1,4 @@
-"""Public Keras layers, one a file."""
+"""The Keras layers of bnzoo, one in each file."""
 
 from bnzoo.layers.affine import Affine
 from bnzoo.layers.batch_normalization import BatchNormalization

@@ -1,4 +1,4 @@
-"""A scale and a shift, and no statistics."""
+"""A scale and a shift for each channel, without statistics."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from bnzoo.layers.moments import at_least_float32
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class Affine(ChannelAffine):
-    """`gamma * x + beta` for each channel: what is left of a norm without its statistics.
+    """Layer that computes `gamma * x + beta` for each channel: a norm without its statistics.
 
-    The control in a comparison of norms: the same trainable weights as batch norm, and nothing is normalized.
+    It is the control in a comparison of norms, with the trainable weights of batch norm and no normalization.
 
     Args:
         axis: Integer, the axis of the channels.
@@ -38,5 +38,5 @@ class Affine(ChannelAffine):
     """
 
     def call(self, inputs: Any) -> Any:
-        """Scales and shifts."""
+        """Scale and shift."""
         return ops.cast(self._affine(at_least_float32(inputs)), self.compute_dtype)

@@ -1,4 +1,4 @@
-"""Where the channels are."""
+"""The axes of channels and of positions."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from keras import ops
 
 
 def channel_axis(rank: int) -> int:
-    """The axis of the channels: 1 for images under `channels_first`, else the last.
+    """Return the axis of the channels: 1 for images with `channels_first`, else the last.
 
     Args:
         rank: Integer, the number of axes, the batch included.
@@ -16,7 +16,7 @@ def channel_axis(rank: int) -> int:
 
 
 def position_axes(rank: int, axis: int) -> list[int]:
-    """The axes that are neither that of the batch nor that of the channels.
+    """Return the axes of the positions: all but those of the batch and the channels.
 
     Args:
         rank: Integer, the number of axes, the batch included.
@@ -26,7 +26,7 @@ def position_axes(rank: int, axis: int) -> list[int]:
 
 
 def batch_axes(rank: int, axis: int) -> list[int]:
-    """Return all axes but that of the channels: those of the statistics of batch norm.
+    """Return the axes of the statistics of batch norm: all but that of the channels.
 
     Args:
         rank: Integer, the number of axes, the batch included.
@@ -36,7 +36,7 @@ def batch_axes(rank: int, axis: int) -> list[int]:
 
 
 def per_channel(weight: Any, x: Any, axis: int) -> Any:
-    """One value a channel, in the dtype and the rank of a tensor.
+    """Return a weight with one value for each channel, in the dtype and with the rank of a tensor.
 
     Args:
         weight: Tensor with a value for each channel.

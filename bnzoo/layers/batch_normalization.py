@@ -1,4 +1,4 @@
-"""Batch norm in one kernel, the zoo's default norm."""
+"""Batch norm in one kernel, the default norm of bnzoo."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ if keras.backend.backend() == "tensorflow":
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization`, faster: on TensorFlow one kernel in the place of a dozen operations.
+    """`keras.layers.BatchNormalization`, but faster: on TensorFlow, one kernel instead of a dozen operations.
 
     Arguments, weights, results and files are those of Keras' layer, the biased moving variance too. A `.weights.h5`
     file of one is a file of the other. From a `.keras` file of this layer `bnzoo.load_model` makes this layer, and
@@ -26,25 +26,25 @@ class BatchNormalization(keras.layers.BatchNormalization):
     weights.
 
     The kernel is used in training: on a CPU for inputs of 3 to 5 axes with the channels last, on a GPU also for vectors
-    and with the channels first. It takes float32, float16 and bfloat16 as they are, and its statistics are float32.
-    Elsewhere it does not apply or was measured to be slower or less exact, and plain operations run: at inference, with
-    a mask, `renorm` or `synchronized`, another axis, float64, under XLA, on JAX. A function that is traced without XLA
-    and compiled by it later trains with the same statistics.
+    and with the channels first. Its inputs are float32, float16 or bfloat16 without a cast, and its statistics are
+    float32. In all other cases it does not apply, or was measured to be slower or less exact, and plain operations are
+    used: at inference, with a mask, with `renorm` or `synchronized`, for another axis, in float64, under XLA, on JAX. A
+    function that is traced without XLA and compiled by it later trains with the same statistics.
 
     The statistics are exact as far as float32 can tell the values of a channel apart: the variance of equal values is
     0, and that of values around 1e7 is right for a standard deviation above 1. (On a GPU, outside XLA, they are as
-    exact as the kernel there.) A batch without a value, because it is empty or masked as a whole, leaves the moving
-    statistics as they are.
+    exact as the kernel there.) A batch without a value, because it is empty or masked as a whole, does not change the
+    moving statistics.
 
     Args:
-        **kwargs: The arguments of `keras.layers.BatchNormalization`, with its defaults. The zoo's own are
+        **kwargs: The arguments of `keras.layers.BatchNormalization`, with its defaults. The models of bnzoo have
             `momentum=0.9` and `epsilon=1e-5`.
 
     Call arguments:
         inputs: Tensor of any rank above 1.
-        training: Boolean, whether the statistics of the batch normalize, or the moving statistics.
-        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
-            part in the statistics.
+        training: Boolean, whether to normalize by the statistics of the batch or by the moving statistics.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` are left
+            out of the statistics.
 
     Returns:
         Tensor of the shape of the input.
@@ -66,7 +66,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return _unpickled, super().__reduce__()[1]
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalize: in training by the batch, else by the moving statistics."""
+        """Normalize, in training by the statistics of the batch, else by the moving statistics."""
         if not (training and self.trainable):
             return super().call(inputs, training=False, mask=mask)
         if self.renorm or self.synchronized:
@@ -75,25 +75,25 @@ class BatchNormalization(keras.layers.BatchNormalization):
             outputs, mean, variance = fused_batch_norm.normalize(
                 inputs, self.gamma, self.beta, self.axis, self.epsilon, self.moving_mean.shape[0]
             )
-            seen = ops.size(inputs)
+            value_count = ops.size(inputs)
         else:
             x, mask = at_least_float32(inputs), along_channels(mask, inputs, self.axis)
             axes = batch_axes(len(x.shape), self.axis)
             mean, variance = moments(x, mask, axes)
-            seen = count(x, mask, axes)
+            value_count = count(x, mask, axes)
             normalized = (x - mean) * ops.rsqrt(variance + self.epsilon)
             outputs = ops.cast(scaled_and_shifted(self, normalized), self.compute_dtype)
-        move(self.moving_mean, mean, self.momentum, seen)
-        move(self.moving_variance, variance, self.momentum, seen)
+        move(self.moving_mean, mean, self.momentum, value_count)
+        move(self.moving_variance, variance, self.momentum, value_count)
         return outputs
 
     def _as_keras_does(self, inputs: Any, mask: Any) -> Any:
-        """Normalize as the base class does. Without a value there are no statistics, and none move."""
+        """Normalize as the base class does, but keep the moving statistics for a batch without a value."""
         before = [(variable, ops.copy(variable)) for variable in self.non_trainable_variables]
         outputs = super().call(inputs, training=True, mask=mask)
-        seen = ops.size(inputs) > 0 if mask is None else ops.any(mask)
+        has_value = ops.size(inputs) > 0 if mask is None else ops.any(mask)
         for variable, value in before:
-            variable.assign(ops.where(seen, ops.convert_to_tensor(variable), value))
+            variable.assign(ops.where(has_value, ops.convert_to_tensor(variable), value))
         return outputs
 
     def _has_kernel(self, inputs: Any) -> bool:
@@ -102,8 +102,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return inputs.dtype == self.compute_dtype and fused_batch_norm.applies(inputs, self.axis)
 
 
-# Objects for Keras to load a file with, which names this layer as it names Keras' own; Keras uses them for a `.keras`
-# file of this layer, and not for one of its own.
+# Custom objects for loading a file of this layer, which has the class name of Keras' layer. Keras does not apply them
+# to its own layer in a `.keras` file.
 CUSTOM_OBJECTS = {"BatchNormalization": BatchNormalization}
 
 

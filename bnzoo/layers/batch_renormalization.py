@@ -1,4 +1,4 @@
-"""Batch norm whose training comes to agree with its inference."""
+"""Batch renormalization."""
 
 from typing import Any
 
@@ -14,28 +14,28 @@ from bnzoo.layers.moving import move
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class BatchRenormalization(BatchStatistics):
-    """Batch norm, corrected in training towards moving statistics: `x_hat * r + d` takes the place of `x_hat`.
+    """Batch norm, corrected in training towards moving statistics: `x_hat * r + d` instead of `x_hat`.
 
-    `r` is the standard deviation of the batch over the moving one, between `1 / rmax` and `rmax`; `d` is the mean of
-    the batch minus the moving one, over the moving standard deviation, between `-dmax` and `dmax`. No gradient goes
-    through either. Without the limits each example would be normalized as at inference, whatever else is in its batch.
+    `r` is the standard deviation of the batch over the moving one, between `1 / rmax` and `rmax`. `d` is the mean of
+    the batch minus the moving one, over the moving standard deviation, between `-dmax` and `dmax`. No gradient flows
+    through either. Without the limits, each example would be normalized as at inference, independently of its batch.
 
-    The limits are relaxed: `rmax` and `dmax` are 1 and 0 up to their first step, which is batch norm, and grow linearly
-    to what was asked for at their last. The defaults are the paper's, for ImageNet: a training of under 5,000 steps is
-    batch norm unless earlier steps are given.
+    The limits follow a schedule: `rmax` and `dmax` are 1 and 0 up to their first step, which is batch norm, and grow
+    linearly to their final values at their last step. The defaults are those of the paper for ImageNet: a training of
+    fewer than 5,000 steps is batch norm unless earlier steps are given.
 
-    `keras.layers.BatchNormalization(renorm=True)` has no such schedule. It keeps the moving standard deviation of
-    inference beside the moving variance, where it can fall out of step with it (a tool that sets the variance is undone
-    by the next step of training); here it is the square root of the variance, and the weight `steps` is in its place:
-    five values a channel in both. The steps are counted per channel, since it is the age of that channel's averages.
+    `keras.layers.BatchNormalization(renorm=True)` has no such schedule. It has a moving standard deviation of inference
+    in addition to the moving variance, and the two can differ: the next training step undoes a tool that sets the
+    variance. This layer takes the square root of the variance, and has the weight `steps` instead, so that both have
+    five values for each channel. Steps are counted per channel, as the age of the averages of this channel.
 
     Args:
         axis: Integer, the axis of the channels.
         momentum: Float from 0 to 1, what the moving statistics of inference keep of themselves at each step.
         epsilon: Float above 0, added to the variance.
-        renorm_momentum: Float from 0 to 1, the same for the moving statistics of training.
-        rmax: Float from 1, the limit of `r` after the last of its steps.
-        dmax: Float from 0, the limit of `d` after the last of its steps.
+        renorm_momentum: Float from 0 to 1, the same weight for the moving statistics of training.
+        rmax: Float from 1, the limit of `r` after its last step.
+        dmax: Float from 0, the limit of `d` after its last step.
         rmax_steps: Two integers, the steps between which `rmax` grows.
         dmax_steps: Two integers, the steps between which `dmax` grows.
         **kwargs: Further arguments of `keras.layers.BatchNormalization`; not `synchronized`, `renorm` or
@@ -43,9 +43,9 @@ class BatchRenormalization(BatchStatistics):
 
     Call arguments:
         inputs: Tensor of any rank above 1.
-        training: Boolean, whether the corrected statistics of the batch normalize, or the moving statistics.
-        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
-            part in the statistics. A batch that is masked as a whole leaves the moving statistics as they are.
+        training: Boolean, whether to normalize by the corrected statistics of the batch or by the moving statistics.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` are left
+            out of the statistics. A batch that is masked as a whole does not change the moving statistics.
 
     Returns:
         Tensor of the shape of the input.
@@ -82,16 +82,16 @@ class BatchRenormalization(BatchStatistics):
         self.dmax_steps = check("dmax_steps", dmax_steps)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes `gamma`, `beta`, the moving statistics of inference and of training, and the count of steps."""
+        """Create `gamma`, `beta`, the moving statistics of inference and of training, and the count of steps."""
         super().build(input_shape)
         shape = (input_shape[self.axis],)
         self.renorm_mean = self._statistic("renorm_mean", shape, "zeros")
         self.renorm_stddev = self._statistic("renorm_stddev", shape, "ones")
-        # whatever the policy: bfloat16 counts to 256
+        # in float32 under any dtype policy, since bfloat16 counts only to 256
         self.steps = self._statistic("steps", shape, "zeros", dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {
             **super().get_config(),
             "renorm_momentum": self.renorm_momentum,
@@ -102,7 +102,7 @@ class BatchRenormalization(BatchStatistics):
         }
 
     def follow_moving_statistics(self) -> None:
-        """Set the moving statistics of training to those of inference, which a trained batch norm has left."""
+        """Set the moving statistics of training to those of inference, after the weights of a trained batch norm."""
         self.renorm_mean.assign(self.moving_mean)
         self.renorm_stddev.assign(ops.sqrt(ops.convert_to_tensor(self.moving_variance) + self.epsilon))
 
@@ -127,22 +127,22 @@ class BatchRenormalization(BatchStatistics):
         return (x - mean) / deviation * r + d
 
     def _relaxed(self, x: Any, first_and_last: list[int]) -> Any:
-        """How much of its way from its first to its last step a limit has gone: 0 to 1."""
+        """Return the progress of a limit from its first to its last step, from 0 to 1."""
         first, last = first_and_last
         done = per_channel(self.steps, x, self.axis)
         if first == last:
             return ops.cast(done >= first, x.dtype)
         return _between((done - first) / (last - first), 0, 1)
 
-    def _move_all(self, mean: Any, deviation: Any, seen: Any) -> None:
-        move(self.renorm_mean, mean, self.renorm_momentum, seen)
-        move(self.renorm_stddev, deviation, self.renorm_momentum, seen)
-        move(self.moving_mean, mean, self.momentum, seen)
-        # as in the paper it is the standard deviation that is averaged; rounding must not make a variance negative
+    def _move_all(self, mean: Any, deviation: Any, value_count: Any) -> None:
+        move(self.renorm_mean, mean, self.renorm_momentum, value_count)
+        move(self.renorm_stddev, deviation, self.renorm_momentum, value_count)
+        move(self.moving_mean, mean, self.momentum, value_count)
+        # the paper averages the standard deviation; rounding must not make a variance negative
         usual = ops.sqrt(per_channel(self.moving_variance, deviation, self.axis) + self.epsilon)
         moved = self.momentum * usual + (1 - self.momentum) * deviation
-        move(self.moving_variance, ops.maximum(ops.square(moved) - self.epsilon, 0), 0, seen)
-        self.steps.assign(self.steps + ops.cast(ops.reshape(seen, (-1,)) > 0, self.steps.dtype))
+        move(self.moving_variance, ops.maximum(ops.square(moved) - self.epsilon, 0), 0, value_count)
+        self.steps.assign(self.steps + ops.cast(ops.reshape(value_count, (-1,)) > 0, self.steps.dtype))
 
 
 def _between(x: Any, least: Any, most: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the kinds of batch norm that Keras does not have share."""
+"""The base of the kinds of batch norm that Keras does not have."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel
 from bnzoo.layers.moments import along_channels, at_least_float32
 
-# arguments of keras.layers.BatchNormalization that make another norm of it: they have names of their own here
+# arguments of `keras.layers.BatchNormalization` that make another norm of it, which is a separate layer in bnzoo
 OTHER_NORMS = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
 
 
 class BatchStatistics(keras.layers.BatchNormalization):
-    """The base of norms that are batch norm at inference, and something else in training.
+    """The base of norms that differ from batch norm in training only.
 
     A frozen layer (`trainable=False`) is in inference mode, as in Keras.
 
     Args:
         axis: Integer, the axis of the channels.
-        momentum: Float from 0 to 1, what the moving statistics keep of themselves at each step.
+        momentum: Float from 0 to 1, the weight of the former moving statistics in each update.
         epsilon: Float above 0, added to the variance.
         **kwargs: Arguments of `keras.layers.BatchNormalization`.
     """
@@ -29,13 +29,13 @@ class BatchStatistics(keras.layers.BatchNormalization):
         for name in OTHER_NORMS:
             if name in kwargs:
                 raise ValueError(
-                    f"`{name}` does not apply to {type(self).__name__}: it makes another norm of batch norm. "
-                    f"Received: {name}={kwargs[name]!r}"
+                    f"`{name}` does not apply to {type(self).__name__}: it would make another norm of it. Leave it "
+                    f"out. Received: {name}={kwargs[name]!r}"
                 )
         super().__init__(axis=axis, momentum=check("momentum", momentum), epsilon=check("epsilon", epsilon), **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalizes: in training by the batch, else by the moving statistics."""
+        """Normalize, in training by the statistics of the batch, else by the moving statistics."""
         if not (training and self.trainable):
             return super().call(inputs, training=False)
         x = at_least_float32(inputs)
@@ -43,17 +43,17 @@ class BatchStatistics(keras.layers.BatchNormalization):
         return ops.cast(scaled_and_shifted(self, x), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         config = super().get_config()
         return {name: value for name, value in config.items() if name not in OTHER_NORMS}
 
     def _normalize(self, x: Any, mask: Any) -> Any:
-        """The normalized tensor, before gamma and beta; moves the statistics."""
+        """Return the normalized tensor, before gamma and beta, and update the moving statistics."""
         raise NotImplementedError
 
 
 def scaled_and_shifted(norm: keras.layers.BatchNormalization, x: Any) -> Any:
-    """Return a normalized tensor times the gamma of a norm plus its beta, as far as it has them."""
+    """Return a normalized tensor times the gamma of a norm plus its beta, if the norm has them."""
     if norm.scale:
         x = x * per_channel(norm.gamma, x, norm.axis)
     if norm.center:

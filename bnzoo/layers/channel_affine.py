@@ -1,4 +1,4 @@
-"""What norms without batch statistics share: a scale and a shift for each channel."""
+"""The base of norms without batch statistics: a scale and a shift for each channel."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ class ChannelAffine(keras.layers.Layer):
         self.beta = None
 
     def build(self, input_shape: tuple) -> None:
-        """Makes `gamma` and `beta`."""
+        """Create `gamma` and `beta`."""
         self.compute_output_shape(input_shape)
         channels = input_shape[self.axis]
         if channels is None:
@@ -70,7 +70,7 @@ class ChannelAffine(keras.layers.Layer):
             )
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape of the input.
+        """Return the shape of the input.
 
         Raises:
             ValueError: If the input has no such axis.
@@ -83,7 +83,7 @@ class ChannelAffine(keras.layers.Layer):
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {
             **super().get_config(),
             "axis": self.axis,

@@ -1,4 +1,4 @@
-"""The token that a vision transformer classifies by."""
+"""The class token of a vision transformer."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class ClassToken(keras.layers.Layer):
-    """Puts a trainable token in front of the others.
+    """Layer that puts a trainable token in front of the other tokens.
 
     Args:
         initializer: Initializer of `token`.
@@ -21,7 +21,7 @@ class ClassToken(keras.layers.Layer):
         Tensor of shape `(batch, tokens + 1, width)`; `[:, 0]` is the class token.
 
     Raises:
-        ValueError: If the input has not three axes, or its width is unknown.
+        ValueError: If the input does not have three axes, or its width is unknown.
 
     Reference:
         - [Dosovitskiy et al., 2020: An image is worth 16x16 words](https://arxiv.org/abs/2010.11929), equation 1
@@ -33,27 +33,27 @@ class ClassToken(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def build(self, input_shape: tuple) -> None:
-        """Creates `token`, one for all samples."""
+        """Create `token`, one for all samples."""
         width = input_shape[-1]
         if width is None:
             raise ValueError(
-                "The width of the tokens must be known, for the class token has the same: give the input a shape. "
-                f"Received: input of shape {input_shape}"
+                "The width of the tokens must be known, since the class token has the same width: give the input a "
+                f"shape. Received: input of shape {input_shape}"
             )
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={2: width})
         self.token = self.add_weight(name="token", shape=(1, 1, width), initializer=self.initializer)
 
     def call(self, inputs: Any) -> Any:
-        """Concatenates."""
+        """Concatenate the class token and the inputs."""
         batch, _, width = ops.shape(inputs)
         token = ops.broadcast_to(ops.cast(self.token, self.compute_dtype), (batch, 1, width))
         return ops.concatenate([token, inputs], axis=1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """One token more than the input."""
+        """Return the shape of the input with one more token."""
         batch, tokens, width = input_shape
         return (batch, None if tokens is None else tokens + 1, width)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "initializer": keras.initializers.serialize(self.initializer)}

@@ -1,4 +1,4 @@
-"""A squashing function in the place of a norm."""
+"""Dynamic tanh, a point-wise function instead of a norm."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from bnzoo.layers.moments import at_least_float32
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class DynamicTanh(ChannelAffine):
-    """`gamma * tanh(alpha * x) + beta`, with one `alpha` for the whole layer and no statistics.
+    """Layer that computes `gamma * tanh(alpha * x) + beta`, with one `alpha` for the layer and no statistics.
 
     Args:
         axis: Integer, the axis of the channels.
-        initial_alpha: Float above 0, where `alpha` starts.
+        initial_alpha: Float above 0, the initial value of `alpha`.
         **kwargs: `center`, `scale`, and the initializer, regularizer and constraint of `beta` and `gamma` as in
             `keras.layers.BatchNormalization`; arguments of `keras.layers.Layer`.
 
@@ -42,16 +42,16 @@ class DynamicTanh(ChannelAffine):
         self.initial_alpha = check("initial_alpha", initial_alpha)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes `gamma`, `beta` and `alpha`."""
+        """Create `gamma`, `beta` and `alpha`."""
         super().build(input_shape)
         start = keras.initializers.Constant(self.initial_alpha)
         self.alpha = self.add_weight(shape=(), name="alpha", initializer=start, autocast=False)
 
     def call(self, inputs: Any) -> Any:
-        """Squashes, scales and shifts."""
+        """Apply tanh, scale and shift."""
         x = at_least_float32(inputs)
         return ops.cast(self._affine(ops.tanh(ops.cast(self.alpha, x.dtype) * x)), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "initial_alpha": self.initial_alpha}

@@ -1,4 +1,4 @@
-"""A norm and an activation in one, found by a search."""
+"""EvoNorm-S0, a norm and an activation in one."""
 
 from typing import Any
 
@@ -14,14 +14,16 @@ from bnzoo.layers.moments import along_channels, at_least_float32, moments
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class EvoNormS0(ChannelAffine):
-    """`gamma * x * sigmoid(v * x) / sqrt(variance + epsilon) + beta`, the variance of a group of channels in a sample.
+    """Layer that computes `gamma * x * sigmoid(v * x) / sqrt(variance + epsilon) + beta`.
+
+    The variance is that of a group of channels in a sample. An automatic search found the formula.
 
     Args:
         axis: Integer, the axis of the channels.
-        groups: Integer, how many groups of channels there may be: the largest divisor of the channels that is not
-            above it is taken.
+        groups: Integer, the most groups of channels. Their number is the largest divisor of the channels that is not
+            above it.
         epsilon: Float above 0, added to the variance.
-        apply_activation: Boolean; `False` leaves `gamma * x + beta`, for a place without an activation.
+        apply_activation: Boolean. If `False`, the layer is `gamma * x + beta`, for positions without an activation.
         v_initializer: Initializer of `v`.
         v_regularizer: Regularizer of `v`, or `None`.
         v_constraint: Constraint of `v`, or `None`.
@@ -30,8 +32,8 @@ class EvoNormS0(ChannelAffine):
 
     Call arguments:
         inputs: Tensor of any rank above 1.
-        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
-            part in the variance.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` are left
+            out of the variance.
 
     Returns:
         Tensor of the shape of the input.
@@ -69,14 +71,14 @@ class EvoNormS0(ChannelAffine):
         self.v = None
 
     def build(self, input_shape: tuple) -> None:
-        """Makes `gamma`, `beta` and `v`."""
+        """Create `gamma`, `beta` and `v`."""
         super().build(input_shape)
         if self.apply_activation:
             channels = input_shape[self.axis]
             self.v = self._channel_weight("v", channels, self.v_initializer, self.v_regularizer, self.v_constraint)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Gates, divides by the standard deviation, scales and shifts."""
+        """Apply the gate, divide by the standard deviation, scale and shift."""
         x = at_least_float32(inputs)
         if self.v is not None:
             gate = ops.sigmoid(per_channel(self.v, x, self.axis) * x)
@@ -84,7 +86,7 @@ class EvoNormS0(ChannelAffine):
         return ops.cast(self._affine(x), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {
             **super().get_config(),
             "groups": self.groups,
@@ -96,12 +98,12 @@ class EvoNormS0(ChannelAffine):
         }
 
     def _inverse_deviation(self, x: Any, mask: Any) -> Any:
-        """One over the standard deviation of its group, for each sample and channel."""
+        """Return one over the standard deviation of the group, for each sample and channel."""
         axis, shape = self.axis % len(x.shape), list(ops.shape(x))
         groups = largest_divisor(shape[axis], self.groups)
         shape[axis : axis + 1] = [groups, shape[axis] // groups]
         grouped_mask = None if mask is None else ops.expand_dims(mask, axis)
-        # the axis of the groups stands where that of the channels stood
+        # the channel axis was split into groups and the channels of a group
         others = [i for i in range(1, len(shape)) if i != axis]
         _, variance = moments(ops.reshape(x, shape), grouped_mask, others)
         inverse = ops.repeat(ops.rsqrt(variance + self.epsilon), shape[axis + 1], axis=axis + 1)

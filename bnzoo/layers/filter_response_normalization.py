@@ -1,4 +1,4 @@
-"""A norm and an activation in one, from the mean square of each channel."""
+"""Filter response normalization, a norm and an activation in one."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from bnzoo.layers.moments import along_channels, at_least_float32, mean
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class FilterResponseNormalization(ChannelAffine):
-    """`max(gamma * x / sqrt(mean(x^2) + epsilon) + beta, tau)`, the mean over the positions of each sample and channel.
+    """Layer that computes `max(gamma * x / sqrt(mean(x^2) + epsilon) + beta, tau)`.
 
-    Nothing is centred; the learned threshold `tau` makes up for it and takes the place of the activation. Where a
-    channel has one position, `x / sqrt(x^2 + epsilon)` would be little more than the sign of `x`, so that there
-    `epsilon + |learned_epsilon|`, one value a channel, takes the place of `epsilon`. A size that is unknown when the
-    layer is built counts as more than one position.
+    The mean is over the positions of each sample and channel. The input is not centred: the learned threshold `tau`
+    makes up for it and replaces the activation. If a channel has one position only, `x / sqrt(x^2 + epsilon)` would be
+    hardly more than the sign of `x`. In this case `epsilon` is replaced by `epsilon + |learned_epsilon|`, with one
+    value for each channel. A size that is unknown when the layer is built counts as more than one position.
 
     Args:
         axis: Integer, the axis of the channels.
         epsilon: Float above 0, added to the mean square.
-        apply_activation: Boolean; `False` leaves out the threshold, for a place without an activation.
+        apply_activation: Boolean. If `False`, there is no threshold, for positions without an activation.
         tau_initializer: Initializer of the threshold.
         tau_regularizer: Regularizer of the threshold, or `None`.
         tau_constraint: Constraint of the threshold, or `None`.
@@ -32,8 +32,8 @@ class FilterResponseNormalization(ChannelAffine):
 
     Call arguments:
         inputs: Tensor of any rank above 1.
-        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
-            part in the mean.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` are left
+            out of the mean.
 
     Returns:
         Tensor of the shape of the input.
@@ -69,7 +69,7 @@ class FilterResponseNormalization(ChannelAffine):
         self.learned_epsilon = None
 
     def build(self, input_shape: tuple) -> None:
-        """Makes `gamma`, `beta`, `tau`, and `learned_epsilon` where it is due."""
+        """Create `gamma`, `beta`, `tau`, and `learned_epsilon` for inputs with one position."""
         super().build(input_shape)
         channels = input_shape[self.axis]
         if self.apply_activation:
@@ -81,7 +81,7 @@ class FilterResponseNormalization(ChannelAffine):
             self.learned_epsilon = self._channel_weight("learned_epsilon", channels, start)
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Divides by the root mean square, scales, shifts and cuts off."""
+        """Divide by the root mean square, scale, shift and apply the threshold."""
         x = at_least_float32(inputs)
         positions = position_axes(len(x.shape), self.axis)
         square = mean(ops.square(x), along_channels(mask, x, self.axis), positions)
@@ -93,7 +93,7 @@ class FilterResponseNormalization(ChannelAffine):
         return ops.cast(x, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {
             **super().get_config(),
             "epsilon": self.epsilon,

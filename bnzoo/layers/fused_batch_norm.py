@@ -1,10 +1,10 @@
-"""TensorFlow's batch norm of training in one kernel: where it applies and pays, and its call."""
+"""TensorFlow's kernel for batch norm in training."""
 
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # there is no public way to ask
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # there is no public function for it
 
 from bnzoo.layers.moments import representative
 
@@ -15,11 +15,12 @@ _ROUNDING = 2.0**-24
 
 
 def applies(x: Any, axis: int) -> bool:
-    """Return whether the kernel can normalize a tensor and is the better way.
+    """Return whether the kernel can normalize a tensor, and is faster than plain operations.
 
-    A GPU has it for up to 5 axes with the channels first or last. On a CPU the plain operations are faster for vectors
-    and with the channels first (`recipes.benchmarks.batch_norm`). XLA has no kernel: what it writes out is no faster
-    than the plain operations, and loses the variance where the mean is far from 0, as a difference of large numbers.
+    On a GPU it applies to up to 5 axes with the channels first or last. On a CPU the plain operations are faster for
+    vectors and with the channels first (`recipes.benchmarks.batch_norm`). XLA has no kernel: its replacement is no
+    faster than the plain operations, and computes the variance as a difference of large numbers if the mean is far from
+    0.
 
     Args:
         x: Tensor.
@@ -35,9 +36,9 @@ def applies(x: Any, axis: int) -> bool:
 
 
 def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels: int) -> tuple[Any, Any, Any]:
-    """Return a tensor normalized by the statistics of the batch, and these: the mean and the biased variance.
+    """Return a tensor normalized by the statistics of the batch, with their mean and biased variance.
 
-    Where float32 cannot tell the variance, the tensor is normalized a second time, its values less one of them.
+    If rounding may have spoilt the variance, the tensor is normalized again after one of its values is subtracted.
 
     Args:
         x: Tensor to which the kernel `applies`.
@@ -45,7 +46,7 @@ def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels
         beta: Tensor with a value for each channel; `None` for zeros.
         axis: Integer, the axis of the channels.
         epsilon: Float, added to the variance.
-        channels: Integer, how many there are, which the shape of the tensor need not tell.
+        channels: Integer, the number of channels, which may be unknown in the shape of the tensor.
     """
     images, data_format = _as_images(x, axis, channels)
     axes = [0, 1, 2] if data_format == "NHWC" else [0, 2, 3]
@@ -71,10 +72,10 @@ def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels
         again = _must_shift(made[1], made[2], values)
         y, mean, variance, *reserved = tf.cond(again, shifted, lambda: made)
 
-        def gradients(by_y: Any, *_: Any) -> tuple:  # none goes through moving statistics
+        def gradients(by_y: Any, *_: Any) -> tuple:  # no gradient flows through the moving statistics
             spaces = {f"reserve_space_{number}": space for number, space in enumerate(reserved, 1)}
-            seen = tf.cond(again, lambda: images - representative(images, None, axes), lambda: images)
-            made = tf.raw_ops.FusedBatchNormGradV3(y_backprop=by_y, x=seen, scale=scale, **spaces, **options)
+            inputs = tf.cond(again, lambda: images - representative(images, None, axes), lambda: images)
+            made = tf.raw_ops.FusedBatchNormGradV3(y_backprop=by_y, x=inputs, scale=scale, **spaces, **options)
             return tuple(made[:3])
 
         return (y, mean, variance), gradients
@@ -84,27 +85,27 @@ def normalize(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, channels
         tf.ones(channels) if gamma is None else tf.cast(gamma, tf.float32),
         tf.zeros(channels) if beta is None else tf.cast(beta, tf.float32),
     )
-    # the kernel divides the squared distances by one value less than there are; of a single value they are 0
-    variance = tf.maximum(variance, 0.0) * (1 - 1 / values)  # XLA's rounding may be below 0
+    # the kernel divides the sum of squares by the number of values minus 1; for a single value it is 0
+    variance = tf.maximum(variance, 0.0) * (1 - 1 / values)  # with rounding, XLA's may be below 0
     return y if images is x else tf.reshape(y, tf.shape(x)), mean, variance
 
 
 def _must_shift(mean: Any, variance: Any, values: Any) -> Any:
     """Return whether rounding may have spoilt a variance, as a boolean tensor.
 
-    On a CPU the kernel adds up the values of a channel one after another, so that the rounding of the mean may grow
-    with their number. (On a GPU the answer would have to be waited for in every layer.) Under XLA the variance is a
-    difference of large numbers. A function may be traced without XLA and compiled by it later, as a part of another:
-    which of the two it is, is asked when it runs.
+    On a CPU the kernel adds up the values of a channel one after another, so that the rounding error of the mean may
+    grow with their number. (On a GPU every layer would have to wait for the answer.) Under XLA the variance is a
+    difference of large numbers. A function may be traced without XLA and compiled by it later, as a part of another
+    function: this is decided when it runs.
     """
-    in_xla = tf.raw_ops.DeviceIndex(device_names=_DEVICES) == len(_DEVICES)  # the answer of no device
+    in_xla = tf.raw_ops.DeviceIndex(device_names=_DEVICES) == len(_DEVICES)  # under XLA no device has an index
     if tf.config.list_physical_devices("GPU"):
         return in_xla
     return in_xla | tf.reduce_any(tf.square(4 * _ROUNDING * values * mean) > variance)
 
 
 def _as_images(x: Any, axis: int, channels: int) -> tuple[Any, str]:
-    """Return the tensor with four axes, and the kernel's word for the place of its channels."""
+    """Return the tensor with four axes, and its data format in the kernel's notation."""
     rank = x.shape.rank
     if axis % rank == rank - 1:
         return x if rank == 4 else tf.reshape(x, (1, -1, 1, channels)), "NHWC"

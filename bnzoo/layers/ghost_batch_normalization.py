@@ -1,4 +1,4 @@
-"""Batch norm with the noise of small batches, at any batch size."""
+"""Ghost batch norm: the noise of small batches at any batch size."""
 
 from typing import Any
 
@@ -14,32 +14,32 @@ from bnzoo.layers.moving import move
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class GhostBatchNormalization(BatchStatistics):
-    """Batch norm in which each run of `batch` examples, a ghost batch, is normalized by its own statistics.
+    """Batch norm in which `batch` consecutive examples, a ghost batch, are normalized by their own statistics.
 
-    So in training; at inference the moving statistics normalize, as in batch norm. A batch may have any size, also one
-    that is unknown when a function is traced: the last ghost batch is what is left over, normalized by the mean and
-    variance of exactly its own examples. (One example alone in it, without positions, is normalized to 0, as by batch
-    norm.)
+    This is the function in training. At inference the moving statistics normalize, as in batch norm. A batch may have
+    any size, also one that is unknown when a function is traced: the last ghost batch has the remaining examples, and
+    is normalized by exactly their mean and variance. (A single example without positions is normalized to 0, as in
+    batch norm.)
 
-    The moving statistics follow the mean and the variance of the whole batch, once a call, as in batch norm; computed
-    from those of the ghost batches, weighted by their sizes, the variance of their means included. The variance within
-    ghost batches alone would be too small by `(batch - 1) / batch`, a half at `batch=2`. Algorithm 1 of the paper takes
-    a step per ghost batch instead, in their order, with weights that do not add up to one, and with the same step for a
-    last ghost batch of a single example; what is here depends neither on the order nor on the remainder, and a batch
-    that fits in one ghost batch makes plain batch norm.
+    The moving statistics are updated once in each call, by the mean and the variance of the whole batch, as in batch
+    norm. They are computed from those of the ghost batches, weighted by size, and include the variance of the means.
+    The variance within ghost batches alone would be too small by `(batch - 1) / batch`, a half at `batch=2`. Algorithm
+    1 of the paper makes one update for each ghost batch instead, in their order, with weights that do not add up to
+    one, and with the full weight for a last ghost batch of a single example. The updates here depend neither on the
+    order nor on the remainder, and a batch that fits in one ghost batch gets plain batch norm.
 
     Args:
         batch: Integer, the number of examples in a ghost batch.
         axis: Integer, the axis of the channels.
-        momentum: Float from 0 to 1, what the moving statistics keep of themselves at each step.
+        momentum: Float from 0 to 1, the weight of the former moving statistics in each update.
         epsilon: Float above 0, added to the variance.
         **kwargs: Further arguments of `keras.layers.BatchNormalization`; not `synchronized` or those of renorm.
 
     Call arguments:
         inputs: Tensor of any rank above 1, the examples along the first axis.
-        training: Boolean, whether the ghost batches normalize, or the moving statistics.
-        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
-            part in the statistics. A batch that is masked as a whole leaves the moving statistics as they are.
+        training: Boolean, whether to normalize by the statistics of ghost batches or by the moving statistics.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` are left
+            out of the statistics. A batch that is masked as a whole does not change the moving statistics.
 
     Returns:
         Tensor of the shape of the input.
@@ -63,7 +63,7 @@ class GhostBatchNormalization(BatchStatistics):
         self.batch = check("batch", batch)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "batch": self.batch}
 
     def _normalize(self, x: Any, mask: Any) -> Any:
@@ -77,16 +77,19 @@ class GhostBatchNormalization(BatchStatistics):
         centred = x - mean
         variance = self._over_ghosts(total(ops.square(centred), mask, positions)) / ghost_counts
 
-        seen = ops.sum(counts, axis=0, keepdims=True)
-        shares = counts / ops.maximum(seen, 1)
+        value_count = ops.sum(counts, axis=0, keepdims=True)
+        shares = counts / ops.maximum(value_count, 1)
         batch_mean = ops.sum(shares * mean, axis=0, keepdims=True)
         batch_variance = ops.sum(shares * (variance + ops.square(mean - batch_mean)), axis=0, keepdims=True)
-        move(self.moving_mean, shift + batch_mean, self.momentum, seen)
-        move(self.moving_variance, batch_variance, self.momentum, seen)
+        move(self.moving_mean, shift + batch_mean, self.momentum, value_count)
+        move(self.moving_variance, batch_variance, self.momentum, value_count)
         return centred * ops.rsqrt(variance + self.epsilon)
 
     def _over_ghosts(self, values: Any) -> Any:
-        """For each example the sum over its ghost batch; only values without positions are padded, so it is cheap."""
+        """Return for each example the sum over its ghost batch.
+
+        The padding is cheap, since the values have no positions.
+        """
         size, rest = ops.shape(values)[0], tuple(values.shape[1:])
         # a ghost batch that is larger than the batch would only be padding
         known = isinstance(size, int)

@@ -1,11 +1,11 @@
-"""How channels are grouped."""
+"""Groups of channels."""
 
 
 def largest_divisor(channels: int, groups: int) -> int:
-    """The largest number of groups of equal size that is not above the one asked for.
+    """Return the largest number of groups of equal size up to a limit.
 
     Args:
-        channels: Integer, how many channels there are.
-        groups: Integer, how many groups there may be.
+        channels: Integer, the number of channels.
+        groups: Integer, the limit.
     """
     return max(d for d in range(1, min(groups, channels) + 1) if channels % d == 0)

@@ -1,4 +1,4 @@
-"""Arguments that the layers for images take, checked in one place."""
+"""Checks of the arguments of layers for images."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import keras
 
 
 def data_format(value: str | None) -> str:
-    """Where the channels of an image are.
+    """Return the data format of images.
 
     Args:
         value: String, `"channels_last"` or `"channels_first"`, or `None` for `keras.config.image_data_format()`.
@@ -25,15 +25,15 @@ def data_format(value: str | None) -> str:
 
 
 def pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
-    """One integer for height and width, or two.
+    """Return a pair of integers for height and width.
 
     Args:
-        name: String, the argument's name, for the message.
-        value: Integer, or a list or tuple of two.
+        name: String, the argument.
+        value: Integer for both, or a list or tuple of two.
         least: Integer, the lowest value allowed.
 
     Raises:
-        ValueError: If it is anything else; the message names the argument.
+        ValueError: If the value is anything else; the message names the argument.
     """
     both = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
     integers = all(isinstance(size, int) and not isinstance(size, bool) for size in both)

@@ -1,4 +1,4 @@
-"""A residual branch that starts small, channel by channel."""
+"""Layer scale: a residual branch that starts small."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class LayerScale(keras.layers.Layer):
-    """Multiplies each channel by a trainable number, at first a small one: the end of a residual branch.
+    """Layer that multiplies each channel by a trainable number, initially a small one, to end a residual branch.
 
-    The product is taken in float32 at least, as PyTorch's autocast takes it: in float16 neither the first value nor an
-    optimizer's steps on it would be exact.
+    The product is computed in float32 at least, as by PyTorch's autocast: in float16 neither the initial value nor the
+    optimizer's updates of it would be exact.
 
     Args:
-        init_value: Float, the first value of `gamma`. The paper has 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 above.
+        init_value: Float, the initial value of `gamma`. The paper has 0.1 up to 18 blocks, 1e-5 up to 24, 1e-6 above.
         axis: Integer, the axis of the channels.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tensor whose size along `axis` is known.
+        inputs: Tensor with a known size along `axis`.
 
     Returns:
         Tensor of the shape of the input.
@@ -37,7 +37,7 @@ class LayerScale(keras.layers.Layer):
         self.axis = axis
 
     def build(self, input_shape: tuple) -> None:
-        """Creates `gamma`, one number a channel."""
+        """Create `gamma`, with a number for each channel."""
         rank = len(input_shape)
         if not -rank <= self.axis < rank:
             raise ValueError(
@@ -46,8 +46,8 @@ class LayerScale(keras.layers.Layer):
         channels = input_shape[self.axis]
         if channels is None:
             raise ValueError(
-                "The number of channels must be known, for each has a weight: give the input a shape, or `axis` the "
-                f"axis of the channels. Received: axis={self.axis}, input of shape {input_shape}"
+                "The number of channels must be known, since each has a weight: give the input a shape, or set `axis` "
+                f"to the axis of the channels. Received: axis={self.axis}, input of shape {input_shape}"
             )
         self.input_spec = keras.layers.InputSpec(ndim=rank, axes={self.axis % rank: channels})
         self.gamma = self.add_weight(
@@ -58,7 +58,7 @@ class LayerScale(keras.layers.Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        """Multiplies."""
+        """Multiply by `gamma`."""
         rank = len(inputs.shape)
         shape = [1] * rank
         shape[self.axis] = -1
@@ -67,9 +67,9 @@ class LayerScale(keras.layers.Layer):
         return ops.cast(ops.cast(inputs, wide) * gamma, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "init_value": self.init_value, "axis": self.axis}

@@ -1,4 +1,4 @@
-"""Sums and moments in which masked positions have no part, and the dtype they are computed in."""
+"""Sums and moments without masked positions, and their dtype."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from keras import ops
 
 
 def at_least_float32(x: Any) -> Any:
-    """The tensor in the dtype of its statistics: float32, or float64 where it is that already."""
+    """Return the tensor in the dtype of its statistics: float64 for float64, else float32."""
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
 def along_channels(mask: Any, inputs: Any, axis: int) -> Any:
-    """The mask with an axis for the channels, as booleans; `None` stays `None`.
+    """Return the mask as booleans, with an axis for the channels; `None` for `None`.
 
     Args:
-        mask: Tensor of the shape of the inputs without their channels, `True` where a position counts; or `None`.
+        mask: Tensor of the shape of the inputs without their channels, `False` for masked positions; or `None`.
         inputs: Tensor.
         axis: Integer, the axis of the channels.
 
@@ -35,12 +35,12 @@ def along_channels(mask: Any, inputs: Any, axis: int) -> Any:
 
 
 def total(x: Any, mask: Any, axes: Sequence[int]) -> Any:
-    """The sum over some axes, which stay with size 1, of what the mask leaves."""
+    """Return the sum of unmasked values over some axes, which are kept with size 1."""
     return ops.sum(x if mask is None else ops.where(mask, x, ops.zeros_like(x)), axes, keepdims=True)
 
 
 def count(x: Any, mask: Any, axes: Sequence[int]) -> Any:
-    """How many values `total` adds up for each of its results, at least 0; it broadcasts with them."""
+    """Return the number of unmasked values over some axes, broadcastable with `total`."""
     if mask is not None:
         return total(ops.ones_like(x), mask, axes)
     size: Any = 1
@@ -50,14 +50,14 @@ def count(x: Any, mask: Any, axes: Sequence[int]) -> Any:
 
 
 def mean(x: Any, mask: Any, axes: Sequence[int]) -> Any:
-    """Return the mean over some axes, which stay with size 1; 0 where there is no value, or all are masked."""
+    """Return the mean of unmasked values over some axes, which are kept with size 1; 0 where there is none."""
     return total(x, mask, axes) / ops.maximum(count(x, mask, axes), 1)
 
 
 def representative(x: Any, mask: Any, axes: Sequence[int]) -> Any:
-    """Return one of the values that `mean` is taken over, for each of its results; 0 where there is none.
+    """Return one of the values of each `mean`; 0 where there is none.
 
-    No gradient goes through it. A tensor minus its representative has the same variance, and its mean is close to 0 on
+    No gradient flows through it. A tensor minus its representative has the same variance, and its mean is close to 0 on
     the scale of the variance, so that float32 loses nothing of either in a sum of many values.
     """
     x = ops.stop_gradient(x)
@@ -69,15 +69,15 @@ def representative(x: Any, mask: Any, axes: Sequence[int]) -> Any:
 
 
 def moments(x: Any, mask: Any, axes: Sequence[int]) -> tuple[Any, Any]:
-    """Return the mean and the variance over some axes, which stay with size 1.
+    """Return the mean and the variance over some axes, which are kept with size 1.
 
-    They are taken of the distances from one of the values: the mean of equal values is this value and their variance is
-    0, whatever their size and number. A variance is exact to float32 as long as float32 can tell the values apart: for
-    a mean of 1e7 that is a standard deviation above 1.
+    They are computed from the distances to one of the values: the mean of equal values is this value and their variance
+    is 0, whatever their size and number. A variance is exact to float32 as long as float32 can tell the values apart:
+    for a mean of 1e7, if the standard deviation is above 1.
 
     Args:
         x: Tensor in float32 or float64.
-        mask: Tensor of booleans that broadcasts with it, `True` where a value counts; or `None`.
+        mask: Tensor of booleans that broadcasts with it, `False` for masked values; or `None`.
         axes: Sequence of integers, the axes to reduce.
     """
     shift = representative(x, mask, axes)

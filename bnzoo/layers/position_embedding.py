@@ -1,4 +1,4 @@
-"""Where in the image a token stands."""
+"""The position embedding of a vision transformer."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a trainable vector to each token, its own for each position.
+    """Layer that adds a trainable vector to each token, another one for each position.
 
     Args:
-        initializer: Initializer of `position`; `None` is a normal distribution of standard deviation 0.02, as in the
+        initializer: Initializer of `position`; `None` for a normal distribution of standard deviation 0.02, as in the
             code of the paper.
         **kwargs: Arguments of `keras.layers.Layer`.
 
@@ -22,7 +22,7 @@ class PositionEmbedding(keras.layers.Layer):
         Tensor of the shape of the input.
 
     Raises:
-        ValueError: If the input has not three axes, or the number of tokens or the width is unknown.
+        ValueError: If the input does not have three axes, or the number of tokens or the width is unknown.
 
     Reference:
         - [Dosovitskiy et al., 2020: An image is worth 16x16 words](https://arxiv.org/abs/2010.11929), equation 1
@@ -34,25 +34,25 @@ class PositionEmbedding(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3)
 
     def build(self, input_shape: tuple) -> None:
-        """Creates `position`, a vector a token."""
+        """Create `position`, with a vector for each token."""
         _, tokens, width = input_shape
         if tokens is None or width is None:
             raise ValueError(
-                "The number of tokens and their width must be known, for each position has a weight: give the model an "
-                f"`input_shape` with a height and a width. Received: input of shape {input_shape}"
+                "The number of tokens and their width must be known, since each position has a weight: give the model "
+                f"an `input_shape` with a height and a width. Received: input of shape {input_shape}"
             )
-        # without it one token would be broadcast to all the positions
+        # otherwise a single token would be broadcast to all positions
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: tokens, 2: width})
         self.position = self.add_weight(name="position", shape=(1, tokens, width), initializer=self.initializer)
 
     def call(self, inputs: Any) -> Any:
-        """Adds."""
+        """Add the embedding."""
         return inputs + ops.cast(self.position, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "initializer": keras.initializers.serialize(self.initializer)}

@@ -1,4 +1,4 @@
-"""A layer whose activations are computed again instead of kept."""
+"""Gradient checkpointing of a layer."""
 
 from typing import Any
 
@@ -10,32 +10,32 @@ from bnzoo.keras_internals import forget_losses
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class Recompute(keras.layers.Wrapper):
-    """Runs a layer in training without keeping what it computes inside: the backward pass computes it again.
+    """Wrapper that does not store the activations inside a layer in training: the backward pass computes them again.
 
-    Memory for time (gradient checkpointing): of the wrapped layer only the inputs and outputs stay in memory, at the
-    price of a second forward pass of it. Outputs, gradients, moving statistics, random numbers and losses are those of
-    the layer itself: the second pass starts from the variables and seeds of the first, and only the first updates them.
-    On JAX the compiler for CPUs runs the second pass too early for the peak to fall.
+    Gradient checkpointing trades time for memory: only the inputs and outputs of the wrapped layer are kept in memory,
+    at the cost of a second forward pass. Outputs, gradients, moving statistics, random numbers and losses are those of
+    the layer itself: the second pass starts from the same variables and seeds as the first, and only the first updates
+    them. On JAX the compiler for CPUs runs the second pass too early to lower the peak of memory.
 
-    Wrap what is cheap to compute and large to keep, as in a memory-efficient DenseNet: the concatenation, norm and
-    activation in front of a convolution.
+    Wrap layers with activations that are cheap to compute and large to store, as in a memory-efficient DenseNet: the
+    concatenation, norm and activation in front of a convolution.
 
     Args:
         layer: Layer or functional model. Its random numbers must come from the `keras.random.SeedGenerator`s of its
-            layers, as those of all of Keras' own layers do.
+            layers, as in all layers of Keras.
         **kwargs: `name` and `trainable`; the dtype is that of `layer`.
 
     Call arguments:
-        inputs: What `layer` takes as its first argument: a tensor, or a list, tuple or dict of tensors. A Keras mask
-            does not reach it.
-        training: Boolean. In inference `layer` is called as it is, for nothing is kept anyway.
+        inputs: The first argument of `layer`: a tensor, or a list, tuple or dict of tensors. A Keras mask is not passed
+            on.
+        training: Boolean. At inference `layer` is called directly, since nothing is stored then.
 
     Returns:
-        What `layer` returns.
+        The output of `layer`.
 
     Raises:
-        ValueError: If `layer` changes a variable, for example a random seed, that none of its layers holds: the second
-            pass could not repeat what the first did.
+        ValueError: If `layer` changes a variable, such as a random seed, that none of its layers holds: the second pass
+            could not repeat the first.
 
     Examples:
         >>> features = [keras.Input((32, 32, 24)), keras.Input((32, 32, 12))]
@@ -53,60 +53,60 @@ class Recompute(keras.layers.Wrapper):
     def __init__(self, layer: keras.Layer, **kwargs: Any) -> None:
         if "dtype" in kwargs:
             raise ValueError(
-                "`dtype` belongs to the wrapped layer: give it there. "
+                "`dtype` is an argument of the wrapped layer: set it there. "
                 f"Received: dtype={kwargs['dtype']!r} for layer={layer!r}"
             )
-        # the variables are read and handed over as they are stored; the layer casts them itself
+        # the variables are passed on in their own dtype, and cast by the layer itself
         dtype = layer.variable_dtype if isinstance(layer, keras.Layer) else None
         super().__init__(layer, dtype=dtype, autocast=False, **kwargs)
         if not self.trainable:
             layer.trainable = False
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds the layer, all of it: a variable made during the call would be lost."""
+        """Build the layer as a whole, since a variable created during a call would be lost."""
         if not self.layer.built:
             self.layer(keras.tree.map_shape_structure(lambda shape: keras.KerasTensor(shape, self.dtype), input_shape))
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
-        """Calls the layer."""
+        """Call the layer."""
         if not training:
             return self.layer(inputs, training=training)
         return _Pass(self.layer, inputs).run(self.add_loss)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the layer's output."""
+        """Return the shape of the layer's output."""
         return self.layer.compute_output_shape(input_shape)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """The shape and dtype of the layer's output; the dtype is not that of this wrapper."""
+        """Return the shape and dtype of the layer's output, whose dtype is not that of the wrapper."""
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         config = super().get_config()
         del config["dtype"]
         return config
 
 
 class _Pass:
-    """One forward pass in training as a function of tensors alone, which can be run again."""
+    """A forward pass in training as a pure function of tensors, which can be repeated."""
 
     def __init__(self, layer: keras.Layer, inputs: Any) -> None:
         self.layer = layer
         self.inputs = inputs
         self.tensors = keras.tree.flatten(inputs)
-        # what gradients flow into is an argument; integers, seeds and what is frozen is only read
+        # only tensors with gradients are arguments; integers, seeds and frozen variables are read
         self.floats = [i for i, x in enumerate(self.tensors) if keras.backend.is_float_dtype(x.dtype)]
-        # copies: what TensorFlow calls the value is the variable, which has changed by the second pass
+        # copies, since in TensorFlow the value is the variable itself, which changes before the second pass
         self.trainable = [(v, ops.copy(v.value)) for v in layer.trainable_variables]
         self.frozen = [(v, ops.copy(v.value)) for v in layer.non_trainable_variables]
-        # what the latest pass left behind
+        # the results of the latest pass
         self.outputs: Any = None
         self.updated: list = []
         self.results: list = []
 
     def run(self, add_loss: Any) -> Any:
-        """Runs it, with the updates and the losses that it leaves behind."""
+        """Run the pass, assign its updates and add its losses."""
         arguments = [self.tensors[i] for i in self.floats] + [value for _, value in self.trainable]
         returned = iter(keras.remat(self.function)(*arguments))
         results = [next(returned) if _is_returned(x) else x for x in self.results]
@@ -118,7 +118,7 @@ class _Pass:
         return keras.tree.pack_sequence_as(self.outputs, outputs)
 
     def function(self, *arguments: Any) -> tuple:
-        """The outputs, the new values of `updated`, and the losses, for float inputs and trainable values."""
+        """Return the outputs, the new values of `updated`, and the losses, for float inputs and trainable values."""
         count = len(self.floats)
         tensors = list(self.tensors)
         for i, tensor in zip(self.floats, arguments[:count], strict=True):
@@ -130,13 +130,13 @@ class _Pass:
         with keras.StatelessScope(state, collect_losses=True) as scope:
             before = dict(scope.state_mapping)
             outputs = self.layer(inputs, training=True)
-        # Keras knows a layer's losses by their ids, which others may get once these are gone
+        # Keras records losses by their ids, which later objects may get
         forget_losses(self.layer, scope.losses)
 
         if foreign := set(scope.state_mapping) - set(before):
             raise ValueError(
-                "`layer` must hold all the variables that it changes, and draw random numbers from a "
-                "`keras.random.SeedGenerator` that one of its layers holds: the backward pass could not repeat them. "
+                "`layer` must hold all variables that it changes, and draw random numbers from a "
+                "`keras.random.SeedGenerator` of one of its layers, so that the backward pass can repeat them. "
                 f"Received: layer={self.layer!r}, which changes {len(foreign)} other variable(s)"
             )
         self.outputs = outputs
@@ -147,9 +147,9 @@ class _Pass:
 
 
 def _is_returned(x: Any) -> bool:
-    """Whether a result leaves the function by its return, as under JAX all must.
+    """Return whether the function returns a result, as it must for all results on JAX.
 
-    `tf.recompute_grad` does not bear integers, such as seeds, where a whole `tf.function` is differentiated. In
-    TensorFlow they can be taken from inside.
+    `tf.recompute_grad` does not support integers, such as seeds, if a whole `tf.function` is differentiated. In
+    TensorFlow they can be read from inside the function.
     """
     return keras.backend.backend() != "tensorflow" or keras.backend.is_float_dtype(x.dtype)

@@ -1,4 +1,4 @@
-"""RMS norm along any axis, which may start at zero."""
+"""RMS norm along any axis, with an initializer of its scale."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from bnzoo.layers.moments import at_least_float32, mean
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class RMSNormalization(keras.layers.RMSNormalization):
-    """`scale * x / sqrt(mean(x^2) + epsilon)`, also where the channels are not the last axis.
+    """Layer that computes `scale * x / sqrt(mean(x^2) + epsilon)`, also if the channels are not the last axis.
 
-    Keras multiplies by the scale along the last axis, whatever `axis` says, and always starts it at one; for the last
-    axis this is the same layer.
+    The layer of Keras multiplies by the scale along the last axis for any `axis`, and has no initializer of the scale.
+    For the last axis the two layers are the same.
 
     Args:
         axis: Integer, the axis of the channels.
         epsilon: Float above 0, added to the mean square.
-        gamma_initializer: Initializer of `scale`, which other norms call gamma.
+        gamma_initializer: Initializer of `scale`, called gamma in other norms.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -44,18 +44,18 @@ class RMSNormalization(keras.layers.RMSNormalization):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
 
     def build(self, input_shape: tuple) -> None:
-        """Makes `scale`."""
+        """Create `scale`."""
         self.scale = self.add_weight(
             shape=(input_shape[self.axis],), name="scale", initializer=self.gamma_initializer, autocast=False
         )
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """Divides by the root mean square and scales."""
+        """Divide by the root mean square and scale."""
         x = at_least_float32(inputs)
         x = x * ops.rsqrt(mean(ops.square(x), None, [self.axis]) + self.epsilon)
         return ops.cast(x * per_channel(self.scale, x, self.axis), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "gamma_initializer": keras.initializers.serialize(self.gamma_initializer)}

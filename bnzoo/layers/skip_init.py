@@ -8,12 +8,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class SkipInit(keras.layers.Layer):
-    """Multiplies by one trainable number, at first zero: the end of a residual branch that starts as the identity.
+    """Layer that multiplies by one trainable number, initially zero, so that a residual block starts as the identity.
 
-    With it a residual network without norms trains at the depth of one with batch norm, whose own effect at
-    initialization is to scale the branch down. ReZero is the same layer.
+    With this layer, a residual network without norms trains at the depth of one with batch norm, which scales the
+    branch down at initialization. ReZero is the same layer.
 
-    The product is taken in float32 at least: the gradient of `alpha` is a sum over the whole input.
+    The product is computed in float32 at least, since the gradient of `alpha` is a sum over the whole input.
 
     Args:
         initializer: Initializer of `alpha`.
@@ -41,18 +41,18 @@ class SkipInit(keras.layers.Layer):
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: tuple) -> None:
-        """Creates `alpha`."""
+        """Create `alpha`."""
         self.alpha = self.add_weight(name="alpha", shape=(), initializer=self.initializer, autocast=False)
 
     def call(self, inputs: Any) -> Any:
-        """Multiplies."""
+        """Multiply by `alpha`."""
         wide = keras.backend.result_type(self.compute_dtype, "float32")
         return ops.cast(ops.cast(inputs, wide) * ops.cast(self.alpha, wide), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape of the input."""
+        """Return the shape of the input."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "initializer": keras.initializers.serialize(self.initializer)}

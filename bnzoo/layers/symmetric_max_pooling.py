@@ -1,4 +1,4 @@
-"""Max pooling with the same border on every side."""
+"""Max pooling with the same padding on every side."""
 
 from typing import Any
 
@@ -10,22 +10,23 @@ from bnzoo.layers import images
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class SymmetricMaxPooling2D(keras.layers.Layer):
-    """The highest value in each window of an image with a border that never wins: PyTorch's `MaxPool2d`.
+    """Max pooling with symmetric padding that is never the maximum, as PyTorch's `MaxPool2d`.
 
-    `keras.layers.MaxPooling2D(padding="same")` pads an image of even size below and to the right only, when the strides
-    are 2: its windows stand a pixel beside those that PyTorch's weights were trained with. A border of zeros instead
-    would win wherever all the values are negative, as they can be without a ReLU in front.
+    With strides of 2, `keras.layers.MaxPooling2D(padding="same")` pads an image of even size only at the bottom and the
+    right: its windows are shifted by a pixel from those that PyTorch's weights were trained with. Zero padding would be
+    the maximum of a window of negative values, which are possible without a ReLU in front.
 
     Args:
         pool_size: Integer or two, the height and width of the windows.
-        strides: Integer or two, the steps between windows; `None` is `pool_size`.
-        padding: Integer or two, the border above and below, and to the left and right; `None` is `pool_size // 2`,
-            which is also the most that is allowed: a window further out would hold nothing but border.
-        data_format: String, `"channels_last"` or `"channels_first"`; `None` is `keras.config.image_data_format()`.
+        strides: Integer or two, the steps between windows; `None` for `pool_size`.
+        padding: Integer or two, the padding at the top and bottom, and at the left and right; `None` for
+            `pool_size // 2`, which is also the maximum: with more, a window could consist of padding only.
+        data_format: String, `"channels_last"` or `"channels_first"`; `None` for `keras.config.image_data_format()`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tensor of shape `(batch, height, width, channels)`, or as `data_format` says.
+        inputs: Tensor of shape `(batch, height, width, channels)`, or `(batch, channels, height, width)` for
+            `"channels_first"`.
 
     Returns:
         Tensor of shape `(batch, (height + 2 * padding - pool_size) // strides + 1, ..., channels)`.
@@ -53,25 +54,25 @@ class SymmetricMaxPooling2D(keras.layers.Layer):
         self.padding = half if padding is None else images.pair("padding", padding, least=0)
         if self.padding[0] > half[0] or self.padding[1] > half[1]:
             raise ValueError(
-                f"`padding` must be at most half of `pool_size`, here {half}. "
+                f"`padding` must be at most half of `pool_size`, {half}. "
                 f"Received: padding={padding}, pool_size={pool_size}"
             )
         self.data_format = images.data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Pads, then pools."""
+        """Pad, then pool."""
         borders = [(0, 0)] * 4
         for axis, border in zip(self._spatial_axes(), self.padding, strict=True):
             borders[axis] = (border, border)
-        # A window always reaches a pixel, so that minus infinity never comes out, nor what is mirrored from inside the
-        # same window. Mirrored, no quantizer meets an infinite range; its gradient takes longer.
+        # Each window has a pixel of the image, so that neither minus infinity nor a mirrored pixel changes its maximum.
+        # At inference the padding is mirrored, since a quantizer cannot handle infinity. Its gradient would be slower.
         padding = {"constant_values": float("-inf")} if training else {"mode": "symmetric"}
         padded = ops.pad(ops.cast(inputs, self.compute_dtype), borders, **padding)
         return ops.max_pool(padded, self.pool_size, self.strides, "valid", self.data_format)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape of the output for a shape of the input."""
+        """Return the shape of the output."""
         shape = list(input_shape)
         for i, axis in enumerate(self._spatial_axes()):
             if shape[axis] is not None:
@@ -79,7 +80,7 @@ class SymmetricMaxPooling2D(keras.layers.Layer):
         return tuple(shape)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {
             **super().get_config(),
             "pool_size": self.pool_size,

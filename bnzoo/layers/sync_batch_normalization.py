@@ -1,4 +1,4 @@
-"""Batch norm over the batches of all replicas."""
+"""Synchronized batch norm, over the batches of all replicas."""
 
 from typing import Any
 
@@ -13,23 +13,23 @@ from bnzoo.layers.moving import move
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class SyncBatchNormalization(BatchStatistics):
-    """Batch norm whose statistics in training are those of the batches of all replicas together.
+    """Batch norm with statistics, in training, over the batches of all replicas of a `tf.distribute` strategy.
 
-    Under a strategy of `tf.distribute`; without one it is batch norm. `keras.layers.BatchNormalization(synchronized=
-    True)` goes back to the statistics of each replica alone when it is given a mask, and takes the variance as a
-    difference of large numbers; here it is the mean of squared distances, and a mask counts on every replica.
+    Without a strategy it is batch norm. `keras.layers.BatchNormalization(synchronized=True)` uses the statistics of
+    each replica alone if there is a mask, and computes the variance as a difference of large numbers. Here the variance
+    is the mean of squared distances, and a mask applies on every replica.
 
     Args:
         axis: Integer, the axis of the channels.
-        momentum: Float from 0 to 1, what the moving statistics keep of themselves at each step.
+        momentum: Float from 0 to 1, the weight of the former moving statistics in each update.
         epsilon: Float above 0, added to the variance.
         **kwargs: Further arguments of `keras.layers.BatchNormalization`; not those of renorm.
 
     Call arguments:
         inputs: Tensor of any rank above 1.
-        training: Boolean, whether the statistics of the batches normalize, or the moving ones.
-        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` have no
-            part in the statistics. Batches that are masked as a whole leave the moving statistics as they are.
+        training: Boolean, whether to normalize by the statistics of the batches or by the moving statistics.
+        mask: Boolean tensor of the shape of the inputs without their channels; positions where it is `False` are left
+            out of the statistics. Batches that are masked as a whole do not change the moving statistics.
 
     Returns:
         Tensor of the shape of the input.
@@ -44,8 +44,8 @@ class SyncBatchNormalization(BatchStatistics):
     def __init__(self, axis: int = -1, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
-                "The norm `sync_batch` needs the TensorFlow backend. On JAX use `batch`: under a `keras.distribution` "
-                "its statistics are those of the whole batch already. "
+                "The norm `sync_batch` needs the TensorFlow backend. On JAX use `batch`: with a `keras.distribution`, "
+                "its statistics are those of the whole batch. "
                 f"Received: norm='sync_batch' on the {keras.backend.backend()} backend"
             )
         super().__init__(axis=axis, momentum=momentum, epsilon=epsilon, **kwargs)
@@ -53,20 +53,20 @@ class SyncBatchNormalization(BatchStatistics):
 
     def _normalize(self, x: Any, mask: Any) -> Any:
         axes = batch_axes(len(x.shape), self.axis)
-        seen = _over_replicas(count(x, mask, axes))
+        value_count = _over_replicas(count(x, mask, axes))
         shift = _common(representative(x, mask, axes), count(x, mask, axes))
         x = x - shift
-        mean = _over_replicas(total(x, mask, axes)) / ops.maximum(seen, 1)
+        mean = _over_replicas(total(x, mask, axes)) / ops.maximum(value_count, 1)
         centred = x - mean
-        variance = _over_replicas(total(ops.square(centred), mask, axes)) / ops.maximum(seen, 1)
-        move(self.moving_mean, shift + mean, self.momentum, seen)
-        move(self.moving_variance, variance, self.momentum, seen)
+        variance = _over_replicas(total(ops.square(centred), mask, axes)) / ops.maximum(value_count, 1)
+        move(self.moving_mean, shift + mean, self.momentum, value_count)
+        move(self.moving_variance, variance, self.momentum, value_count)
         return centred * ops.rsqrt(variance + self.epsilon)
 
 
-def _common(shift: Any, seen: Any) -> Any:
-    """Return a shift for all replicas: the mean of those of the replicas that have a value."""
-    has_value = ops.cast(seen > 0, shift.dtype)
+def _common(shift: Any, value_count: Any) -> Any:
+    """Return one shift for all replicas, the mean of the shifts of replicas with a value."""
+    has_value = ops.cast(value_count > 0, shift.dtype)
     return _over_replicas(shift * has_value) / ops.maximum(_over_replicas(has_value), 1)
 
 

@@ -1,4 +1,4 @@
-"""The convolution that normalizes its kernel instead of its output."""
+"""Convolution with weight standardization: the kernel is normalized instead of the output."""
 
 from typing import Any
 
@@ -8,13 +8,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class WeightStandardizedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`, with the kernel of each filter brought to mean 0 and variance 1 at every call.
+    """`keras.layers.Conv2D` with the kernel of each filter standardized to mean 0 and variance 1 in every call.
 
-    `kernel = (kernel - mean) / sqrt(variance + epsilon)`, mean and variance (the biased one) over the fan-in of each
-    filter: height, width and the channels of its group. With it group norm reaches what batch norm reaches at large
-    batches. What is trained, saved and regularized is the kernel before. The same function as `StdConv2d` of timm.
+    The kernel is `(kernel - mean) / sqrt(variance + epsilon)`, with the mean and the biased variance over the fan-in of
+    each filter: height, width and the channels of its group. With it, group norm reaches the accuracy of batch norm at
+    large batches. The kernel before standardization is trained, saved and regularized. The function is that of
+    `StdConv2d` in timm.
 
-    The statistics are taken of the variable itself in float32 at least, whatever the convolution computes in.
+    The statistics are computed from the variable itself, in float32 at least, for any compute dtype.
 
     Args:
         filters: Integer, the number of output channels.
@@ -23,10 +24,10 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
         **kwargs: All further arguments of `keras.layers.Conv2D`, by name.
 
     Call arguments:
-        inputs: Tensor of shape `(batch, height, width, channels)`, or as `data_format` says.
+        inputs: Tensor of shape `(batch, height, width, channels)`, or as for `data_format`.
 
     Returns:
-        Tensor of shape `(batch, new_height, new_width, filters)`, or as `data_format` says.
+        Tensor of shape `(batch, new_height, new_width, filters)`, or as for `data_format`.
 
     Reference:
         - [Qiao et al., 2019: Micro-batch training with batch-channel normalization and weight
@@ -40,21 +41,21 @@ class WeightStandardizedConv2D(keras.layers.Conv2D):
         self.epsilon = epsilon
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
-        """Creates a variable; the kernel is read as it is stored, not rounded to the compute dtype."""
+        """Create a variable; the kernel is not cast to the compute dtype."""
         if kwargs.get("name") == "kernel":
             kwargs["autocast"] = False
         return super().add_weight(*args, **kwargs)
 
     def standardized_kernel(self) -> Any:
-        """The kernel that the convolution uses: what to put into a plain `Conv2D` to deploy it."""
+        """Return the kernel that the convolution uses, for deployment in a plain `Conv2D`."""
         return self._standardize(self.kernel)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Convolves with the standardized kernel."""
+        """Convolve with the standardized kernel."""
         return super().convolution_op(inputs, ops.cast(self._standardize(kernel), self.compute_dtype))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {**super().get_config(), "epsilon": self.epsilon}
 
     def _standardize(self, kernel: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The shortcut without parameters."""
+"""The shortcut without parameters: subsampling and zero padding."""
 
 from typing import Any
 
@@ -10,19 +10,20 @@ from bnzoo.layers import images
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class ZeroPaddedShortcut(keras.layers.Layer):
-    """Every `strides`-th pixel, and zeros for the channels that are new: option A of He et al. 2015.
+    """Layer that takes every `strides`-th pixel, and pads new channels with zeros: option A of He et al. 2015.
 
     Args:
-        filters: Integer, the number of output channels, at least that of the input.
+        filters: Integer, the number of output channels, at least that of input channels.
         strides: Integer, the step in both directions.
-        data_format: String, `"channels_last"` or `"channels_first"`; `None` is `keras.config.image_data_format()`.
+        data_format: String, `"channels_last"` or `"channels_first"`; `None` for `keras.config.image_data_format()`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tensor of shape `(batch, height, width, channels)`, or as `data_format` says.
+        inputs: Tensor of shape `(batch, height, width, channels)`, or as for `data_format`.
 
     Returns:
-        Tensor of shape `(batch, ceil(height / strides), ceil(width / strides), filters)`, or as `data_format` says.
+        Tensor of shape `(batch, ceil(height / strides), ceil(width / strides), filters)`, or as for
+            `data_format`.
 
     Raises:
         ValueError: If the input has more channels than `filters`.
@@ -38,7 +39,7 @@ class ZeroPaddedShortcut(keras.layers.Layer):
         self.data_format = images.data_format(data_format)
 
     def call(self, inputs: Any) -> Any:
-        """Subsamples, then pads the channels at their end."""
+        """Subsample, then pad the channels at the end."""
         axis = self._channel_axis()
         step = slice(None, None, self.strides)
         index: list = [slice(None), step, step, step]
@@ -49,18 +50,18 @@ class ZeroPaddedShortcut(keras.layers.Layer):
         return ops.pad(outputs, padding)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The shape of the output for a shape of the input."""
+        """Return the shape of the output."""
         axis = self._channel_axis()
         if input_shape[axis] > self.filters:
             raise ValueError(
-                "`filters` must not be below the channels of the input: this shortcut adds channels, it drops none. "
+                "`filters` must be at least the number of input channels, since this shortcut drops no channel. "
                 f"Received: filters={self.filters}, channels={input_shape[axis]}"
             )
         shape = [None if size is None else -(-size // self.strides) for size in input_shape]
         return (input_shape[0], *(self.filters if i == axis else shape[i] for i in (1, 2, 3)))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the layer."""
+        """Return the arguments of the layer."""
         return {
             **super().get_config(),
             "filters": self.filters,

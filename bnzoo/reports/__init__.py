@@ -1,4 +1,4 @@
-"""Results in, pictures, one HTML file and TensorBoard runs out."""
+"""Reports of results: figures, one HTML file, and TensorBoard runs."""
 
 from bnzoo.reports.html import write_report
 from bnzoo.reports.tensorboard import write_hparams

@@ -1,4 +1,4 @@
-"""The health of a model as one HTML file."""
+"""The health report of a model as one HTML file."""
 
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,12 +15,12 @@ from bnzoo.reports.page import draw, render
 if TYPE_CHECKING:
     from bnzoo.tools.health_check import HealthReport
 
-_LABELS = 60  # more would overlap
-_FLOOR = 1e-4  # what is smaller is drawn there
+_LABELS = 60  # more labels would overlap
+_FLOOR = 1e-4  # smaller values are drawn there
 
 
 def write_health(report: "HealthReport", path: str | Path) -> None:
-    """Writes a `bnzoo.tools.HealthReport` as one HTML file without outside parts.
+    """Write a `bnzoo.tools.HealthReport` as one self-contained HTML file.
 
     Args:
         report: The report.
@@ -36,38 +36,38 @@ def write_health(report: "HealthReport", path: str | Path) -> None:
 
 
 def drift(report: "HealthReport") -> Figure:
-    """How far the moving statistics are from those of the data: median, most and farthest of the channels."""
+    """Plot the distance of the moving statistics from those of the data: median, 80 % band and maximum."""
     names = [name for name, norm in report.norms.items() if norm.drift is not None]
     figure, (mean, deviation) = _rows(names, 2)
-    for axes, measure in ((mean, "drift"), (deviation, "deviation")):
-        values = [np.nan_to_num(getattr(report.norms[name], measure), nan=1e6, posinf=1e6) for name in names]
+    for axes, quantity in ((mean, "drift"), (deviation, "deviation")):
+        values = [np.nan_to_num(getattr(report.norms[name], quantity), nan=1e6, posinf=1e6) for name in names]
         _spread(axes, values, (0.1, 0.9))
     mean.axhline(1.0, color="crimson", linewidth=1, linestyle=":")
     for bound in (0.5, 2.0):
         deviation.axhline(bound, color="crimson", linewidth=1, linestyle=":")
-    mean.set(ylabel="mean: away from\nthe data's, in deviations")
-    deviation.set(ylabel="deviation:\ntimes the data's")
+    mean.set(ylabel="mean: distance from\nthe data's, in deviations")
+    deviation.set(ylabel="deviation: ratio\nto the data's")
     return figure
 
 
 def gamma(report: "HealthReport") -> Figure:
-    """The sizes of gamma."""
+    """Plot the absolute values of gamma."""
     names = [name for name, norm in report.norms.items() if norm.gamma is not None]
     figure, (axes,) = _rows(names, 1)
     _spread(axes, [report.norms[name].gamma for name in names], (0.0, 1.0))
-    axes.set(ylabel="size of gamma")
+    axes.set(ylabel="absolute gamma")
     return figure
 
 
 def channels(report: "HealthReport") -> Figure:
-    """The shares of dead and exploding channels, and of values where the activation is flat."""
+    """Plot the shares of dead and exploding channels, and of values where the activation is flat."""
     norms = list(report.norms.values())
     figure, (axes,) = _rows(list(report.norms), 1)
-    places = np.arange(len(norms))
-    axes.bar(places - 0.2, [100 * norm.dead.mean() for norm in norms], 0.4, color="0.45", label="dead channels")
+    positions = np.arange(len(norms))
+    axes.bar(positions - 0.2, [100 * norm.dead.mean() for norm in norms], 0.4, color="0.45", label="dead channels")
     exploding = [100 * norm.exploding.mean() for norm in norms]
-    axes.bar(places + 0.2, exploding, 0.4, color="crimson", label="exploding channels")
-    flat = [(place, 100 * norm.saturation) for place, norm in enumerate(norms) if norm.saturation is not None]
+    axes.bar(positions + 0.2, exploding, 0.4, color="crimson", label="exploding channels")
+    flat = [(position, 100 * norm.saturation) for position, norm in enumerate(norms) if norm.saturation is not None]
     if flat:
         axes.plot(*zip(*flat, strict=True), "o", color="C0", markersize=4, label="values where the activation is flat")
     axes.set(ylabel="percent", ylim=(0, 100))
@@ -76,29 +76,29 @@ def channels(report: "HealthReport") -> Figure:
 
 
 def gradients(report: "HealthReport") -> Figure:
-    """The gradient of each linear layer beside its kernel."""
+    """Plot the norm of the gradient of each linear layer, divided by that of its kernel."""
     scales = report.gradients or {}
     figure, (axes,) = _rows(list(scales), 1)
     values = np.array(list(scales.values()))
     finite = np.isfinite(values)
-    places = np.arange(len(values))
-    axes.plot(places[finite], np.maximum(values[finite], 1e-12), "o-", color="C0", markersize=3.5)
-    for place in places[~finite]:
-        axes.axvline(place, color="crimson", linewidth=2)
+    positions = np.arange(len(values))
+    axes.plot(positions[finite], np.maximum(values[finite], 1e-12), "o-", color="C0", markersize=3.5)
+    for position in positions[~finite]:
+        axes.axvline(position, color="crimson", linewidth=2)
     axes.set(yscale="log", ylabel="norm of the gradient /\nnorm of the kernel")
     if not finite.any():
-        axes.set(ylim=(1e-3, 1e3))  # a log scale must show something
+        axes.set(ylim=(1e-3, 1e3))  # a log scale needs positive limits
     return figure
 
 
 def _rows(names: Sequence[str], rows: int) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of rows with the same layers along the axis; of many layers some have their names written."""
+    """Create a figure of rows with the layers along the axis. If there are many layers, only some are labelled."""
     figure = Figure(figsize=(10.5, 2.1 * rows + 1.5), layout="constrained")
     panels = list(figure.subplots(rows, 1, squeeze=False, sharex=True)[:, 0])
     step = -(-len(names) // _LABELS)
-    places = range(0, len(names), step)
+    labelled = range(0, len(names), step)
     size = 9 if len(names) < 25 else 7
-    panels[-1].set_xticks(places, [_short(names[i]) for i in places], rotation=90, fontsize=size)
+    panels[-1].set_xticks(labelled, [_short(names[i]) for i in labelled], rotation=90, fontsize=size)
     for axes in panels:
         axes.set_xlim(-0.7, len(names) - 0.3)
         axes.grid(alpha=0.25)
@@ -107,53 +107,54 @@ def _rows(names: Sequence[str], rows: int) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _spread(axes: Axes, values: list, band: tuple[float, float]) -> None:
-    """The median of each, a band between two quantiles and a mark at the largest, on a log scale."""
+    """Draw the median of each array, a band between two quantiles and a mark at the maximum, on a log scale."""
     values = [np.clip(each, _FLOOR, 1e6) for each in values]
-    places = range(len(values))
+    positions = range(len(values))
     low, high = ([np.quantile(each, share) for each in values] for share in band)
-    axes.vlines(places, low, high, color="C0", alpha=0.3, linewidth=5)
-    axes.plot(places, [np.median(each) for each in values], "o", color="C0", markersize=4)
-    axes.plot(places, [each.max() for each in values], "_", color="0.35", markersize=7)
+    axes.vlines(positions, low, high, color="C0", alpha=0.3, linewidth=5)
+    axes.plot(positions, [np.median(each) for each in values], "o", color="C0", markersize=4)
+    axes.plot(positions, [each.max() for each in values], "_", color="0.35", markersize=7)
     axes.set(yscale="log")
 
 
 def _short(name: str) -> str:
-    name = name.rsplit("/", 1)[-1]  # without the models around it
+    name = name.rsplit("/", 1)[-1]  # without the names of nested models
     return name if len(name) <= 28 else f"…{name[-27:]}"
 
 
-def _has(measure: str) -> Any:
-    return lambda report: any(getattr(norm, measure) is not None for norm in report.norms.values())
+def _has(quantity: str) -> Any:
+    return lambda report: any(getattr(norm, quantity) is not None for norm in report.norms.values())
 
 
-# name -> (the picture, its title, what a reader should look for, whether there is anything to show)
+# name -> (the function that draws, the title, the caption, a function that returns whether there is data to show)
 _FIGURES = {
     "drift": (
         drift,
         "Moving statistics against those of the data",
-        "A norm a mark, in the order of the network: the median over its channels, a band that holds 80 % of them, a "
-        "dash at the largest. Between the dotted lines a channel is well. What is below 1e-4 is drawn there.",
+        "Each norm in the order of the network: a point at the median over its channels, a band with 80 % of them, and "
+        "a dash at the maximum. Channels are healthy below the dotted line in the upper panel, and between the dotted "
+        "lines in the lower one. Values below 1e-4 are drawn at 1e-4.",
         _has("drift"),
     ),
     "gamma": (
         gamma,
         "Gamma",
-        "The median over the channels and a band from the smallest to the largest. A channel whose gamma is near zero "
-        "is switched off.",
+        "The median over the channels, and a band from the minimum to the maximum. A channel with a gamma near zero "
+        "has almost no effect.",
         _has("gamma"),
     ),
     "channels": (
         channels,
         "Channels and activations",
-        "Dead: hardly varies over the data. Exploding: not finite, or with a root mean square above 100. ReLU is flat "
-        "at half of the values by design.",
+        "Dead channels hardly vary over the data. Exploding channels are not finite, or their root mean square is "
+        "above 100. ReLU is flat for half of the values by design.",
         lambda report: report.norms,
     ),
     "gradients": (
         gradients,
         "Gradients along the depth",
-        "Each linear layer in the order of the network. A line that falls steadily towards the input is a gradient "
-        "that vanishes; red: not finite.",
+        "Each linear layer in the order of the network. If the line falls steadily towards the input, the gradient "
+        "vanishes. A red line marks a gradient that is not finite.",
         lambda report: report.gradients,
     ),
 }

@@ -1,4 +1,4 @@
-"""One self-contained HTML file."""
+"""The report of a study as one self-contained HTML file."""
 
 import json
 import re
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
     from bnzoo.tuning.verdict import Verdict
 
-FIXED = ("placement", "activation", "batch_size", "weight_decay")  # named on top where they do not vary
-NARROW = 5.8  # inches; wider pictures have a second form for the page of a phone
+FIXED = ("placement", "activation", "batch_size", "weight_decay")  # shown at the top if they do not vary
+NARROW = 5.8  # inches; wider figures have a second version for phones
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the report.
+    """A figure of the report.
 
     Attributes:
-        draw: Function of the results, and `narrow=True` for a phone, that draws.
-        title: Function of the results, or string.
-        caption: Function of the results, or string: what a reader should look for.
-        shown: Function of the results: whether there is anything to show.
+        draw: Function of the results, with the argument `narrow=True` for a phone, that returns a figure.
+        title: String, or function of the results that returns it.
+        caption: String, or function of the results that returns it.
+        shown: Function of the results that returns whether there is data to show.
     """
 
     draw: Callable[..., Figure]
@@ -46,28 +46,28 @@ def _axes(results: "Results") -> str:
     return f"Learning rate and {Layout(results).row.replace('_', ' ')}"
 
 
-def _heatmap(results: "Results") -> str:
+def _heatmap_caption(results: "Results") -> str:
     row = Layout(results).row.replace("_", " ")
     binned = any(low < high for low, high in Layout(results).columns)
     metric = metric_named(results.metric).label
     return (
-        f"Numbers are validation {metric}, means over seeds. The best rate of each {row} is ringed, the best of all "
-        "twice. Hatched cells did not train to the end with every seed; empty ones were not tried. The colour ends at "
-        "guessing."
-        + " Rates were sampled: each column is a range of them and shows the best, under its middle." * binned
+        f"Numbers are validation {metric}, means over the seeds. A ring marks the best learning rate of each {row}, "
+        "two rings mark the best configuration. Hatched cells have a seed that was not trained to the end; empty cells "
+        "were not tried. The colour scale ends at guessing."
+        + " Learning rates were sampled: each column shows the best one of a range, labelled by its middle." * binned
         + Layout(results).left_out
     )
 
 
-# file name -> the picture
+# file name -> figure
 _PICTURES = {
-    "heatmap": Picture(figures.heatmap, _axes, _heatmap),
+    "heatmap": Picture(figures.heatmap, _axes, _heatmap_caption),
     "learning_rate": Picture(
         figures.score_against_learning_rate,
         "Score against learning rate",
         lambda results: (
-            "Every seed is a point, the line goes through their means. Crosses on the rail at the top stalled, "
-            "diverged or failed; triangles were pruned at the score that they had then." + Layout(results).left_out
+            "Each point is a seed, the line connects their means. Crosses on the grey line at the top stalled, "
+            "diverged or failed; triangles were pruned at this score." + Layout(results).left_out
         ),
     ),
     "rates": Picture(
@@ -80,16 +80,16 @@ _PICTURES = {
         figures.learning_curves,
         "Learning curves",
         lambda results: (
-            "Each series at its best learning rate. The validation here uses the moving statistics, which lag behind; "
-            "scores use recalibrated ones." + Layout(results, figures.MOST_CURVES).left_out
+            "Each series at its best learning rate. The validation uses the moving statistics here, which lag behind. "
+            "Scores use recalibrated statistics." + Layout(results, figures.MOST_CURVES).left_out
         ),
         lambda results: any(trial.outcome == "ok" and trial.history for trial in results.trials),
     ),
     "statistics": Picture(
         statistics.moving_against_recalibrated,
-        "Moving against recalibrated statistics",
+        "Moving and recalibrated statistics",
         statistics.caption,
-        lambda results: len(statistics.measured(results)) > 0,
+        lambda results: len(statistics.with_moving_statistics(results)) > 0,
     ),
     "timeline": Picture(
         timeline.timeline, "Timeline", timeline.caption, lambda results: len(timeline.timed(results)) > 0
@@ -98,22 +98,22 @@ _PICTURES = {
 
 
 def write_report(results: "Results", verdict: "Verdict", path: str | Path, command: str = "") -> None:
-    """Writes the report of a study as one HTML file without outside parts, and its pictures as PNG beside it.
+    """Write the report of a study as one self-contained HTML file, and its figures as PNG files in the same folder.
 
-    A picture of something that was not measured is left out: of depth where one was tried, of time where it is not
-    known when the trials started.
+    Figures without data are omitted: those over depth if only one depth was tried, the timeline if the start times are
+    not known.
 
     Args:
         results: `bnzoo.tuning.Results`, of at least one trial.
         verdict: `bnzoo.tuning.Verdict`.
         path: The HTML file. Its folder must exist.
-        command: String, what repeats the study.
+        command: String, the command line that repeats the study.
 
     Raises:
-        ValueError: If there is no trial yet.
+        ValueError: If no trial has run yet.
     """
     if not len(results):
-        raise ValueError("There is nothing to report: no trial has run yet")
+        raise ValueError("The report has no data: no trial has run yet. Run the study first.")
     path = Path(path)
     varying = ["learning rate", *(axis.replace("_", " ") for axis in Layout(results).varying)]
     page = render(
@@ -137,7 +137,7 @@ def write_report(results: "Results", verdict: "Verdict", path: str | Path, comma
 def _picture(name: str, results: "Results", path: Path) -> dict[str, Any]:
     picture = _PICTURES[name]
     figure, svg = draw(name, picture.draw, results)
-    figure.set_layout_engine("none")  # it has been laid out, which takes longer than drawing
+    figure.set_layout_engine("none")  # the layout has been computed, which takes longer than drawing
     with whole_file(path.parent / f"{name}.png") as draft:
         figure.savefig(draft, dpi=150)
     wide = figure.get_size_inches()[0] > NARROW
@@ -150,19 +150,19 @@ def _picture(name: str, results: "Results", path: Path) -> dict[str, Any]:
 
 
 def _json(definition: dict[str, Any]) -> str:
-    """JSON with a plain list in a line."""
+    """Return a definition as JSON, each flat list on one line."""
     plain_list = r"\[[^\[\]{}]*\]"
-    return re.sub(plain_list, lambda found: re.sub(r"\n\s*", " ", found[0]), json.dumps(definition, indent=1))
+    return re.sub(plain_list, lambda match: re.sub(r"\n\s*", " ", match[0]), json.dumps(definition, indent=1))
 
 
 def _settings(results: "Results") -> list[str]:
-    """What did not vary, and how the rest was searched."""
+    """Return the settings of the study that do not vary, as texts."""
     study = results.definition
     space, sampler, pruner = study["space"], study.get("sampler"), study.get("pruner")
     fixed = {name: space[name] for name in FIXED if name in space and name not in results.axes}
-    found = [f"{name.replace('_', ' ')} {results.text(entry)}" for name, entry in fixed.items()]
-    found += [f"{study['epochs']} epoch{'s' * (study['epochs'] > 1)}"]
-    found += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
-    found += [f"sampler {sampler['name']}"] if sampler else []
-    found += [f"pruner {pruner['name']}"] if pruner else []
-    return found
+    settings = [f"{name.replace('_', ' ')} {results.text(entry)}" for name, entry in fixed.items()]
+    settings += [f"{study['epochs']} epoch{'s' * (study['epochs'] > 1)}"]
+    settings += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
+    settings += [f"sampler {sampler['name']}"] if sampler else []
+    settings += [f"pruner {pruner['name']}"] if pruner else []
+    return settings

@@ -1,4 +1,4 @@
-"""How the axes of a study are laid out in its pictures: what is a row, what a panel, what a column."""
+"""The layout of a study's axes in figures: rows, series (panels) and columns."""
 
 import itertools
 import math
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results, TrialResult
 
 
-MOST_SERIES = 12  # more panels than these nobody compares
-MOST_RATES = 12  # more learning rates than these were sampled: neighbours share a column
+MOST_SERIES = 12  # more panels are hard to compare
+MOST_RATES = 12  # more learning rates were sampled, so that several share a column
 SIDE_BY_SIDE = 3
 
 
@@ -28,12 +28,12 @@ SIDE_BY_SIDE = 3
 class Layout:
     """The rows and the series of a study.
 
-    A row is a depth; where depth does not vary, a value of the axis with the most. A series is a combination of the
-    other axes but the learning rate.
+    A row is a depth, or a value of the axis with the most values if depth does not vary. A series is a combination of
+    the other axes without the learning rate.
 
     Args:
         results: `Results`.
-        most: Integer, the number of series that are shown.
+        most: Integer, the maximum number of series that are shown.
     """
 
     results: "Results"
@@ -61,89 +61,89 @@ class Layout:
         """The combinations of the other axes that were tried, in the order of the study."""
         axes = {axis: values for axis, values in self.results.axes.items() if axis not in (self.row, "learning_rate")}
         tried = {tuple(trial.values.get(axis) for axis in axes) for trial in self.results.trials}
-        places = [{entry: place for place, entry in enumerate(values)} for values in axes.values()]
-        order = sorted(tried, key=lambda key: [place.get(part, -1) for place, part in zip(places, key, strict=True)])
+        ranks = [{value: number for number, value in enumerate(values)} for values in axes.values()]
+        order = sorted(tried, key=lambda key: [rank.get(value, -1) for rank, value in zip(ranks, key, strict=True)])
         return [dict(zip(axes, key, strict=True)) for key in order]
 
     @cached_property
     def series(self) -> list[dict[str, Any]]:
-        """Those that are shown: all of them, or the best."""
+        """The series that are shown: all, or the best ones."""
         scores = [self._best(series) for series in self.all_series]
         kept = sorted(np.argsort(scores, kind="stable")[: self.most])
-        return [self.all_series[place] for place in kept]
+        return [self.all_series[number] for number in kept]
 
     @property
     def left_out(self) -> str:
-        """A sentence on the series that are not shown."""
+        """A sentence about the series that are not shown, or an empty string."""
         if len(self.series) == len(self.all_series):
             return ""
-        return f" Shown are the best {len(self.series)} of {len(self.all_series)} combinations of the other axes."
+        return f" Only the best {len(self.series)} of {len(self.all_series)} combinations of the other axes are shown."
 
     def label(self, series: Mapping[str, Any]) -> str:
-        """What tells a series from the others."""
-        telling = [axis for axis in series if axis in self.varying] or ["norm" if "norm" in series else "depth"]
-        return ", ".join(f"{axis.replace('_', ' ')} {self.results.text(series[axis])}" for axis in telling)
+        """Return the values that distinguish a series from the others, as text."""
+        axes = [axis for axis in series if axis in self.varying] or ["norm" if "norm" in series else "depth"]
+        return ", ".join(f"{axis.replace('_', ' ')} {self.results.text(series[axis])}" for axis in axes)
 
     def title(self, series: Mapping[str, Any]) -> str:
-        """The same in lines that fit over a panel."""
+        """Return the label of a series in lines that fit above a panel."""
         return textwrap.fill(self.label(series), 40)
 
     def trials(self, series: Mapping[str, Any], row: Any) -> list["TrialResult"]:
-        """The trials of a series in a row."""
+        """Return the trials of a series in a row."""
         return self.results.of({**series, self.row: row})
 
     @cached_property
     def columns(self) -> list[tuple[float, float]]:
-        """The lowest and the highest learning rate of each column: one rate, or where many were sampled a range."""
+        """The lowest and the highest learning rate of each column: equal, or a range if many were sampled."""
         rates = self.results.axes["learning_rate"]
         if len(rates) <= MOST_RATES:
             return [(rate, rate) for rate in rates]
         edges = np.geomspace(rates[0], rates[-1], MOST_RATES + 1)
-        edges[[0, -1]] = rates[0], rates[-1]  # not what rounding makes of them
+        edges[[0, -1]] = rates[0], rates[-1]  # without rounding errors
         return list(itertools.pairwise(edges.tolist()))
 
     def column(self, rate: float) -> int:
-        """The column of a learning rate."""
-        return next(place for place, (_, high) in enumerate(self.columns) if rate <= high)
+        """Return the column of a learning rate."""
+        return next(number for number, (_, high) in enumerate(self.columns) if rate <= high)
 
     def configurations(self, series: Mapping[str, Any], row: Any) -> Iterator[list["TrialResult"]]:
-        """The trials of each configuration of a series in a row."""
-        found: dict[float, list[TrialResult]] = {}
+        """Yield the trials of each configuration of a series in a row."""
+        groups: dict[float, list[TrialResult]] = {}
         for trial in self.trials(series, row):
-            found.setdefault(trial.learning_rate, []).append(trial)
-        yield from found.values()
+            groups.setdefault(trial.learning_rate, []).append(trial)
+        yield from groups.values()
 
     def _best(self, series: Mapping[str, Any]) -> float:
         return min((t.score for t in self.results.of(series) if t.outcome == "ok"), default=math.inf)
 
 
 def matching(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of a table that have these values of some axes."""
+    """Return the rows of a table with these values of some axes."""
     return table[np.logical_and.reduce([table[axis] == entry for axis, entry in values.items()])]
 
 
 def panels(count: int, narrow: bool, width: float = 4.6, height: float = 3.8) -> tuple[Figure, list[Axes]]:
-    """A figure of panels in rows of three, or one below the other for a narrow page."""
+    """Create a figure with panels in rows of three, or in one column for a narrow page."""
     columns = 1 if narrow else min(count, SIDE_BY_SIDE)
     rows = -(-count // columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     for unused in axes[count:]:
         unused.remove()
-    for place, shown in enumerate(axes[:count]):
-        shown.tick_params(labelleft=place % columns == 0)
+    for number, shown in enumerate(axes[:count]):
+        shown.tick_params(labelleft=number % columns == 0)
         shown.grid(alpha=0.25)
     return figure, axes[:count]
 
 
 def legend_below(axes: Axes, handles: list[Artist]) -> None:
-    """A legend under a panel, as inside it would hide what is shown."""
-    place = (0.5, -0.16)
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=place, frameon=False, fontsize="small")
+    """Draw a legend below a panel, where it does not hide data."""
+    anchor = (0.5, -0.16)
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=anchor, frameon=False, fontsize="small")
 
 
 def colours(count: int) -> list[Any]:
-    """A colour for each of so many lines."""
+    """Return distinct colours for a number of lines."""
     if count <= 10:
-        return [f"C{place}" for place in range(count)]
+        return [f"C{number}" for number in range(count)]
     return list(colormaps["viridis"](np.linspace(0, 0.95, count)))

@@ -1,4 +1,4 @@
-"""What the pages of all reports share: the template that they extend, and pictures as parts of the page."""
+"""The HTML pages of all reports: templates, and figures as SVG."""
 
 import io
 from collections.abc import Callable
@@ -16,10 +16,10 @@ _ENVIRONMENT = jinja2.Environment(
 
 
 def _code(text: str) -> markupsafe.Markup:
-    """Text in which what is between backticks is shown as code."""
+    """Return HTML for a text, with the parts between backticks as code."""
     parts = (markupsafe.escape(part) for part in text.split("`"))
     return markupsafe.Markup("").join(
-        markupsafe.Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+        markupsafe.Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts)
     )
 
 
@@ -27,11 +27,11 @@ _ENVIRONMENT.filters["code"] = _code
 
 
 def render(template: str | Path, **values: Any) -> str:
-    """A page.
+    """Return a page as HTML.
 
     Args:
-        template: String, a file of this folder; or the path of another, which may extend those.
-        **values: What it shows.
+        template: String, the name of a template in this folder; or the path of another template, which may extend them.
+        **values: The variables of the template.
     """
     if isinstance(template, Path):
         return _ENVIRONMENT.from_string(template.read_text(encoding="utf-8")).render(**values)
@@ -39,14 +39,14 @@ def render(template: str | Path, **values: Any) -> str:
 
 
 def draw(name: str, picture: Callable[[Any], Figure], shown: Any) -> tuple[Figure, str]:
-    """A picture, and the same as SVG that looks alike on every machine and is the same from run to run.
+    """Draw a figure, and return it with its SVG, which does not depend on the machine or the run.
 
     Args:
-        name: String, another for each picture of a page.
-        picture: Function of `shown` that draws.
-        shown: What is drawn.
+        name: String, different for each figure of a page.
+        picture: Function of `shown` that returns the figure.
+        shown: The argument of `picture`, such as results.
     """
-    # text as text would look different on every machine; ids must not change from run to run
+    # paths look the same without the fonts of this machine; the salt makes ids reproducible
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure = picture(shown)
         text = io.StringIO()

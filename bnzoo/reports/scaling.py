@@ -1,4 +1,4 @@
-"""How the best and the largest usable learning rate change with depth."""
+"""The best and the largest usable learning rate as functions of depth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
 
 GUIDES = {0.0: ("0", "-"), -0.5: ("-1/2", "--"), -1.5: ("-3/2", ":")}
-FEWEST = 3  # a line through two points has no error
+FEWEST = 3  # a line through two points has no standard error
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A power law: the slope of log learning rate over log depth by least squares.
+    """A power law: a least-squares line of log learning rate over log depth.
 
     Attributes:
-        slope: Float.
-        error: Float, its standard error.
-        intercept: Float, the logarithm of the rate at depth 1.
+        slope: Float, the slope of the line.
+        error: Float, the standard error of the slope.
+        intercept: Float, the logarithm of the learning rate at depth 1.
     """
 
     slope: float
@@ -41,10 +41,10 @@ class Scaling:
 
     Attributes:
         label: String, the series.
-        depths: Array.
-        rates: Array.
-        bounds: Array of booleans: whether a better rate may lie beyond those that were tried. They are not in the fit.
-        fit: `Fit`, or `None` of fewer than three depths.
+        depths: Array of the depths.
+        rates: Array of the learning rates.
+        bounds: Array of booleans, `True` for a learning rate at the end of the tried range. These are not in the fit.
+        fit: `Fit`, or `None` for fewer than three depths.
     """
 
     label: str
@@ -55,39 +55,39 @@ class Scaling:
 
 
 def scalings(results: "Results") -> dict[str, list[Scaling]]:
-    """The best and the largest usable learning rate of every series at each depth.
+    """Return the best and the largest usable learning rate of each series at each depth.
 
     Returns:
-        Dict of two lists, `best` and `largest`, of a `Scaling` for each series that is usable at two depths or more.
+        Dict of two lists, `best` and `largest`, with a `Scaling` for each series that is usable at two depths or more.
     """
     layout = Layout(results)
-    found: dict[str, list[Scaling]] = {"best": [], "largest": []}
+    scalings: dict[str, list[Scaling]] = {"best": [], "largest": []}
     if layout.row != "depth" or len(layout.rows) < 2:
-        return found
+        return scalings
     for series in layout.series:
         points = [point for depth in layout.rows if (point := _at(results, {**series, "depth": depth}))]
-        for name, kind in found.items():
-            at = [(point["depth"], *point[name]) for point in points]
-            if len(at) > 1:
-                depths, rates, bounds = (np.array(column) for column in zip(*at, strict=True))
+        for name, kind in scalings.items():
+            rows = [(point["depth"], *point[name]) for point in points]
+            if len(rows) > 1:
+                depths, rates, bounds = (np.array(column) for column in zip(*rows, strict=True))
                 known = ~bounds.astype(bool)
                 fit = _fit(depths[known], rates[known])
                 kind.append(Scaling(layout.label(series), depths, rates, ~known, fit))
-    return found
+    return scalings
 
 
 def rates_against_depth(results: "Results", narrow: bool = False) -> Figure:
-    """The best and the largest usable learning rate over depth, both log, with fitted slopes and guides."""
+    """Plot the best and the largest usable learning rate over depth on log scales, with fits and reference slopes."""
     titles = {"best": "best learning rate", "largest": "largest usable learning rate"}
-    found = scalings(results)
-    lines = max(map(len, found.values())) + len(GUIDES)
+    kinds = scalings(results)
+    lines = max(map(len, kinds.values())) + len(GUIDES)
     figure, shown = panels(2, narrow, height=3.4 + 0.2 * lines)
     for axes, (name, title) in zip(shown, titles.items(), strict=True):
-        for place, colour in enumerate(colours(len(found[name]))):
-            beside = 1.012 ** (place - (len(found[name]) - 1) / 2)  # or marks at the same rate would hide each other
-            _scaling(axes, found[name][place], colour, beside)
-        _guides(axes, found[name])
-        depths = sorted({depth for scaling in found[name] for depth in scaling.depths.tolist()})
+        for number, (scaling, colour) in enumerate(zip(kinds[name], colours(len(kinds[name])), strict=True)):
+            shift = 1.012 ** (number - (len(kinds[name]) - 1) / 2)  # else marks at the same rate would overlap
+            _scaling(axes, scaling, colour, shift)
+        _guides(axes, kinds[name])
+        depths = sorted({depth for scaling in kinds[name] for depth in scaling.depths.tolist()})
         axes.set(xscale="log", yscale="log", xlabel="depth", title=title)
         axes.set_xticks(depths, [str(depth) for depth in depths])
         axes.set_xticks([], minor=True)
@@ -96,31 +96,31 @@ def rates_against_depth(results: "Results", narrow: bool = False) -> Figure:
 
 
 def caption(results: "Results") -> str:
-    """What the figure says, in words: the slopes."""
+    """Return the caption of the figure, with the slopes."""
     names = {"best": "best", "largest": "largest usable"}
     slopes = [
         f"{names[name]} rate, {scaling.label}: {scaling.fit}"
-        for name, found in scalings(results).items()
-        for scaling in found
+        for name, kind in scalings(results).items()
+        for scaling in kind
         if scaling.fit
     ]
-    told = f"Slopes ± standard error: {'; '.join(slopes)}." if slopes else "Too few depths for a slope."
+    sentence = f"Slopes ± standard error: {'; '.join(slopes)}." if slopes else "Too few depths for a slope."
     return (
-        f"{told} Slope 0 is a rate that depth does not change. Hollow marks are at the end of what was tried: the rate "
-        "may lie beyond, and they are not in the fit. Rates are no finer than those that were tried."
-        + Layout(results).left_out
+        f"{sentence} With slope 0 the learning rate does not depend on depth. Hollow marks are at the end of the tried "
+        "range: the learning rate may be beyond it, and they are not in the fit. Learning rates are only as precise as "
+        "the tried values." + Layout(results).left_out
     )
 
 
 def _at(results: "Results", values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The rates at a depth, and whether they are bounds only."""
+    """Return the learning rates at a depth, each with whether it is only a bound; `None` if none is usable."""
     rows = matching(results.usable, values)
     if rows.empty:
         return None
     trials = results.of(values)
     tried = {trial.learning_rate for trial in trials}
     best, largest = rows.iloc[0]["learning_rate"], rows["learning_rate"].max()
-    # what was pruned or raised an error might have been usable
+    # a pruned or failed trial might have been usable
     lost = any(t.learning_rate > largest and t.outcome in ("stalled", "diverged") for t in trials)
     return {"depth": values["depth"], "best": (best, best in (min(tried), max(tried))), "largest": (largest, not lost)}
 
@@ -132,10 +132,10 @@ def _fit(depths: np.ndarray, rates: np.ndarray) -> Fit | None:
     return Fit(float(slope), float(np.sqrt(max(covariance[0, 0], 0.0))), float(intercept))
 
 
-def _scaling(axes: Axes, scaling: Scaling, colour: object, beside: float) -> None:
+def _scaling(axes: Axes, scaling: Scaling, colour: object, shift: float) -> None:
     known = ~scaling.bounds
-    axes.plot(scaling.depths[known] * beside, scaling.rates[known], "o", color=colour)
-    axes.plot(scaling.depths[~known] * beside, scaling.rates[~known], "o", color=colour, fillstyle="none")
+    axes.plot(scaling.depths[known] * shift, scaling.rates[known], "o", color=colour)
+    axes.plot(scaling.depths[~known] * shift, scaling.rates[~known], "o", color=colour, fillstyle="none")
     label = f"{scaling.label}: no slope"
     if scaling.fit:
         ends = scaling.depths[known][[0, -1]]
@@ -144,10 +144,10 @@ def _scaling(axes: Axes, scaling: Scaling, colour: object, beside: float) -> Non
     axes.plot([], [], "o-" if scaling.fit else "o", color=colour, label=label)
 
 
-def _guides(axes: Axes, found: list[Scaling]) -> None:
-    """Lines of known slopes through the middle of what is shown."""
-    if found:
-        depths, rates = (np.concatenate([getattr(s, name) for s in found]) for name in ("depths", "rates"))
+def _guides(axes: Axes, scalings: list[Scaling]) -> None:
+    """Draw lines with reference slopes through the middle of the data."""
+    if scalings:
+        depths, rates = (np.concatenate([getattr(s, name) for s in scalings]) for name in ("depths", "rates"))
         ends = np.array([depths.min(), depths.max()])
         middle = np.exp(np.log(rates).mean()), np.exp(np.log(ends).mean())
         for slope, (_, style) in GUIDES.items():

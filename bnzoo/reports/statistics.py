@@ -1,4 +1,4 @@
-"""What recalibrating the statistics of batch norm changes."""
+"""The effect of recalibrated statistics on scores."""
 
 from typing import TYPE_CHECKING
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
 
 
-def measured(results: "Results") -> pd.DataFrame:
-    """The usable configurations whose norm keeps moving statistics: where these give another score than the data's."""
+def with_moving_statistics(results: "Results") -> pd.DataFrame:
+    """Return the usable configurations with moving statistics: those of norms with two different scores."""
     usable = results.usable
-    other = usable.loc[(usable["moving_score"] - usable["score"]).abs() > 1e-9, "norm"].unique()
-    return usable[usable["norm"].isin(other)].reset_index(drop=True)
+    norms = usable.loc[(usable["moving_score"] - usable["score"]).abs() > 1e-9, "norm"].unique()
+    return usable[usable["norm"].isin(norms)].reset_index(drop=True)
 
 
 def moving_against_recalibrated(results: "Results", narrow: bool = False) -> Figure:
-    """The score with the moving statistics over that with recalibrated ones, a configuration a point."""
-    table = measured(results)
+    """Plot the score with moving statistics over that with recalibrated ones, one point per configuration."""
+    table = with_moving_statistics(results)
     figure = Figure(figsize=(4.6, 4.2) if narrow else (5.6, 4.8), layout="constrained")
     axes = figure.subplots()
     for norm, rows in table.groupby("norm", sort=False):
@@ -34,20 +34,20 @@ def moving_against_recalibrated(results: "Results", narrow: bool = False) -> Fig
 
 
 def caption(results: "Results") -> str:
-    """What the figure says, in words: how the two rank the configurations."""
-    table = measured(results)
-    told = "Far above the line are configurations that the moving statistics, which lag behind, would have lost."
+    """Return the caption of the figure, which compares the two rankings."""
+    table = with_moving_statistics(results)
+    text = "Configurations far above the line would be lost with the moving statistics, which lag behind."
     if len(table) < 2:
-        return told
+        return text
     ranks, moving = table["score"].rank(), table["moving_score"].rank()
-    otherwise = int((ranks != moving).sum())
-    told += f" {otherwise} of {len(table)} would rank otherwise"
+    changed = int((ranks != moving).sum())
+    text += f" {changed} of {len(table)} configurations would have another rank"
     if ranks.nunique() > 1 and moving.nunique() > 1:
-        told += f" (rank correlation {ranks.corr(moving):.2f})"
+        text += f" (rank correlation {ranks.corr(moving):.2f})"
     chosen = table.loc[table["moving_score"].idxmin()]
     if chosen["score"] > table["score"].min():
-        told += (
-            f"; they would have chosen {results.words(chosen)}, whose loss is {chosen['score']:.4f} and not "
+        text += (
+            f"; the best one would be {results.words(chosen)}, with the loss {chosen['score']:.4f} instead of "
             f"{table['score'].min():.4f}"
         )
-    return f"{told}."
+    return f"{text}."

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bnzoo.metrics import Metric, metric_named
+from bnzoo.metrics import metric_named
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its cells, and the outcome of the trial that it is."""
+    """A row of a table: its cells, the outcome of its trial, and whether this is the best trial."""
 
     cells: list[str]
     outcome: str = ""
@@ -21,7 +21,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its head, its rows, and the columns that hold prose."""
+    """A table: its head, its rows, and the columns with prose."""
 
     head: list[str]
     rows: list[Row]
@@ -29,21 +29,21 @@ class Table:
 
 
 def rates(results: "Results") -> Table:
-    """The best and the largest usable learning rate of everything."""
+    """Return the table of the best and the largest usable learning rates."""
     table = results.table()
     metric = metric_named(results.metric)
     columns = [axis for axis in results.axes if axis != "learning_rate"]
     head = [*map(_words, columns), "best learning rate", "largest usable", metric.label, "loss", "usable rates"]
     rows = []
     for row in table.to_dict("records"):
-        figures = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
-        figures += [_measure(row[metric.name], metric), _number(row["loss"], ".4f"), row["usable"]]
-        rows.append(Row([*(results.text(row[axis]) for axis in columns), *figures]))
+        values = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
+        values += [_number(row[metric.name], metric.form), _number(row["loss"], ".4f"), row["usable"]]
+        rows.append(Row([*(results.text(row[axis]) for axis in columns), *values]))
     return Table(head, rows)
 
 
 def trials(results: "Results") -> Table:
-    """All trials."""
+    """Return the table of all trials."""
     metric, best = metric_named(results.metric), results.best
     first = min((t.started for t in results.trials if math.isfinite(t.started)), default=math.nan)
     columns: dict[str, Any] = {
@@ -52,9 +52,9 @@ def trials(results: "Results") -> Table:
         "seed": lambda t: str(t.seed),
         "outcome": lambda t: t.outcome,
         "score": lambda t: _number(t.score, ".4f"),
-        metric.label: lambda t: _measure(t.accuracy, metric),
+        metric.label: lambda t: _number(t.accuracy, metric.form),
         "moving loss": lambda t: _number(t.moving_loss, ".4g"),
-        f"moving {metric.label}": lambda t: _measure(t.moving_accuracy, metric),
+        f"moving {metric.label}": lambda t: _number(t.moving_accuracy, metric.form),
         "started s": lambda t: _number(t.started - first, ".0f"),
         "compile s": lambda t: _number(t.compile_seconds, ".1f"),
         "train s": lambda t: _number(t.train_seconds, ".1f"),
@@ -73,14 +73,14 @@ def trials(results: "Results") -> Table:
 
 
 def not_tried(results: "Results") -> Table:
-    """The trials that have no result."""
+    """Return the table of trials without a result."""
     columns = list(dict.fromkeys(axis for values in results.not_tried for axis in values))
     rows = [Row([results.text(values.get(axis, "")) for axis in columns]) for values in results.not_tried]
     return Table([_words(axis) for axis in columns], rows)
 
 
 def outcomes(results: "Results") -> dict[str, int]:
-    """How many trials had each of the outcomes that there are."""
+    """Return the number of trials with each outcome that occurs."""
     return {outcome: count for outcome, count in results.counts.items() if count}
 
 
@@ -92,9 +92,5 @@ def _rate(rate: float | None) -> str:
     return "none" if rate is None or math.isnan(rate) else f"{rate:.3g}"
 
 
-def _measure(figure: float, metric: Metric) -> str:
-    return _number(figure, metric.form)
-
-
-def _number(figure: float, form: str) -> str:
-    return "" if math.isnan(figure) else f"{figure:{form}}"
+def _number(value: float, form: str) -> str:
+    return "" if math.isnan(value) else f"{value:{form}}"

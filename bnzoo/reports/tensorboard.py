@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results, TrialResult
 
 
-_SUFFIX = ".bnzoo"  # how the event files that are written here, and may be replaced, are told from others
+_SUFFIX = ".bnzoo"  # marks the event files that this module has written and may replace
 
 
 def write_hparams(results: "Results", folder: str | Path) -> None:
-    """Writes each trial as a run of TensorBoard's HParams plugin; what an earlier call wrote there is replaced.
+    """Write each trial as a run of TensorBoard's HParams plugin, and replace the runs of an earlier call.
 
-    A run has the hyperparameters and the seed, the learning curve as scalars over the epochs (`loss`, `val_loss`, ...),
-    and `final/score` and `final/accuracy` (`final/r2` of a regression), which the table of the plugin shows. What was
-    never measured, the accuracy of a trial that failed for instance, is left out.
+    A run has the hyperparameters and the seed, the learning curves as scalars over the epochs (`loss`, `val_loss`,
+    ...), and `final/score` and `final/accuracy` (`final/r2` for a regression), which the table of the plugin shows.
+    Missing values, such as the accuracy of a failed trial, are omitted.
 
     Args:
         results: `bnzoo.tuning.Results`.
-        folder: Where `tensorboard --logdir` is to look. A run is a folder in it named by the number of the trial.
+        folder: The folder for `tensorboard --logdir`. Each run is a subfolder with the number of the trial as its name.
 
     Examples:
     >>> bnzoo.reports.write_hparams(study.results, "runs/digits/tensorboard")
@@ -45,7 +45,7 @@ def write_hparams(results: "Results", folder: str | Path) -> None:
 
 
 def _domain(values: list) -> hp.Discrete | hp.RealInterval:
-    """The values of an axis, or of one that was sampled its range."""
+    """Return the values of an axis, or its range if it was sampled."""
     if not all(isinstance(value, int | float) for value in values):
         return hp.Discrete([str(value) for value in values])
     numbers = [float(value) for value in values] if any(isinstance(value, float) for value in values) else values
@@ -57,6 +57,7 @@ def _domain(values: list) -> hp.Discrete | hp.RealInterval:
 
 
 def _run(trial: "TrialResult", metric: str) -> None:
+    """Write the events of a trial."""
     started = trial.started if math.isfinite(trial.started) else None
     ended = None if started is None else started + trial.compile_seconds + trial.train_seconds
     hp.hparams({**trial.values, "seed": trial.seed}, trial_id=f"{trial.trial:05d}", start_time_secs=started)
@@ -74,7 +75,7 @@ def _run(trial: "TrialResult", metric: str) -> None:
 
 @contextmanager
 def _events(folder: Path) -> Iterator[None]:
-    """A file of events in a folder, instead of the one that is there."""
+    """Write events in the block to a new file in a folder, and remove the file of an earlier call."""
     for old in folder.glob(f"events.out.tfevents.*{_SUFFIX}"):
         old.unlink()
     writer = tf.summary.create_file_writer(str(folder), filename_suffix=_SUFFIX)

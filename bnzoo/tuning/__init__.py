@@ -1,4 +1,18 @@
-"""Search spaces, the trial, the study, results."""
+"""Studies: search spaces, trials, and their results.
+
+A trial passes through five files, in this order:
+
+1. `study.py`: `Study.run` prepares the records, runs one worker here or several processes, and writes the results.
+2. `tuner.py`: `StudyTuner` is one worker. It asks for a trial, runs it, and stores its result and its model.
+3. `oracle.py`: `OptunaOracle` gives the tuner its next trial in the form that Keras Tuner expects.
+4. `queue.py`: `Queue` claims a waiting trial in the storage that all workers share, and adds new trials.
+5. `trial.py`: `train_and_evaluate` restores a compiled model, calls `fit`, and computes the score.
+
+The other files each do one thing for these: `spaces/` (models and hyperparameters), `plans.py` (the next
+    configuration),
+`shared.py` and `storage/` (the Optuna study), `records.py` with `definition.py` and `folder.py` (the study's files),
+`checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py`, `artefact.py`.
+"""
 
 from bnzoo.tuning.artefact import Artefact
 from bnzoo.tuning.oracle import OptunaOracle, PruningCallback

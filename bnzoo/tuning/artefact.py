@@ -1,5 +1,6 @@
-"""What a study ships: the best model as a SavedModel, with figures that are the SavedModel's own."""
+"""The artefact of a study: its best model as a SavedModel, with the test accuracy of the SavedModel itself."""
 
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,10 +14,10 @@ from bnzoo.files import write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_labelled, metric_of
 from bnzoo.reading import read_json
-from bnzoo.tuning.folder import removable
+from bnzoo.tuning.folder import NOTE, replaceable
 
 ENCODER = "encoder.json"
-# the types that JSON may have for each field
+# the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
     "trial": int,
@@ -32,20 +33,20 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Artefact:
-    """What a study ships.
+    """The artefact of a study: a SavedModel of its best model.
 
     Attributes:
-        path: The folder of the SavedModel.
-        trial: Integer, the trial that it comes from.
-        test_accuracy: Float, on the test data, of the SavedModel itself in a process with TensorFlow only: the share of
-            examples that it has right, or R² of a regression.
-        test_examples: Integer.
-        difference: Float, the largest difference from the model's outputs, relative to the largest of them.
-        norms_folded: Integer, how many batch norms are folded.
-        norms_kept: Dict, the batch norms that are not, with the reason.
-        metric: String, what `test_accuracy` is: `accuracy` or `R²`.
-        encoder: The JSON file with which `bnzoo.data.TableEncoder` makes the SavedModel's input of the columns of a
-            table; `None` where the data is no table with columns.
+        path: String, the folder of the SavedModel.
+        trial: Integer, the trial of the model.
+        test_accuracy: Float, the accuracy on the test data, or R² of a regression. The SavedModel itself computes it in
+            a process with TensorFlow only.
+        test_examples: Integer, the number of test examples.
+        difference: Float, the largest difference from the model's outputs, relative to the largest output.
+        norms_folded: Integer, the number of folded batch norms.
+        norms_kept: Dict, the batch norms that are not folded, with the reason.
+        metric: String, the metric in `test_accuracy`: `accuracy` or `R²`.
+        encoder: String, the JSON file for `bnzoo.data.TableEncoder`, which encodes the columns of a table as the
+            SavedModel's input; `None` if the data is not a table.
     """
 
     path: str
@@ -63,11 +64,11 @@ class Artefact:
 
     @property
     def finding(self) -> str:
-        """What it reaches on the test data, in words."""
+        """The metric on the test data, with its name."""
         return f"{self.metric} {metric_labelled(self.metric).text(self.test_accuracy)}"
 
     def check(self) -> None:
-        """Raise `RuntimeError` if the files of the artefact are not what their checksums say, or some are missing."""
+        """Raise `RuntimeError` if files of the artefact are missing or do not match their checksums."""
         folder = Path(self.path)
         try:
             problems = manifest.mismatches(folder, manifest.read(folder))
@@ -76,65 +77,91 @@ class Artefact:
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise RuntimeError(
-                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, and the same study, run again, "
-                "exports the model anew"
+                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, then run the same study again to export "
+                "the model again."
             )
 
     def save(self, path: Path) -> None:
-        """Write the figures as JSON."""
+        """Write the attributes as JSON."""
         write_text(path, json_text(asdict(self)))
 
     @classmethod
     def load(cls, path: Path) -> "Artefact":
-        """Read the figures.
+        """Read the attributes.
 
         Args:
-            path: The `export.json` in the folder of a study. The artefact is one of the versions in `best` beside it,
-                wherever that folder is now: of the path in the file only the version is taken.
+            path: The file `export.json` in the folder of a study. The artefact is one of the versions in the folder
+                `best` next to it. Only the version is taken from the path in the file, as the folder may have moved.
 
         Raises:
-            ValueError: If the file is no such note; the message names it.
+            ValueError: If the file is damaged. The message names it.
         """
-        with removable():
+        with replaceable():
             return read_json(
-                path, "the note on an artefact", lambda found: cls(**_checked(found, path.parent / "best"))
+                path, "the description of an artefact", lambda values: cls(**_checked(values, path.parent / "best"))
             )
 
 
-def _checked(found: Any, versions: Path) -> dict[str, Any]:
-    """Return the fields that were read, if they are those of an artefact among these versions."""
+def _checked(values: Any, versions: Path) -> dict[str, Any]:
+    """Return the attributes of an artefact in a folder of versions. Raise `ValueError` if they are invalid."""
     known = {field.name: field for field in fields(Artefact)}
-    if not isinstance(found, dict) or not found.keys() <= known.keys():
+    if not isinstance(values, dict) or not values.keys() <= known.keys():
         raise ValueError(f"it must be an object with the fields {', '.join(known)}")
     for name, field in known.items():
-        if name not in found and field.default is not MISSING:
+        if name not in values and field.default is not MISSING:
             continue
-        value, kinds = found.get(name), _KINDS[name]
+        value, kinds = values.get(name), _KINDS[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"its field {name!r} is missing or of another type")
-    if not all(isinstance(reason, str) for reason in found["norms_kept"].values()):
-        raise ValueError("its field 'norms_kept' must have strings")
-    if found.get("metric", "accuracy") not in (labels := [metric.label for metric in METRICS]):
+            raise ValueError(f"its field {name!r} is missing or has the wrong type")
+    if not all(isinstance(reason, str) for reason in values["norms_kept"].values()):
+        raise ValueError("the values of its field 'norms_kept' must be strings")
+    if values.get("metric", "accuracy") not in (labels := [metric.label for metric in METRICS]):
         raise ValueError(f"its field 'metric' must be one of {', '.join(labels)}")
-    version = PurePath(found["path"]).name
+    version = PurePath(values["path"]).name
     if not version.isdecimal():
         raise ValueError(f"its field 'path' must be a version in {versions}")
-    encoder = found.get("encoder") and str(versions / ENCODER)
-    return {**found, "path": str(versions / version), "encoder": encoder}
+    encoder = values.get("encoder") and str(versions / ENCODER)
+    return {**values, "path": str(versions / version), "encoder": encoder}
 
 
-def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
-    """Exports a model, or finds it exported, and measures it on the test data.
+def export_once(load: Callable[[], keras.Model], trial: int, data: Dataset, folder: Path) -> Artefact:
+    """Return the artefact of a trial, and export its model if that has not been done before.
 
     Args:
-        model: The model, ending in logits.
-        trial: The trial that it comes from.
+        load: Function without arguments that returns the model.
+        trial: Integer, the trial.
         data: The `Dataset`.
-        path: The SavedModel's folder. One that is there is compared with the model anew: a study that was killed
-            between the renaming of the artefact and the note on it finds the one without the other.
+        folder: The folder of the study.
 
     Raises:
-        RuntimeError: If the artefact cannot be used, or differs from the model.
+        RuntimeError: If the artefact is damaged, or differs from the model.
+        ValueError: If the description of an earlier artefact is damaged.
+    """
+    note, versions, version = folder / NOTE, folder / "best", 1
+    if note.exists():
+        artefact = Artefact.load(note)
+        if artefact.trial == trial and Path(artefact.path).exists():
+            artefact.check()
+            return artefact
+        # the study has found a better trial since: its model becomes the next version
+        version = max((int(path.name) for path in versions.glob("*") if path.name.isdecimal()), default=0) + 1
+    artefact = export_model(load(), trial, data, versions / str(version))
+    artefact.save(note)
+    return artefact
+
+
+def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
+    """Export a model as a SavedModel and evaluate it on the test data.
+
+    Args:
+        model: The model, whose outputs are logits.
+        trial: Integer, the trial of the model.
+        data: The `Dataset`.
+        path: The folder of the SavedModel. If it exists, its SavedModel is compared with the model again: a study may
+            have been killed after it renamed this folder and before it wrote the description.
+
+    Raises:
+        RuntimeError: If the SavedModel cannot be used, or differs from the model.
     """
     test, metric = data.test, metric_of(data.test.y)
     encoder = _keep_encoder(data, path)
@@ -158,7 +185,7 @@ def ship(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
 
 
 def _keep_encoder(data: Dataset, path: Path) -> str | None:
-    """Writes how a table becomes the model's input, before the artefact that is of no use without it."""
+    """Write the encoder of a table, before the SavedModel that cannot be used without it."""
     if data.encoder is None:
         return None
     file = path.parent / ENCODER

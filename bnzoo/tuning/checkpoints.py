@@ -1,4 +1,4 @@
-"""The trained models that may be the best, where every worker can reach them."""
+"""The trained models of the best trials, in a folder or a database that every worker can reach."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -10,70 +10,77 @@ import keras
 
 from bnzoo.files import whole_file
 from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.storage import Database, Keeper, patient
+from bnzoo.tuning.storage import Backend, Database
+from bnzoo.tuning.storage.database import retrying
 
 
 class Checkpoints(ABC):
-    """Models by the number of their trial."""
+    """Trained models by the number of their trial in the storage."""
 
     @abstractmethod
     def save(self, number: int, model: keras.Model) -> None:
-        """Keeps a model."""
+        """Save a model."""
 
     @abstractmethod
     def fetch(self, number: int) -> Path:
-        """The model's file, as Keras saved it.
+        """Return the path of a model's file, in Keras' format.
 
         Raises:
-            FileNotFoundError: If it is not kept.
+            FileNotFoundError: If the model was not kept.
         """
 
     @abstractmethod
     def keep_only(self, kept: Iterable[int], finished: Iterable[int]) -> None:
-        """Removes models of finished trials but those that are to be kept."""
+        """Remove the models of all finished trials but those that are kept."""
 
 
-class Folder(Checkpoints):
-    """Files in a folder, which exists."""
+class FolderCheckpoints(Checkpoints):
+    """Models as files in a folder.
+
+    Args:
+        folder: The folder, which exists.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, number: int, model: keras.Model) -> None:
-        """Writes the file, whole or not at all."""
+        """Write the file atomically."""
         with whole_file(self.path(number)) as draft:
             model.save(draft)
 
     def fetch(self, number: int) -> Path:
-        """The file."""
+        """Return the path of the file."""
         path = self.path(number)
         if not path.exists():
-            raise FileNotFoundError(f"{path}: the checkpoint of this trial is not there")
+            raise FileNotFoundError(
+                f"{path}: the checkpoint of this trial was not kept. Pass a larger `checkpoints` to keep more of them."
+            )
         return path
 
     def keep_only(self, kept: Iterable[int], finished: Iterable[int]) -> None:
-        """Removes files."""
+        """Remove files."""
         for number in set(finished) - set(kept):
             self.path(number).unlink(missing_ok=True)
 
     def path(self, number: int) -> Path:
-        """Where the file of a trial is, or would be."""
+        """Return the path of the file of a trial, which may not exist."""
         return self._folder / f"{number:05d}.keras"
 
 
-class Table(Checkpoints):
-    """Rows of a table in the study's database, so that workers need share nothing else.
+class DatabaseCheckpoints(Checkpoints):
+    """Models as rows of a table in the study's database.
 
     Args:
         engine: The `sqlalchemy.Engine` of the database.
-        study: String, the study's name.
-        folder: Where models are put that are saved and fetched; it exists.
+        study: String, the name of the study.
+        folder: The folder for files of models that are saved and fetched. It exists.
     """
 
     def __init__(self, engine: Any, study: str, folder: Path) -> None:
         import sqlalchemy as sql
 
-        self._engine, self._study, self._files = engine, study, Folder(folder)
+        self._engine, self._study, self._files = engine, study, FolderCheckpoints(folder)
         self._table = sql.Table(
             "bnzoo_checkpoints",
             sql.MetaData(),
@@ -83,39 +90,39 @@ class Table(Checkpoints):
         )
         self._create()
 
-    @patient
+    @retrying
     def _create(self) -> None:
         from sqlalchemy import exc
 
-        # of two workers that make the table at once, one is told that it is there
+        # another worker may create the table at the same moment
         with suppress(exc.ProgrammingError, exc.IntegrityError):
             self._table.create(self._engine, checkfirst=True)
 
-    @patient
+    @retrying
     def save(self, number: int, model: keras.Model) -> None:
-        """Writes the row."""
+        """Write the row."""
         self._files.save(number, model)
         data = self._files.fetch(number).read_bytes()
         with self._engine.begin() as connection:
             connection.execute(self._table.delete().where(self._is(number)))
             connection.execute(self._table.insert().values(study=self._study, trial=number, model=data))
 
-    @patient
+    @retrying
     def fetch(self, number: int) -> Path:
-        """The row, in a file."""
+        """Write the row into a file and return its path."""
         import sqlalchemy as sql
 
         with self._engine.connect() as connection:
             data = connection.execute(sql.select(self._table.c.model).where(self._is(number))).scalar()
         if data is None:
-            raise FileNotFoundError(f"The checkpoint of trial {number} of {self._study} is not in the database")
+            raise FileNotFoundError(f"The checkpoint of trial {number} of {self._study} is not in the database.")
         with whole_file(self._files.path(number)) as draft:
             draft.write_bytes(data)
         return self._files.path(number)
 
-    @patient
+    @retrying
     def keep_only(self, kept: Iterable[int], finished: Iterable[int]) -> None:
-        """Removes rows, and what of them was put into files."""
+        """Remove rows and their files."""
         dropped = sorted(set(finished) - set(kept))
         with self._engine.begin() as connection:
             connection.execute(
@@ -129,19 +136,27 @@ class Table(Checkpoints):
         return sql.and_(self._table.c.study == self._study, self._table.c.trial == number)
 
 
-def open_checkpoints(keeper: Keeper, study: str, folder: Path) -> Checkpoints:
-    """The checkpoints of a study: in its database, or in the folder, which exists."""
-    return Table(keeper.engine, study, folder) if isinstance(keeper, Database) else Folder(folder)
+def open_checkpoints(backend: Backend, study: str, folder: Path) -> Checkpoints:
+    """Return the checkpoints of a study: in its database, or in the folder, which exists."""
+    if isinstance(backend, Database):
+        return DatabaseCheckpoints(backend.engine, study, folder)
+    return FolderCheckpoints(folder)
 
 
 def may_win(result: TrialResult, results: Results, count: int) -> bool:
-    """Whether a configuration could be among the best with this as its best seed: its mean is not below its best."""
+    """Return whether a configuration can be among the best ones if this is its best seed.
+
+    The mean of its seeds, which ranks configurations, is at least the score of its best seed.
+    """
     usable = results.usable
     return len(usable) < count or result.score < usable.iloc[count - 1]["score"]
 
 
-def worth_keeping(results: Results, count: int) -> list[int]:
-    """The best seed of each of the best configurations, and every trial of those that still miss seeds."""
+def best_checkpoints(results: Results, count: int) -> list[int]:
+    """Return the trials whose models are kept.
+
+    They are the best seed of each of the best configurations, and all trials of configurations with missing seeds.
+    """
     axes = list(results.axes)
     winners = results.usable.head(count)[axes].to_dict("records")
     best = [min(results.of(dict(winner)), key=lambda trial: trial.score).trial for winner in winners]

@@ -1,4 +1,4 @@
-"""What a study is, and what it ran on."""
+"""The definition of a study, and the versions and the command line that produced its results."""
 
 import platform
 import reprlib
@@ -14,13 +14,13 @@ from bnzoo.reading import read_json
 
 KIND = "the definition of a study"
 _PACKAGES = ("bnzoo", "keras", "keras-tuner", "numpy", "optuna", "tensorflow")
-# what every definition has; those of other versions may have more
+# the fields of every definition; those of other versions may have more
 _FIELDS: dict[str, type] = {"space": dict, "data": dict, "seeds": int, "epochs": int, "sampler": dict}
-_MOST = 8  # differences that are named
-_LONG = 120  # characters of a value that is named
+_MOST = 8  # differences in a message
+_LONG = 120  # characters of a value in a message
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxlist, _REPR.maxstring = 4, 20, _LONG
-_HINT = f"  # {MASK} stands for a password: give it by the variable PGPASSWORD or in ~/.pgpass, and leave out :{MASK}"
+_HINT = f"  # {MASK} replaces a password: set the variable PGPASSWORD or use ~/.pgpass, and omit :{MASK}"
 
 
 def read_definition(path: Path) -> dict[str, Any]:
@@ -30,66 +30,66 @@ def read_definition(path: Path) -> dict[str, Any]:
         path: The JSON file.
 
     Raises:
-        ValueError: If it is no definition; the message names the file.
+        ValueError: If it is not a definition. The message names the file.
     """
     return read_json(path, KIND, check_definition)
 
 
-def check_definition(found: Any) -> dict[str, Any]:
-    """Return what was read as a definition if it is one. Raise `ValueError` if it is not."""
-    if not isinstance(found, dict):
+def check_definition(definition: Any) -> dict[str, Any]:
+    """Return a definition. Raise `ValueError` if it is not one."""
+    if not isinstance(definition, dict):
         raise ValueError(f"it must be an object with the fields {', '.join(_FIELDS)}")
     for name, kind in _FIELDS.items():
-        if not isinstance(found.get(name), kind):
+        if not isinstance(definition.get(name), kind):
             raise ValueError(f"its field {name!r} must be {'an integer' if kind is int else 'an object'}")
-    if not isinstance(found.get("name", ""), str):
+    if not isinstance(definition.get("name", ""), str):
         raise ValueError("its field 'name' must be a string")
-    return found
+    return definition
 
 
-def refuse_another(stored: dict[str, Any], asked: dict[str, Any], where: str) -> None:
-    """Refuse to go on with a study that is another one.
+def require_same_study(stored: dict[str, Any], requested: dict[str, Any], location: str) -> None:
+    """Raise an error if two definitions differ.
 
     Args:
-        stored: The definition that is there.
-        asked: The definition of the study that is asked for.
-        where: String, where the first was found.
+        stored: Dict, the stored definition.
+        requested: Dict, the definition of the requested study.
+        location: String, the location of the stored definition, for the message.
 
     Raises:
-        ValueError: If they differ; the message says in what.
+        ValueError: If they differ. The message lists the differences.
     """
-    there, here = dict(_flat(stored)), dict(_flat(asked))
-    there["data.name"] = here["data.name"]  # the fingerprint tells whether data are the same, not their path
+    old, new = dict(_flat(stored)), dict(_flat(requested))
+    old["data.name"] = new["data.name"]  # the fingerprint identifies the data; their path may change
     differences = [
-        f"{_short(key)}: {_short(there.get(key))} there, {_short(here.get(key))} asked for"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
+        f"{_short(key)}: {_short(old.get(key))} stored, {_short(new.get(key))} requested"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
     ]
     if differences:
         more = f"; and {len(differences) - _MOST} more" if len(differences) > _MOST else ""
         raise ValueError(
-            f"{where} holds another study. What differs: {'; '.join(differences[:_MOST])}{more}. Choose another folder "
-            "or name, or ask for the same study to go on with it"
+            f"{location} has another study. Differences: {'; '.join(differences[:_MOST])}{more}. Choose another folder "
+            "or `name`, or use the stored arguments to continue the study."
         )
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what decides about results."""
+    """Return the versions of Python and of the packages that affect results."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
 
 
 def command() -> str:
-    """Return the command line of this process as a shell takes it, without passwords."""
+    """Return the command line of this process, quoted for a shell and without passwords."""
     arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
     shown = [mask_passwords(argument) for argument in arguments]
-    for place, before in enumerate(arguments[:-1]):
-        if is_password_option(before):
-            shown[place + 1] = MASK
+    for number, option in enumerate(arguments[:-1]):
+        if is_password_option(option):
+            shown[number + 1] = MASK
     return shlex.join(shown) + (_HINT if shown != arguments else "")
 
 
 def _flat(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the leaves with the names of all branches. Files may be nested deeply, so that it does not call itself."""
+    """Yield the leaves of nested dicts with their paths. It is not recursive: files may be nested deeply."""
     waiting = [("", tree)]
     while waiting:
         name, branch = waiting.pop()

@@ -1,4 +1,4 @@
-"""The files of a study beside its storage, read with care."""
+"""The files in the folder of a study, which are checked when they are read."""
 
 import zipfile
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ import filelock
 
 from bnzoo.reading import read_json, reading
 from bnzoo.tuning.definition import read_definition
-from bnzoo.tuning.journal import NAME as JOURNAL
+from bnzoo.tuning.storage import JOURNAL
 
 DEFINITION, RESULTS, BEST, NOTE = "study.json", "results.json", "best.keras", "export.json"
 
 
 def stored_definition(folder: Path) -> dict[str, Any] | None:
-    """Return the definition of the study whose folder it is, or `None` if the folder has none.
+    """Return the definition of the study in a folder, or `None` if there is none.
 
     Raises:
-        ValueError: If the file with it is damaged, or the folder has other things in it.
+        ValueError: If its file is damaged, or the folder has only other files.
     """
-    # listed first: another process, which begins the same study at this moment, writes the definition before the rest
+    # listed first: another process that starts the same study now writes the definition before other files
     others = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     path = folder / DEFINITION
     if path.exists():
@@ -29,15 +29,15 @@ def stored_definition(folder: Path) -> dict[str, Any] | None:
             return read_definition(path)
         except ValueError as error:
             raise ValueError(
-                f"{error}. Restore it from a copy; or remove it, and the study goes on with what {JOURNAL} has"
+                f"{error}. Restore it from a copy, or remove it: the study then continues from {JOURNAL}."
             ) from error
     if others and JOURNAL not in others:
-        raise ValueError(f"{folder} is not empty and holds no study: choose another folder")
+        raise ValueError(f"{folder} is not empty and has no study. Choose another folder.")
     return None
 
 
-def recorded(folder: Path) -> int | None:
-    """Return the number of trials in the file of results, or `None` if there is none.
+def count_results(folder: Path) -> int | None:
+    """Return the number of trials in the results file, or `None` if there is no such file.
 
     Raises:
         ValueError: If the file is damaged.
@@ -45,7 +45,7 @@ def recorded(folder: Path) -> int | None:
     path = folder / RESULTS
     if not path.exists():
         return None
-    with removable():
+    with replaceable():
         return read_json(path, "the results of a study", _count)
 
 
@@ -56,25 +56,25 @@ def _count(results: Any) -> int:
 
 
 def check_model(path: Path) -> None:
-    """Raise `ValueError` if parts of the file of a model are not what their checksums say."""
-    with removable(), reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
+    """Raise `ValueError` if the file of a model does not match its checksums."""
+    with replaceable(), reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
         if (name := archive.testzip()) is not None:
-            raise ValueError(f"{name} in it is damaged")
+            raise ValueError(f"its part {name} is damaged")
 
 
 @contextmanager
-def removable() -> Iterator[None]:
-    """Say of a damaged file, in the error about it, that the study writes it anew."""
+def replaceable() -> Iterator[None]:
+    """Add to an error about a damaged file that the study can write it again."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{error}. Remove it, and the same study, run again, writes it anew") from error
+        raise ValueError(f"{error}. Remove it, then run the same study again to write a new one.") from error
 
 
 @contextmanager
-def turn(folder: Path) -> Iterator[None]:
-    """Let one process at a time write what a study ships: results, best model, report, artefact."""
-    if not folder.is_dir():  # nothing to take turns with
+def one_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes the results, the best model, the report or the artefact of a study."""
+    if not folder.is_dir():  # another process can have written nothing
         yield
         return
     with filelock.FileLock(folder / ".finish.lock"):

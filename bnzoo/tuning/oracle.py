@@ -1,4 +1,4 @@
-"""Optuna behind Keras Tuner's API."""
+"""An oracle of Keras Tuner that keeps its trials in an Optuna storage and samples with Optuna."""
 
 import math
 import time
@@ -17,50 +17,51 @@ from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import number, positive_integer
 from bnzoo.tuning.plans import architecture, check_sampler, make_plan
-from bnzoo.tuning.queue import Nothing, Queue
+from bnzoo.tuning.queue import Queue, QueueEmpty
 from bnzoo.tuning.shared import SharedStudy, counted, index, make_pruner
 
-# under which names the storage has what Keras Tuner needs and Optuna has no place for
+# keys of the attributes for values of Keras Tuner without a field in Optuna
 _SPACE, _BEST_STEP, _MESSAGE = "bnzoo:hyperparameters", "bnzoo:best_step", "bnzoo:message"
-_LOST = "Nothing was heard of this worker for so long that its trial was given to another"
-# seconds between two looks whether there is something to do
+_LOST = "This worker did not respond in time, so its trial was given to another worker."
+# seconds between two queries for a waiting trial
 _POLL = 0.5
 
 
 class OptunaOracle(keras_tuner.Oracle):
-    """An oracle that keeps its trials in a storage of Optuna's, shared by as many processes as one likes.
+    """An oracle that keeps its trials in an Optuna storage, which any number of processes can share.
 
-    It works with any `keras_tuner.HyperModel` and any `keras_tuner.Tuner`. Each process makes its own tuner and its own
-    oracle of the same storage; none is the chief. A process that is killed has its trial taken over by another, one
-    that comes late joins, and a search that was stopped goes on. `optuna-dashboard` opens the same storage.
+    It works with any `keras_tuner.HyperModel` and any `keras_tuner.Tuner`. Each process creates its own tuner and its
+    own oracle with the same storage; there is no chief. If a process is killed, another one takes over its trial.
+    Processes can join at any time, and a search that was stopped continues. `optuna-dashboard` opens the same storage.
 
-    A trial whose objective is NaN or that raises has failed, which ends nothing; samplers take it for as bad as the
-    worst. Trials are pruned if the tuner's `search` is given a `bnzoo.tuning.PruningCallback`.
+    A trial fails if it raises an error or its objective is NaN. The search continues, and samplers see the worst value
+    of all trials for it. Trials are pruned if the tuner's `search` is called with a `bnzoo.tuning.PruningCallback`.
 
     Args:
-        objective: As `keras_tuner.Oracle`'s: a string or a `keras_tuner.Objective`.
-        max_trials: Integer, the number of trials in the storage, whoever ran them. `None`: no end but that of a grid.
+        objective: String or `keras_tuner.Objective`, as in `keras_tuner.Oracle`.
+        max_trials: Integer, the maximum number of trials in the storage, from all processes. `None` for no limit.
         sampler: `"grid"` (every combination; a Float without a step has ten values), `"random"`, `"tpe"`, `"gp"`
             (a Gaussian process: needs the extra `gp`), or an `optuna.samplers.BaseSampler`.
         pruner: `None`, `"successive_halving"`, `"hyperband"`, `"median"`, or an `optuna.pruners.BasePruner`.
         storage: An SQLAlchemy URL, as `"postgresql://user@host/database"`. `None`: the file `journal.log` in the
             tuner's project folder.
-        study_name: String, the study in the storage.
-        seed: Integer, of the sampler. One worker with the same seed proposes the same trials.
-        enqueue: Sequence of dicts, values to start with. Values that one leaves out are sampled; in a grid, all points
-            that have the given values come first.
-        budget: Float, seconds after the first trial of this process in which it begins trials.
-        seeds: Integer. With more than one, every configuration is run once with each value `0, 1, ...` of a
-            hyperparameter `"seed"`, and the sampler sees the mean.
-        cheap: Sequence of strings, hyperparameters that need no other compiled model. Trials that differ in nothing
-            else go to the same process where possible, and a sampler makes some of one kind before the next.
+        study_name: String, the name of the study in the storage.
+        seed: Integer, the seed of the sampler. One worker with the same seed runs the same trials.
+        enqueue: Sequence of dicts, the first values to try. Missing values are sampled; in a grid, all points with the
+            given values come first.
+        budget: Float, the seconds after the first trial of this process in which it starts trials.
+        seeds: Integer. If it is more than 1, each configuration is run with each value `0, 1, ...` of a hyperparameter
+            `"seed"`, and the sampler sees the mean.
+        cheap: Sequence of strings, the hyperparameters that do not need another compiled model. Trials that differ only
+            in them go to the same process if possible, and a sampler proposes several of them before it changes another
+            hyperparameter.
         hyperparameters: `keras_tuner.HyperParameters`, as in `keras_tuner.Oracle`.
         allow_new_entries: Boolean, as in `keras_tuner.Oracle`.
         tune_new_entries: Boolean, as in `keras_tuner.Oracle`.
 
     Raises:
-        ValueError: If an argument is not possible, or the storage cannot be used.
-        ImportError: If the sampler needs a package that is not there.
+        ValueError: If an argument is invalid, or the storage cannot be used.
+        ImportError: If a package that the sampler needs is not installed.
 
     Examples:
     >>> oracle = bnzoo.tuning.OptunaOracle("val_accuracy", max_trials=50, sampler="tpe", pruner="successive_halving")
@@ -105,13 +106,13 @@ class OptunaOracle(keras_tuner.Oracle):
         self._seeds, self._cheap = positive_integer("seeds", seeds), frozenset(cheap)
         self._deadline: float | None = None
         self._pruned: set[str] = set()
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self._queue: Queue | None = None
         self.ongoing_trials: dict[str, Trial] = {}
 
     @cached_property
     def study(self) -> SharedStudy:
-        """The study in its storage, made where there is none."""
+        """The study in its storage. It is created if it does not exist."""
         if isinstance(self._storage, SharedStudy):
             return self._storage
         direction = StudyDirection.MINIMIZE if self.objective.direction == "min" else StudyDirection.MAXIMIZE
@@ -119,7 +120,10 @@ class OptunaOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
-        """The next trial for a tuner: running, `IDLE` while others are at the last ones, or `STOPPED`."""
+        """Return the next trial for a tuner.
+
+        Its status is `RUNNING`; `IDLE` while other workers run the last trials; or `STOPPED` at the end of the search.
+        """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         if self._budget is not None and self._deadline is None:
@@ -127,102 +131,102 @@ class OptunaOracle(keras_tuner.Oracle):
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return self._no_trial(TrialStatus.STOPPED)
         try:
-            taken = self._open_queue().take()
-        except Nothing as nothing:
-            if nothing.for_good:
-                self.reload()  # a trial that was lost with its worker has ended since it was read
+            claimed = self._open_queue().claim()
+        except QueueEmpty as empty:
+            if empty.finished:
+                self.reload()  # trials of other workers have ended since they were read
                 return self._no_trial(TrialStatus.STOPPED)
             time.sleep(_POLL)
             return self._no_trial(TrialStatus.IDLE)
-        trial = self._trial(taken)
+        trial = self._trial(claimed)
         trial.status = TrialStatus.RUNNING
         self.trials[trial.trial_id] = self.ongoing_trials[tuner_id] = trial
-        self._places[trial.trial_id] = index(taken)
+        self._indices[trial.trial_id] = index(claimed)
         self.start_order.append(trial.trial_id)
         self._display.on_trial_begin(trial)
         return trial
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Records how a trial ended: `COMPLETED`, pruned (`STOPPED`), or anything else, which is a failure."""
-        own = self.trials[trial.trial_id]
-        own.hyperparameters, own.status, own.message = trial.hyperparameters, trial.status, trial.message
-        self.update_space(own.hyperparameters)
-        if own.trial_id in self._pruned:
-            own.status = TrialStatus.STOPPED
-        if own.status == TrialStatus.COMPLETED:
-            self.score_trial(own)
-            if math.isnan(own.score):
-                own.status, own.message = TrialStatus.FAILED, "The objective is NaN"
-        elif own.status != TrialStatus.STOPPED:
-            own.status = TrialStatus.FAILED
-        self._store(own)
-        self.end_order.append(own.trial_id)
-        self.ongoing_trials = {tuner: each for tuner, each in self.ongoing_trials.items() if each is not own}
-        self._display.on_trial_end(own)
+        """Record the end of a trial: `COMPLETED`, `STOPPED` if it was pruned, else `FAILED`."""
+        ended = self.trials[trial.trial_id]  # Keras Tuner passes a copy
+        ended.hyperparameters, ended.status, ended.message = trial.hyperparameters, trial.status, trial.message
+        self.update_space(ended.hyperparameters)
+        if ended.trial_id in self._pruned:
+            ended.status = TrialStatus.STOPPED
+        if ended.status == TrialStatus.COMPLETED:
+            self.score_trial(ended)
+            if math.isnan(ended.score):
+                ended.status, ended.message = TrialStatus.FAILED, "The objective is NaN."
+        elif ended.status != TrialStatus.STOPPED:
+            ended.status = TrialStatus.FAILED
+        self._store(ended)
+        self.end_order.append(ended.trial_id)
+        self.ongoing_trials = {tuner: each for tuner, each in self.ongoing_trials.items() if each is not ended}
+        self._display.on_trial_end(ended)
 
     @property
     def prunes(self) -> bool:
-        """Whether it is of any use to report how far trials have come."""
+        """Whether the pruner may prune trials, so that they should report intermediate values."""
         return not isinstance(self.study.optuna.pruner, optuna.pruners.NopPruner)
 
-    def place(self, trial_id: str) -> int:
-        """The place in the order of the study of a trial of this process; it is that of the lost one it stands for."""
-        return self._places[trial_id]
+    def trial_index(self, trial_id: str) -> int:
+        """Return the index in the study of a trial of this process. A trial that is run again has the same index."""
+        return self._indices[trial_id]
 
-    def note(self, trial_id: str, key: str, value: Any) -> None:
-        """Keeps something JSON-able with a running trial."""
-        self.study.note(int(trial_id), key, value)
+    def set_attribute(self, trial_id: str, key: str, value: Any) -> None:
+        """Set an attribute of a running trial to a JSON-serializable value."""
+        self.study.set_trial_attribute(int(trial_id), key, value)
 
     def show(self, trial_id: str, **values: Any) -> None:
-        """Puts values beside a running trial where dashboards show them."""
+        """Set attributes of a running trial that dashboards show."""
         self.study.show(int(trial_id), **values)
 
     def report(self, trial_id: str, value: float, step: int) -> bool:
-        """Reports how far a running trial has come.
+        """Report an intermediate value of a running trial.
 
         Args:
             trial_id: String.
             value: Float, the objective at this step.
-            step: Integer, from 1: epochs, for instance.
+            step: Integer, from 1, for example the number of epochs.
 
         Returns:
-            Boolean, whether the pruner gives it up. It should end now, and counts as pruned however it ends.
+            Boolean, whether the trial is pruned. It should end now, and counts as pruned in any case.
         """
         if self.study.report(int(trial_id), value, step):
             self._pruned.add(trial_id)
         return trial_id in self._pruned
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
-        """The best trials of all processes."""
+        """Return the best trials of all processes."""
         self.reload()
         return super().get_best_trials(num_trials)
 
     def save(self) -> None:
-        """Keeps the search space for processes that join; everything else is in the storage already."""
+        """Store the search space for processes that join. Everything else is in the storage already."""
         config = self.hyperparameters.get_config()
-        if self.study.read(_SPACE) != config:
-            self.study.keep(_SPACE, config)
+        if self.study.get_attribute(_SPACE) != config:
+            self.study.set_attribute(_SPACE, config)
 
     def _save_trial(self, trial: Trial) -> None:
-        """Keeps nothing: the storage has the trial."""
+        """Do nothing: the trial is in the storage."""
 
     def reload(self) -> None:
-        """Reads the search space and the trials of all processes."""
-        if config := self.study.read(_SPACE):
+        """Read the search space and the trials of all processes."""
+        if config := self.study.get_attribute(_SPACE):
             try:
                 self.hyperparameters.merge(keras_tuner.HyperParameters.from_config(config))
-            except Exception as error:  # whatever Keras Tuner makes of what it has not written
+            except Exception as error:  # Keras Tuner does not check the types of a damaged configuration
                 raise ValueError(
-                    f"{self.study.keeper.place}: the hyperparameters of the study {self.study.name!r} cannot be read: "
-                    f"{error or type(error).__name__}"
+                    f"{self.study.location}: the hyperparameters of the study {self.study.name!r} cannot be read: "
+                    f"{error or type(error).__name__}. Restore the storage from a copy, or choose another `study_name`."
                 ) from error
-        everything = self.study.stored()
-        counting = {trial.number for trial in counted(everything).values()}
-        for stored in everything:
+        all_trials = self.study.stored()
+        counting = {trial.number for trial in counted(all_trials).values()}
+        for stored in all_trials:
             trial = self._trial(stored)
             known = trial.trial_id in self.trials
-            # one that was read while it ran and was lost with its worker is not listed as running for ever
+            # a trial whose worker was lost while it ran does not stay listed as running
             if known and stored.state.is_finished():
                 if stored.number not in counting:
                     trial.message = trial.message or _LOST
@@ -232,9 +236,9 @@ class OptunaOracle(keras_tuner.Oracle):
 
     def _store(self, trial: Trial) -> None:
         if trial.message:
-            self.note(trial.trial_id, _MESSAGE, trial.message)
+            self.set_attribute(trial.trial_id, _MESSAGE, trial.message)
         if trial.best_step is not None:
-            self.note(trial.trial_id, _BEST_STEP, trial.best_step)
+            self.set_attribute(trial.trial_id, _BEST_STEP, trial.best_step)
         state = {TrialStatus.COMPLETED: TrialState.COMPLETE, TrialStatus.STOPPED: TrialState.PRUNED}.get(
             trial.status, TrialState.FAIL
         )
@@ -265,7 +269,7 @@ class OptunaOracle(keras_tuner.Oracle):
         return Trial(hyperparameters=self.hyperparameters.copy(), trial_id="none", status=status)
 
     def _trial(self, stored: FrozenTrial) -> Trial:
-        """The trial as Keras Tuner knows it."""
+        """Convert a trial of Optuna to one of Keras Tuner."""
         hyperparameters = self.hyperparameters.copy()
         fixed = {hp.name: hp.value for hp in hyperparameters.space if isinstance(hp, kt.Fixed)}
         hyperparameters.values = {**fixed, **stored.params}
@@ -279,7 +283,7 @@ class OptunaOracle(keras_tuner.Oracle):
 
 
 class PruningCallback(keras.callbacks.Callback):
-    """Ends the trials of any `keras_tuner.Tuner` that the pruner of an `OptunaOracle` gives up.
+    """A callback that ends the trials of any `keras_tuner.Tuner` that the pruner of an `OptunaOracle` prunes.
 
     Args:
         oracle: The tuner's `OptunaOracle`.
@@ -293,11 +297,11 @@ class PruningCallback(keras.callbacks.Callback):
         self.oracle = oracle
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "PruningCallback":
-        """Keras Tuner copies its callbacks for every trial; the oracle stays the same."""
+        """Return a copy with the same oracle. Keras Tuner copies its callbacks for every trial."""
         return PruningCallback(self.oracle)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Reports the objective."""
+        """Report the objective, and end the training if the trial is pruned."""
         value = self.oracle.objective.get_value(logs or {})
         (trial,) = self.oracle.ongoing_trials.values()
         if math.isfinite(value) and self.oracle.report(trial.trial_id, value, epoch + 1):

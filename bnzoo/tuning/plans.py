@@ -1,4 +1,4 @@
-"""Which configuration comes next: the points of a grid in order, or what a sampler of Optuna makes of the past."""
+"""Plans: the order in which a study tries configurations, a grid or the proposals of an Optuna sampler."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -13,46 +13,46 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import choice
-from bnzoo.tuning.storage import create_quietly
+from bnzoo.tuning.shared import create_quietly
 
-# Optuna's own grid sampler runs points twice when it has two workers
+# without a grid: Optuna's own grid sampler runs points twice if there are two workers
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
 }
-WORDS = ("grid", *SAMPLERS)
-# how often a sampler may propose what has been proposed before the space counts as exhausted; Keras Tuner's figure
+SAMPLER_NAMES = ("grid", *SAMPLERS)
+# the space counts as exhausted after this many proposals that are known already, as in Keras Tuner
 COLLISIONS = 20
-# how many trials each worker makes before another architecture is compiled for the first time
+# the trials of each worker before a new architecture is compiled
 TRIALS_OF_AN_ARCHITECTURE = 4
 
 
 class Plan(ABC):
-    """The configurations of a study, each with its place.
+    """The configurations of a study, in order.
 
     Attributes:
-        size: How many there are, or `None` if there is no end.
+        size: The number of configurations, or `None` if it is unlimited.
     """
 
     size: int | None = None
 
     @abstractmethod
-    def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
-        """The configuration at a place, as a trial that waits, or `None` if there is none.
+    def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """Return a configuration as a waiting trial, or `None` if there are no more.
 
         Args:
-            place: Integer.
-            past: A trial for each configuration before this one, in their order, with the mean of its seeds.
+            position: Integer, the index of the configuration.
+            history: A trial for each configuration before this one, in their order, with the mean of its seeds.
         """
 
 
-class Grid(Plan):
-    """Every combination of the values that each hyperparameter can have; the last varies fastest.
+class GridPlan(Plan):
+    """Every combination of the values of the hyperparameters. The last hyperparameter varies fastest.
 
     Args:
         hyperparameters: `keras_tuner.HyperParameters`. A Float without a step has ten values, as in Keras Tuner.
-        start: Sequence of dicts: the points that have all values of one of them come first.
+        start: Sequence of dicts. The points with all values of one of them come first.
 
     Attributes:
         points: List of dicts, in order.
@@ -67,11 +67,11 @@ class Grid(Plan):
         self.points = first + [point for point in points if point not in first]
         self.size = len(self.points)
 
-    def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
-        """The point at this place; the past does not matter."""
-        if place >= len(self.points):
+    def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """Return the point at this position. The history does not matter."""
+        if position >= len(self.points):
             return None
-        point = self.points[place]
+        point = self.points[position]
         distributions: dict[str, BaseDistribution] = {
             hp.name: CategoricalDistribution(list(hp.values))
             for hp in self._space
@@ -80,23 +80,23 @@ class Grid(Plan):
         return _waiting({name: point[name] for name in distributions}, distributions)
 
 
-class Sampled(Plan):
-    """What a sampler proposes, seeing all configurations before.
+class SampledPlan(Plan):
+    """The proposals of a sampler, which sees all configurations before.
 
-    The sampler is made anew for each proposal, from a seed and the place: what it proposes depends on the past alone,
-    so that a study that was stopped and goes on proposes what it would have proposed.
+    Each proposal is made by a new sampler, seeded by the seed and the position. It depends on the history alone: a
+    study that was stopped and continues gets the proposals of an uninterrupted study.
 
-    A new architecture costs a worker more to compile than most trials cost to train: before the next one is proposed,
-    some trials are made of it. Architectures that have been tried are proposed freely.
+    Compiling a new architecture often costs a worker more than training a trial. So some trials of each new
+    architecture are made before the next one is proposed. Architectures that have been tried are proposed freely.
 
     Args:
         hyperparameters: `keras_tuner.HyperParameters`.
         sampler: One of `SAMPLERS`, or an `optuna.samplers.BaseSampler`.
         seed: Integer.
         direction: `optuna.study.StudyDirection`.
-        start: Sequence of dicts, the first configurations; values that one leaves out are sampled.
-        cheap: Set of strings, hyperparameters that need no other architecture. If there are none, nothing is known of
-            architectures.
+        start: Sequence of dicts, the first configurations. Missing values are sampled.
+        cheap: Set of strings, the hyperparameters that do not change the architecture. If it is empty, architectures
+            are not considered.
     """
 
     def __init__(
@@ -111,53 +111,55 @@ class Sampled(Plan):
         self._space, self._sampler, self._seed = hyperparameters.space, sampler, seed
         self._direction, self._start, self._cheap = direction, start, cheap
 
-    def configuration(self, place: int, past: Sequence[FrozenTrial]) -> FrozenTrial | None:
-        """The proposal for this place, or `None` if nothing new is found in twenty attempts."""
-        tried = [trial.params for trial in past]
-        seen = [architecture(trial.params, self._cheap) for trial in past]
+    def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """Return the proposal for this position, or `None` if no new one comes in twenty attempts."""
+        tried = [trial.params for trial in history]
+        seen = [architecture(trial.params, self._cheap) for trial in history]
         for attempt in range(COLLISIONS):
-            given = self._start[place] if place < len(self._start) else {}
-            proposed = self._propose(place, attempt, past, given)
+            fixed = self._start[position] if position < len(self._start) else {}
+            proposed = self._propose(position, attempt, history, fixed)
             new = architecture(proposed.params, self._cheap) not in seen
-            # for half of the attempts: of some architectures everything has been tried
-            if self._cheap and new and not given and attempt < COLLISIONS // 2 and _short(past, seen):
-                proposed = self._propose(place, attempt, past, dict(seen[_newest(seen)]))
+            # in half of the attempts only: all trials of the newest architecture may have been tried
+            if self._cheap and new and not fixed and attempt < COLLISIONS // 2 and _has_too_few_trials(history, seen):
+                proposed = self._propose(position, attempt, history, dict(seen[_first_of_newest(seen)]))
             if proposed.params not in tried:
                 return proposed
         return None
 
-    def _propose(self, place: int, attempt: int, past: Sequence[FrozenTrial], given: dict[str, Any]) -> FrozenTrial:
-        """A proposal that has the given values."""
+    def _propose(
+        self, position: int, attempt: int, history: Sequence[FrozenTrial], fixed: dict[str, Any]
+    ) -> FrozenTrial:
+        """Return a proposal that has the fixed values."""
         sampler = self._sampler
         if isinstance(sampler, str):
-            seed = np.random.SeedSequence([self._seed, place, attempt]).generate_state(1)[0]
+            seed = np.random.SeedSequence([self._seed, position, attempt]).generate_state(1)[0]
             sampler = SAMPLERS[sampler](int(seed))
         with create_quietly():
             study = optuna.create_study(sampler=sampler, direction=self._direction)
-        study.add_trials(past)
-        if given:
-            study.enqueue_trial(given)
+        study.add_trials(history)
+        if fixed:
+            study.enqueue_trial(fixed)
         proposed = study.ask()
         _suggest(proposed, self._space)
         return _waiting(proposed.params, proposed.distributions)
 
 
 def architecture(values: Mapping[str, Any], cheap: Set[str]) -> frozenset[tuple[str, Any]]:
-    """What a worker compiles for a trial with these values: all of them but the cheap ones."""
+    """Return the part of a trial's values that decides the compiled model: all but the cheap ones."""
     return frozenset((name, value) for name, value in values.items() if name not in cheap)
 
 
-def _newest(seen: Sequence[frozenset]) -> int:
-    """Where the architecture that came last came first."""
-    return max(place for place, each in enumerate(seen) if each not in seen[:place])
+def _first_of_newest(seen: Sequence[frozenset]) -> int:
+    """Return the index of the first trial of the newest architecture."""
+    return max(number for number, each in enumerate(seen) if each not in seen[:number])
 
 
-def _short(past: Sequence[FrozenTrial], seen: Sequence[frozenset]) -> bool:
-    """Whether too few trials were made since there was a new architecture, for the workers that there are."""
-    if not past:
+def _has_too_few_trials(history: Sequence[FrozenTrial], seen: Sequence[frozenset]) -> bool:
+    """Return whether the newest architecture has too few trials yet for the number of workers."""
+    if not history:
         return False
-    workers = 1 + sum(trial.state == TrialState.RUNNING for trial in past)
-    return len(past) - _newest(seen) < TRIALS_OF_AN_ARCHITECTURE * workers
+    workers = 1 + sum(trial.state == TrialState.RUNNING for trial in history)
+    return len(history) - _first_of_newest(seen) < TRIALS_OF_AN_ARCHITECTURE * workers
 
 
 def make_plan(
@@ -168,15 +170,15 @@ def make_plan(
     start: Sequence[dict[str, Any]],
     cheap: Set[str],
 ) -> Plan:
-    """The plan for the name of a sampler, `"grid"` or one of `SAMPLERS`, or for a sampler of Optuna."""
+    """Return the plan for a sampler: `"grid"`, one of `SAMPLERS`, or an `optuna.samplers.BaseSampler`."""
     check_start(start, hyperparameters)
     if sampler == "grid":
-        return Grid(hyperparameters, start)
-    return Sampled(hyperparameters, sampler, seed, direction, start, cheap)
+        return GridPlan(hyperparameters, start)
+    return SampledPlan(hyperparameters, sampler, seed, direction, start, cheap)
 
 
 def check_start(start: Sequence[dict[str, Any]], hyperparameters: keras_tuner.HyperParameters) -> None:
-    """Refuses values to start with that their hyperparameter cannot have."""
+    """Raise `ValueError` if a value in `enqueue` is outside the range of its hyperparameter."""
     ranges = {hp.name: hp for hp in hyperparameters.space if not isinstance(hp, kt.Fixed)}
     for values in start:
         for name, value in values.items():
@@ -191,10 +193,15 @@ def check_start(start: Sequence[dict[str, Any]], hyperparameters: keras_tuner.Hy
 
 
 def check_sampler(sampler: Any) -> Any:
-    """The sampler, if there is one of this name and it can be used here."""
+    """Return the sampler.
+
+    Raises:
+        ValueError: If it is not a known name.
+        ImportError: If a package that it needs is not installed.
+    """
     if isinstance(sampler, optuna.samplers.BaseSampler):
         return sampler
-    choice("sampler", sampler, WORDS)
+    choice("sampler", sampler, SAMPLER_NAMES)
     if sampler == "gp":
         try:
             import scipy  # noqa: F401
@@ -209,7 +216,7 @@ def _waiting(params: dict[str, Any], distributions: dict[str, BaseDistribution])
 
 
 def _points(space: Sequence[kt.HyperParameter], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every combination, conditional hyperparameters where their condition holds."""
+    """Yield every combination. A conditional hyperparameter is left out if its condition is false."""
     if not space:
         yield values
         return
@@ -231,37 +238,38 @@ def _suggest(trial: optuna.Trial, space: Sequence[kt.HyperParameter]) -> None:
         if isinstance(hp, kt.Fixed):
             values[hp.name] = hp.value
         else:
-            values[hp.name] = _sample(trial, hp.name, distribution(hp))
+            values[hp.name] = _sample(trial, hp.name, to_distribution(hp))
 
 
-def _sample(trial: optuna.Trial, name: str, asked: BaseDistribution) -> Any:
-    if isinstance(asked, CategoricalDistribution):
-        return trial.suggest_categorical(name, asked.choices)
-    if isinstance(asked, IntDistribution):
-        return trial.suggest_int(name, asked.low, asked.high, step=asked.step, log=asked.log)
-    assert isinstance(asked, FloatDistribution)
-    return trial.suggest_float(name, asked.low, asked.high, step=asked.step, log=asked.log)
+def _sample(trial: optuna.Trial, name: str, among: BaseDistribution) -> Any:
+    if isinstance(among, CategoricalDistribution):
+        return trial.suggest_categorical(name, among.choices)
+    if isinstance(among, IntDistribution):
+        return trial.suggest_int(name, among.low, among.high, step=among.step, log=among.log)
+    assert isinstance(among, FloatDistribution)
+    return trial.suggest_float(name, among.low, among.high, step=among.step, log=among.log)
 
 
 def _active(hp: kt.HyperParameter, values: dict[str, Any]) -> bool:
     return all(condition.is_active(values) for condition in hp.conditions)
 
 
-def distribution(hp: kt.HyperParameter) -> BaseDistribution:
-    """What Optuna samples for a hyperparameter of Keras Tuner.
+def to_distribution(hp: kt.HyperParameter) -> BaseDistribution:
+    """Return the Optuna distribution of a Keras Tuner hyperparameter.
 
     Raises:
-        ValueError: If Optuna has nothing of the kind.
+        ValueError: If Optuna has no such distribution.
     """
     if isinstance(hp, kt.Choice | kt.Boolean):
         return CategoricalDistribution(list(hp.values))
     if hp.sampling == "reverse_log":
         raise ValueError(
-            f"Hyperparameter {hp.name!r}: sampling='reverse_log' is not known to Optuna; use linear or log"
+            f"Hyperparameter {hp.name!r}: Optuna does not support sampling='reverse_log'. Use 'linear' or 'log'."
         )
     log = hp.sampling == "log"
     if log and (hp.step is not None and not (isinstance(hp, kt.Int) and hp.step == 1)):
-        return CategoricalDistribution(list(hp.values))  # steps are factors in Keras Tuner, and unknown to Optuna
+        # the step is a factor in Keras Tuner, which Optuna does not support
+        return CategoricalDistribution(list(hp.values))
     if isinstance(hp, kt.Int):
         return IntDistribution(hp.min_value, hp.max_value, log=log, step=1 if log else hp.step or 1)
     return FloatDistribution(hp.min_value, hp.max_value, log=log, step=None if log else hp.step)

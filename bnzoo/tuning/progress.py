@@ -1,4 +1,4 @@
-"""The live view of a study: trials done, the last outcome, best so far, time left."""
+"""The progress bar of a study: finished trials, the last outcome, the best result so far, and the time left."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,26 +16,28 @@ from bnzoo.tuning.results import Results, TrialResult
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study
 
-# a trial starts (its values and seed) or has ended; of workers in other processes the parent hears only of the end
+# the values and the seed of a trial that starts, or the result of one that has ended
 Event = dict[str, Any] | TrialResult
 
 _COLOURS = {"ok": "green", "stalled": "yellow", "diverged": "red", "pruned": "cyan", "failed": "bold red"}
 
 
 class _Done(ProgressColumn):
-    """Trials done, of how many if that is known."""
+    """The number of finished trials, and the total if it is known."""
 
     def render(self, task: Task) -> Text:
+        """Return the text of the column."""
         total = "—" if task.total is None else f"{task.total:.0f}"
         return Text(f"{task.completed:.0f}/{total}", style="bold")
 
 
 class _TimeLeft(ProgressColumn):
-    """Time left at the mean pace of this run so far; deeper networks come last, so it errs on the short side."""
+    """The time left at the mean pace of this run. It is too short where deeper networks come last."""
 
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
+        """Return the text of the column."""
         done = task.completed - task.fields["resumed"]
         if task.elapsed is None or task.total is None or done <= 0:
             return Text("-:-- left")
@@ -45,16 +47,16 @@ class _TimeLeft(ProgressColumn):
 
 @contextmanager
 def progress_bar(study: "Study", console: Console | None = None, total: int | None = None) -> Iterator[Callable]:
-    """A live bar on a terminal; a line a trial elsewhere.
+    """Show a progress bar on a terminal, and one line per trial elsewhere.
 
     Args:
         study: The study that is about to run.
-        console: A `rich.console.Console`, stderr by default.
-        total: Integer, how many trials the study will have. By default `study.results.size`, unless that is no more
-            than what is done: then how many there will be is not known, as under a budget of seconds.
+        console: A `rich.console.Console`. Default: standard error.
+        total: Integer, the number of trials at the end. Default: `study.results.size`, if some of them have not run;
+            otherwise it is not known, as with a budget in seconds.
 
     Yields:
-        What `Study.run` takes as `progress`.
+        The function for the argument `progress` of `Study.run`.
     """
     console = console or Console(stderr=True)
     count = _Count(study, total)
@@ -79,21 +81,22 @@ def progress_bar(study: "Study", console: Console | None = None, total: int | No
 
 
 class _Count:
-    """How many trials were there at the start, and how many there will be."""
+    """The number of trials at the start and at the end of a run."""
 
     def __init__(self, study: "Study", total: int | None) -> None:
         self.resumed = len(study.results)
-        self._given = total
+        self._total = total
         self._known = total is not None or study.results.size > self.resumed
 
     def total(self, study: "Study") -> int | None:
-        """The number of trials of the study; `None` if that is not known."""
+        """Return the number of trials at the end of the run, or `None` if it is not known."""
         if not self._known:
             return None
-        return study.results.size if self._given is None else max(self._given, len(study.results))
+        return study.results.size if self._total is None else max(self._total, len(study.results))
 
 
 def _lines(console: Console, count: _Count) -> Callable:
+    """Return a function that prints one line per finished trial."""
     start = time.monotonic()
 
     def show(study: "Study", event: Event) -> None:
@@ -111,7 +114,7 @@ def _lines(console: Console, count: _Count) -> Callable:
 
 
 def _words(values: Mapping[str, Any]) -> str:
-    """As `depth 8 batch lr 0.01 seed 0`, with what else was searched in between."""
+    """Return the values of a trial in the form `depth 8 batch lr 0.01 seed 0`."""
     names = {"norm": "", "learning_rate": "lr "}
     return " ".join(
         f"{names.get(axis, axis.replace('_', ' ') + ' ')}{Results.text(entry)}" for axis, entry in values.items()

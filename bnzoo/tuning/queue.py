@@ -1,13 +1,13 @@
-"""Who runs what next: the trials of a study, shared by workers that know of each other through its storage alone.
+"""The queue of a study's trials, which its workers share through the storage alone.
 
-Every trial has an index, its configuration's place times the number of seeds plus its seed, and waits in the storage
-before it runs. A trial whose worker died is ended there as failed and waits again, as another trial of the same index.
-Of two trials of one index the first counts: so it does no harm that two workers may add the same one.
+Each trial has an index: the index of its configuration times the number of seeds, plus its seed. It waits in the
+    storage
+until a worker claims it. If that worker dies, the trial is marked as failed, and a new trial with the same index waits.
+Two workers may add a trial with the same index at the same moment. Only the first of them counts and is run.
 """
 
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,31 +18,31 @@ from optuna.trial import FrozenTrial, TrialState
 from bnzoo.tuning.plans import Plan
 from bnzoo.tuning.shared import INDEX, SharedStudy, counted, index
 
-# a worker that has just ended a trial is about to take another of the same architecture
+# a worker that ended a trial this recently is about to claim another one of the same architecture
 BETWEEN_TRIALS = timedelta(seconds=2)
 
 
-class Nothing(Exception):  # noqa: N818
-    """There is no trial to run.
+class QueueEmpty(Exception):  # noqa: N818
+    """No trial is waiting.
 
     Attributes:
-        for_good: Boolean, whether there will be none: nothing runs that could be abandoned.
+        finished: Boolean, whether no trial will be waiting later either: no running trial can be abandoned.
     """
 
-    def __init__(self, for_good: bool) -> None:
+    def __init__(self, finished: bool) -> None:
         super().__init__()
-        self.for_good = for_good
+        self.finished = finished
 
 
 class Queue:
-    """The trials of a study.
+    """The queue of a study's trials.
 
     Args:
         study: `SharedStudy`.
-        plan: `Plan`.
-        seeds: Integer, how many trials each configuration has.
-        limit: Integer, how many trials there may be, or `None`.
-        architecture: Function of the values of a trial: what a worker compiles for it.
+        plan: `Plan`, the configurations.
+        seeds: Integer, the number of trials of each configuration.
+        limit: Integer, the maximum number of trials, or `None`.
+        architecture: Function of the values of a trial that returns the architecture that a worker compiles for it.
     """
 
     def __init__(
@@ -56,42 +56,33 @@ class Queue:
     ) -> None:
         self._study, self._plan = study, plan
         self._seeds, self._limit, self._architecture = seeds, limit, architecture
-        self._last: Hashable = None
+        self._compiled: Hashable = None
 
-    def take(self) -> FrozenTrial:
-        """A trial that is this worker's to run.
+    def claim(self) -> FrozenTrial:
+        """Claim the next trial for this worker.
 
         Raises:
-            Nothing: If there is none, for now or for good.
+            QueueEmpty: If no trial is waiting.
         """
         while True:
-            self._study.keeper.end_abandoned(self._study.optuna)
+            self._study.fail_abandoned()
             stored = self._study.stored()
             trials = counted(stored)
-            self._end_doubles(stored, trials)
+            self._discard_duplicates(stored, trials)
             wanted = [trial for number, trial in trials.items() if self._limit is None or number < self._limit]
             waiting = [trial for trial in wanted if trial.state == TrialState.WAITING]
-            if self._add_missing(stored, trials, more=not waiting):
+            if self._add_missing(stored, trials, propose=not waiting):
                 continue
             if not waiting:
-                raise Nothing(for_good=all(trial.state.is_finished() for trial in wanted))
-            for trial in self._in_order(waiting, trials):
-                if self._claim(trial):
-                    self._last = self._architecture(trial.params)
+                raise QueueEmpty(finished=all(trial.state.is_finished() for trial in wanted))
+            for trial in self._by_preference(waiting, trials):
+                if self._study.claim(trial):
+                    self._compiled = self._architecture(trial.params)
                     return trial
-            time.sleep(0.05)  # others are taking them just now
+            time.sleep(0.05)  # other workers have claimed all of them at this moment
 
-    def _claim(self, trial: FrozenTrial) -> bool:
-        if not self._study.keeper.hold(trial):
-            return False
-        with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            if self._study.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                return True
-        self._study.keeper.release()
-        return False
-
-    def _in_order(self, waiting: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> list[FrozenTrial]:
-        """First those for which this worker has a compiled model, then those of which nobody else has one."""
+    def _by_preference(self, waiting: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> list[FrozenTrial]:
+        """Sort waiting trials: architectures that this worker has compiled first, those of other workers last."""
         moment = datetime.now() - BETWEEN_TRIALS
         busy = {
             self._architecture(trial.params)
@@ -101,35 +92,44 @@ class Queue:
 
         def preference(trial: FrozenTrial) -> tuple[bool, bool, int]:
             architecture = self._architecture(trial.params)
-            return architecture != self._last, architecture in busy, index(trial)
+            return architecture != self._compiled, architecture in busy, index(trial)
 
         return sorted(waiting, key=preference)
 
-    def _add_missing(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial], more: bool) -> bool:
-        """Adds trials that were lost, all of a grid, and, if there should be more, the next that a sampler proposes."""
-        places = self._plan.size
-        if places is None:
-            places = max(trials, default=-1) // self._seeds + 1
-            places += more and (self._limit is None or places * self._seeds < self._limit)
+    def _add_missing(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial], propose: bool) -> bool:
+        """Add the trials that are missing: abandoned ones, and the next of the plan.
+
+        Args:
+            stored: All trials.
+            trials: The trials that count, by index.
+            propose: Boolean, whether a sampler proposes one more configuration. A grid is always added completely.
+
+        Returns:
+            Boolean, whether any trial was added.
+        """
+        count = self._plan.size
+        if count is None:
+            count = max(trials, default=-1) // self._seeds + 1
+            count += propose and (self._limit is None or count * self._seeds < self._limit)
         direction = self._study.optuna.direction
-        known = {index(trial) // self._seeds: trial for trial in stored}  # the lost too
+        known = {index(trial) // self._seeds: trial for trial in stored}  # abandoned trials too
         added = False
-        for number in sorted(set(range(places * self._seeds)) - trials.keys()):
-            place = number // self._seeds
-            if place not in known:
-                proposed = self._plan.configuration(place, _past(trials, self._seeds, place, direction))
+        for number in sorted(set(range(count * self._seeds)) - trials.keys()):
+            configuration = number // self._seeds
+            if configuration not in known:
+                history = _history(trials, self._seeds, configuration, direction)
+                proposed = self._plan.configuration(configuration, history)
                 if proposed is None:
                     break
-                known[place] = proposed
-            self._study.optuna.add_trial(_waiting(known[place], number))
+                known[configuration] = proposed
+            self._study.optuna.add_trial(_waiting(known[configuration], number))
             added = True
         return added
 
-    def _end_doubles(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> None:
+    def _discard_duplicates(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> None:
         for trial in stored:
             if trial.state == TrialState.WAITING and trial is not trials[index(trial)]:
-                with suppress(optuna.exceptions.UpdateFinishedTrialError):
-                    self._study.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self._study.discard(trial)
 
 
 def _waiting(template: FrozenTrial, number: int) -> FrozenTrial:
@@ -141,17 +141,21 @@ def _waiting(template: FrozenTrial, number: int) -> FrozenTrial:
     )
 
 
-def _past(trials: dict[int, FrozenTrial], seeds: int, before: int, direction: StudyDirection) -> list[FrozenTrial]:
-    """A trial a configuration, as a sampler should see it: the mean of its seeds, failures as bad as the worst."""
+def _history(trials: dict[int, FrozenTrial], seeds: int, stop: int, direction: StudyDirection) -> list[FrozenTrial]:
+    """Return a trial for each configuration before one, with the mean of its seeds, for a sampler.
+
+    A failure has the worst value of all trials.
+    """
     groups: dict[int, list[FrozenTrial]] = {}
     for number, trial in trials.items():
         groups.setdefault(number // seeds, []).append(trial)
     values = [trial.value for trial in trials.values() if trial.value is not None]
     worst = (max if direction == StudyDirection.MINIMIZE else min)(values, default=None)
-    return [_seen(group, worst) for place, group in sorted(groups.items()) if place < before]
+    return [_mean(group, worst) for configuration, group in sorted(groups.items()) if configuration < stop]
 
 
-def _seen(group: list[FrozenTrial], worst: float | None) -> FrozenTrial:
+def _mean(group: list[FrozenTrial], worst: float | None) -> FrozenTrial:
+    """Return one trial for the seeds of a configuration."""
     common: dict[str, Any] = {"params": group[0].params, "distributions": group[0].distributions}
     if not all(trial.state.is_finished() for trial in group):
         return optuna.create_trial(state=TrialState.RUNNING, **common)

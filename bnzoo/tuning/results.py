@@ -1,4 +1,4 @@
-"""What a study found: a row a trial, and what follows from the rows."""
+"""The results of a study: its trials, and tables that are computed from them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,42 +15,45 @@ from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
-AXES = ("depth", "norm", "learning_rate")  # those of every study; a study may have more
+AXES = ("depth", "norm", "learning_rate")  # the axes of every study; a study may have more
 
 
 def score_cap(classes: int) -> float:
-    """What a score is at most: twice that of guessing.
+    """Return the upper limit of scores: twice the loss of guessing.
 
     Args:
-        classes: Integer; 0 for a regression, whose score is the squared error in variances of the target.
+        classes: Integer, the number of classes; 0 for a regression, whose score is the squared error divided by the
+            variance of the target.
     """
     return 2 * math.log(classes) if classes else 2.0
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial.
+    """The result of one trial.
 
     Attributes:
-        trial: Integer, its place in the study.
-        values: Dict, the value of each axis: `depth`, `norm` (its label), `learning_rate` and what else was searched.
-        seed: Integer.
-        outcome: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it raised).
-        reason: Why it is not `ok`; of a failed trial the error.
-        score: Validation loss with recalibrated statistics, capped at `score_cap`; the lower the better. Cross-entropy,
-            or for a regression the squared error in variances of the target. Of a pruned trial the last that it had.
-        loss: The same, not capped.
-        accuracy: Validation accuracy with recalibrated statistics; R² for a regression.
-        moving_loss: As `loss`, with the moving statistics.
-        moving_accuracy: As `accuracy`, with the moving statistics.
-        compile_seconds: Time to build, trace and compile; 0 where a compiled model was reused.
-        train_seconds: Time to train, recalibrate and evaluate.
-        started: When it started, in seconds since 1970; NaN if that is not known.
-        worker: Who ran it, `host:process`.
-        history: The learning curve, an entry an epoch.
-        measured: Dict, what the study's own `measure` gave.
-        traceback: String, of a failed trial.
-        versions: The versions of what it ran on.
+        trial: Integer, the index of the trial in the study.
+        values: Dict, the value of each axis: `depth`, `norm` (its label), `learning_rate` and further hyperparameters.
+        seed: Integer, the seed.
+        outcome: String: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it
+            raised an error).
+        reason: String, the reason for another outcome than `ok`; for a failed trial the error.
+        score: Float, the validation loss with recalibrated statistics, at most `score_cap`. Lower is better. It is the
+            cross-entropy, or for a regression the squared error divided by the variance of the target. A pruned trial
+            has its last score.
+        loss: Float, the score without the limit.
+        accuracy: Float, the validation accuracy with recalibrated statistics; R² for a regression.
+        moving_loss: Float, the loss with the moving statistics.
+        moving_accuracy: Float, the accuracy with the moving statistics.
+        compile_seconds: Float, the time to build, trace and compile; near 0 for a compiled model that was reused.
+        train_seconds: Float, the time to train, recalibrate and evaluate.
+        started: Float, the start in seconds since 1970; NaN if it is not known.
+        worker: String, the worker that ran the trial, `host:process`.
+        history: Dict, the learning curves, one entry per epoch.
+        measured: Dict, the values of the study's `measure` function.
+        traceback: String, the traceback of a failed trial.
+        versions: Dict, the versions of Python and of the packages.
     """
 
     trial: int
@@ -74,7 +77,7 @@ class TrialResult:
 
     @property
     def depth(self) -> int:
-        """The depth."""
+        """The depth of the network."""
         return self.values["depth"]
 
     @property
@@ -88,30 +91,30 @@ class TrialResult:
         return self.values["learning_rate"]
 
     def to_dict(self) -> dict[str, Any]:
-        """The trial as JSON; NaN and infinity, which JSON lacks, are strings."""
+        """Return the result as JSON. NaN and infinity, which JSON lacks, become strings."""
         return json_ready(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialResult":
-        """Return the trial that `to_dict` wrote.
+        """Return the result of a dict from `to_dict`.
 
         Raises:
-            ValueError: If it did not write this.
+            ValueError: If a field is missing, unknown or of the wrong type.
         """
         if not isinstance(values, dict):
             raise ValueError("it must be an object")
-        given = {f.name: _field(f.name, f.type, values[f.name]) for f in fields(cls) if f.name in values}
-        missing = [f.name for f in fields(cls) if f.name not in given and f.default is f.default_factory is MISSING]
-        foreign = [name for name in values if name not in given]
+        known = {f.name: _field(f.name, f.type, values[f.name]) for f in fields(cls) if f.name in values}
+        missing = [f.name for f in fields(cls) if f.name not in known and f.default is f.default_factory is MISSING]
+        foreign = [name for name in values if name not in known]
         if missing or foreign:
-            raise ValueError(f"its fields are other ones: {', '.join(map(repr, missing + foreign[:3]))}")
-        if given["outcome"] not in OUTCOMES:
+            raise ValueError(f"it has missing or unknown fields: {', '.join(map(repr, missing + foreign[:3]))}")
+        if known["outcome"] not in OUTCOMES:
             raise ValueError(f"'outcome' must be one of {', '.join(OUTCOMES)}")
-        return cls(**given)
+        return cls(**known)
 
 
 def _field(name: str, kind: Any, value: Any) -> Any:
-    """Return the value of a field of a `TrialResult`, from JSON."""
+    """Return the value of a field of a `TrialResult` from JSON. Raise `ValueError` if its type is wrong."""
     try:
         if kind is float:
             return _float(value)
@@ -123,11 +126,11 @@ def _field(name: str, kind: Any, value: Any) -> Any:
         raise ValueError(f"{name!r} must be numbers") from error
     entries = value.values() if isinstance(value, dict) else ()
     if not isinstance(value, dict if name in ("values", "versions") else kind) or isinstance(value, bool):
-        raise ValueError(f"{name!r} is of another type")
+        raise ValueError(f"{name!r} has the wrong type")
     if not all(isinstance(entry, str | int | float) for entry in entries):
-        raise ValueError(f"{name!r} must have numbers and strings")
+        raise ValueError(f"the values of {name!r} must be numbers and strings")
     if name == "values" and not all(entry.isprintable() for entry in entries if isinstance(entry, str)):
-        raise ValueError("'values' must be in one line each")  # they are written on terminals
+        raise ValueError("'values' must have printable characters only")  # they are written to terminals
     return value
 
 
@@ -138,12 +141,12 @@ def _float(value: Any) -> float:
 
 
 class Results:
-    """The trials of a study, and what follows from them.
+    """The results of a study.
 
     Args:
-        trials: `TrialResult`s.
-        definition: Dict, what the study is: space, data, seeds, epochs, sampler, pruner.
-        not_tried: Sequence of dicts, the values and the seed of each trial that was asked for and has no result.
+        trials: Sequence of `TrialResult`s.
+        definition: Dict, the definition of the study: space, data, seeds, epochs, sampler, pruner.
+        not_tried: Sequence of dicts, the values and the seed of each requested trial without a result.
     """
 
     def __init__(
@@ -161,27 +164,27 @@ class Results:
 
     @property
     def size(self) -> int:
-        """The number of trials, with those that were not tried."""
+        """The number of trials, including those that were not tried."""
         return len(self.trials) + len(self.not_tried)
 
     @property
     def cap(self) -> float:
-        """The highest score that there is: that of a trial that was lost."""
+        """The upper limit of scores, which a failed trial has."""
         return score_cap(self.definition["data"]["classes"])
 
     @property
     def metric(self) -> str:
-        """The name of the metric: `accuracy`, or `r2` for a regression."""
+        """The name of the metric besides the score: `accuracy`, or `r2` for a regression."""
         return metric_for(self.definition["data"]["classes"]).name
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials had each outcome."""
+        """The number of trials with each outcome."""
         return {outcome: sum(trial.outcome == outcome for trial in self.trials) for outcome in OUTCOMES}
 
     @cached_property
     def axes(self) -> dict[str, list[Any]]:
-        """The values of each axis that were tried: numbers ascending, words in the order of the study."""
+        """The values of each axis that were tried: numbers in ascending order, strings in the order of the study."""
         names = dict.fromkeys(name for trial in self.trials for name in trial.values) or dict.fromkeys(AXES)
         axes = {name: list(dict.fromkeys(t.values[name] for t in self.trials if name in t.values)) for name in names}
         for values in axes.values():
@@ -191,20 +194,20 @@ class Results:
 
     @cached_property
     def measured(self) -> list[str]:
-        """The names of what the study's own `measure` gave."""
+        """The names of the values of the study's `measure` function."""
         return list(dict.fromkeys(name for trial in self.trials for name in trial.measured))
 
     @staticmethod
-    def text(setting: Any) -> str:
-        """The value of an axis, as it is written everywhere."""
-        return f"{setting:.4g}" if isinstance(setting, float) else str(setting)
+    def text(value: Any) -> str:
+        """Return the value of an axis as text."""
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
 
     def words(self, values: Mapping[str, Any] | pd.Series) -> str:
-        """A configuration in words, from the value of each axis."""
+        """Return the values of a configuration as text, with the names of the axes."""
         return ", ".join(f"{axis.replace('_', ' ')} {self.text(values[axis])}" for axis in self.axes)
 
     def frame(self) -> pd.DataFrame:
-        """A row a trial, without learning curves."""
+        """Return a table with one row per trial, without learning curves."""
         skipped = ("trial", "values", "seed", "history", "measured", "traceback", "versions")
         names = [f.name for f in fields(TrialResult) if f.name not in skipped]
         rows = [
@@ -217,20 +220,20 @@ class Results:
             ]
             for t in self.trials
         ]
-        always = [name.replace("accuracy", self.metric) for name in names]
-        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *always, *self.measured])
+        columns = [name.replace("accuracy", self.metric) for name in names]
+        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *columns, *self.measured])
 
     @cached_property
     def configurations(self) -> pd.DataFrame:
-        """A row for each combination of the axes that has all its seeds, best first.
+        """A table with one row per configuration that has run with all seeds, best first.
 
-        `score`, `accuracy` (or `r2`) and `moving_score` are means over seeds, `spread` is the difference between the
-        highest and the lowest score, `ok` whether every seed was.
+        `score`, `accuracy` (or `r2`) and `moving_score` are means over the seeds. `spread` is the difference between
+        the highest and the lowest score. `ok` is `True` if the outcome of every seed is `ok`.
         """
         rows = self.frame().assign(ok=lambda f: f["outcome"] == "ok")
         rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(self.cap).clip(upper=self.cap)
         groups = rows.groupby(list(self.axes), as_index=False, sort=False, dropna=False)
-        measured: dict[str, Any] = {
+        aggregates: dict[str, Any] = {
             "score": ("score", "mean"),
             "lowest": ("score", "min"),
             "highest": ("score", "max"),
@@ -239,37 +242,37 @@ class Results:
             "ok": ("ok", "all"),
             "seeds": ("seed", "nunique"),
         }
-        table = groups.agg(**measured)
+        table = groups.agg(**aggregates)
         table["spread"] = table.pop("highest") - table.pop("lowest")
         return table[table["seeds"] == self.definition["seeds"]].sort_values("score", ignore_index=True, kind="stable")
 
     @property
     def usable(self) -> pd.DataFrame:
-        """The configurations of which every seed was `ok`, best first."""
+        """The configurations with the outcome `ok` for every seed, best first."""
         return self.configurations[self.configurations["ok"]].reset_index(drop=True)
 
     @property
     def best(self) -> TrialResult | None:
-        """The best seed of the configuration with the best mean score; `None` while no configuration is usable."""
+        """The best seed of the configuration with the best mean score; `None` if no configuration is usable."""
         if self.usable.empty:
             return None
         return min(self.of(self.usable.iloc[0]), key=lambda trial: trial.score)
 
     def of(self, values: Mapping[str, Any] | pd.Series) -> list[TrialResult]:
-        """The trials of a configuration, a seed each.
+        """Return the trials of a configuration, one per seed.
 
         Args:
-            values: The value of each axis, as `TrialResult.values` or a row of `configurations`. Trials with any value
-                of an axis that is not in it are given.
+            values: The value of each axis, as in `TrialResult.values` or a row of `configurations`. A missing axis may
+                have any value.
         """
-        asked = {axis: values[axis] for axis in self.axes if axis in values}
-        return [t for t in self.trials if all(t.values.get(axis) == value for axis, value in asked.items())]
+        wanted = {axis: values[axis] for axis in self.axes if axis in values}
+        return [t for t in self.trials if all(t.values.get(axis) == value for axis, value in wanted.items())]
 
     def table(self) -> pd.DataFrame:
-        """A row for each combination of all axes but the learning rate: its best and its largest usable learning rate.
+        """Return the best and the largest usable learning rate of each combination of the other axes.
 
-        A learning rate is usable if every seed was `ok` with it. `accuracy` (or `r2`) and `loss` are what the best
-        gives on the validation data, with recalibrated statistics, means over seeds.
+        A learning rate is usable if the outcome of every seed is `ok`. `accuracy` (or `r2`) and `loss` are those of the
+        best learning rate on the validation data, with recalibrated statistics, means over the seeds.
         """
         rows = []
         others = [axis for axis in self.axes if axis != "learning_rate"]
@@ -286,17 +289,17 @@ class Results:
                     "usable": f"{len(usable)}/{len(group)}",
                 }
             )
-        places = {axis: {value: place for place, value in enumerate(self.axes[axis])} for axis in others}
-        rows.sort(key=lambda row: [places[axis].get(row[axis], -1) for axis in others])
+        order = {axis: {value: number for number, value in enumerate(self.axes[axis])} for axis in others}
+        rows.sort(key=lambda row: [order[axis].get(row[axis], -1) for axis in others])
         columns = [*others, "best learning rate", "largest usable", self.metric, "loss", "usable"]
         return pd.DataFrame(rows, columns=columns)
 
     def save(self, folder: Path, command: str) -> None:
-        """Writes `results.csv` and `results.json` into a folder.
+        """Write `results.csv` and `results.json` into a folder.
 
         Args:
             folder: `pathlib.Path`.
-            command: String, what repeats the study.
+            command: String, the command line that repeats the study.
         """
         with whole_file(folder / "results.csv") as draft:
             self.frame().to_csv(draft, index=False)

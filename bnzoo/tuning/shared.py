@@ -1,6 +1,7 @@
-"""An Optuna study as the workers share it: trials are begun, reported, noted and ended, each by one of them."""
+"""An Optuna study that several workers share."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import choice
-from bnzoo.tuning.storage import JOURNAL, create_quietly, open_storage
+from bnzoo.tuning.storage import JOURNAL, open_backend
 
-# under which names an Optuna trial has what bnzoo keeps with it
+# keys of the system attributes of an Optuna trial
 INDEX, ENDED = "bnzoo:index", "bnzoo:ended"
 
-# each looks at 1, 3, 9, ... epochs; successive halving and Hyperband keep about the best third
+# they compare trials after 1, 3, 9, ... epochs; successive halving and Hyperband keep about the best third
 PRUNERS = {
     "successive_halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
     "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=1, reduction_factor=3),
@@ -24,32 +25,43 @@ PRUNERS = {
 
 
 def make_pruner(pruner: str | optuna.pruners.BasePruner | None) -> optuna.pruners.BasePruner:
-    """The pruner of a name, one that prunes nothing for `None`."""
+    """Return the pruner of a name, or one that never prunes for `None`."""
     if isinstance(pruner, optuna.pruners.BasePruner):
         return pruner
     return optuna.pruners.NopPruner() if pruner is None else PRUNERS[choice("pruner", pruner, PRUNERS)]()
 
 
+@contextmanager
+def create_quietly() -> Iterator[None]:
+    """Suppress Optuna's log message about each study that is created."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(before, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
 class SharedStudy:
-    """An Optuna study in a storage.
+    """An Optuna study in a storage, each running trial of which belongs to one worker.
 
     Args:
         url: An SQLAlchemy URL, or `None` for the journal in the folder.
-        folder: The folder of the study; the journal needs that it exists.
-        name: String, the study in the storage; `None` for the only one of a journal, whose name is then that of a
-            folder that was renamed since.
+        folder: The folder of the study. It must exist for a journal.
+        name: String, the name of the study in the storage. `None` for the only study of a journal, whose folder may
+            have been renamed.
         direction: `optuna.study.StudyDirection`.
-        pruner: As `OptunaOracle`'s.
-        create: Boolean, whether the study is made if there is none.
+        pruner: As in `OptunaOracle`.
+        create: Boolean, whether the study is created if it does not exist.
 
     Raises:
-        KeyError: If there is none and it is not made.
-        ValueError: If the storage cannot be read, or it has several studies and no name tells which is meant.
+        KeyError: If the study does not exist and is not created.
+        ValueError: If the storage cannot be read, or has several studies and `name` is `None`.
 
     Attributes:
-        name: String, the study in the storage.
+        name: String, the name of the study in the storage.
         optuna: The `optuna.Study`.
-        keeper: `bnzoo.tuning.storage.Keeper`.
+        backend: The `bnzoo.tuning.storage.Backend`.
     """
 
     def __init__(
@@ -61,7 +73,7 @@ class SharedStudy:
         pruner: Any = None,
         create: bool = True,
     ) -> None:
-        self.keeper = open_storage(url, folder)
+        self.backend = open_backend(url, folder)
         self.name = name = self._only_name() if name is None else name
         options: dict[str, Any] = {"study_name": name, "storage": self.storage, "pruner": make_pruner(pruner)}
         try:
@@ -69,25 +81,32 @@ class SharedStudy:
         except KeyError:
             if not create:
                 raise
-            with create_quietly():  # or another worker has done it meanwhile
+            with create_quietly():  # another worker may create it at the same moment
                 self.optuna = optuna.create_study(direction=direction, load_if_exists=True, **options)
         self._id = self.storage.get_study_id_from_name(name)
 
     def _only_name(self) -> str:
         names = [study.study_name for study in self.storage.get_all_studies()]
         if len(names) > 1:
-            raise ValueError(f"{self.keeper.place} has {len(names)} studies: {', '.join(names)}. Pass `name=`")
+            raise ValueError(
+                f"{self.location} has {len(names)} studies: {', '.join(names)}. Pass one of them as `name`."
+            )
         if not names:
             raise KeyError("no study")
         return names[0]
 
     @property
     def storage(self) -> BaseStorage:
-        """The storage."""
-        return self.keeper.storage
+        """The `optuna.storages.BaseStorage`."""
+        return self.backend.storage
+
+    @property
+    def location(self) -> str:
+        """The path of the journal or the URL of the database without its password, for messages."""
+        return self.backend.location
 
     def trials(self) -> dict[int, FrozenTrial]:
-        """Return the trials that count, by index: the first of each index that was not lost with its worker."""
+        """Return the trials that count, by index: the first trial of each index whose worker was not lost."""
         return counted(self.stored())
 
     def stored(self) -> list[FrozenTrial]:
@@ -98,66 +117,102 @@ class SharedStudy:
         """
         stored = self.optuna.get_trials(deepcopy=False)
         for trial in stored:
-            place = trial.system_attrs.get(INDEX)
-            if type(place) is not int or place < 0:
+            number = trial.system_attrs.get(INDEX)
+            if type(number) is not int or number < 0:
                 raise ValueError(
-                    f"{self.keeper.place}: trial {trial.number} of the study {self.name!r} has no place in it: it was "
-                    "not added by bnzoo, or is damaged. Choose another folder or name"
+                    f"{self.location}: trial {trial.number} of the study {self.name!r} has no valid attribute "
+                    f"{INDEX!r}. Only bnzoo may add trials to this study. Choose another folder or `name`."
                 )
         return stored
 
-    def running(self) -> bool:
-        """Whether any trial is running."""
+    def is_running(self) -> bool:
+        """Return whether any trial is running."""
         return bool(self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
 
-    def read(self, key: str) -> Any:
-        """What is kept with the study under a name, or `None`."""
+    def get_attribute(self, key: str) -> Any:
+        """Return an attribute of the study, `None` if it was not set."""
         return self.storage.get_study_system_attrs(self._id).get(key)
 
-    def keep(self, key: str, value: Any) -> None:
-        """Keeps something JSON-able with the study."""
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute of the study to a JSON-serializable value."""
         self.storage.set_study_system_attr(self._id, key, value)
 
-    def note(self, number: int, key: str, value: Any) -> None:
-        """Keeps something JSON-able with a running trial; nothing if it was lost to another worker."""
+    def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
+        """Set an attribute of a running trial to a JSON-serializable value, unless another worker has ended it."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             self.storage.set_trial_system_attr(self._trial_id(number), key, value)
 
     def show(self, number: int, **values: Any) -> None:
-        """Puts values beside a running trial where dashboards show them."""
+        """Set attributes of a running trial that dashboards show."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             for name, value in values.items():
                 self.storage.set_trial_user_attr(self._trial_id(number), name, value)
 
+    def claim(self, trial: FrozenTrial) -> bool:
+        """Start a waiting trial as its only worker.
+
+        Returns:
+            Boolean, `False` if another worker has started it.
+        """
+        trial_id = self._trial_id(trial.number)
+        if not self.backend.acquire(trial.number, trial_id):
+            return False
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            if self.storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                return True
+        self.backend.release()
+        return False
+
+    def discard(self, trial: FrozenTrial) -> None:
+        """Set the state of a waiting trial to `FAIL`, so that it does not count."""
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self.storage.set_trial_state_values(self._trial_id(trial.number), TrialState.FAIL)
+
+    def fail_abandoned(self) -> None:
+        """Set the state of running trials whose workers are dead to `FAIL`, so that they do not count."""
+        self.backend.fail_abandoned(self.optuna)
+
     def report(self, number: int, value: float, step: int) -> bool:
-        """Reports how far a running trial has come; gives whether it should end here."""
+        """Report an intermediate value of a running trial.
+
+        Returns:
+            Boolean, whether the trial should be pruned.
+        """
         trial = optuna.trial.Trial(self.optuna, self._trial_id(number))
         try:
             trial.report(value, step)
             return trial.should_prune()
         except optuna.exceptions.UpdateFinishedTrialError:
-            return True  # it was lost to another worker: no use in going on
+            return True  # another worker has taken the trial over, and this result would not count
 
     def end(self, number: int, state: TrialState, value: float | None = None) -> bool:
-        """Ends a running trial; gives whether it was still this worker's to end."""
-        self.note(number, ENDED, True)
+        """End a running trial.
+
+        Returns:
+            Boolean, `False` if another worker has taken the trial over.
+        """
+        self.set_trial_attribute(number, ENDED, True)
         try:
             values = None if value is None else [value]
             return self.storage.set_trial_state_values(self._trial_id(number), state, values)
         except optuna.exceptions.UpdateFinishedTrialError:
-            # lost; or the database went away between doing this and saying so
+            # it was taken over; or the connection was lost after the database had stored this same state
             return self.storage.get_trial(self._trial_id(number)).state == state
         finally:
-            self.keeper.release()
+            self.backend.release()
 
     def _trial_id(self, number: int) -> int:
         return self.storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
 
 def find_study(url: str | None, folder: Path, name: str | None, pruner: Any = None) -> SharedStudy | None:
-    """The study of this name, if there is one; nothing is written into the folder to find out.
+    """Return the study of this name, or `None` if it does not exist. Write nothing into the folder.
 
-    Takes what `SharedStudy` does.
+    Args:
+        url: As in `SharedStudy`.
+        folder: As in `SharedStudy`.
+        name: As in `SharedStudy`.
+        pruner: As in `SharedStudy`.
     """
     if url is None and not (folder / JOURNAL).exists():
         return None
@@ -167,12 +222,12 @@ def find_study(url: str | None, folder: Path, name: str | None, pruner: Any = No
 
 
 def index(trial: FrozenTrial) -> int:
-    """The index of a trial."""
+    """Return the index of a trial: the index of its configuration times the number of seeds, plus its seed."""
     return trial.system_attrs[INDEX]
 
 
 def counted(stored: list[FrozenTrial]) -> dict[int, FrozenTrial]:
-    """The trials that count among the stored ones, by index."""
+    """Return the trials that count, by index: the first trial of each index whose worker was not lost."""
     trials: dict[int, FrozenTrial] = {}
     for trial in stored:
         if trial.state != TrialState.FAIL or ENDED in trial.system_attrs:

@@ -1,4 +1,4 @@
-"""One trial: from a fresh state of a compiled model to a score that batch norm cannot spoil."""
+"""One trial: training from the initial state of a compiled model, and a score with recalibrated statistics."""
 
 import math
 import random
@@ -18,30 +18,30 @@ from bnzoo.tuning.results import score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
-# a score and the epochs that it took; whether the training is given up
+# a function of a score and the number of epochs that returns whether the trial is pruned
 Report = Callable[[float, int], bool]
-# of the loss of guessing: a training that stays above has learned nothing
+# a training loss above this share of the loss of guessing shows that nothing was learned
 STALLED = 0.98
 
 
 @dataclass
-class Measurement:
-    """What training one configuration gave.
+class Evaluation:
+    """The evaluation of one trained configuration.
 
     Attributes:
         outcome: `ok`, `stalled` (the training loss is still that of guessing), `diverged` or `pruned`.
-        reason: Why it is not `ok`, else empty.
-        score: Cross-entropy on the validation data with recalibrated statistics, capped at `2 ln(classes)`: finite
-            whatever happens. The lower the better. Of a regression the squared error over the variance, capped at 2.
-        loss: The same, not capped; `nan` and `inf` as they come.
-        accuracy: On the validation data, with recalibrated statistics. Of a regression R².
-        moving_loss: As `loss`, with the moving statistics that training left.
-        moving_accuracy: As `accuracy`, likewise.
-        history: The learning curve, an entry an epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`, the validation
-            with moving statistics.
-        compile_seconds: Time to build, trace and compile, 0 where a compiled model was reused.
-        train_seconds: Time of the rest.
-        measured: What the study's own `measure` gave.
+        reason: The reason for another outcome than `ok`, else empty.
+        score: Cross-entropy on the validation data with recalibrated statistics, at most `2 ln(classes)`, so that it is
+            always finite. Lower is better. For a regression, the squared error divided by the variance, at most 2.
+        loss: The score without the limit. It may be `nan` or `inf`.
+        accuracy: Accuracy on the validation data, with recalibrated statistics. For a regression, R².
+        moving_loss: The loss with the moving statistics of the training.
+        moving_accuracy: The accuracy with the moving statistics of the training.
+        history: The learning curves, one entry per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`. The
+            validation uses moving statistics.
+        compile_seconds: Time to build, trace and compile; near 0 for a compiled model that is reused.
+        train_seconds: Time for the rest.
+        measured: The values of the study's `measure` function.
     """
 
     outcome: str
@@ -58,17 +58,17 @@ class Measurement:
 
 
 class CompiledModel:
-    """One compiled model of an architecture, and the state that it has at the start of a trial of each seed.
+    """A compiled model of an architecture, and its initial state for each seed.
 
-    Tracing takes most of a short trial's time. Restoring every variable (weights, statistics, the state of random
-    generators, the optimizer's slots and step) and assigning the learning rate gives the same histories, bit for bit,
-    as building anew.
+    Tracing takes most of the time of a short trial. Restoring every variable (weights, statistics, the state of random
+    generators, the optimizer's slots and step) and assigning the learning rate leads to the same histories, bit for
+    bit, as building a new model.
 
     Args:
         space: The `Space`.
-        hp: Hyperparameters; all but the learning rate make up the architecture.
+        hp: `keras_tuner.HyperParameters`. All but the learning rate determine the architecture.
         data: The `Dataset`.
-        seed: Integer, of the first trial.
+        seed: Integer, the seed of the first trial.
     """
 
     def __init__(self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, seed: int) -> None:
@@ -82,7 +82,7 @@ class CompiledModel:
         self._trace(seed)
 
     def restore(self, seed: int, learning_rate: float) -> None:
-        """Puts the model in its initial state for a seed."""
+        """Restore the initial state of the model for a seed."""
         if seed not in self._states:
             self._states[seed] = self._state(self._fresh(seed))
         for variable, value in zip(self._variables(self.model), self._states[seed], strict=True):
@@ -90,36 +90,37 @@ class CompiledModel:
         self.model.optimizer.learning_rate = self.hp.values["learning_rate"] = learning_rate
 
     def fit(self, seed: int, epochs: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, list[float]]:
-        """Trains, and returns the learning curve."""
-        # not keras.utils.set_random_seed: it would make TensorFlow instantiate every compiled function again
+        """Train the model and return its learning curves."""
+        # not keras.utils.set_random_seed: TensorFlow would then trace every compiled function again
         random.seed(seed)
-        np.random.seed(seed)  # for a `fit` of the user's that draws from it
+        np.random.seed(seed)  # for a user's `fit` that uses NumPy's generator
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
     def evaluate(self) -> tuple[float, float]:
-        """Loss and accuracy, or R², on the validation data."""
+        """Return loss and accuracy, or R², on the validation data."""
         values = self.model.evaluate(self._validation, verbose=0, return_dict=True)
         return values["loss"], values[self.space.metric]
 
     def recalibrated(self, keep: bool) -> tuple[float, float]:
-        """What `evaluate` gives with the statistics of the training data.
+        """Return loss and accuracy, or R², with statistics that are recalibrated on the training data.
 
         Args:
-            keep: Boolean, whether the model keeps these statistics. If not, it goes on as if nothing had been.
+            keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
         """
         if not self.recalibrate.norms:
             return self.evaluate()
         before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
         self.recalibrate(self.data.train.x, batch_size=EVALUATION_BATCH)
-        found = self.evaluate()
+        values = self.evaluate()
         for variable, value in () if keep else before:
             variable.assign(value)
-        return found
+        return values
 
     def batches(self, seed: int) -> tf.data.Dataset:
-        """The training data without end, in an order that depends on the seed and the epoch alone.
+        """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
 
-        The short last batch of an epoch is left out: one or two examples would give batch norm meaningless statistics.
+        The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
+            examples.
         """
         x, y = tf.constant(self.data.train.x), tf.constant(self._targets(self.data.train.y))
 
@@ -143,7 +144,7 @@ class CompiledModel:
         return {name: [float(value) for value in values] for name, values in history.history.items()}
 
     def _trace(self, seed: int) -> None:
-        """Runs each compiled function once, so that no trial pays for it."""
+        """Trace each compiled function, so that no trial has to."""
         self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
 
@@ -154,7 +155,7 @@ class CompiledModel:
         return model
 
     def _targets(self, y: np.ndarray) -> np.ndarray:
-        """Labels as they are, the targets of a regression as the column that `R2Score` asks for."""
+        """Return labels unchanged, and the targets of a regression as the column that `R2Score` requires."""
         return y if self.data.classes else y[:, None]
 
     @staticmethod
@@ -166,9 +167,9 @@ class CompiledModel:
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends a training whose loss is lost: no later step brings a NaN back.
+    """A callback that ends the training at a loss that is NaN or infinite.
 
-    `keras.callbacks.TerminateOnNaN` would do, but it prints into the progress bar.
+    `keras.callbacks.TerminateOnNaN` prints into the progress bar.
     """
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -177,43 +178,43 @@ class _StopWhenNotFinite(keras.callbacks.Callback):
 
 
 class _Rungs(keras.callbacks.Callback):
-    """Reports the score after 1, 3, 9, ... epochs, with recalibrated statistics, and ends what is given up.
+    """A callback that reports the score after 1, 3, 9, ... epochs, and ends the training if the trial is pruned.
 
-    Training goes on from exactly the state that it had: the statistics are put back.
+    The score uses recalibrated statistics. The moving statistics are restored before the training continues.
     """
 
     def __init__(self, compiled: CompiledModel, cap: float, epochs: int, report: Report) -> None:
         super().__init__()
         self._compiled, self._cap, self._report = compiled, cap, report
         self._rungs = {3**i for i in range(epochs.bit_length()) if 3**i < epochs}
-        self.given_up: tuple[int, float, float] | None = None
+        self.pruned: tuple[int, float, float] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch + 1 not in self._rungs or not math.isfinite((logs or {}).get("loss", math.nan)):
             return
         loss, accuracy = self._compiled.recalibrated(keep=False)
         if self._report(_capped(loss, self._cap), epoch + 1):
-            self.given_up = epoch + 1, loss, accuracy
+            self.pruned = epoch + 1, loss, accuracy
             self.model.stop_training = True
 
 
-def measure(
+def train_and_evaluate(
     compiled: CompiledModel, seed: int, learning_rate: float, epochs: int, report: Report | None = None
-) -> Measurement:
-    """Trains one configuration from its initial state and judges it.
+) -> Evaluation:
+    """Train one configuration from its initial state and evaluate it.
 
-    The validation data is scored twice: with the moving statistics, and with the statistics of the training data, which
-    count. After a short training moving averages lag so far behind that they rank configurations wrongly.
+    The validation data is evaluated with the moving statistics and with recalibrated ones, which decide the score.
+    After a short training the moving statistics lag so far behind that they would rank configurations wrongly.
 
     Args:
-        compiled: The compiled model of the architecture. Left with the trained weights and recalibrated statistics.
-        seed: Integer, of weights and shuffling.
+        compiled: The compiled model of the architecture. It keeps the trained weights and recalibrated statistics.
+        seed: Integer, the seed of weights and shuffling.
         learning_rate: Float.
         epochs: Integer.
-        report: Function of a score and the epochs that it took, called now and then; whether the training is given up.
+        report: Function of a score and the number of epochs that returns whether the trial is pruned.
 
     Returns:
-        A `Measurement`, `compile_seconds` and `measured` left empty.
+        An `Evaluation` without `compile_seconds` and `measured`.
     """
     start = time.perf_counter()
     cap = score_cap(compiled.data.classes)
@@ -222,14 +223,14 @@ def measure(
     rungs = _Rungs(compiled, cap, epochs, report) if report else None
     history = compiled.fit(seed, epochs, [*callbacks, rungs] if rungs else callbacks)
     moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
-    if rungs and rungs.given_up:
-        after, loss, accuracy = rungs.given_up
-        outcome, reason = "pruned", f"given up after {after} of {epochs} epochs, the validation loss at {loss:.3g}"
+    if rungs and rungs.pruned:
+        after, loss, accuracy = rungs.pruned
+        outcome, reason = "pruned", f"pruned after {after} of {epochs} epochs with the validation loss {loss:.3g}"
     else:
         finite = math.isfinite(history["loss"][-1])
         loss, accuracy = compiled.recalibrated(keep=True) if finite else moving
         outcome, reason = judge(history["loss"], loss, cap, _guessing(compiled.data))
-    return Measurement(
+    return Evaluation(
         outcome,
         reason,
         score=_capped(loss, cap),
@@ -247,15 +248,15 @@ def _capped(loss: float, cap: float) -> float:
 
 
 def judge(training_losses: list[float], loss: float, cap: float, guessing: float) -> tuple[str, str]:
-    """The outcome of a training, and why it is not `ok`.
+    """Return the outcome of a training, and the reason if it is not `ok`.
 
-    With batch norm a learning rate that is far too high rarely gives a NaN; the loss is finite and absurd.
+    With batch norm a learning rate that is far too high rarely leads to NaN, but to a finite and huge loss.
 
     Args:
-        training_losses: The mean training loss of each epoch.
-        loss: The validation loss with recalibrated statistics.
-        cap: `score_cap(classes)`.
-        guessing: The loss of a network that ignores its input.
+        training_losses: List of floats, the mean training loss of each epoch.
+        loss: Float, the validation loss with recalibrated statistics.
+        cap: Float, `score_cap(classes)`.
+        guessing: Float, the loss of a network that ignores its input.
     """
     if not all(math.isfinite(value) for value in training_losses):
         return "diverged", "the training loss became infinite or NaN"
@@ -267,7 +268,11 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
 
 
 def _guessing(data: Dataset) -> float:
-    """The entropy of the training labels in nats; of a regression the variance, which is the unit of its loss."""
+    """Return the loss of a network that ignores its input.
+
+    It is the entropy of the training labels in nats. The loss of a regression is measured in variances of the target,
+    so that it is 1.
+    """
     if not data.classes:
         return 1.0
     share = np.bincount(data.train.y) / len(data.train.y)

@@ -1,4 +1,4 @@
-"""The tuner of a study: a trial on the compiled model of its architecture."""
+"""One worker of a study: it asks the oracle for a trial, runs it, and stores its result and its model."""
 
 import math
 import os
@@ -8,8 +8,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
@@ -17,135 +16,153 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 
 from bnzoo.data import Dataset
 from bnzoo.passwords import mask_passwords
+from bnzoo.tuning.checkpoints import best_checkpoints, may_win
+from bnzoo.tuning.definition import versions
 from bnzoo.tuning.oracle import OptunaOracle
+from bnzoo.tuning.records import RESULT, Records
 from bnzoo.tuning.results import TrialResult, score_cap
-from bnzoo.tuning.spaces import Space
-from bnzoo.tuning.trial import CompiledModel, measure
+from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 
-# what a user wants to know of a trained model: a function of it and the data
-Measure = Callable[[keras.Model, Dataset], Mapping[str, float]]
-# under which name the storage has the `TrialResult` of a trial
-RESULT = "bnzoo:result"
+if TYPE_CHECKING:
+    from bnzoo.tuning.study import Progress, Study
+
+# a user's function of a trained model and the data, which returns further values for the results
+MeasureFunction = Callable[[keras.Model, Dataset], Mapping[str, float]]
+# the compiled models that a process keeps if a sampler may propose their architectures again; a grid does not
+_REUSED_MODELS = 6
+
+
+def run_trials(
+    study: "Study", records: Records, progress: "Progress", *, budget: float | None, trials: int | None
+) -> None:
+    """Run trials of a study as one worker, until none is left or the budget is spent.
+
+    Args:
+        study: The `Study`.
+        records: Its `Records`.
+        progress: As in `Study.run`.
+        budget: As in `Study.run`.
+        trials: As in `Study.run`.
+    """
+    oracle = OptunaOracle(
+        keras_tuner.Objective("score", "min"),
+        trials,
+        sampler=study.sampler,
+        storage=records.shared,
+        seed=study.sampler_seed,
+        enqueue=study.enqueue,
+        budget=budget,
+        seeds=study.seeds,
+        cheap=("learning_rate",),
+        hyperparameters=study.hyperparameters(),
+    )
+    oracle.verbose = 0
+    try:
+        StudyTuner(oracle, study, records, progress).search()
+    finally:
+        records.shared.backend.release()  # of an interrupted trial, which this process may run again
 
 
 class StudyTuner(keras_tuner.Tuner):
-    """Runs each trial on the compiled model of its architecture.
+    """A tuner that runs each trial on the compiled model of its architecture.
 
     Args:
         oracle: The `OptunaOracle`.
-        space: The `Space`.
-        data: The `Dataset`.
-        directory: The study's folder.
-        epochs: Integer.
-        reuse: Integer, how many compiled models wait for another trial of their architecture.
-        begin: Function of the values of a trial that starts.
-        keep: Function of a `TrialResult`, the number of its trial in the storage and the trained model, called before
-            a trial ends that is `ok`.
-        record: Function of a `TrialResult`, called when the trial has ended.
-        versions: Dict, put in every record.
-        measure: Function of a trained model and the data; what it gives is put in the record.
+        study: The `Study`.
+        records: Its `Records`.
+        progress: As in `Study.run`.
     """
 
-    def __init__(
-        self,
-        oracle: OptunaOracle,
-        space: Space,
-        data: Dataset,
-        directory: Path,
-        *,
-        epochs: int,
-        reuse: int,
-        begin: Callable[[dict[str, Any]], None],
-        keep: Callable[[TrialResult, int, keras.Model], None],
-        record: Callable[[TrialResult], None],
-        versions: dict[str, str],
-        measure: Measure | None = None,
-    ) -> None:
-        self.data, self.epochs, self._reuse = data, epochs, reuse
-        self._begin, self._keep, self._record, self._versions = begin, keep, record, versions
-        self._own_measure = measure
+    def __init__(self, oracle: OptunaOracle, study: "Study", records: Records, progress: "Progress") -> None:
+        self._study, self._records, self._progress = study, records, progress
+        self._versions = versions()
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
         self._started = 0.0
-        super().__init__(oracle, space, directory=str(directory), project_name=".")
+        super().__init__(oracle, study.space, directory=str(study.directory), project_name=".")
 
     def _populate_initial_space(self) -> None:
-        """The oracle has the axes already; building a model to find them would cost a second."""
+        """Do nothing: the oracle has the hyperparameters. Keras Tuner would build a model to find them."""
 
     def save(self) -> None:
-        """Keeps nothing: the oracle's storage has everything."""
+        """Do nothing: everything is in the storage of the oracle."""
 
     def on_trial_begin(self, trial: Trial) -> None:
-        """Announces the trial."""
+        """Report the start of a trial."""
         self._started = time.time()
-        self._begin(dict(trial.hyperparameters.values))
+        self._progress(self._study, dict(trial.hyperparameters.values))
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Trains one configuration; the score is that of recalibrated statistics, and finite whatever happens."""
+        """Train one configuration and return its score, which is finite in any case."""
         try:
-            found, model = self._measure(trial)
-        except Exception as error:  # whatever a trial raises is its outcome, and the study goes on
-            self._compiled.clear()  # in which state the error left them is not known
-            found, model = _failure(error, self.data.classes), None
-        self._last = found, model
-        return {"score": found["score"]}
+            values, model = self._train(trial)
+        except Exception as error:  # an error in a trial is its outcome, and the study continues
+            self._compiled.clear()  # the error may have left them in any state
+            values, model = _failure(error, self._study.data.classes), None
+        self._last = values, model
+        return {"score": values["score"]}
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Records the trial."""
-        found, model = self._last
+        """Store the result of a trial, and its model if it may be one of the best."""
+        outcome, model = self._last
         values = dict(trial.hyperparameters.values)
         seed = values.pop("seed", 0)
         result = TrialResult(
-            trial=self.oracle.place(trial.trial_id),
+            trial=self.oracle.trial_index(trial.trial_id),
             values=values,
             seed=seed,
-            **found,
+            **outcome,
             started=round(self._started, 3),
             worker=f"{socket.gethostname()}:{os.getpid()}",
             versions=self._versions,
         )
-        if result.outcome == "ok":
+        if result.outcome == "ok" and may_win(result, self._study.refresh(), self._study.checkpoints):
             assert model is not None
-            self._keep(result, int(trial.trial_id), model)
+            self._records.checkpoints.save(int(trial.trial_id), model)
         if result.outcome == "failed":
             trial.status, trial.message = TrialStatus.FAILED, result.traceback
-        self.oracle.note(trial.trial_id, RESULT, result.to_dict())
+        self.oracle.set_attribute(trial.trial_id, RESULT, result.to_dict())
         accuracy = result.accuracy if math.isfinite(result.accuracy) else None
         self.oracle.show(trial.trial_id, outcome=result.outcome, accuracy=accuracy, reason=result.reason)
         super().on_trial_end(trial)
-        self._record(result)
+        self._records.keep_only(best_checkpoints(self._study.refresh(), self._study.checkpoints))
+        self._progress(self._study, result)
 
-    def _measure(self, trial: Trial) -> tuple[dict[str, Any], keras.Model]:
+    def _train(self, trial: Trial) -> tuple[dict[str, Any], keras.Model]:
+        """Run a trial and return the fields of its result, with the trained model."""
+
         def report(score: float, epoch: int) -> bool:
             return self.oracle.report(trial.trial_id, score, epoch)
 
         start = time.perf_counter()
         hp = trial.hyperparameters
         seed = hp.values.get("seed", 0)
-        compiled = self._architecture(hp, seed)
+        compiled = self._compiled_model(hp, seed)
         ready = time.perf_counter()
-        measurement = measure(
-            compiled, seed, hp.get("learning_rate"), self.epochs, report if self.oracle.prunes else None
+        evaluation = train_and_evaluate(
+            compiled, seed, hp.get("learning_rate"), self._study.epochs, report if self.oracle.prunes else None
         )
-        measurement.compile_seconds = round(ready - start, 3)
-        if self._own_measure and measurement.outcome != "pruned":  # of a training that has ended
-            found = self._own_measure(compiled.model, self.data)
-            measurement.measured = {name: float(value) for name, value in found.items()}
-        return asdict(measurement), compiled.model
+        evaluation.compile_seconds = round(ready - start, 3)
+        if self._study.measure and evaluation.outcome != "pruned":
+            values = self._study.measure(compiled.model, self._study.data)
+            evaluation.measured = {name: float(value) for name, value in values.items()}
+        return asdict(evaluation), compiled.model
 
-    def _architecture(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
-        """The compiled model for everything but the learning rate; those that were not used for longest are dropped."""
+    def _compiled_model(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
+        """Return the compiled model of an architecture. The least recently used models are dropped."""
         key = self.hypermodel.architecture(hp.values)
         if key not in self._compiled:
-            while len(self._compiled) >= self._reuse:
+            most = 1 if self._study.sampler == "grid" else _REUSED_MODELS
+            while len(self._compiled) >= most:
                 self._compiled.popitem(last=False)
             keras.backend.clear_session()
-            self._compiled[key] = CompiledModel(self.hypermodel, hp, self.data, seed)
+            self._compiled[key] = CompiledModel(self.hypermodel, hp, self._study.data, seed)
         self._compiled.move_to_end(key)
         return self._compiled[key]
 
 
 def _failure(error: Exception, classes: int) -> dict[str, Any]:
+    """Return the fields of the result of a trial that raised an error."""
     return {
         "outcome": "failed",
         "reason": mask_passwords("".join(traceback.format_exception_only(error)).strip().partition("\n")[0]),

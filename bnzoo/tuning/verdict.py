@@ -1,4 +1,4 @@
-"""What a study says, in sentences, and what should keep its reader from believing it too soon."""
+"""The verdict of a study: the best configuration in a sentence, and warnings about it."""
 
 import math
 from collections import Counter
@@ -9,18 +9,18 @@ from typing import Any
 from bnzoo.metrics import metric_named
 from bnzoo.tuning.results import Results
 
-NEAR = 0.05  # what is nearer to the end of a range, as a share of its logarithm, is at its edge
-FEW = 0.9  # the values of an axis of which fewer than this share of the study's share were tried are named
-MANY = 12  # an axis with more values has been sampled: how often each was tried says nothing
+NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
+FEW = 0.9  # a value is listed if the share of its trials that ran is below this part of the share of all trials
+MANY = 12  # an axis with more values was sampled, so that no value has many trials
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The finding of a study.
+    """The verdict of a study.
 
     Attributes:
-        sentence: String, the best configuration and what it reaches.
-        warnings: List of strings, why the finding may not hold.
+        sentence: String, the best configuration and its metrics.
+        warnings: List of strings, reasons to doubt that it is the best one.
     """
 
     sentence: str
@@ -31,26 +31,26 @@ class Verdict:
 
 
 def verdict(results: Results) -> Verdict:
-    """The finding of a study and its warnings."""
+    """Return the verdict of a study."""
     warnings = _not_tried(results) + _stopped(results)
     usable = results.usable
     if usable.empty:
-        every = "every one stalled, diverged, was pruned or failed"
-        why = every if len(results.configurations) else "none has run with all its seeds"
-        return Verdict(f"No configuration is usable: {why}.", warnings)
+        lost = "each of them stalled, diverged, was pruned or failed"
+        reason = lost if len(results.configurations) else "none has run with all its seeds"
+        return Verdict(f"No configuration is usable: {reason}.", warnings)
     best = usable.iloc[0]
     sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}, loss {best['score']:.4f}."
     return Verdict(sentence, warnings + _edges(results, best) + _seeds(results, best) + _moving(results, best))
 
 
-def _figure(results: Results, measured: Mapping[str, Any]) -> str:
+def _figure(results: Results, row: Mapping[str, Any]) -> str:
     """Return the metric of a configuration with its label."""
     metric = metric_named(results.metric)
-    return f"{metric.label} {metric.text(measured[metric.name])}"
+    return f"{metric.label} {metric.text(row[metric.name])}"
 
 
 def _not_tried(results: Results) -> list[str]:
-    """What the budget left out, and which values of which axes it left out most."""
+    """Return a warning about trials that were not tried, with the values that have the fewest trials."""
     if not results.not_tried:
         return []
     share = len(results) / results.size
@@ -64,44 +64,47 @@ def _not_tried(results: Results) -> list[str]:
             missing += [
                 f"{tried[entry] or 'none'} of {count} with {name} {results.text(entry)}" for entry, count in few.items()
             ]
-    what = f"; tried: {', '.join(missing)}" if missing else ""
-    return [f"{len(results.not_tried)} of {results.size} trials were not tried (budget){what}"]
+    tried_values = f"; tried: {', '.join(missing)}" if missing else ""
+    return [f"{len(results.not_tried)} of {results.size} trials were not tried (budget){tried_values}"]
 
 
 def _stopped(results: Results) -> list[str]:
-    """The trials that did not come to their end."""
-    found = []
+    """Return warnings about trials that failed or were pruned."""
+    warnings = []
     if failed := results.counts["failed"]:
-        found.append(f"{failed} trial{'s' * (failed > 1)} raised an error; results.json has the traceback")
+        warnings.append(f"{failed} trial{'s' * (failed > 1)} raised an error; results.json has the traceback")
     if pruned := results.counts["pruned"]:
-        found.append(f"{pruned} pruned: whether they would have caught up is not known")
-    return found
+        pruned_trials = "1 trial was" if pruned == 1 else f"{pruned} trials were"
+        warnings.append(f"{pruned_trials} pruned: with more epochs they might have become better")
+    return warnings
 
 
 def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
-    found = []
+    """Return warnings if the best learning rate or depth is at the edge of its range."""
+    warnings = []
     space = results.definition["space"]
     for axis, ends in (("learning_rate", space["learning_rates"]), ("depth", space["depths"])):
         name, tried = axis.replace("_", " "), results.axes[axis]
-        place = best[axis]
-        lowest = place == tried[0] or _near(place, min(ends), max(ends))
-        highest = place == tried[-1] or _near(place, max(ends), min(ends))
+        value = best[axis]
+        lowest = value == tried[0] or _near(value, min(ends), max(ends))
+        highest = value == tried[-1] or _near(value, max(ends), min(ends))
         if len(tried) > 1 and (lowest or highest):
             side, direction = ("lowest", "lower") if lowest else ("highest", "higher")
-            where = f"{side} tried" if place in (tried[0], tried[-1]) else f"near the {side}"
-            found.append(
-                f"the best {name} {results.text(place)} is at the edge of the range ({where}): search {direction} too"
+            where = f"{side} tried" if value in (tried[0], tried[-1]) else f"near the {side}"
+            warnings.append(
+                f"the best {name} {results.text(value)} is at the edge of the range ({where}): search {direction} too"
             )
-    return found
+    return warnings
 
 
-def _near(place: float, end: float, other: float) -> bool:
-    return end != other and abs(math.log(place / end)) < NEAR * abs(math.log(other / end))
+def _near(value: float, end: float, other_end: float) -> bool:
+    return end != other_end and abs(math.log(value / end)) < NEAR * abs(math.log(other_end / end))
 
 
 def _seeds(results: Results, best: Mapping[str, Any]) -> list[str]:
+    """Return a warning if the difference to the second best configuration may be chance."""
     if results.definition["seeds"] == 1:
-        return ["one seed: how far chance alone moves these figures is not known; --seeds 3 tells"]
+        return ["one seed: differences between trials may be chance; --seeds 3 shows the spread"]
     if len(results.usable) < 2:
         return []
     second = results.usable.iloc[1]
@@ -110,13 +113,14 @@ def _seeds(results: Results, best: Mapping[str, Any]) -> list[str]:
     if spread <= gap:
         return []
     return [
-        f"the seeds differ by more than the gap: {spread:.4f} between seeds, {gap:.4f} to the second best "
-        f"({results.words(second)})"
+        f"the difference between seeds ({spread:.4f}) is larger than the gap to the second best configuration "
+        f"({gap:.4f}; {results.words(second)})"
     ]
 
 
 def _moving(results: Results, best: Mapping[str, Any]) -> list[str]:
+    """Return a warning if the moving statistics rank another configuration first."""
     other = results.usable.sort_values("moving_score", kind="stable").iloc[0]
     if all(other[axis] == best[axis] for axis in results.axes):
         return []
-    return [f"the moving statistics would have chosen another configuration: {results.words(other)}"]
+    return [f"with the moving statistics another configuration would be the best: {results.words(other)}"]

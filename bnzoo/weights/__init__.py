@@ -1,4 +1,4 @@
-"""Trained weights of other zoos, brought in exactly."""
+"""Trained weights of `keras.applications`, torchvision and timm, as bnzoo models of exactly the same function."""
 
 from bnzoo.weights.keras_applications import from_keras_applications, imagenet
 from bnzoo.weights.pytorch import from_torch

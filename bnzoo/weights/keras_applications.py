@@ -1,4 +1,4 @@
-"""Trained weights of keras.applications."""
+"""Trained weights of `keras.applications`."""
 
 import re
 from collections import Counter
@@ -21,24 +21,23 @@ Tensors = dict[str, np.ndarray]
 
 
 def _subtract(constant: Any, norm: str, tensors: Tensors) -> None:
-    """Lets a norm see what it saw before, now that a constant is not in its input any more."""
+    """Subtract from a moving mean a constant that is no longer added to the input of the norm."""
     mean = f"{norm}/moving_mean"
-    if mean in tensors:  # what is missing is told with the rest
+    if mean in tensors:  # `transfer` reports missing tensors
         tensors[mean] = tensors[mean].astype("float64") - constant
 
 
 def _post_biases(tensors: Tensors) -> None:
-    """Takes each convolution's bias into the norm behind it."""
+    """Move the bias of each convolution into the norm behind it."""
     for name in [name.removesuffix("_conv/bias") for name in tensors if name.endswith("_conv/bias")]:
         _subtract(tensors.pop(f"{name}_conv/bias"), f"{name}_bn", tensors)
 
 
 def _pre_biases(tensors: Tensors) -> None:
-    """Takes the biases that reach the trunk into every norm that reads it: they add up from block to block.
+    """Move the biases that are added to the trunk into every norm behind them. They add up from block to block.
 
-    A shortcut by convolution begins anew, for it reads the trunk behind a norm that has taken in what came before.
-    Identity and max pooling let a constant through. The stem's bias stays: behind the zeros around its pooling it is
-    none.
+    The sum starts again at each convolution in a shortcut, which reads the trunk behind a norm. Identity and max
+    pooling pass a constant on. The bias of the stem stays: behind the zero padding of its pooling it is no constant.
     """
     constant: Any = np.float64(0)
     blocks = [name.removesuffix("_3_conv/bias") for name in tensors if name.endswith("_3_conv/bias")]
@@ -49,19 +48,19 @@ def _pre_biases(tensors: Tensors) -> None:
 
 
 def _no_biases(tensors: Tensors) -> None:
-    """There are none."""
+    """Do nothing: no convolution of the network has a bias."""
 
 
 @dataclass(frozen=True)
 class _Network:
-    """A network of keras.applications.
+    """A network of `keras.applications`.
 
     Attributes:
-        function: String, its builder there.
+        function: String, the name of its builder in `keras.applications`.
         blocks: Tuple, the number of blocks of each stage.
-        mark: String, a layer that tells its family from those after it in the table.
-        naming: How its tensors are called.
-        absorb: Function that takes the biases which bnzoo has not into moving means, in place, in float64.
+        mark: String, a layer that the later families of the table do not have.
+        naming: The names of its tensors.
+        absorb: Function that moves the biases without a counterpart in bnzoo into moving means, in place, in float64.
         options: Dict, the arguments of bnzoo's builder that the weights were trained with.
     """
 
@@ -95,7 +94,7 @@ _V2 = partial(
         {
             **_SAME,
             "conv{s}_block{i}_1_norm": "conv{s}_block{i}_preact_bn",
-            "conv{s}_block{i}_{j}_norm": "conv{s}_block{i}_{j-1}_bn",  # named after the convolution before it there
+            "conv{s}_block{i}_{j}_norm": "conv{s}_block{i}_{j-1}_bn",  # has the number of the convolution before it
             "final_norm": "post_bn",
         }
     ),
@@ -119,7 +118,7 @@ _DENSENET = partial(
     options={**_PRE, "stem": "imagenet"},
 )
 
-# by bnzoo's names
+# by their names in bnzoo
 _NETWORKS = {
     "densenet121": _DENSENET("DenseNet121", (6, 12, 24, 16)),
     "densenet169": _DENSENET("DenseNet169", (6, 12, 32, 32)),
@@ -136,27 +135,29 @@ _NETWORKS = {
 def from_keras_applications(
     model_or_path: Any, name: str | None = None, *, max_bytes: int | None = None, **overrides: Any
 ) -> keras.Model:
-    """A network of keras.applications with its trained weights, as a bnzoo model that computes the same.
+    """Return a network of `keras.applications` with its trained weights, as a bnzoo model of the same function.
 
-    The biases that keras.applications has before batch norms are taken into the moving means, exactly; so that what a
-    pre-activation network gives before its last norm (`features=True`) is without these constants. Images are to be
-    scaled as its `preprocess_input` does.
+    The biases before batch norms in `keras.applications` are moved into the moving means, exactly. The features of a
+    pre-activation network before its last norm (`features=True`) are therefore without these constants. Scale images
+    with `preprocess_input` of the network.
 
     Args:
-        model_or_path: A built `keras.applications` model, or the path of the weights of one: the `.h5` files that
-            keras.applications downloads, with the classifier or without, and what `save_weights` writes.
-        name: String, bnzoo's name of the network, needed with a path: `"resnet50"`, `"resnet50_v2"`, `"densenet121"`.
-        max_bytes: Integer, how many bytes the tensors of a file may take in memory; `None` for 512 MiB or 100 times
-            the size of the file, whichever is more.
-        **overrides: Arguments of the builder that the weights leave free: `include_top`, `input_shape`, `pooling`,
-            `classifier_activation`, ... By default they are the model's. `norm` may name another batch norm.
+        model_or_path: A built `keras.applications` model, or the path of its weights: an `.h5` file that
+            `keras.applications` downloads, with the classifier or without, or a file of `save_weights`.
+        name: String, the name of the network in bnzoo: `"resnet50"`, `"resnet50_v2"`, `"densenet121"`. It is needed
+            with a path.
+        max_bytes: Integer, the most bytes that the tensors of a file may take in memory; `None` for 512 MiB or 100
+            times the size of the file, whichever is more.
+        **overrides: Arguments of the builder that do not change the trained function: `include_top`, `input_shape`,
+            `pooling`, `classifier_activation`, ... By default they are those of the model. `norm` may be another kind
+            of batch norm.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If the network is not known, an override contradicts the weights, or a tensor does not fit; the
-            message names the first.
+        ValueError: If the network is unknown, an override contradicts the weights, or a tensor does not fit; the
+            message names the first such tensor.
         FileNotFoundError: If there is no such file.
 
     Examples:
@@ -164,23 +165,23 @@ def from_keras_applications(
     >>> model = bnzoo.weights.from_keras_applications("trained.weights.h5", "densenet121", include_top=False)
     """
     if isinstance(model_or_path, keras.Model):
-        found = _recognised(model_or_path)
-        if name not in (None, found):
-            raise ValueError(f"The model is a {found!r}: leave `name` out. Received: name={name!r}")
+        recognized = _recognize(model_or_path)
+        if name not in (None, recognized):
+            raise ValueError(f"The model is a {recognized!r}: leave out `name`. Received: name={name!r}")
         ends = _ends(model_or_path)
         if overrides.get("input_tensor") is not None:
             del ends["input_shape"]
-        return _imported(found, _tensors(model_or_path), {**ends, **overrides})
+        return _imported(recognized, _tensors(model_or_path), {**ends, **overrides})
     if not isinstance(model_or_path, str | Path):
         raise ValueError(
-            "Trained weights are taken from a keras.applications model or the path of its weights. "
+            "`model_or_path` must be a model of keras.applications or the path of its weights. "
             f"Received: {type(model_or_path).__name__}"
         )
     if name is None:
-        raise ValueError(f"`name` is needed with a path, it is one of {', '.join(_NETWORKS)}. Received: name=None")
+        raise ValueError(f"`name` is needed with a path. Known: {', '.join(_NETWORKS)}. Received: name=None")
     build = getattr(keras.applications, _network(name).function)
     classes = classes_in(model_or_path, max_bytes)
-    # its names and shapes suffice: values would take the memory that the file asks for before they are compared
+    # Only names and shapes are compared. Values would take memory before the file is checked.
     with keras.StatelessScope(initialize_variables=False):
         skeleton = build(weights=None, include_top=classes is not None, classes=classes or 1000)
     tensors = read_as(skeleton, model_or_path, max_bytes)
@@ -188,17 +189,17 @@ def from_keras_applications(
 
 
 def imagenet(name: str, /, **overrides: Any) -> keras.Model:
-    """A network with the ImageNet weights of keras.applications, which downloads them and checks their hash.
+    """Return a network with the ImageNet weights of `keras.applications`, downloaded and checked by their hash.
 
     Args:
-        name: String, bnzoo's name of the network: `"resnet50"`, `"resnet50_v2"`, `"densenet121"`, ...
+        name: String, the name of the network in bnzoo: `"resnet50"`, `"resnet50_v2"`, `"densenet121"`, ...
         **overrides: As in `bnzoo.weights.from_keras_applications`.
 
     Returns:
         A functional `keras.Model`.
 
     Raises:
-        ValueError: If keras.applications has no weights for the network, or an override contradicts them.
+        ValueError: If `keras.applications` has no weights for the network, or an override contradicts them.
 
     Examples:
     >>> model = bnzoo.weights.imagenet("resnet50", include_top=False, pooling="avg")
@@ -208,7 +209,7 @@ def imagenet(name: str, /, **overrides: Any) -> keras.Model:
     include_top = overrides.get("include_top", True)
     if include_top and overrides.get("classes", 1000) != 1000:
         raise ValueError(
-            "`classes` must be 1000 with weights='imagenet' and its classifier. For classes of your own pass "
+            "`classes` must be 1000 with weights='imagenet' and its classifier. For your own classes, pass "
             f"include_top=False, pooling='avg' and add a `keras.layers.Dense`. Received: classes={overrides['classes']}"
         )
     model = getattr(keras.applications, network.function)(weights="imagenet", include_top=include_top)
@@ -221,7 +222,7 @@ def _network(name: str) -> _Network:
     return _NETWORKS[name]
 
 
-def _recognised(model: keras.Model) -> str:
+def _recognize(model: keras.Model) -> str:
     layers = {layer.name for layer in model.layers}
     stages = Counter(match[1] for layer in layers if (match := re.fullmatch(r"conv(\d)_block\d+_1_conv", layer)))
     blocks = tuple(stages[stage] for stage in sorted(stages))
@@ -229,20 +230,20 @@ def _recognised(model: keras.Model) -> str:
         if network.mark in layers and network.blocks == blocks:
             return name
     raise ValueError(
-        f"The model is none that is known of keras.applications: {', '.join(_NETWORKS)}. Received: {model.name!r}"
+        f"The model must be one of these of keras.applications: {', '.join(_NETWORKS)}. Received: {model.name!r}"
     )
 
 
 def _ends(model: keras.Model) -> dict[str, Any]:
-    """The arguments of a builder that a model of keras.applications was built with."""
+    """Return the arguments that a model of `keras.applications` was built with."""
     layers = {layer.name: layer for layer in model.layers}
-    found: dict[str, Any] = {"input_shape": tuple(model.input_shape[1:])}
+    ends: dict[str, Any] = {"input_shape": tuple(model.input_shape[1:])}
     if "predictions" in layers:
         head = layers["predictions"]
         activation = keras.activations.serialize(head.activation)
-        return {**found, "classes": head.units, "classifier_activation": activation}
+        return {**ends, "classes": head.units, "classifier_activation": activation}
     pooling = next((name.removesuffix("_pool") for name in ("avg_pool", "max_pool") if name in layers), None)
-    return {**found, "include_top": False, "pooling": pooling}
+    return {**ends, "include_top": False, "pooling": pooling}
 
 
 def _tensors(model: keras.Model) -> Tensors:

@@ -1,4 +1,4 @@
-"""What may still be chosen of a network that is trained."""
+"""The arguments of a builder that may still be chosen for trained weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from bnzoo import norms
 from bnzoo.norms.records import RECORDS
 
-# arguments of the builders that leave the trained function as it is; whatever else a builder takes is part of it
+# Arguments of the builders that do not change the trained function. All others do.
 _FREE = {
     "include_top",
     "input_tensor",
@@ -24,12 +24,12 @@ _FREE = {
 
 
 def merged(trained: Mapping[str, Any], overrides: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """The arguments of a builder: those that the weights were trained with, and the user's.
+    """Return the arguments of a builder: those that the weights were trained with, and those of the user.
 
     Args:
-        trained: Dict, what the weights were trained with, the options of `norm` included.
-        overrides: Dict, the user's arguments.
-        origin: String, what the weights are, for messages.
+        trained: Dict, the arguments that the weights were trained with, the options of `norm` included.
+        overrides: Dict, the arguments of the user.
+        origin: String, a description of the weights, for messages.
 
     Raises:
         ValueError: If an override contradicts the weights.
@@ -41,24 +41,24 @@ def merged(trained: Mapping[str, Any], overrides: Mapping[str, Any], origin: str
         if key not in trained or options[key] != trained[key]:
             was = f"{key}={trained[key]!r}" if key in trained else "the builder's own"
             raise ValueError(
-                f"`{key}` is not free: the {origin} were trained with {was}. Leave it out; free are "
+                f"`{key}` cannot be chosen: the {origin} were trained with {was}. Leave it out. You may choose "
                 f"{', '.join(sorted(_FREE))}. Received: {key}={overrides[key]!r}"
             )
     return options
 
 
 def _norm(trained: Mapping[str, Any], received: Any, origin: str) -> dict[str, Any]:
-    """The norm received, with the trained one's options where it does not say otherwise."""
-    given = norms.get(received)
+    """Return the norm of the user as a dict, with the options of the trained norm by default."""
+    chosen = norms.get(received)
     alike = [name for name in RECORDS if _owner(name) == _owner(trained["name"])]
     fixed = {key: value for key, value in trained.items() if key not in ("name", "momentum")}
-    options = {**fixed, **given.options}
-    if given.name not in alike or any(options[key] != value for key, value in fixed.items()):
+    options = {**fixed, **chosen.options}
+    if chosen.name not in alike or any(options[key] != value for key, value in fixed.items()):
         raise ValueError(
-            f"`norm` must be {' or '.join(map(repr, alike))} with {', '.join(f'{k}={v!r}' for k, v in fixed.items())}: "
-            f"with it the {origin} were trained. Received: norm={received!r}"
+            f"`norm` must be {' or '.join(map(repr, alike))} with {', '.join(f'{k}={v!r}' for k, v in fixed.items())}, "
+            f"since the {origin} were trained with it. Received: norm={received!r}"
         )
-    return {"name": given.name, **({"momentum": trained["momentum"]} if "momentum" in trained else {}), **options}
+    return {"name": chosen.name, **({"momentum": trained["momentum"]} if "momentum" in trained else {}), **options}
 
 
 def _owner(name: str) -> str:

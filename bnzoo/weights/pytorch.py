@@ -13,24 +13,27 @@ from bnzoo.weights.options import merged
 from bnzoo.weights.pytorch_peers import PEERS
 from bnzoo.weights.translation import fitting, transfer
 
-# above the 21,843 of ImageNet-21k a file is not believed: shapes are compared before a classifier of that size is made
+# more than the 21,843 classes of ImageNet-21k; above it, shapes are compared before memory for a classifier is
+# allocated
 _MANY_CLASSES = 25_000
 
 
 def from_torch(source: Any, name: str, *, max_bytes: int | None = None, **overrides: Any) -> keras.Model:
-    """A network of torchvision or timm with its trained weights, as a bnzoo model that computes the same.
+    """Return a network of torchvision or timm with its trained weights, as a bnzoo model of the same function.
 
-    Neither PyTorch nor the peer is needed, and pickles (`.pt`, `.pth`, `.bin`) are not read. Images are to be scaled as
-    the peer's are.
+    PyTorch, torchvision and timm are not needed, and pickles (`.pt`, `.pth`, `.bin`) are not read. Scale images as for
+    the original network.
 
     Args:
-        source: The state dict: the path of a safetensors, HDF5 or `.npz` file, or a dict of names to arrays or tensors.
-        name: String, what the peer calls the network: `"resnet50"`, `"resnetv2_50x1_bit"`, `"vit_b_16"`,
-            `"vit_tiny_patch16_224"`; what timm writes after a dot is left out.
-        max_bytes: Integer, how many bytes the tensors of a file may take in memory; `None` for 512 MiB or 100 times
-            the size of the file, whichever is more.
-        **overrides: Arguments of the builder that the weights leave free: `include_top`, `input_shape`, `pooling`,
-            `classifier_activation`, ... `classes` is that of the file. `norm` may name another batch norm.
+        source: The state dict: the path of a safetensors, HDF5 or `.npz` file, or a dict from names to arrays or
+            tensors.
+        name: String, the name of the network in torchvision or timm: `"resnet50"`, `"resnetv2_50x1_bit"`, `"vit_b_16"`,
+            `"vit_tiny_patch16_224"`. The tag of timm after a dot is ignored.
+        max_bytes: Integer, the most bytes that the tensors of a file may take in memory; `None` for 512 MiB or 100
+            times the size of the file, whichever is more.
+        **overrides: Arguments of the builder that do not change the trained function: `include_top`, `input_shape`,
+            `pooling`, `classifier_activation`, ... `classes` is that of the file. `norm` may be another kind of batch
+            norm.
 
     Returns:
         A functional `keras.Model`.

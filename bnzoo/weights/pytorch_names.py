@@ -1,4 +1,4 @@
-"""The tensors of torchvision and timm: their names beside bnzoo's, their order of axes and Keras'."""
+"""The names of the tensors of torchvision and timm, and their order of axes."""
 
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ _THIRDS = ("query", "key", "value")
 
 
 def _convert(path: str, value: np.ndarray, shape: tuple, kernel_factor: float = 1.0) -> np.ndarray:
-    """PyTorch's order of axes to Keras': outputs first there, last here."""
+    """Return a tensor with the axes in Keras' order: outputs last, where PyTorch has them first."""
     *_, layer, variable = path.split("/")
     if layer in _THIRDS:
         value = np.split(value, 3)[_THIRDS.index(layer)]
@@ -19,7 +19,7 @@ def _convert(path: str, value: np.ndarray, shape: tuple, kernel_factor: float = 
         if value.ndim == 4 and len(shape) == 2 and value.shape[2:] == (1, 1):
             value = value[:, :, 0, 0]  # a classifier that is a 1x1 convolution
         value = value.transpose(2, 3, 1, 0) * np.float32(kernel_factor) if value.ndim == 4 else value.T
-    # the heads and their width are one axis there and two here
+    # the heads and their width are one axis in PyTorch and two in Keras
     if layer in _THIRDS and value.shape == (*shape[:-2], shape[-2] * shape[-1]):
         return value.reshape(shape)
     if layer == "attention_output" and len(shape) == 3 and value.shape == (shape[0] * shape[1], shape[2]):

@@ -1,4 +1,4 @@
-"""The networks of torchvision and timm, and the builders and arguments that make them in bnzoo."""
+"""The networks of torchvision and timm, with their builders and arguments in bnzoo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Peer:
 
     Attributes:
         base: String, a name of `bnzoo.list_models()`.
-        naming: How its tensors are called.
+        naming: The names of its tensors.
         options: Dict, the arguments of that builder that the weights were trained with.
         side: Integer, the height and width of the images.
     """
@@ -58,10 +58,10 @@ PEERS: dict[str, Peer] = {
         name: Peer(f"resnet{d}", RESNET, {**_POST, "groups": groups, "width_per_group": width})
         for name, (d, groups, width) in _GROUPED.items()
     },
-    # timm's 18 and 34 are not among them: it rounds the gates of so narrow blocks up to 8 channels
+    # without timm's 18 and 34, which round the gates of their narrow blocks up to 8 channels
     **{f"seresnet{d}": Peer(f"resnet{d}", RESNET, {**_POST, **_SE}) for d in (50, 101, 152)},
     "seresnext50_32x4d": Peer("resnet50", RESNET, {**_POST, **_SE, "groups": 32, "width_per_group": 4}),
-    # timm's 18 and 34 are not among them: their first block branches off before its norm, that of the paper after it
+    # without timm's 18 and 34, whose first block branches off before its norm; that of the paper does behind it
     **{f"resnetv2_{d}": Peer(f"resnet{d}", RESNET_V2, _PRE) for d in (50, 101, 152)},
     **{f"resnetv2_{d}d": Peer(f"resnet{d}", RESNET_V2, {**_PRE, **_D}) for d in (50, 101, 152)},
     "resnetv2_50d_gn": Peer("resnet50", RESNET_V2, {**_PRE, **_D, "norm": _GROUP}),

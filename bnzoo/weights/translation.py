@@ -1,4 +1,4 @@
-"""What the variables of a model are called elsewhere, and how they are filled: all of them or none."""
+"""Translation of the names of variables, and assignment of all variables of a model or none."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,25 +14,25 @@ _NOTHING = r"(?!)"
 
 
 def unchanged(path: str, value: np.ndarray, shape: tuple) -> np.ndarray:
-    """The tensor as it is: the conversion between two models of Keras."""
+    """Return the tensor unchanged: the conversion between two models of Keras."""
     return value
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How a peer calls the variables of a family of networks.
+    """The names of the variables of a family of networks in another library, the peer.
 
     Attributes:
-        rows: Dict from names of bnzoo's layers (or `layer/variable`, where that is needed) to the peer's. Both hold
-            the same numbers in braces: `{i}` is a number, `{i-1}` the one below it. The first row that matches counts.
-        words: Dict from bnzoo's name of a variable to the peer's.
-        separator: String between layer and variable in the peer's names.
-        head: String, the peer's layer for `logits`; its tensors are left out where the model has no classifier.
-        convert: Function of a variable's path, the peer's tensor and the variable's shape; it brings the tensor to
-            Keras' order of axes.
-        aliases: Dict of regular expressions of older spellings to what stands there in the peer's present ones.
-        unused: Regular expression of tensors that no inference needs.
-        zeros: Regular expression of the variables that may be missing in a file and are zero then.
+        rows: Dict from names of bnzoo's layers (or `layer/variable`, if needed) to the names of the peer. Both have the
+            same numbers in braces: `{i}` is a number, `{i-1}` the number below it. The first matching row applies.
+        words: Dict from names of variables in bnzoo to those of the peer.
+        separator: String between layer and variable in the names of the peer.
+        head: String, the peer's layer for `logits`. Its tensors are left out if the model has no classifier.
+        convert: Function of the path of a variable, the tensor of the peer and the shape of the variable. Returns the
+            tensor with the axes in Keras' order.
+        aliases: Dict from regular expressions of older spellings to their replacements.
+        unused: Regular expression of tensors that inference does not need.
+        zeros: Regular expression of variables that are zero if they are missing in a file.
     """
 
     rows: Mapping[str, str]
@@ -45,7 +45,7 @@ class Naming:
     zeros: str = _NOTHING
 
     def tensor(self, path: str) -> str:
-        """The peer's name of a variable; the variable's own where no row matches.
+        """Return the peer's name of a variable, or its own name if no row matches.
 
         Args:
             path: String, `layer/variable` in bnzoo.
@@ -60,29 +60,29 @@ class Naming:
         return path
 
     def join(self, layer: str, variable: str) -> str:
-        """The peer's name of a tensor."""
+        """Return the peer's name of a variable of a layer."""
         return f"{layer}{self.separator}{variable}"
 
     def spelled(self, name: str) -> str:
-        """A name of the peer's in its present spelling."""
+        """Return a name of the peer in its present spelling."""
         for old, new in self.aliases.items():
             name = re.sub(old, new, name)
         return name
 
 
-def _shifted(numbers: re.Match[str], place: re.Match[str]) -> str:
-    """The number that stands in a place such as `{i-1}`."""
-    return str(int(numbers[place[1]]) + int(place[2] or 0))
+def _shifted(numbers: re.Match[str], braces: re.Match[str]) -> str:
+    """Return the number for braces such as `{i-1}`."""
+    return str(int(numbers[braces[1]]) + int(braces[2] or 0))
 
 
 def transfer(model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Naming, origin: str) -> keras.Model:
-    """Fills a model with a peer's tensors: each variable gets one and each tensor is used, or nothing is changed.
+    """Assign a peer's tensors to the variables of a model: all of them, or none if one does not fit.
 
     Args:
         model: A model of bnzoo.
         tensors: Dict of arrays by the peer's names.
-        naming: How the peer calls them.
-        origin: String, what the tensors are, for messages.
+        naming: The names of the peer.
+        origin: String, a description of the tensors, for messages.
 
     Returns:
         The model that was passed.
@@ -98,9 +98,9 @@ def transfer(model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Nami
 def fitting(
     model: keras.Model, tensors: Mapping[str, np.ndarray], naming: Naming, origin: str
 ) -> list[tuple[Any, np.ndarray]]:
-    """Pair each variable of a model with the value that a peer has for it.
+    """Return each variable of a model with its value from a peer.
 
-    Takes and raises what `transfer` does. The model needs no values, and stays as it is.
+    Arguments and errors are those of `transfer`. The model is not changed, and need not have values.
     """
     tensors = {naming.spelled(name): value for name, value in tensors.items()}
     values: list[tuple[Any, np.ndarray]] = []
@@ -119,7 +119,7 @@ def fitting(
         used |= {name for name in tensors if name.startswith(naming.join(naming.head, ""))}
     for name, value in tensors.items():
         if name not in used and not re.search(naming.unused, name):
-            problem = f"the tensor {name!r} of shape {value.shape} is superfluous, the network has nothing to put it in"
+            problem = f"the tensor {name!r} of shape {value.shape} is superfluous, the network has no variable for it"
             raise ValueError(_misfit(origin, problem))
     return values
 
@@ -128,7 +128,7 @@ def _converted(naming: Naming, path: str, shape: tuple, name: str, value: np.nda
     try:
         converted = naming.convert(path, np.asarray(value, "float32"), shape)
     except (TypeError, ValueError) as error:
-        problem = f"the tensor {name!r} of shape {value.shape} ({value.dtype}) is nothing that {path!r} could hold"
+        problem = f"the tensor {name!r} of shape {value.shape} ({value.dtype}) cannot be a value of {path!r}"
         raise ValueError(_misfit(origin, f"{problem}, whose shape is {shape}")) from error
     if converted.shape != shape:
         turned = "" if value.shape == converted.shape else f", {converted.shape} in Keras' order of axes"

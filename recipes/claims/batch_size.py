@@ -58,7 +58,7 @@ def measure(bench: Bench) -> pd.DataFrame:
     for name, space in studies.items():
         frame = rows(bench.study(name, space, bench.digits, epochs=epochs))
         # with a single batch size the study has no such axis
-        frames.append(frame if "batch_size" in frame else frame.assign(batch_size=space.values_of("batch_size")[0]))
+        frames.append(frame if "batch_size" in frame else frame.assign(batch_size=space.batch_size_of({})))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bnzoo.data import Dataset, Split, load
 from bnzoo.tuning import Results, Space, Study, TrialResult
-from bnzoo.tuning.tuner import Measure
+from bnzoo.tuning.tuner import MeasureFunction
 from recipes.claims.measures import test_accuracy
 from recipes.claims.store import Size
 
@@ -82,7 +82,7 @@ class Bench:
         *,
         epochs: int,
         seeds: int | None = None,
-        measure: Measure = test_accuracy,
+        measure: MeasureFunction = test_accuracy,
     ) -> Results:
         """Return the results of the grid of a space, and run its study first if it is not finished.
 

@@ -114,11 +114,10 @@ def judge(frame: pd.DataFrame) -> Verdict:
         f"{GHOSTS[0]} examples instead of all {BATCH} in a batch, and by {of_norm.text()} points from no norm to batch "
         f"norm with all {BATCH}.{condition}",
         (
-            "By the number of examples that are normalized together: gap in points "
-            f"{_by_arm(at, 'gap')}; wrong labels memorised, %: {_by_arm(at, 'memorised')}.",
+            f"Gap in points: {_by_arm(at, 'gap')}. Wrong labels memorised, %: {_by_arm(at, 'memorised')}.",
             f"Accuracy on the correct test labels, %: {_by_arm(at, 'test_accuracy')}.",
-            "With the rate of each arm chosen by the validation loss, which acts like early stopping: gap in points "
-            f"{_by_arm(at_best_rate(frame, ['norm']), 'gap')}; test accuracy, %: "
+            "Gap in points at the rate with the lowest validation loss of each arm, which acts like early stopping: "
+            f"{_by_arm(at_best_rate(frame, ['norm']), 'gap')}. Test accuracy at that rate, %: "
             f"{_by_arm(at_best_rate(frame, ['norm']), 'test_accuracy')}.",
         ),
     )
@@ -130,7 +129,9 @@ def _means(frame: pd.DataFrame, value: str) -> dict[str, float]:
 
 
 def _by_arm(frame: pd.DataFrame, value: str) -> str:
-    return ", ".join(f"{NAMES[arm]}: {mean:.1f}" for arm, mean in _means(frame, value).items())
+    return ", ".join(
+        f"{NAMES[arm]}{'' if arm == NONE else ' examples'} {mean:.1f}" for arm, mean in _means(frame, value).items()
+    )
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from bnzoo.tuning.crew import cores_shared
+from bnzoo.tuning.workers import cores_shared
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
 from recipes.claims.claim import get

@@ -61,9 +61,9 @@ def test_the_numbers_are_those_of_the_rows():
     verdict = judge(planted(none=0.15, ghost_4=0.05, ghost_8=0.10, batch=0.20))
     assert "changes by -15.0 [-15.0, -15.0] points" in verdict.sentence
     assert "by +5.0 [+5.0, +5.0] points" in verdict.sentence
-    assert "no norm: 15.1, 4: 5.1, 8: 10.1, 128: 20.1" in verdict.notes[0]
-    assert "no norm: 80.0, 4: 90.0, 8: 85.0, 128: 75.0" in verdict.notes[1]
-    assert "gap in points no norm: 2.1, 4: 2.1, 8: 2.1, 128: 2.1" in verdict.notes[2]
+    assert "no norm 15.1, 4 examples 5.1, 8 examples 10.1, 128 examples 20.1" in verdict.notes[0]
+    assert "no norm 80.0, 4 examples 90.0, 8 examples 85.0, 128 examples 75.0" in verdict.notes[1]
+    assert "early stopping: no norm 2.1, 4 examples 2.1, 8 examples 2.1, 128 examples 2.1" in verdict.notes[2]
 
 
 def test_one_seed_proves_nothing():

@@ -208,9 +208,9 @@ def test_refusals():
     if BACKEND == "tensorflow":  # under JAX Keras refuses such a layer itself
         layer = Recompute(Noise())
         assert layer(X[0]).shape == X[0].shape
-        with pytest.raises(ValueError, match=r"`layer` must hold all the variables.*changes 1 other variable"):
+        with pytest.raises(ValueError, match=r"`layer` must hold all variables.*changes 1 other variable"):
             layer(X[0], training=True)
-    with pytest.raises(ValueError, match="`dtype` belongs to the wrapped layer"):
+    with pytest.raises(ValueError, match="`dtype` is an argument of the wrapped layer"):
         Recompute(layers.Dense(2), dtype="float16")
     with pytest.raises(ValueError, match="Keras layer"):
         Recompute("dense")

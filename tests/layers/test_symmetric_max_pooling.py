@@ -112,7 +112,7 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pool_size": 3, "padding": 2}, r"at most half of `pool_size`, here \(1, 1\). Received: padding=2"),
+        ({"pool_size": 3, "padding": 2}, r"at most half of `pool_size`, \(1, 1\). Received: padding=2"),
         ({"pool_size": 0}, "`pool_size` must be an integer of at least 1"),
         ({"pool_size": 3, "strides": (1, 2, 3)}, "`strides` must be an integer"),
         ({"pool_size": 3, "padding": -1}, "`padding` must be an integer of at least 0"),

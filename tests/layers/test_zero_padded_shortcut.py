@@ -25,7 +25,7 @@ def test_against_numpy():
     layer = ZeroPaddedShortcut(7, 2)
     np.testing.assert_array_equal(layer(X), expected)
     assert layer.compute_output_shape((None, 5, 6, 3)) == (None, 3, 3, 7)
-    with pytest.raises(ValueError, match="adds channels"):
+    with pytest.raises(ValueError, match="drops no channel"):
         keras.Sequential([keras.Input((5, 6, 3)), ZeroPaddedShortcut(2)])
 
 

@@ -112,7 +112,7 @@ PLANTED = {
     "saturated relu": (lambda: changed(trained(), beta=-9), "saturation", "norm_1", SLOWER),
     "saturated sigmoid": (lambda: changed(trained(activation="sigmoid"), gamma=30), "saturation", "norm_1", SLOWER),
     "saturated tanh": (lambda: changed(trained(activation="tanh"), beta=5), "saturation", "norm_1", SLOWER),
-    "vanishing": (lambda: train(mlp("sigmoid", None, depth=9), 1), "vanishing_gradient", "dense_1", "Put norms"),
+    "vanishing": (lambda: train(mlp("sigmoid", None, depth=9), 1), "vanishing_gradient", "dense_1", "Add norms"),
     "exploding gradient": (
         lambda: train(mlp("relu", None, depth=4, kernel_initializer=vast), 1, 0.0),
         "exploding_gradient",
@@ -293,7 +293,7 @@ def test_what_was_not_measured_is_said():
     model = mlp()
     assert health(model, X, steps=0).gradients is None
     assert "the data has no targets" in health(model, X, steps=0).notes[-1]
-    assert "give a `loss`" in health(model, (X, Y * 1.0), steps=0).notes[-1]
+    assert "Pass `loss`" in health(model, (X, Y * 1.0), steps=0).notes[-1]
     hidden = keras.Sequential([keras.Input((3, 64)), L.TimeDistributed(L.BatchNormalization(name="inner"))])
     assert "inner" in health(hidden, np.zeros((2, 3, 64))).notes[0]
 
@@ -348,7 +348,7 @@ def classifier(loss=None):
     ids=["guessed", "negative", "by name", "in a column", "of two outputs"],
 )
 def test_a_label_without_an_output(model, y):
-    with pytest.raises(ValueError, match=r"has the label -?1\d?, and the model has outputs for the classes 0 to 9"):
+    with pytest.raises(ValueError, match=r"has the label -?1\d?, but the model has outputs for the classes 0 to 9"):
         health(model(), (X[:64], y), batch_size=32)
 
 

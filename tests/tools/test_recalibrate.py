@@ -162,20 +162,12 @@ def test_an_error_restores_the_statistics(data, error):
     [
         (X, {"batches": 0}, "`batches` must be a positive integer. Received: batches=0"),
         (X, {"batch_size": 2.5}, "`batch_size` must be a positive integer. Received: batch_size=2.5"),
-        (
-            tf.data.Dataset.from_tensors(X).repeat(),
-            {},
-            "`data` has no end: set `batches` to the number of batches to use",
-        ),
+        (tf.data.Dataset.from_tensors(X).repeat(), {}, "`data` has no end: set `batches` to the number of batches"),
         (Endless(), {}, "`data` has no end"),
         ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
         (X[:0], {}, "`data` is empty"),
         ([X[:0], X[:0]], {}, "`data` has no example with a value at the norm 'first'"),
-        (
-            [X[:8], spoilt(np.nan)],
-            {},
-            "batch 1 of `data`, counted from 0, has a mean or a variance at the norm 'first'",
-        ),
+        ([X[:8], spoilt(np.nan)], {}, "batch 1 of `data`, counted from 0, has .* at the norm 'first'"),
         ([spoilt(-np.inf)], {}, "batch 0 of `data`.*'first'.*The statistics were not changed"),
         ([spoilt(3e38)], {}, "batch 0 of `data`.*'first'.*not finite in float32"),
         (

@@ -11,6 +11,7 @@ from untrained import SPACE, comparable, quiet, study
 from bnzoo import tuning
 from bnzoo.export import parity, runtimes
 from bnzoo.tuning.definition import command
+from bnzoo.tuning.shared import SharedStudy
 
 TWO = {**SPACE, "norms": (None,)}
 DEEP = "[" * 50_000
@@ -61,7 +62,7 @@ def run_and_export(data, folder):
         (b"[]\n", "line 2: it must be an object"),
         (b'{"op_code": 99, "worker_id": "x"}\n', "line 2: there is no operation 99"),
         (b'{"op_code": 5, "worker_id": "x"}\n', "line 2: 'trial_id' is missing"),
-        (b'{"op_code": 0, "worker_id": "x", "study_name": 3, "directions": []}\n', "'study_name' is missing or of"),
+        (b'{"op_code": 0, "worker_id": "x", "study_name": 3, "directions": []}\n', "'study_name' is missing, or"),
         (b'{"op_code": 4, "worker_id": "x", "study_id": 0, "datetime_start": "never"}\n', "line 2"),
     ],
 )
@@ -77,9 +78,9 @@ def test_nothing_is_written_after_a_damaged_line(few_digits, folder):
     with (folder / "journal.log").open("ab") as file:
         file.write(b'{"op_co\n')
     before = (folder / "journal.log").read_bytes()
-    shared = two(few_digits, folder)._shared
+    shared = SharedStudy(None, folder, None)
     with pytest.raises(ValueError, match=rf"journal\.log .* line {before.count(10)}: "):
-        shared.keep("key", "value")
+        shared.set_attribute("key", "value")
     assert (folder / "journal.log").read_bytes() == before
 
 
@@ -91,7 +92,7 @@ def test_results_of_another_trial_are_noticed(few_digits, folder):
     changed = json.loads(noted[0])
     changed["system_attr"]["bnzoo:result"]["values"]["learning_rate"] = 0.5
     journal.write_text("".join(lines).replace(noted[0], json.dumps(changed) + "\n"))
-    with pytest.raises(ValueError, match=r"journal\.log .* the result of trial 0: it is that of another trial"):
+    with pytest.raises(ValueError, match=r"journal\.log .* the result of trial 0: it belongs to another trial"):
         two(few_digits, folder)
 
 
@@ -99,7 +100,7 @@ def test_results_of_another_trial_are_noticed(few_digits, folder):
 def test_results_of_trials_are_checked(values):
     good = tuning.TrialResult(0, {"depth": 1, "norm": "none", "learning_rate": 0.1}, 0, "ok", "", 0.5).to_dict()
     assert tuning.TrialResult.from_dict(good).score == 0.5
-    with pytest.raises(ValueError, match=r"must be|its fields are other ones"):
+    with pytest.raises(ValueError, match=r"must be|missing or unknown fields|wrong type"):
         tuning.TrialResult.from_dict({**good, **values} if values and "trial" not in values else values)
 
 
@@ -107,7 +108,8 @@ def test_results_of_trials_are_checked(values):
 @pytest.mark.parametrize("text", ["", "{bad", "3", '{"trials": 3, "seeds": "x"}', DEEP], ids=lambda text: text[:8])
 def test_damaged_json_is_named(few_digits, folder, name, text):
     (folder / name).write_text(text)
-    with pytest.raises(ValueError, match=rf"{folder / name} cannot be read as the .*: .*[Rr]emove it, and"):
+    hint = "(or remove it: the study|Remove it, then run)"
+    with pytest.raises(ValueError, match=rf"{folder / name} cannot be read as the .*: .*{hint}"):
         run_and_export(few_digits, folder)
 
 
@@ -126,7 +128,7 @@ def test_a_study_without_its_definition_goes_on_with_its_journal(original, few_d
     again.run(lambda study, event: pytest.fail("a trial was run"))
     assert (folder / "study.json").read_text() == (original.directory / "study.json").read_text()
     (folder / "study.json").unlink()
-    with pytest.raises(ValueError, match="epochs: 2 there, 3 asked for"):
+    with pytest.raises(ValueError, match="epochs: 2 stored, 3 requested"):
         two(few_digits, folder, epochs=3)
     with pytest.raises(ValueError, match=r"journal\.log has no study 'other'"):
         two(few_digits, folder, name="other")
@@ -147,7 +149,7 @@ def test_a_renamed_folder_is_the_same_study(original, few_digits, folder):
     again = two(few_digits, moved)
     assert again.name == original.name == "study"
     assert comparable(again.results) == comparable(original.results)
-    with pytest.raises(ValueError, match=r"name: study there, other asked for"):
+    with pytest.raises(ValueError, match=r"name: study stored, other requested"):
         two(few_digits, original.directory, name="other")
 
 
@@ -156,14 +158,16 @@ def test_a_renamed_folder_is_the_same_study(original, few_digits, folder):
     [
         (lambda note: note.update(path="/etc"), "'path' must be a version in"),
         (lambda note: note.pop("difference"), "'difference' is missing"),
-        (lambda note: note.update(test_accuracy="1"), "'test_accuracy' is missing or of another type"),
+        (lambda note: note.update(test_accuracy="1"), "'test_accuracy' is missing or has the wrong type"),
         (lambda note: note.update(metric="\x1b[2J"), "'metric' must be one of"),
         (lambda note: note.update(more=1), "must be an object with the fields"),
     ],
 )
-def test_the_note_on_an_artefact_is_checked(few_digits, folder, change, message):
+def test_the_description_of_an_artefact_is_checked(few_digits, folder, change, message):
     edit(folder / "export.json", change)
-    with pytest.raises(ValueError, match=rf"export\.json cannot be read as the note on an artefact: .*{message}"):
+    with pytest.raises(
+        ValueError, match=rf"export\.json cannot be read as the description of an artefact: .*{message}"
+    ):
         run_and_export(few_digits, folder)
 
 
@@ -177,7 +181,7 @@ def test_a_damaged_artefact_is_not_reported_as_good(few_digits, folder):
     (data,) = (folder / "best/1/variables").glob("*.data*")
     data.write_bytes(b"x")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match=r"best/1 is damaged: .* Remove the folder, and the same study"):
+        with pytest.raises(RuntimeError, match=r"best/1 is damaged: .* Remove the folder, then run the same study"):
             run_and_export(few_digits, folder)
     shutil.rmtree(folder / "best/1")
     assert run_and_export(few_digits, folder).path == str(folder / "best/1")
@@ -192,7 +196,7 @@ def test_the_best_model_is_written_again_or_told_to_be_damaged(few_digits, folde
     assert path.read_bytes() == content
     middle = len(content) // 2
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    with pytest.raises(ValueError, match=r"best\.keras cannot be read as a Keras model: .*Remove it, and"):
+    with pytest.raises(ValueError, match=r"best\.keras cannot be read as a Keras model: .*Remove it, then run"):
         run_and_export(few_digits, folder)
 
 
@@ -200,15 +204,15 @@ def test_one_process_at_a_time_exports(original, few_digits, folder, monkeypatch
     """The exporting process holds the lock that the others wait for."""
     import filelock
 
-    from bnzoo.tuning import study as module
+    from bnzoo.tuning import artefact as module
 
-    def ship(model, trial, data, path):
+    def export_model(model, trial, data, path):
         with pytest.raises(filelock.Timeout):
             filelock.FileLock(folder / ".finish.lock").acquire(timeout=0)
         return original.export()
 
     (folder / "export.json").unlink()
-    monkeypatch.setattr(module, "ship", ship)
+    monkeypatch.setattr(module, "export_model", export_model)
     assert two(few_digits, folder).export() == original.export()
 
 

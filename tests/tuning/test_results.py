@@ -60,14 +60,16 @@ def test_the_edge_of_the_range_is_told(sign, side):
 
 def test_seeds_that_differ_by_more_than_the_gap_are_told():
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 2 * s, seeds=2)
-    assert "the seeds differ by more than the gap: 2.0000 between seeds" in warnings(results)
+    assert "the difference between seeds (2.0000) is larger than the gap" in warnings(results)
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 0.001 * s, seeds=2)
     assert "seeds" not in warnings(results)
 
 
 def test_moving_statistics_that_choose_otherwise_are_told():
     results = planted(bowl, moving=lambda d, n, r, s: 0.001 if (d, n, r) == (8, "batch", 0.01) else 3.0)
-    assert "the moving statistics would have chosen another configuration: depth 8, norm batch" in warnings(results)
+    assert "with the moving statistics another configuration would be the best: depth 8, norm batch" in warnings(
+        results
+    )
 
 
 def test_failures_and_unfinished_studies_are_told():
@@ -96,7 +98,7 @@ def test_pruned_trials_are_neither_usable_nor_the_best():
     assert results.counts["pruned"] == 4
     assert results.best.learning_rate == 0.1
     assert set(results.table()["largest usable"]) == {0.1}
-    assert "4 pruned: whether they would have caught up is not known" in warnings(results)
+    assert "4 trials were pruned: with more epochs they might have become better" in warnings(results)
 
 
 def test_nothing_usable():

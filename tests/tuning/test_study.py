@@ -63,7 +63,7 @@ def test_what_else_is_measured_is_kept(few_digits, tmp_path):
     again = study(few_digits, tmp_path / "s", space, measure=counted)
     assert again.finished
     assert [trial.measured for trial in again.results.trials] == [trial.measured for trial in first.results.trials]
-    with pytest.raises(ValueError, match=r"measure: .*counted there, None asked for"):
+    with pytest.raises(ValueError, match=r"measure: .*counted stored, None requested"):
         study(few_digits, tmp_path / "s", space)
 
 
@@ -75,7 +75,7 @@ def test_several_checkpoints_are_kept_where_that_is_asked_for(few_digits, tmp_pa
         values = {axis: row[axis] for axis in ("depth", "norm", "learning_rate")}
         trial = min(kept.results.of(values), key=lambda trial: trial.score)
         assert loss_in(kept.model(trial)) == pytest.approx(trial.loss)
-    with pytest.raises(FileNotFoundError, match="the checkpoint of this trial is not there"):
+    with pytest.raises(FileNotFoundError, match="the checkpoint of this trial was not kept"):
         kept.model(max(kept.results.trials, key=lambda trial: trial.score))
 
 
@@ -118,13 +118,13 @@ def test_a_finished_study_does_nothing_when_run_again(finished, few_digits):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 3}, "epochs: 2 there, 3 asked for"),
-        ({"seeds": 1}, "seeds: 2 there, 1 asked for"),
+        ({"epochs": 3}, "epochs: 2 stored, 3 requested"),
+        ({"seeds": 1}, "seeds: 2 stored, 1 requested"),
         (
             {"space": tuning.MLPSpace(**{**SPACE, "depths": (1, 3)})},
-            r"space.depths: \[1\] there, \[1, 3\] asked for",
+            r"space.depths: \[1\] stored, \[1, 3\] requested",
         ),
-        ({"space": tuning.MLPSpace(**{**SPACE, "width": 8})}, "space.width: 4 there, 8 asked for"),
+        ({"space": tuning.MLPSpace(**{**SPACE, "width": 8})}, "space.width: 4 stored, 8 requested"),
     ],
 )
 def test_another_study_in_the_same_folder_is_refused(finished, few_digits, change, message):
@@ -134,13 +134,13 @@ def test_another_study_in_the_same_folder_is_refused(finished, few_digits, chang
 
 def test_a_folder_with_other_things_is_refused(few_digits, tmp_path):
     (tmp_path / "results.csv").write_text("somebody's own")
-    with pytest.raises(ValueError, match="is not empty and holds no study"):
+    with pytest.raises(ValueError, match="is not empty and has no study"):
         study(few_digits, tmp_path)
     assert (tmp_path / "results.csv").read_text() == "somebody's own"
 
 
 def test_other_data_in_the_same_folder_is_refused(finished, digits):
-    with pytest.raises(ValueError, match=r"data.fingerprint: .*there"):
+    with pytest.raises(ValueError, match=r"data.fingerprint: .*stored"):
         study(digits, finished.directory)
 
 
@@ -165,9 +165,9 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(few_digits, tmp_pat
 
 
 def test_another_sampler_or_pruner_is_another_study(finished, few_digits):
-    with pytest.raises(ValueError, match=r"pruner\.name: None there, median asked for"):
+    with pytest.raises(ValueError, match=r"pruner\.name: None stored, median requested"):
         study(few_digits, finished.directory, pruner="median")
-    with pytest.raises(ValueError, match=r"sampler\.name: grid there, tpe asked for"):
+    with pytest.raises(ValueError, match=r"sampler\.name: grid stored, tpe requested"):
         study(few_digits, finished.directory, sampler="tpe")
 
 
@@ -193,7 +193,7 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified
 @pytest.mark.parametrize(
     ("options", "bounds", "message"),
     [
-        ({"sampler": "tpe"}, {}, "sampler='tpe' has no end of its own: give `budget`, `trials` or both"),
+        ({"sampler": "tpe"}, {}, "sampler='tpe' never ends by itself: pass `budget`, `trials` or both"),
         ({}, {"trials": 0}, "`trials` must be a positive integer"),
         ({}, {"workers": 0}, "`workers` must be a positive integer"),
         ({}, {"budget": 0}, "`budget` must be a positive number of seconds"),
@@ -239,7 +239,7 @@ def test_a_study_in_a_database(few_digits, tmp_path):
     for file in (tmp_path / "two/checkpoints").iterdir():
         file.unlink()
     assert loss_in(second.best_model()) == pytest.approx(second.results.best.loss)
-    with pytest.raises(ValueError, match="study 'mine' of the storage holds another study"):
+    with pytest.raises(ValueError, match="study 'mine' of the storage has another study"):
         study(few_digits, tmp_path / "three", space, storage=url, name="mine", epochs=5)
     assert len(study(few_digits, tmp_path / "four", space, storage=url, name="other").results) == 0
 
@@ -260,7 +260,7 @@ def test_nothing_usable_has_no_best_model(few_digits, tmp_path):
     lost.run(quiet)
     assert lost.results.counts["failed"] == 4
     assert not (tmp_path / "s" / "best.keras").exists()
-    with pytest.raises(RuntimeError, match="no usable trial"):
+    with pytest.raises(RuntimeError, match="no trial is usable"):
         lost.export()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bnzoo import tuning
-from bnzoo.tuning.trial import CompiledModel, judge, measure
+from bnzoo.tuning.trial import CompiledModel, judge, train_and_evaluate
 
 
 def hyperparameters(depth, norm, learning_rate):
@@ -43,14 +43,11 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
     """The reference is a model that was built, compiled and trained for this trial only."""
     space = space.for_data(few_digits)
     reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, seed=0)
-    for seed, learning_rate in (
-        (0, 3.0),
-        (1, 0.001),
-    ):  # one diverges, one has another seed
-        measure(reused, seed, learning_rate, epochs=1)
+    for seed, learning_rate in ((0, 3.0), (1, 0.001)):  # leave traces: a wreck, another seed
+        train_and_evaluate(reused, seed, learning_rate, epochs=1)
 
     for seed, learning_rate in ((0, 0.03), (1, 0.1)):
-        found = measure(reused, seed, learning_rate, epochs=3)
+        found = train_and_evaluate(reused, seed, learning_rate, epochs=3)
         keras.utils.set_random_seed(seed)
         fresh = space.build(hyperparameters(depth, norm, learning_rate))
         validation = {"validation_data": tuple(few_digits.validation), "validation_batch_size": 256}
@@ -69,7 +66,7 @@ def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
     """Scores with recalibrated statistics during training change no weights, statistics, slots or steps."""
     space = DropoutMLP(depths=(2,), norms=(norm,), width=16, batch_size=16).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(2, space.norms[0].label, 0.1), few_digits, seed=0)
-    whole = measure(compiled, 0, 0.1, epochs=5)
+    whole = train_and_evaluate(compiled, 0, 0.1, epochs=5)
     state = [variable.numpy() for variable in (*compiled.model.variables, *compiled.model.optimizer.variables)]
     reported = []
 
@@ -77,7 +74,7 @@ def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
         reported.append((epoch, score))
         return False
 
-    watched = measure(compiled, 0, 0.1, epochs=5, report=promote)
+    watched = train_and_evaluate(compiled, 0, 0.1, epochs=5, report=promote)
     assert [epoch for epoch, _ in reported] == [1, 3]
     assert watched.history == whole.history
     assert (watched.loss, watched.moving_loss) == (whole.loss, whole.moving_loss)
@@ -95,13 +92,13 @@ def test_what_is_reported_is_the_recalibrated_score_and_ends_the_trial(few_digit
         reported.append(score)
         return epoch == 3
 
-    found = measure(compiled, 0, 0.1, epochs=9, report=give_up_at_three)
+    found = train_and_evaluate(compiled, 0, 0.1, epochs=9, report=give_up_at_three)
     assert found.outcome == "pruned"
     assert found.score == reported[-1] < reported[0]
     assert "after 3 of 9 epochs" in found.reason
     assert len(found.history["loss"]) == 3
     assert found.moving_loss != found.loss
-    again = measure(compiled, 0, 0.1, epochs=9, report=lambda score, epoch: False)
+    again = train_and_evaluate(compiled, 0, 0.1, epochs=9, report=lambda score, epoch: False)
     assert again.outcome == "ok", "the next trial on the same compiled model runs whole"
     assert len(again.history["loss"]) == 9
 
@@ -111,7 +108,7 @@ def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
     """After 18 steps with momentum 0.99, the model is good only with recalibrated statistics."""
     space = tuning.ResNetSpace(depths=(8,), norms=({"name": "batch", "momentum": 0.99},)).for_data(digits)
     hp = hyperparameters(8, space.norms[0].label, 0.05)
-    found = measure(CompiledModel(space, hp, digits, seed=0), seed=0, learning_rate=0.05, epochs=1)
+    found = train_and_evaluate(CompiledModel(space, hp, digits, seed=0), seed=0, learning_rate=0.05, epochs=1)
     assert found.accuracy > 0.8
     assert found.moving_accuracy < found.accuracy - 0.3
     assert found.score == found.loss < found.moving_loss
@@ -122,7 +119,7 @@ def test_both_scores_are_kept_and_the_recalibrated_one_counts(digits):
 def test_the_model_is_left_as_it_was_scored(few_digits):
     space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, 0)
-    found = measure(compiled, 0, 0.1, epochs=2)
+    found = train_and_evaluate(compiled, 0, 0.1, epochs=2)
     logits = compiled.model.predict(few_digits.validation.x, verbose=0).astype(np.float64)
     likelihood = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     loss = -likelihood[np.arange(len(logits)), few_digits.validation.y].mean()
@@ -133,7 +130,7 @@ def test_the_model_is_left_as_it_was_scored(few_digits):
 def test_a_hopeless_learning_rate_has_a_finite_score(few_digits):
     space = tuning.MLPSpace(depths=(4,), norms=(None,), batch_size=16).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(4, "none", 1e4), few_digits, 0)
-    found = measure(compiled, 0, 1e4, epochs=3)
+    found = train_and_evaluate(compiled, 0, 1e4, epochs=3)
     assert found.outcome == "diverged"
     assert found.score == 2 * math.log(10)
     assert "NaN" in found.reason or "not below" in found.reason

@@ -20,7 +20,8 @@ from portable import ON_LINUX, ON_POSIX
 from bnzoo import tuning
 from bnzoo.tuning.checkpoints import open_checkpoints
 from bnzoo.tuning.shared import SharedStudy
-from bnzoo.tuning.storage import patient
+from bnzoo.tuning.storage.database import RetryingStorage, retrying
+from bnzoo.tuning.storage.forwarding import ForwardingStorage
 
 SPACE = {"depths": (1, 2), "learning_rates": (0.01, 1.0, 4), "norms": ("batch", None), "width": 16, "batch_size": 16}
 TRIALS = 16
@@ -29,10 +30,10 @@ TRIALS = 16
 MACHINE = """
     import sys
     from bnzoo import data, tuning
-    from bnzoo.tuning import storage
+    from bnzoo.tuning.storage import database
 
     examples, folder, url, epochs, beat = sys.argv[1:]
-    storage.HEARTBEAT, storage.SILENCE = float(beat), 8 * float(beat)
+    database.HEARTBEAT, database.GRACE_PERIOD = float(beat), 8 * float(beat)
     space = tuning.MLPSpace(
         depths=(1, 2), learning_rates=(0.01, 1.0, 4), norms=("batch", None), width=16, batch_size=16
     )
@@ -165,24 +166,22 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
     url = postgres.new_database()
     shared = SharedStudy(url, tmp_path, "shared")
     other = SharedStudy(url, tmp_path, "shared", pruner="median")
-    models = open_checkpoints(shared.keeper, "shared", tmp_path)
+    models = open_checkpoints(shared.backend, "shared", tmp_path)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     waiting = optuna.create_trial(state=TrialState.WAITING, system_attrs={"bnzoo:index": 0})
 
     def begin():
-        trial = shared.trials()[0]
-        assert shared.keeper.hold(trial)
-        assert shared.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        assert shared.claim(shared.trials()[0])
 
     asked = [
         lambda: shared.optuna.add_trial(waiting),
         begin,
-        lambda: shared.keep("what", 1),
-        lambda: shared.note(0, "what", 2),
+        lambda: shared.set_attribute("what", 1),
+        lambda: shared.set_trial_attribute(0, "what", 2),
         lambda: other.report(0, 0.5, 1),
         lambda: models.save(0, model),
         lambda: shared.end(0, TrialState.COMPLETE, 0.5),
-        lambda: other.keeper.end_abandoned(other.optuna),
+        lambda: other.fail_abandoned(),
     ]
     with ThreadPoolExecutor(1) as pool:
         for ask in asked:
@@ -191,15 +190,38 @@ def test_whoever_asks_a_database_that_is_away_is_answered_when_it_is_back(tmp_pa
                 with pytest.raises(TimeoutError):
                     answer.result(0.3)
             answer.result(30)
-    assert other.read("what") == 1
+    assert other.get_attribute("what") == 1
     (trial,) = other.trials().values()
     assert (trial.value, trial.system_attrs["what"], trial.intermediate_values) == (0.5, 2, {1: 0.5})
     np.testing.assert_array_equal(keras.saving.load_model(models.fetch(0)).get_weights()[0], model.get_weights()[0])
 
 
-def test_a_connection_that_is_lost_within_a_question_is_waited_for(monkeypatch):
-    """Optuna retries in the session that lost its connection, and reports only the second error."""
-    monkeypatch.setattr("bnzoo.tuning.storage.time.sleep", lambda seconds: None)
+class Flaky(ForwardingStorage):
+    """A storage whose connection is lost at the first call of each method."""
+
+    def __init__(self):
+        self.called = set()
+        super().__init__(optuna.storages.InMemoryStorage())
+
+    def call(self, method, *args, **kwargs):
+        if method.__name__ not in self.called:
+            self.called.add(method.__name__)
+            raise sqlalchemy.exc.OperationalError("SELECT", {}, Exception("server closed the connection"))
+        return super().call(method, *args, **kwargs)
+
+
+def test_each_call_of_a_storage_is_retried_after_a_lost_connection(monkeypatch):
+    monkeypatch.setattr("bnzoo.tuning.storage.database.time.sleep", lambda seconds: None)
+    flaky = Flaky()
+    study = optuna.create_study(storage=RetryingStorage(flaky), sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    assert [trial.value for trial in study.trials] == [trial.params["x"] for trial in study.trials]
+    assert flaky.called >= {"create_new_study", "create_new_trial", "set_trial_param", "set_trial_state_values"}
+
+
+def test_an_error_that_hides_a_lost_connection_is_retried(monkeypatch):
+    """Optuna queries again in the session whose connection was lost, and raises the error of that query."""
+    monkeypatch.setattr("bnzoo.tuning.storage.database.time.sleep", lambda seconds: None)
     failed = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
     rolled_back = sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back")
     rolled_back.__context__ = sqlalchemy.exc.OperationalError("SELECT", {}, Exception("server closed the connection"))
@@ -214,10 +236,10 @@ def test_a_connection_that_is_lost_within_a_question_is_waited_for(monkeypatch):
     def wrong():
         raise failed from sqlalchemy.exc.DataError("INSERT", {}, Exception("too long"))
 
-    assert patient(lost_once)() == "answer"
+    assert retrying(lost_once)() == "answer"
     assert asked == ["first", "again"]
     with pytest.raises(optuna.exceptions.StorageInternalError):
-        patient(wrong)()
+        retrying(wrong)()
 
 
 @pytest.mark.parametrize(

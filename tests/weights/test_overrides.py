@@ -35,8 +35,8 @@ REFUSED = [
     (TRAINED, {"norm": {"name": "batch", "epsilon": 1e-3}}, "epsilon=1e-05"),
     (GROUP, {"norm": {"name": "group", "groups": 16}}, "`norm` must be 'group' with groups=32, epsilon=1e-05"),
     (TRAINED, {"placement": "pre"}, "trained with placement='post'"),
-    (TRAINED, {"stride_in_1x1": True}, "`stride_in_1x1` is not free: the weights were trained with the builder's own"),
-    (TRAINED, {"weights": None}, "`weights` is not free"),
+    (TRAINED, {"stride_in_1x1": True}, "`stride_in_1x1` cannot be chosen: the weights were trained with the"),
+    (TRAINED, {"weights": None}, "`weights` cannot be chosen"),
 ]
 
 

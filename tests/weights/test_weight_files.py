@@ -69,7 +69,7 @@ class TorchTensor:
 def test_a_dict_may_hold_whatever_numpy_converts():
     tensors = read_tensors({"a": [1, 2], "b": TorchTensor()})
     assert {name: value.shape for name, value in tensors.items()} == {"a": (2,), "b": (3,)}
-    with pytest.raises(ValueError, match="The tensor 'c' is no array"):
+    with pytest.raises(ValueError, match="The tensor 'c' cannot be converted to an array"):
         read_tensors({"c": [[1], [2, 3]]})
 
 
@@ -112,7 +112,7 @@ def test_the_way_out_works(tmp_path):
 def test_without_safetensors_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
     save_safetensors(tmp_path / "w.safetensors", TENSORS)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    with pytest.raises(ImportError, match=r"w\.safetensors is a safetensors file: `pip install safetensors`"):
+    with pytest.raises(ImportError, match=r"w\.safetensors is a safetensors file, which needs `pip install"):
         read_tensors(tmp_path / "w.safetensors")
 
 
@@ -135,7 +135,7 @@ def test_what_is_no_file_of_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*missing"):
         read_tensors(tmp_path / "missing")
     (tmp_path / "w.txt").write_text("hello")
-    with pytest.raises(ValueError, match=r"safetensors, HDF5 and \.npz.*w\.txt.*none of them"):
+    with pytest.raises(ValueError, match=r"safetensors, HDF5 and \.npz.*w\.txt, of another format"):
         read_tensors(tmp_path / "w.txt")
     with pytest.raises(ValueError, match="Received: int"):
         read_tensors(3)

@@ -1,4 +1,4 @@
-"""What normalization does in a trained network, and what is wrong with it."""
+"""The health check: measurements of the norms and gradients of a trained network, and their findings."""
 
 from bnzoo.tools.health_check.checkup import health
 from bnzoo.tools.health_check.findings import Finding

@@ -1,4 +1,4 @@
-"""How large the gradient of each linear layer is beside its kernel."""
+"""The size of the gradient of each linear layer, relative to its kernel."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ _SOFTMAX = keras.activations.softmax
 
 
 class GradientObserver(Passes):
-    """Passes data through a model in training mode and measures the gradients of the loss by its kernels.
+    """Passes of data through a model in training mode, which return the gradients of the loss by its kernels.
 
     Args:
         model: A built functional or Sequential `keras.Model`.
         graph: Its graph.
-        loss: What `keras.Model.compile` takes as `loss`.
-        loss_weights: What `keras.Model.compile` takes as `loss_weights`.
-        untraced: Integer, how many passes are made before they are compiled.
+        loss: The argument `loss` of `keras.Model.compile`.
+        loss_weights: The argument `loss_weights` of `keras.Model.compile`.
+        untraced: Integer, the number of passes before compilation.
     """
 
     collect_losses = True
@@ -32,7 +32,7 @@ class GradientObserver(Passes):
     ) -> None:
         super().__init__(model, untraced)
         self.kernels = _kernels(graph)
-        # the same layers with a loss and metrics of its own: those of the model stay as they are
+        # the same layers, compiled separately: the loss and metrics of the model do not change
         plain = functional_model(model)
         self._trained = keras.Model(plain.input, plain.output, name=model.name)
         self._loss = loss
@@ -41,7 +41,7 @@ class GradientObserver(Passes):
     def scales(self, batch: Batch) -> dict[str, float]:
         """Return, by the name of each layer, the norm of its gradient over that of its kernel.
 
-        A kernel of zeros, or one on which the loss does not depend, has none.
+        There is no entry for a kernel of zeros, or one on which the loss does not depend.
 
         Raises:
             ValueError: If the targets do not fit the outputs of the model.
@@ -50,15 +50,15 @@ class GradientObserver(Passes):
 
         check_labels(self._trained, self._loss, batch.y)
         try:
-            found = self(tuple(part for part in batch if part is not None))
+            results = self(tuple(part for part in batch if part is not None))
         except tf.errors.InvalidArgumentError as error:
             reason = str(error.message).strip().splitlines()[0]
             raise ValueError(f"the loss cannot be computed from `data` and the outputs: {reason}") from error
-        norms = {name: [float(norm) for norm in pair] for name, pair in found.items()}
+        norms = {name: [float(norm) for norm in pair] for name, pair in results.items()}
         return {name: gradient / kernel for name, (gradient, kernel) in norms.items() if kernel}
 
     def forward(self, x: Any) -> dict[str, Any]:
-        """By the name of each layer, the norm of its gradient and that of its kernel."""
+        """Return, by the name of each layer, the norms of its gradient and its kernel."""
         import tensorflow as tf
 
         inputs, y, *weight = x
@@ -71,7 +71,7 @@ class GradientObserver(Passes):
 
 
 def _norms(pairs: list[tuple]) -> list:
-    """The norm of the gradients and that of their kernels."""
+    """Return the norm of gradients and the norm of their kernels."""
     import tensorflow as tf
 
     reached = [pair for pair in pairs if pair[0] is not None] or [(tf.zeros(()), tf.zeros(()))]
@@ -80,17 +80,17 @@ def _norms(pairs: list[tuple]) -> list:
 
 
 def _kernels(graph: Graph) -> dict[str, list]:
-    found = {}
+    kernels_of = {}
     for layer in graph.layers():
         variables = getattr(layer, "trainable_variables", [])
         kernels = [variable for variable in variables if variable.name.endswith("kernel")]
         if kernels:
-            found[graph.of(layer)[0].name] = kernels
-    return found
+            kernels_of[graph.of(layer)[0].name] = kernels
+    return kernels_of
 
 
 def guess_loss(graph: Graph, y: Any) -> Any:
-    """Return the loss of a classifier whose labels are integers, `None` where anything else could be meant."""
+    """Return the loss of a classifier with integer labels, or `None` if the loss is not certain."""
     ends = [edge for call in graph.calls for edge in call.outputs if edge.is_output]
     labels = None if isinstance(y, dict | list | tuple) else keras.ops.convert_to_numpy(y)
     if len(ends) != 1 or labels is None or labels.dtype.kind not in "iu":
@@ -102,7 +102,7 @@ def guess_loss(graph: Graph, y: Any) -> Any:
     activation = getattr(layer, "activation", None)
     if activation is _SOFTMAX or isinstance(layer, keras.layers.Softmax):
         return keras.losses.SparseCategoricalCrossentropy()
-    # outputs without a name may be numbers of any kind
+    # other outputs may be numbers of any kind
     fit = labels.size and labels.min() >= 0 and labels.max() < units
     plain = fit and is_linear(layer) and activation in (None, keras.activations.linear)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if plain or layer.name == "logits" else None

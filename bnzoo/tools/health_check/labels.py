@@ -1,4 +1,4 @@
-"""Labels that a model has no output for."""
+"""A check of the labels of a classifier."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,17 +8,17 @@ import numpy as np
 
 
 def check_labels(model: keras.Model, loss: Any, y: Any) -> None:
-    """Refuse labels of a sparse categorical cross-entropy that are none of the model's classes.
+    """Check that the labels of a sparse categorical cross-entropy are classes of the model.
 
-    TensorFlow would raise an error of its own, or compute a loss that is not a number.
+    TensorFlow would raise a less helpful error, or compute a loss of NaN.
 
     Args:
         model: The model.
-        loss: What `keras.Model.compile` takes as `loss`.
+        loss: The argument `loss` of `keras.Model.compile`.
         y: The targets of a batch.
 
     Raises:
-        ValueError: If there is one.
+        ValueError: If a label is none of the classes.
     """
     outputs = model.output
     names = list(outputs) if isinstance(outputs, Mapping) else model.output_names
@@ -32,7 +32,7 @@ def check_labels(model: keras.Model, loss: Any, y: Any) -> None:
 
 
 def _in_order(value: Any, names: list[str], repeated: bool) -> list:
-    """Return what is given for each output; one loss may be for all."""
+    """Return the value for each output; a single loss is for all of them."""
     if isinstance(value, Mapping):
         return [value.get(name) for name in names]
     if isinstance(value, list | tuple):
@@ -54,6 +54,6 @@ def _check(labels: np.ndarray, classes: int, ignored: int | None) -> None:
     wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
     if wrong.size:
         raise ValueError(
-            f"`data` has the label {wrong[0]:g}, and the model has outputs for the classes 0 to {classes - 1}. Give "
-            "labels that are places of outputs, or a model with as many outputs as there are classes"
+            f"`data` has the label {wrong[0]:g}, but the model has outputs for the classes 0 to {classes - 1}. Use "
+            "labels in this range, or a model with an output for each class"
         )

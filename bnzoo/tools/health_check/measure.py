@@ -1,4 +1,4 @@
-"""From moments to what is said of a norm."""
+"""Measurements of the norms of a model, gathered batch by batch."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ import numpy as np
 
 from bnzoo import norms
 from bnzoo.tools.health_check.activations import is_bounded, name_of
-from bnzoo.tools.health_check.places import Place
+from bnzoo.tools.health_check.placed_norms import PlacedNorm
 from bnzoo.tools.health_check.report import NormHealth
 from bnzoo.tools.health_check.thresholds import DEAD, EXPLODING
 from bnzoo.tools.population import Moments, Population
 
 
-class Seen:
-    """What passed through a model, gathered batch by batch.
+class Measurements:
+    """The measurements of a model, gathered batch by batch.
 
     Attributes:
         inputs: By the name of a batch norm, the `Population` of its inputs.
-        outputs: By the name of a norm and the word for a tensor behind it, see `OutputObserver`.
+        outputs: By the name of a norm and the name of a tensor, the `Population` of that tensor, see `OutputObserver`.
     """
 
     def __init__(self) -> None:
@@ -28,61 +28,61 @@ class Seen:
         self._scales: dict[str, list[float]] = {}
 
     def add_inputs(self, names: list[str], batch: dict[int, list[Moments]]) -> None:
-        """Takes in what the batch norms, by their index, saw of a batch."""
+        """Add the moments of the inputs of the batch norms, by their index, for a batch."""
         for index, parts in batch.items():
             for part in parts:
                 self.inputs.setdefault(names[index], Population()).add(*part)
                 self._one_value.setdefault(names[index], []).append(bool(np.max(part[0]) <= 1))
 
     def add_gradients(self, scales: dict[str, float]) -> None:
-        """Takes in the gradient scales of a batch."""
+        """Add the gradient scales of a batch."""
         for name, scale in scales.items():
             self._scales.setdefault(name, []).append(scale)
 
     def gradients(self) -> dict[str, float]:
-        """The mean over the batches: what a step of training sees of each layer."""
+        """Return the gradient scale of each layer, its mean over the batches."""
         return {name: float(np.mean(scales)) for name, scales in self._scales.items()}
 
     def one_value(self, name: str) -> bool:
-        """Whether a channel had a single value in more than half of the batches: a short last one is no fault."""
+        """Return whether channels had a single value in over half of the batches, not only in a short last batch."""
         return bool(np.mean(self._one_value.get(name, [False])) > 0.5)
 
 
-def measured(place: Place, seen: Seen) -> NormHealth:
-    """What is said of a norm."""
-    norm, activation, dropout = place.norm, place.activation, place.dropout
-    output = seen.outputs[place.name, "output"]
+def norm_health(placed: PlacedNorm, measurements: Measurements) -> NormHealth:
+    """Return the health of a norm."""
+    norm, activation, dropout = placed.norm, placed.activation, placed.dropout
+    output = measurements.outputs[placed.name, "output"]
     size = np.sqrt(output.mean**2 + output.variance)
     dead = np.sqrt(output.variance) < DEAD
-    found: dict[str, Any] = {}
+    optional: dict[str, Any] = {}
     if activation is not None:
-        dead |= np.sqrt(seen.outputs[place.name, "activation"].variance) < DEAD
-        found = {
+        dead |= np.sqrt(measurements.outputs[placed.name, "activation"].variance) < DEAD
+        optional = {
             "activation": name_of(activation),
-            "bounded": is_bounded(activation, place.rank),
-            "saturation": float(np.mean(seen.outputs[place.name, "flat"].mean)),
+            "bounded": is_bounded(activation, placed.rank),
+            "saturation": float(np.mean(measurements.outputs[placed.name, "flat"].mean)),
         }
-    if place.of_batch:
-        found |= {
+    if placed.has_moving_statistics:
+        optional |= {
             "momentum": norm.momentum,
-            "initial": place.is_initial,
-            "one_value": seen.one_value(place.name),
-            **_against(norm, seen.inputs[place.name]),
+            "initial": placed.is_initial,
+            "one_value": measurements.one_value(placed.name),
+            **_drift(norm, measurements.inputs[placed.name]),
         }
     return NormHealth(
         kind=str(norms.name_of(norm)),
         channels=len(size),
         dead=dead,
-        exploding=~(size <= EXPLODING),  # what is not a number is not below it either
-        frozen=place.of_batch and not norm.trainable,
-        gamma=None if place.gamma is None else np.abs(_numbers(place.gamma)),
+        exploding=~(size <= EXPLODING),  # NaN is exploding too
+        frozen=placed.has_moving_statistics and not norm.trainable,
+        gamma=None if placed.gamma is None else np.abs(_numbers(placed.gamma)),
         dropout=None if dropout is None else (dropout.name, dropout.rate),
-        **found,
+        **optional,
     )
 
 
-def _against(norm: Any, population: Population) -> dict[str, np.ndarray]:
-    """The moving statistics against those of the data, in the deviations that a norm divides by: with epsilon."""
+def _drift(norm: Any, population: Population) -> dict[str, np.ndarray]:
+    """Compare the moving statistics with those of the data, in the units of the norm's divisor, with epsilon."""
     mean, variance = _numbers(norm.moving_mean), _numbers(norm.moving_variance)
     deviation = np.sqrt(population.variance + norm.epsilon)
     with np.errstate(invalid="ignore"):  # a negative variance is a finding, not a warning

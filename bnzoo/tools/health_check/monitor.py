@@ -1,4 +1,4 @@
-"""A look at the health of a model while it is trained."""
+"""Health checks during training."""
 
 import warnings
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from bnzoo.tools.batches import batches_of
 from bnzoo.tools.health_check.checkup import Checkup
 from bnzoo.tools.health_check.report import HealthReport
 
-# what is wrong at whatever time it is seen; moving statistics that lag behind are natural until training ends
+# findings that are faults at any time; moving statistics normally lag behind until training ends
 _AT_ANY_TIME = (
     *("batch_of_one", "exploding", "dead", "saturation"),
     *("gradient_not_finite", "exploding_gradient", "vanishing_gradient"),
@@ -20,19 +20,19 @@ _AT_ANY_TIME = (
 
 
 class HealthMonitor(keras.callbacks.Callback):
-    """Examines a model after some epochs, and warns when training goes wrong.
+    """A callback that checks the health of a model during training and warns of findings.
 
-    A kind of finding warns once. Channels, activations and gradients warn after any epoch, and are measured with the
-    statistics of the batches, as in training; moving statistics that do not fit the data warn only when training ends.
+    Each kind of finding warns once. Channels, activations and gradients are checked after every `every` epochs, and
+    measured with the statistics of the batches, as in training. Moving statistics are checked when training ends.
 
-    Training is bit for bit what it is without the monitor. A `tf.data.Dataset` that shuffles gives another order to
-    each of its readers: do not give the one that is trained on.
+    Training is bit for bit the same as without the monitor. A `tf.data.Dataset` that shuffles has another order for
+    each of its readers: do not pass the training data set itself.
 
     Args:
-        data: See `bnzoo.tools.health`. Read once, when training begins, and kept.
+        data: See `bnzoo.tools.health`. It is read once, when training begins, and kept in memory.
         log_dir: String or path, a folder for TensorBoard; by default nothing is logged.
-        every: Integer, after how many epochs to look.
-        batches: Integer, how many batches of the data to look at.
+        every: Integer, the number of epochs between checks.
+        batches: Integer, the maximum number of batches of the data.
         batch_size: Integer, for arrays.
         loss: See `bnzoo.tools.health`.
 
@@ -68,8 +68,8 @@ class HealthMonitor(keras.callbacks.Callback):
         self._writer: Any = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Opens the log."""
-        self._epoch = self._looked = -1
+        """Open the log."""
+        self._epoch = self._checked_epoch = -1
         self._checkup = None
         if self._log_dir is not None:
             import tensorflow as tf
@@ -77,36 +77,37 @@ class HealthMonitor(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self._log_dir))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Examines the model after each `every` epochs."""
+        """Check the model after every `every` epochs."""
         self._epoch = epoch
         if (epoch + 1) % self.every == 0:
-            self._warn(self._look(), _AT_ANY_TIME)
+            self._warn(self._check(), _AT_ANY_TIME)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Judges the moving statistics too, and closes the log."""
+        """Check the moving statistics too, and close the log."""
         if self._epoch >= 0:
-            report = self._look() if self._looked < self._epoch or self.report is None else self.report
+            report = self._check() if self._checked_epoch < self._epoch or self.report is None else self.report
             self._warn(report)
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def _look(self) -> HealthReport:
-        # not when training begins: a model may be built by its first batch
+    def _check(self) -> HealthReport:
+        # not in `on_train_begin`, since a model may be built by its first batch
         self._checkup = self._checkup or Checkup(self.model, self._loss, in_training=True)
-        self._looked = self._epoch
+        self._checked_epoch = self._epoch
         self.report = self._checkup(self._batches, int(self.model.optimizer.iterations))
         self._log(self.report)
         return self.report
 
     def _warn(self, report: HealthReport, kinds: tuple[str, ...] | None = None) -> None:
-        for title, found in report.groups:
-            kind = found[0].kind
+        for title, findings in report.groups:
+            kind = findings[0].kind
             if kind not in self._warned and (kinds is None or kind in kinds):
                 self._warned.add(kind)
-                more = f" So do {len(found) - 1} other layers." if len(found) > 1 else ""
+                others = len(findings) - 1
+                more = f" {others} other layer{'s have' if others > 1 else ' has'} the same finding." if others else ""
                 warnings.warn(
-                    f"{title} after epoch {self._epoch + 1}. {found[0].sentence}.{more}", UserWarning, stacklevel=2
+                    f"{title} after epoch {self._epoch + 1}. {findings[0].sentence}.{more}", UserWarning, stacklevel=2
                 )
 
     def _log(self, report: HealthReport) -> None:

@@ -1,4 +1,4 @@
-"""What the norms of a model give: the moments of their outputs and of those of the activations behind them."""
+"""The moments of the outputs of norms, and of the activations behind them."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -8,69 +8,69 @@ import keras
 
 from bnzoo.layers.moments import at_least_float32
 from bnzoo.tools.health_check.activations import flat
-from bnzoo.tools.health_check.places import Place
+from bnzoo.tools.health_check.placed_norms import PlacedNorm
 from bnzoo.tools.passes import Passes, called_instead
 from bnzoo.tools.population import Moments, Population, per_channel_moments
 
 
 class OutputObserver(Passes):
-    """Passes data through a model at inference and gathers what its norms give.
+    """Passes of data through a model at inference, which return the moments of the outputs of its norms.
 
     Args:
         model: A built `keras.Model`.
-        places: The norms.
-        of_batch: Boolean, whether the batch norms use the statistics of the batch, as in training.
-        untraced: Integer, how many passes are made before they are compiled.
+        placed: The norms.
+        in_training: Boolean, whether the batch norms use the statistics of the batch, as in training.
+        untraced: Integer, the number of passes before compilation.
     """
 
-    def __init__(self, model: keras.Model, places: list[Place], of_batch: bool, untraced: int = 0) -> None:
+    def __init__(self, model: keras.Model, placed: list[PlacedNorm], in_training: bool, untraced: int = 0) -> None:
         super().__init__(model, untraced)
-        self._places, self._of_batch = places, of_batch
+        self._placed, self._in_training = placed, in_training
 
     def add_to(self, populations: dict[tuple[str, str], Population], x: Any) -> None:
-        """Takes in a batch, by the name of each norm and what it is that has the moments.
+        """Add the moments of a batch, by the name of each norm and the name of a tensor.
 
-        These are `output`, `activation`, and `flat`: 1 where the activation is flat and 0 elsewhere.
+        The tensors are `output`, `activation`, and `flat`, which is 1 where the activation is flat and 0 elsewhere.
         """
         for index, calls in self(x).items():
-            for what, part in (item for call in calls for item in call.items()):
-                populations.setdefault((self._places[index].name, what), Population()).add(*part)
+            for tensor, moments in (item for call in calls for item in call.items()):
+                populations.setdefault((self._placed[index].name, tensor), Population()).add(*moments)
 
     def forward(self, x: Any) -> dict[int, list[dict[str, Moments]]]:
-        """By the index of each norm and for each of its calls, the moments by what has them."""
-        seen: dict[int, list] = {}
+        """Return, by the index of each norm and for each of its calls, the moments by the name of the tensor."""
+        calls: dict[int, list] = {}
         with ExitStack() as hooks:
-            for index, place in enumerate(self._places):
-                in_training = self._of_batch and place.of_batch
-                call = _watched(place, in_training, seen.setdefault(index, []))
-                hooks.enter_context(called_instead(place.norm, call))
+            for index, placed in enumerate(self._placed):
+                in_training = self._in_training and placed.has_moving_statistics
+                call = _observed(placed, in_training, calls.setdefault(index, []))
+                hooks.enter_context(called_instead(placed.norm, call))
             self.model(x, training=False)
-        return seen
+        return calls
 
 
-def _watched(place: Place, in_training: bool, seen: list) -> Callable:
+def _observed(placed: PlacedNorm, in_training: bool, calls: list) -> Callable:
     def call(usual: Callable, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if in_training:
             kwargs["training"] = True
         outputs = usual(inputs, *args, **kwargs)
-        mask, axis = kwargs.get("mask"), channel_axis(place.norm)
-        values = _values(place, at_least_float32(outputs))
-        seen.append({what: per_channel_moments(value, axis, mask) for what, value in values.items()})
+        mask, axis = kwargs.get("mask"), channel_axis(placed.norm)
+        values = _values(placed, at_least_float32(outputs))
+        calls.append({tensor: per_channel_moments(value, axis, mask) for tensor, value in values.items()})
         return outputs
 
     return call
 
 
-def _values(place: Place, x: Any) -> dict[str, Any]:
-    if place.activation is None:
+def _values(placed: PlacedNorm, x: Any) -> dict[str, Any]:
+    if placed.activation is None:
         return {"output": x}
     return {
         "output": x,
-        "activation": at_least_float32(place.activation.call(x)),
-        "flat": flat(place.activation, x),
+        "activation": at_least_float32(placed.activation.call(x)),
+        "flat": flat(placed.activation, x),
     }
 
 
 def channel_axis(norm: Any) -> int:
-    """The axis of the channels; of several that are normalized together, the last."""
+    """Return the axis of the channels; of several axes that are normalized together, the last."""
     return norm.axis if isinstance(norm.axis, int) else list(norm.axis)[-1]

@@ -1,4 +1,4 @@
-"""What an examination of a model found."""
+"""The result of a health check."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,34 +10,34 @@ from bnzoo.json_text import json_ready
 from bnzoo.tools.health_check.findings import TITLES, Finding
 from bnzoo.tools.health_check.thresholds import NEAR_ZERO
 
-# how many layers with the same finding are named before the rest is counted
+# the number of layers with the same finding that are named; the others are counted
 _NAMED = 6
 
 
 @dataclass(frozen=True, eq=False)
 class NormHealth:
-    """What was measured of one norm.
+    """The measurements of one norm.
 
-    Arrays have a value a channel. What has no meaning for a kind of norm is `None`: without moving statistics there is
-    no drift, without a gamma no spectrum.
+    Arrays have a value for each channel. An attribute that does not apply to a kind of norm is `None`: `drift` without
+    moving statistics, for example, or `gamma` without a gamma.
 
     Attributes:
         kind: String, a name of `bnzoo.norms.list_norms()`.
         channels: Integer.
         frozen: Boolean, whether the norm is in inference mode in training too.
-        momentum: Float, what the moving statistics keep of themselves at each step.
-        initial: Boolean, whether the moving statistics are exactly those that the norm was made with.
-        one_value: Boolean, whether most batches of the data give a channel a single value.
-        drift: Array, how far the moving mean is from the mean of the data, in standard deviations of the data.
+        momentum: Float, the weight of the former moving statistics in each update.
+        initial: Boolean, whether the moving statistics have exactly their initial values.
+        one_value: Boolean, whether a channel has a single value in most batches of the data.
+        drift: Array, the distance of the moving mean from the mean of the data, in standard deviations of the data.
         deviation: Array, the moving standard deviation over that of the data.
         unusable: Array of booleans, the channels whose moving statistics are not finite, or whose variance is negative.
-        gamma: Array, the sizes of gamma.
+        gamma: Array, the absolute values of gamma.
         dead: Array of booleans, the channels that hardly vary over the data behind the norm or its activation.
-        exploding: Array of booleans, the channels whose output is not finite or absurdly large.
+        exploding: Array of booleans, the channels whose output is not finite or extremely large.
         activation: String, the activation right behind the norm.
         bounded: Boolean, whether the activation is flat on both sides.
-        saturation: Float, the share of the outputs at which the activation is flat.
-        dropout: The name and the rate of a dropout in front of the norm with nothing between that mixes values.
+        saturation: Float, the share of the outputs for which the activation is flat.
+        dropout: The name and the rate of a dropout in front of the norm, with no layer in between that mixes values.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class NormHealth:
     dropout: tuple[str, float] | None = None
 
     def scalars(self) -> dict[str, float]:
-        """One number for each measure that there is: shares and medians over the channels."""
+        """Return one number for each measure that applies: shares and medians over the channels."""
         return {
             "dead": float(self.dead.mean()),
             "exploding": float(self.exploding.mean()),
@@ -71,7 +71,7 @@ class NormHealth:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The measures as JSON, per-channel ones summed up; what is not finite is a string."""
+        """Return the measures as JSON, with summaries of those per channel. Numbers that are not finite are strings."""
         plain = ("kind", "channels", "frozen", "momentum", "initial", "one_value", "activation", "saturation")
         return {
             **{name: json_ready(getattr(self, name)) for name in plain},
@@ -85,16 +85,16 @@ class NormHealth:
 
 @dataclass(frozen=True, eq=False)
 class HealthReport:
-    """What `bnzoo.tools.health` found. `print` it, or write a page with pictures with `report`.
+    """The result of `bnzoo.tools.health`. `print` it, or write a page with figures with `report`.
 
     Attributes:
         model: String, the name of the model.
-        steps: Integer, the steps of training that were assumed, or `None` if they are not known.
+        steps: Integer, the number of training steps, or `None` if it is not known.
         norms: A dict of `NormHealth` by the name of the norm, in the order of the network.
         gradients: A dict by the name of the layer, in the order of the network: the norm of the gradient of the loss by
-            the kernel, over the norm of the kernel. `None` if it was not measured.
-        findings: A list of `Finding`, one a layer and kind.
-        notes: A list of sentences: what was not measured, and why.
+            the kernel, over the norm of the kernel. `None` if the gradients were not measured.
+        findings: A list of `Finding`, one for each layer and kind.
+        notes: A list of sentences on measurements that were not made, with the reasons.
     """
 
     model: str
@@ -106,12 +106,12 @@ class HealthReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there are no findings."""
         return not self.findings
 
     @property
     def verdict(self) -> str:
-        """One line: whether the model is healthy, and what that was judged by."""
+        """A summary in one line."""
         norms = _plural(len(self.norms), "norm")
         if self.healthy:
             return f"healthy: {norms}, nothing found; accuracy was not judged"
@@ -119,17 +119,17 @@ class HealthReport:
 
     @property
     def groups(self) -> list[tuple[str, list[Finding]]]:
-        """The findings by kind: what the kind is called, and those of its layers in the order of the network."""
+        """The findings by kind: the title of each kind, and its findings in the order of the network."""
         grouped: dict[str, list[Finding]] = {}
         for finding in self.findings:
             grouped.setdefault(finding.kind, []).append(finding)
-        return [(TITLES[kind], found) for kind, found in grouped.items()]
+        return [(TITLES[kind], findings) for kind, findings in grouped.items()]
 
     def __str__(self) -> str:
         lines = [self.verdict]
-        for title, found in self.groups:
-            lines += ["", f"{title} ({_plural(len(found), 'layer')})", f"  {found[0].sentence}"]
-            if others := [finding.layer for finding in found[1:]]:
+        for title, findings in self.groups:
+            lines += ["", f"{title} ({_plural(len(findings), 'layer')})", f"  {findings[0].sentence}"]
+            if others := [finding.layer for finding in findings[1:]]:
                 more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
                 lines.append(f"  The same: {', '.join(others[:_NAMED])}{more}")
         if self.notes:
@@ -137,7 +137,7 @@ class HealthReport:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON. What is not finite is a string, for JSON has no such numbers."""
+        """Return the report as JSON. Numbers that are not finite are strings, since JSON has no such numbers."""
         return {
             "model": self.model,
             "verdict": self.verdict,
@@ -150,7 +150,7 @@ class HealthReport:
         }
 
     def report(self, path: str | Path) -> None:
-        """Writes one HTML file with pictures that needs nothing else.
+        """Write the report as one HTML file with figures, which needs no other file.
 
         Args:
             path: The file. Its folder must exist.
@@ -162,8 +162,8 @@ class HealthReport:
             from bnzoo.reports.health import write_health
         except ImportError as error:
             raise ImportError(
-                f"A report needs matplotlib and jinja2 ({error}): pip install 'bnzoo[tune]'. Without them there is "
-                "`print(report)` and `report.to_dict()`"
+                f"A report needs matplotlib and jinja2 ({error}): pip install 'bnzoo[tune]'. Without them, use "
+                "`print(report)` or `report.to_dict()`"
             ) from error
         write_health(self, path)
 

@@ -1,24 +1,24 @@
-"""The journal of a study: a file with an operation of Optuna's in each line, read with care."""
+"""The journal file of a study: one operation of Optuna per line, each of which is checked."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import filelock
-from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from bnzoo.reading import regular_file
+from bnzoo.tuning.storage.forwarding import ForwardingStorage
 
 NAME = "journal.log"
-_TAIL = 8192  # bytes, in which the last line mostly is
+_TAIL = 8192  # bytes that are read first to find the last line
 
 _NUMBER = (int, float)
 _OBJECT, _MAYBE_TEXT = (dict,), (str, type(None))
-# the fields of each operation, by its number in Optuna, and the types that their values may have
+# the fields of each of Optuna's operations, by its number, and the allowed types of their values
 _OPERATIONS: dict[int, dict[str, tuple[type, ...]]] = {
     0: {"study_name": (str,), "directions": (list,)},
     1: {"study_id": (int,)},
@@ -32,7 +32,7 @@ _OPERATIONS: dict[int, dict[str, tuple[type, ...]]] = {
     9: {"trial_id": (int,), "system_attr": _OBJECT},
     10: {},
 }
-# fields that the creation of a trial may have
+# optional fields of operation 4, the creation of a trial
 _CREATION: dict[str, tuple[type, ...]] = {
     "state": (int,),
     "params": _OBJECT,
@@ -45,80 +45,100 @@ _CREATION: dict[str, tuple[type, ...]] = {
 }
 
 
-class _DamagedJournalError(ValueError):
-    """A line of a journal is not one that a writer has written."""
-
-
 class _JournalFile(JournalFileBackend):
-    """A journal that a killed writer cannot spoil: half a line at its end is cut off before the next is written."""
+    """A journal file that survives killed writers: a partial last line is removed before the next line is written.
+
+    Args:
+        path: The file. It is created if it does not exist.
+
+    Attributes:
+        pending: The number and the content of the line that Optuna is applying; `None` if it has applied all.
+        own_workers: Set of strings, the ids with which Optuna has written in this process.
+    """
 
     def __init__(self, path: Path) -> None:
         if os.path.lexists(path):
             regular_file(path)
         self.path = path
-        self.last: dict[str, Any] = {}  # that was read
+        self.pending: tuple[int, dict[str, Any]] | None = None
+        self.own_workers: set[str] = set()
         self._writing = filelock.FileLock(path.with_name(".journal.lock"))
-        # Optuna's own locks outlive a killed process by half a minute; this one ends with it
+        # Optuna's own locks remain for half a minute after a process is killed; this one ends with the process
         super().__init__(str(path), lock_obj=self._writing)  # type: ignore[arg-type]
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         line = log_number_from + 1
+        self.pending = None
         try:
             for log in super().read_logs(log_number_from):
                 _check(log)
-                self.last = log
+                self.pending = line, log
                 yield log
+                self.pending = None
                 line += 1
         except (ValueError, RecursionError) as error:
             raise self.damaged(line, error) from error
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.own_workers |= {log["worker_id"] for log in logs}
         with self._writing:
             with self.path.open("rb+") as file:
-                _cut_half_a_line(file)
+                _remove_partial_line(file)
                 self._check_last_line(file)
             super().append_logs(logs)
 
     def _check_last_line(self, file: BinaryIO) -> None:
-        """Refuse to write after a damaged line, which readers take for one that is being written."""
+        """Raise `ValueError` if the last line is damaged. Readers would take it for a line that is being written."""
         try:
             json.loads(_last_line(file) or "{}")
         except (ValueError, RecursionError) as error:
             file.seek(0)
             raise self.damaged(file.read().count(b"\n"), error) from error
 
-    def damaged(self, line: int, error: Exception) -> _DamagedJournalError:
+    def damaged(self, line: int, error: Exception) -> ValueError:
         """Return the error for a line that cannot be used."""
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error) or type(error).__name__
-        return _DamagedJournalError(
+        return ValueError(
             f"{self.path} cannot be read as the journal of a study: line {line}: {reason}. Restore the file from a "
-            "copy, or choose another folder to start anew"
+            "copy, or choose another folder to start a new study."
         )
 
 
-class Operations(JournalStorage):
-    """Optuna's storage of a journal. An operation that it cannot carry out is an error that names file and line.
+class _CheckedJournal(ForwardingStorage):
+    """A journal storage that names the file and the line if Optuna cannot apply an operation of another process."""
 
-    Args:
-        path: The file; made if there is none.
-    """
+    def __init__(self, file: _JournalFile) -> None:
+        self._file = file
+        super().__init__(self.call(JournalStorage, file))
 
-    def __init__(self, path: Path) -> None:
-        self._file = _JournalFile(path)
-        super().__init__(self._file)
-
-    def _sync_with_backend(self) -> None:
+    def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a method of Optuna's storage, which first applies new lines of the journal."""
         try:
-            super()._sync_with_backend()
-        except (_DamagedJournalError, DuplicatedStudyError, UpdateFinishedTrialError, OSError):
+            return method(*args, **kwargs)
+        except OSError:
             raise
         except Exception as error:
-            if self._file.last.get("worker_id") == self._replay_result.worker_id:
-                raise  # an operation of this process, which should know of it
-            raise self._file.damaged(self._replay_result.log_number_read, error) from error
+            pending, self._file.pending = self._file.pending, None
+            # an invalid operation of this process is an error of its caller
+            if pending is None or pending[1]["worker_id"] in self._file.own_workers:
+                raise
+            raise self._file.damaged(pending[0], error) from error
+
+
+def open_journal(path: Path) -> BaseStorage:
+    """Open the journal of a study.
+
+    Args:
+        path: The file. It is created if it does not exist.
+
+    Returns:
+        An `optuna.storages.BaseStorage`. Its methods raise `ValueError` if a line of the file is damaged.
+    """
+    return _CheckedJournal(_JournalFile(path))
 
 
 def _check(log: Any) -> None:
+    """Raise `ValueError` if an object is not an operation of Optuna."""
     if not isinstance(log, dict):
         raise ValueError("it must be an object")
     operation = log.get("op_code")
@@ -130,13 +150,14 @@ def _check(log: Any) -> None:
     for name, kinds in fields.items():
         value = log.get(name)
         if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"{name!r} is missing or of another type than operation {operation} has")
+            raise ValueError(f"{name!r} is missing, or its type is not that of operation {operation}")
     for name in ("values", "directions"):
         if not all(isinstance(value, _NUMBER) for value in log.get(name) or ()):
             raise ValueError(f"{name!r} must be numbers")
 
 
-def _cut_half_a_line(file: BinaryIO) -> None:
+def _remove_partial_line(file: BinaryIO) -> None:
+    """Truncate a file after its last line break."""
     end = file.seek(0, os.SEEK_END)
     if end and (file.seek(end - 1), file.read(1))[1] != b"\n":
         file.seek(0)
@@ -144,6 +165,7 @@ def _cut_half_a_line(file: BinaryIO) -> None:
 
 
 def _last_line(file: BinaryIO) -> bytes:
+    """Return the last line of a file, without reading all of a large one."""
     end, size = file.seek(0, os.SEEK_END), _TAIL
     while True:
         file.seek(max(0, end - size))

@@ -1,4 +1,7 @@
-"""All moving statistics judged together, by what they do to the outputs: small differences in each norm add up."""
+"""Comparison of the outputs with the moving statistics and with those of the data.
+
+Small differences in each norm add up over a network.
+"""
 
 from typing import Any, NamedTuple
 
@@ -9,22 +12,22 @@ from bnzoo.layers.moments import at_least_float32
 from bnzoo.tools.batches import Batch
 from bnzoo.tools.graph import Edge, Graph
 from bnzoo.tools.health_check.gradients import guess_loss
-from bnzoo.tools.health_check.places import Place
+from bnzoo.tools.health_check.placed_norms import PlacedNorm
 from bnzoo.tools.passes import Passes
 from bnzoo.tools.population import Population
 
-# as many examples, or batches, are passed once more
+# the examples, or batches, that are compared
 _EXAMPLES, _BATCHES = 1024, 16
 
 
 class Disagreement(NamedTuple):
-    """The distance of an output with the moving statistics from that with the statistics of the data.
+    """The difference between an output with the moving statistics and with the statistics of the data.
 
     Attributes:
-        share: Float: of classes the share of those that are others, else the mean square of the difference over the
-            variance of the output.
-        examples: Integer, how many examples were passed.
-        classes: Boolean, whether the output tells classes.
+        share: Float. For a classifier, the share of examples with another class; else the mean square of the difference
+            over the variance of the output.
+        examples: Integer, the number of examples.
+        classes: Boolean, whether the output is that of a classifier.
     """
 
     share: float
@@ -32,69 +35,69 @@ class Disagreement(NamedTuple):
     classes: bool
 
 
-class Together(Passes):
-    """Passes batches through a model at inference, with its moving statistics and with those of the data.
+class OutputComparison(Passes):
+    """Passes of batches through a model at inference, with its moving statistics and with those of the data.
 
-    Norms that are frozen keep theirs.
+    Frozen norms keep their statistics.
 
     Args:
         model: A built `keras.Model`.
         graph: Its graph.
-        places: The norms.
+        placed: The norms.
     """
 
-    def __init__(self, model: keras.Model, graph: Graph, places: list[Place]) -> None:
+    def __init__(self, model: keras.Model, graph: Graph, placed: list[PlacedNorm]) -> None:
         super().__init__(model, untraced=2 * _BATCHES)
         self._graph = graph
-        self._places = [place for place in places if place.of_batch and place.norm.trainable]
+        self._placed = [norm for norm in placed if norm.has_moving_statistics and norm.norm.trainable]
         self._populations: dict[str, Population] = {}
 
     def disagreements(self, batches: list[Batch], populations: dict[str, Population]) -> list[Disagreement]:
-        """Return what is found of each output.
+        """Return the disagreement of each output.
 
         Args:
             batches: The first batches of the data.
-            populations: By the name of each batch norm, the statistics of what it sees.
+            populations: By the name of each batch norm, the statistics of its inputs.
         """
-        # never compiled: a compiled pass would keep the statistics of an earlier call
+        # never compiled, since a compiled pass would keep the statistics of an earlier call
         self._untraced, self._populations = float("inf"), populations
-        if not self._places or not batches:
+        if not self._placed or not batches:
             return []
         examples = sum(map(examples_of, batches))
-        seen = [self(batch.x) for batch in batches]
-        sides = [[np.concatenate(parts) for parts in zip(*(pair[i] for pair in seen), strict=True)] for i in (0, 1)]
+        results = [self(batch.x) for batch in batches]
+        sides = [[np.concatenate(parts) for parts in zip(*(pair[i] for pair in results), strict=True)] for i in (0, 1)]
         return [
             Disagreement(_other_classes(*pair) if classes else _distance(*pair), examples, classes)
-            for *pair, classes in zip(*sides, self._tell_classes(batches[0].y), strict=True)
+            for *pair, classes in zip(*sides, self._are_classes(batches[0].y), strict=True)
         ]
 
     def forward(self, x: Any) -> tuple[list, list]:
         """Return the outputs with the moving statistics, and with those of the data."""
         usual = self._outputs(x)
-        for place in self._places:
-            population = self._populations[place.name]
-            place.norm.moving_mean.assign(population.mean)
-            place.norm.moving_variance.assign(population.variance)
+        for placed in self._placed:
+            population = self._populations[placed.name]
+            placed.norm.moving_mean.assign(population.mean)
+            placed.norm.moving_variance.assign(population.variance)
         return usual, self._outputs(x)
 
     def _outputs(self, x: Any) -> list:
         outputs = keras.tree.flatten(self.model(x, training=False))
         return [keras.ops.convert_to_numpy(at_least_float32(output)).astype(np.float64) for output in outputs]
 
-    def _tell_classes(self, y: Any) -> list[bool]:
+    def _are_classes(self, y: Any) -> list[bool]:
         if len(self._graph.outputs) == 1 and y is not None and guess_loss(self._graph, y) is not None:
             return [True]
         return [_ends_in_softmax(edge) for edge in self._graph.outputs]
 
 
-def first_batches(batch: Batch, kept: list[Batch]) -> None:
-    """Add a batch to those that are kept, as long as they are few."""
-    if len(kept) < _BATCHES and sum(map(examples_of, kept)) < _EXAMPLES:
-        kept.append(batch)
+def first_batches(batch: Batch, batches: list[Batch]) -> None:
+    """Add a batch to a list, as long as the list is short."""
+    if len(batches) < _BATCHES and sum(map(examples_of, batches)) < _EXAMPLES:
+        batches.append(batch)
 
 
 def examples_of(batch: Batch) -> int:
-    """Return how many examples a batch has."""
+    """Return the number of examples in a batch."""
     return int(np.shape(keras.tree.flatten(batch.x)[0])[0])
 
 

@@ -1,4 +1,4 @@
-"""Several workers of a study on one machine: processes that share its cores and know of each other by its storage."""
+"""Several workers of a study on one machine: processes that share its cores, and the trials through the storage."""
 
 import multiprocessing
 import os
@@ -15,75 +15,77 @@ from bnzoo.machine import available_cores
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Progress, Study
 
-# what TensorFlow and the libraries under it read when they start
+# environment variables that TensorFlow and its libraries read when they start
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-# seconds between two looks at the storage
+# seconds between two queries of the storage
 _POLL = 0.5
 
 
-def work_together(
+def run_workers(
     study: "Study", progress: "Progress", workers: int, *, budget: float | None, trials: int | None
 ) -> None:
-    """Runs a study's trials in processes, and tells their results as they appear.
+    """Run the trials of a study in several processes, and report each result.
 
     Args:
         study: The `Study`.
-        progress: As `Study.run`'s.
+        progress: As in `Study.run`.
         workers: Integer, the number of processes.
-        budget: As `Study.run`'s; the start of the processes is in it.
-        trials: As `Study.run`'s.
+        budget: As in `Study.run`. It includes the start of the processes.
+        trials: As in `Study.run`.
 
     Raises:
-        RuntimeError: If all of them died.
+        RuntimeError: If all processes died.
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    end = None if budget is None else time.time() + budget
-    crew = [context.Process(target=_work, args=(study.recipe(), end, trials), daemon=True) for _ in range(workers)]
+    deadline = None if budget is None else time.time() + budget
+    arguments = (study.get_arguments(), deadline, trials)
+    processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
     log = study.directory / "workers.log"
     with cores_shared(workers), _stderr_to(log):
-        for process in crew:
+        for process in processes:
             process.start()
     try:
-        _tell(study, progress, crew)
+        _report_results(study, progress, processes)
     finally:
-        for process in crew:
+        for process in processes:
             process.terminate()
             process.join()
-    if all(process.exitcode for process in crew):
-        codes = ", ".join(str(process.exitcode) for process in crew)
+    if all(process.exitcode for process in processes):
+        codes = ", ".join(str(process.exitcode) for process in processes)
         raise RuntimeError(
-            f"All {workers} workers died (exit codes {codes}); {log} has their last words. The same study, run again, "
-            "goes on"
+            f"All {workers} workers died (exit codes {codes}). {log} has their last messages. Run the same study again "
+            "to continue it."
         )
 
 
-def _work(recipe: dict[str, Any], end: float | None, trials: int | None) -> None:
+def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None) -> None:
     from bnzoo.tuning.study import Study
 
-    study = Study(**recipe)
+    study = Study(**arguments)
     try:
-        budget = None if end is None else end - time.time()
+        budget = None if deadline is None else deadline - time.time()
         if budget is None or budget > 0:
             study.work(budget=budget, trials=trials)
-    except KeyboardInterrupt:  # which the whole group of processes gets; the first of them tells the user
+    except KeyboardInterrupt:  # all processes of the terminal get it; the parent reports it
         raise SystemExit(130) from None
 
 
-def _tell(study: "Study", progress: "Progress", crew: list[SpawnProcess]) -> None:
-    told = {result.trial for result in study.refresh().trials}
+def _report_results(study: "Study", progress: "Progress", processes: list[SpawnProcess]) -> None:
+    """Call `progress` with each new result until all processes have ended."""
+    reported = {result.trial for result in study.refresh().trials}
     alive = True
     while alive:
-        alive = any(process.is_alive() for process in crew)
+        alive = any(process.is_alive() for process in processes)
         for result in study.refresh().trials:
-            if result.trial not in told:
-                told.add(result.trial)
+            if result.trial not in reported:
+                reported.add(result.trial)
                 progress(study, result)
         time.sleep(_POLL if alive else 0)
 
 
 @contextmanager
 def _stderr_to(path: Path) -> Iterator[None]:
-    """Sends what processes that start meanwhile say, TensorFlow's greetings first, to the end of a file."""
+    """Append the error output of processes that start in the block, such as TensorFlow's log, to a file."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with path.open("ab") as file:
@@ -97,10 +99,10 @@ def _stderr_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def cores_shared(workers: int) -> Iterator[None]:
-    """Gives every process that starts meanwhile its share of the cores.
+    """Limit each process that starts in the block to its share of the cores.
 
     Args:
-        workers: Integer, how many share them.
+        workers: Integer, the number of processes that share them.
     """
     share = str(max(1, available_cores() // workers))
     before = {name: os.environ.get(name) for name in _THREADS}

@@ -1,0 +1,165 @@
+"""The records of a study: the files in its folder, and its trials in the storage."""
+
+import shutil
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+from optuna.trial import FrozenTrial
+
+from bnzoo.files import remove_drafts, whole_file, write_text
+from bnzoo.json_text import json_text
+from bnzoo.tools import load_model
+from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
+from bnzoo.tuning.definition import check_definition, command, require_same_study
+from bnzoo.tuning.folder import BEST, DEFINITION, RESULTS, check_model, count_results, stored_definition
+from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.shared import SharedStudy, find_study, index
+from bnzoo.tuning.storage import JOURNAL
+
+# keys of the attributes for the definition of a study and the `TrialResult` of a trial
+_DEFINITION, RESULT = "bnzoo:definition", "bnzoo:result"
+
+
+class Records:
+    """The records of a study. They are checked when they are opened, and created by `create`.
+
+    Args:
+        definition: Dict, as `Study.definition`.
+        folder: The folder of the study.
+        url: An SQLAlchemy URL, or `None` for the journal in the folder.
+        name: String, the name of the study in the storage, or `None` for the name in the folder.
+        pruner: String, as in `Study`.
+
+    Raises:
+        ValueError: If the folder or the storage has another study, is damaged, or has lost trials.
+
+    Attributes:
+        name: String, the name of the study in the storage.
+    """
+
+    def __init__(
+        self, definition: dict[str, Any], folder: Path, url: str | None, name: str | None, pruner: str | None
+    ) -> None:
+        self._definition, self._folder, self._url, self._pruner = definition, folder, url, pruner
+        self._numbers: dict[int, int] = {}  # the number in the storage of each finished trial, by index
+        self._results: dict[int, TrialResult] = {}  # by number; a storage does not change finished trials
+        self.name, self._shared = self._find(name)
+        self.check()
+
+    def _find(self, name: str | None) -> tuple[str, SharedStudy | None]:
+        """Return the name of the study and the study, if it is in the storage. A renamed folder keeps the name."""
+        stored, default = stored_definition(self._folder), self._folder.resolve().name
+        name = name or (stored or {}).get("name") or (default if self._url else None)
+        shared = find_study(self._url, self._folder, name, self._pruner)
+        journal = self._folder / JOURNAL
+        if shared is None and stored is None and journal.exists():
+            which = f"no study {name!r}" if name else "no study"
+            raise ValueError(f"{journal} has {which}. Choose another folder or `name`.")
+        return name or (default if shared is None else shared.name), shared
+
+    def check(self) -> None:
+        """Raise `ValueError` if the folder or the storage has another study, is damaged, or has lost trials."""
+        stored, before = stored_definition(self._folder), count_results(self._folder)
+        if stored is not None:
+            requested = {"name": self.name, **self._definition}
+            require_same_study({"name": self.name, **stored}, requested, str(self._folder))
+        if self._shared is not None and (definition := self._shared.get_attribute(_DEFINITION)) is not None:
+            location = f"{self._shared.location}: study {self.name!r} of the storage"
+            try:
+                check_definition(definition)
+            except ValueError as error:
+                raise ValueError(
+                    f"{location} has no valid definition: {error}. Restore the storage from a copy, or choose another "
+                    "folder or `name`."
+                ) from error
+            require_same_study(definition, self._definition, location)
+        count = len(self.read()[0])
+        if (before or 0) > count:
+            location = "the database" if self._url else str(self._folder / JOURNAL)
+            raise ValueError(
+                f"{self._folder / RESULTS} has {before} trials, and the study {self.name!r} has only {count} in "
+                f"{location}. Restore the lost trials from a copy, or pass the former `name` of the study; or choose "
+                "another folder to start a new study."
+            )
+
+    def create(self) -> None:
+        """Create the folder, the definition and the study in the storage, each if it does not exist."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if stored_definition(self._folder) is None:
+            write_text(self._folder / DEFINITION, json_text({"name": self.name, **self._definition}))
+        (self._folder / "checkpoints").mkdir(exist_ok=True)
+        if self._shared is None:
+            self._shared = SharedStudy(self._url, self._folder, self.name, pruner=self._pruner)
+        self.check()
+        if self._shared.get_attribute(_DEFINITION) is None:
+            self._shared.set_attribute(_DEFINITION, self._definition)
+
+    @property
+    def shared(self) -> SharedStudy:
+        """The study in the storage, which `create` has created."""
+        assert self._shared is not None
+        return self._shared
+
+    def read(self) -> tuple[list[TrialResult], dict[int, FrozenTrial]]:
+        """Return the results of all workers, and all trials in the storage by index."""
+        if self._shared is None:
+            return [], {}
+        trials = self._shared.trials()
+        finished = {number: trial for number, trial in trials.items() if trial.state.is_finished()}
+        self._numbers = {number: trial.number for number, trial in finished.items()}
+        new = [trial for trial in finished.values() if trial.number not in self._results]
+        self._results |= {trial.number: self._result(trial) for trial in new if RESULT in trial.system_attrs}
+        return [self._results[number] for number in self._numbers.values() if number in self._results], trials
+
+    def _result(self, stored: FrozenTrial) -> TrialResult:
+        """Return the result of a finished trial. Raise `ValueError` if it is damaged."""
+        try:
+            result = TrialResult.from_dict(stored.system_attrs[RESULT])
+            seed = index(stored) % self._definition["seeds"]
+            same = stored.params.items() <= result.values.items()
+            if not same or (result.trial, result.seed) != (index(stored), seed):
+                raise ValueError("it belongs to another trial")
+        except ValueError as error:
+            raise ValueError(
+                f"{self.shared.location} cannot be read as the storage of a study: the result of trial "
+                f"{stored.number}: {error}. Restore it from a copy, or choose another folder or `name` to start a new "
+                "study."
+            ) from error
+        return result
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The models of the best trials."""
+        return open_checkpoints(self.shared.backend, self.name, self._folder / "checkpoints")
+
+    def keep_only(self, trials: Iterable[int]) -> None:
+        """Remove the models of all finished trials but these, given by index."""
+        self.checkpoints.keep_only([self._numbers[trial] for trial in trials], self._numbers.values())
+
+    def load_model(self, trial: TrialResult) -> keras.Model:
+        """Return the trained model of a trial."""
+        return load_model(self._checkpoint(trial))
+
+    def _checkpoint(self, trial: TrialResult) -> Path:
+        return self.checkpoints.fetch(self._numbers[trial.trial])
+
+    def write(self, results: Results) -> None:
+        """Write the results and the best model into the folder, if they have changed.
+
+        Args:
+            results: The `Results` of the trials that were read last.
+        """
+        best, file = results.best, self._folder / BEST
+        if count_results(self._folder) == len(results) and (best is None or file.exists()):
+            if best is not None:
+                check_model(file)
+            return
+        if not self.shared.is_running():
+            remove_drafts(self._folder)  # of killed workers, as no worker writes now
+        if best is not None:
+            with whole_file(file) as draft:
+                shutil.copyfile(self._checkpoint(best), draft)
+        results.save(self._folder, command())
