@@ -8,10 +8,10 @@ from bnzoo.pictures import MAX_SIDE, bmp, gif, jpeg, png
 from bnzoo.pictures.exif import upright
 from bnzoo.pictures.header import Header, header
 
-FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp}
-NAMES = "JPEG, PNG, GIF or BMP"
+_FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp}
+NAMES = " or ".join((", ".join([*_FORMATS][:-1]), [*_FORMATS][-1]))
 UNKNOWN = f"it is no {NAMES} file"
-_MODULES = tuple(FORMATS.values())
+_MODULES = tuple(_FORMATS.values())
 
 
 class Decoded(NamedTuple):
@@ -77,6 +77,6 @@ def _image(head: Header, bits: int) -> tf.Tensor:
 
 
 def _kind(file: tf.Tensor) -> tf.Tensor:
-    """Return the index of the format in `FORMATS`, the number of formats for an unknown one."""
+    """Return the index of the format in `_FORMATS`, the number of formats for an unknown one."""
     matches = [tf.strings.substr(file, 0, len(module.MAGIC)) == module.MAGIC for module in _MODULES]
     return tf.argmax(tf.stack([*matches, tf.constant(True)]), output_type=tf.int32)

@@ -11,7 +11,7 @@ class Header(NamedTuple):
     Attributes:
         content: String, the part of the file to decode.
         height: int64, in pixels, before the image is turned upright.
-        width: int64, likewise.
+        width: int64, in pixels, before the image is turned upright.
         bits: int64, the bits of each channel: 8 or 16.
         orientation: int64, the orientation in EXIF, 1 to 8.
         problem: String, the reason why the file is refused, else empty.

@@ -15,7 +15,7 @@ _WIDE = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int3
 _BITS_PER_SAMPLE = 258
 
 
-def format_of(content: bytes) -> str | None:
+def pillow_format(content: bytes) -> str | None:
     """Return the format with which Pillow may open a file, by its first bytes, or `None`."""
     return next((name for name, magics in _MAGIC.items() if content.startswith(magics)), None)
 
@@ -25,7 +25,7 @@ def read(content: bytes, name: str) -> np.ndarray:
 
     Args:
         content: Bytes, the file.
-        name: String, the format, as `format_of` returns it.
+        name: String, the format, as `pillow_format` returns it.
 
     Returns:
         Array `(height, width, channels)`, 1 channel for grey, else 3; uint8, uint16, int32 or float32.

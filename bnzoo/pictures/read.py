@@ -49,7 +49,7 @@ def read(content: bytes) -> Picture:
     except tf.errors.OpError as error:
         raise ValueError(f"it is a damaged {NAMES} file") from error
     if problem := decoded.problem.numpy().decode():
-        name = others.format_of(content)
+        name = others.pillow_format(content)
         if name is not None:
             return Picture(others.read(content, name), name)
         raise ValueError("it is no JPEG, PNG, GIF, BMP, WebP or TIFF file" if problem == UNKNOWN else problem)
