@@ -102,9 +102,9 @@ def whole_version(path: str | Path) -> Iterator[Version]:
         NotADirectoryError: If the folder of the versions is a file.
     """
     path = Path(path)
-    given = path.name.isdecimal()
-    versions = path.parent if given else path
-    if given and _taken(path):
+    has_number = path.name.isdecimal()
+    versions = path.parent if has_number else path
+    if has_number and _taken(path):
         raise FileExistsError(f"{path} exists and is not overwritten. Choose another path, or remove the folder")
     with _folder(versions), _draft(versions) as folder:
         draft = folder / (versions.resolve().name or "version")
@@ -112,7 +112,7 @@ def whole_version(path: str | Path) -> Iterator[Version]:
         version = Version(draft, path)
         yield version
         draft.chmod(0o755)
-        version.path = _rename(draft, path) if given else _rename_to_next(draft, versions)
+        version.path = _rename(draft, path) if has_number else _rename_to_next(draft, versions)
 
 
 @contextmanager

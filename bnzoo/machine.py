@@ -1,4 +1,4 @@
-"""The machine: what Linux, macOS and Windows tell in different ways, or not at all."""
+"""System calls that differ between Linux, macOS and Windows."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ def available_cores() -> int:
 
 
 def memory() -> float:
-    """Return the bytes of the machine's memory: infinity on Windows, which does not tell."""
+    """Return the bytes of the machine's memory: infinity on Windows, where the call is missing."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -24,10 +24,10 @@ def memory() -> float:
 
 
 def regular_file_opener(path: str, flags: int) -> int:
-    """Open a regular file that is no link, without waiting for another process. An `opener` of `open`.
+    """Open a regular file that is no link, without waiting for another process: an `opener` for `open`.
 
-    A pipe may have taken the place of a file since it was looked at, and opening it would wait for a writer. Windows
-    has neither such pipes nor the flags.
+    A pipe may have replaced the file since it was checked, and opening a pipe would wait for a writer. Windows has
+    neither such pipes nor the flags.
 
     Raises:
         OSError: If it is a link, or no regular file.

@@ -41,5 +41,5 @@ def is_password_option(argument: str) -> bool:
     return bool(_OPTION.fullmatch(argument)) and not _HARMLESS.search(argument)
 
 
-def _masked(found: re.Match[str]) -> str:
-    return found[0] if _HARMLESS.search(found[1]) else f"{found[1]}{found[2] or found[4]}{MASK}"
+def _masked(match: re.Match[str]) -> str:
+    return match[0] if _HARMLESS.search(match[1]) else f"{match[1]}{match[2] or match[4]}{MASK}"

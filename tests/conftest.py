@@ -49,7 +49,7 @@ def verify_here(patch):
     """Verify artefacts in this process, because a separate process takes seconds to start."""
     from bnzoo.export import parity, runtimes
 
-    patch.setattr(parity, "apply", runtimes.answers)
+    patch.setattr(parity, "run_artefact", runtimes.run_artefact)
 
 
 @pytest.fixture

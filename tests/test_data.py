@@ -183,7 +183,7 @@ def test_other_bad_sources(tmp_path):
     save_images(tmp_path)
     whole = (tmp_path / "dog/2.png").read_bytes()
     (tmp_path / "dog/2.png").write_bytes(whole[: len(whole) // 2])
-    fails(ValueError, r"dog/2\.png cannot be read as an image: it is not a whole JPEG, PNG", tmp_path)
+    fails(ValueError, r"dog/2\.png cannot be read as an image: it is a damaged JPEG, PNG", tmp_path)
     (tmp_path / "x.npz").write_bytes(b"PK no zip")
     fails(ValueError, r"x\.npz cannot be read as an \.npz file", tmp_path / "x.npz")
     (tmp_path / "x.csv").write_text("a,b\n")

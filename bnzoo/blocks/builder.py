@@ -168,8 +168,8 @@ def block_builder(
     choice("residual_init", residual_init, _RESIDUAL_INITS)
     if residual_init == "zero_gamma" and not (norm.can_start_at_zero and "norm" in rows.end(row)):
         raise ValueError(
-            "`residual_init='zero_gamma'` needs a norm with a gamma at the end of the branch, which the norm "
-            f"{norm.label} in the placement {placement!r} is not. Use residual_init='skipinit'"
+            "`residual_init='zero_gamma'` needs a norm with a gamma at the end of the residual branch. Use "
+            f"residual_init='skipinit'. Received: norm={norm.label!r}, placement={placement!r}"
         )
     activation, regularizer = keras.activations.get(activation), keras.regularizers.get(kernel_regularizer)
     return BlockBuilder(row, norm, activation, residual_init, regularizer, weight_standardization)
@@ -194,14 +194,14 @@ def _check_fused_norm(family: str, placements: Mapping[str, str], norm: Norm, pl
         advice = (
             f"Placements for it in {family}: {', '.join(fitting)}"
             if fitting
-            else f"No placement in {family} has one. Norms for it: {', '.join(others)}"
+            else f"No placement of {family} has one. Norms for {family}: {', '.join(others)}"
         )
         raise ValueError(
-            f"The norm {norm.label} replaces the activation that stands right behind it, and here none does. {advice}. "
-            f"Received: norm={norm.label!r}, placement={placement!r}"
+            f"The norm {norm.label} replaces the activation that follows it, and none follows in this placement. "
+            f"{advice}. Received: norm={norm.label!r}, placement={placement!r}"
         )
     if activation != "relu":
         raise ValueError(
-            f"`activation` does not apply: the norm {norm.label} takes the activation's place. Leave it out, or "
+            f"`activation` does not apply, since the norm {norm.label} replaces the activation. Leave it out, or "
             f"choose another norm. Received: activation={activation!r}"
         )

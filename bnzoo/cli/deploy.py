@@ -62,7 +62,7 @@ def export(
     image_size: ImageSize = None,
 ) -> None:
     """Export a model in one or more formats, verify each artefact, and compare sizes and latencies."""
-    asked = _formats(formats, data)
+    variants = _formats(formats, data)
     if sign is not None:
         with mistakes(ValueError, OSError, ImportError), quietly():
             from bnzoo.export import signing
@@ -71,17 +71,17 @@ def export(
     options = {"image": image, "warmup": _warmup(warmup)}
     for name, value in options.items():
         takers = [variant for variant, (format, _) in VARIANTS.items() if name in format.options]
-        if value is not None and not {*takers} & {*asked}:
+        if value is not None and not {*takers} & {*variants}:
             raise UserError(f"--{name} needs {' or '.join(takers)} among --formats. Received: --formats {formats}")
     model = load(source)
     examples = None if data is None else load_examples(model, data, column, task, image_size)
     names = _labels(labels, examples)
     with quietly(), mistakes(ImportError):
-        for name in asked:
+        for name in variants:
             VARIANTS[name][0].require()
     job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
-    for name in asked:
+    for name in variants:
         with mistakes(ValueError, OSError, ImportError), Console(stderr=True).status(f"{name}: writing and verifying"):
             try:
                 reports[name] = job.run(name)
@@ -145,13 +145,13 @@ class _Job:
 
 
 def _formats(text: str, data: str | None) -> list[str]:
-    asked = list(dict.fromkeys(text.split(",")))
-    for name in asked:
+    variants = list(dict.fromkeys(text.split(",")))
+    for name in variants:
         if name not in VARIANTS:
             raise UserError(unknown("format in --formats", name, VARIANTS))
         if VARIANTS[name][1] is not None and data is None:
             raise UserError(f"{name} needs --data, from which the ranges of the activations are taken")
-    return asked
+    return variants
 
 
 def _warmup(text: str | None) -> list[int] | None:

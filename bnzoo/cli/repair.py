@@ -155,4 +155,4 @@ def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> flo
 def _save(model: "keras.Model", target: Path) -> None:
     with whole_file(target) as draft:
         model.save(draft)
-        _check_free(target)  # another process may have written it meanwhile
+        _check_free(target)  # another process may have written it since the first check

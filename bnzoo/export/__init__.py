@@ -10,10 +10,12 @@ if TYPE_CHECKING:  # for editors and type checkers: a line for each name
     from bnzoo.export.formats.onnx import onnx as onnx
     from bnzoo.export.formats.openvino import openvino as openvino
     from bnzoo.export.formats.saved_model import saved_model as saved_model
-    from bnzoo.export.image import Image
-    from bnzoo.export.parity import compare
-    from bnzoo.export.report import Accuracy, ExportReport
-    from bnzoo.export.verification import Verification, verify
+    from bnzoo.export.image import Image as Image
+    from bnzoo.export.parity import compare as compare
+    from bnzoo.export.report import Accuracy as Accuracy
+    from bnzoo.export.report import ExportReport as ExportReport
+    from bnzoo.export.verification import Verification as Verification
+    from bnzoo.export.verification import verify as verify
 
 # The modules of the other names. They load TensorFlow, which the help of the command line does not need.
 _MODULES = {
@@ -25,15 +27,7 @@ _MODULES = {
     "verify": "verification",
 }
 
-__all__ = [
-    "Accuracy",
-    "ExportReport",
-    "Image",
-    "Verification",
-    "compare",
-    "verify",
-    *FORMATS,
-]
+__all__ = [*_MODULES, *FORMATS]
 
 
 def __getattr__(name: str) -> Any:

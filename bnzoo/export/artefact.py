@@ -73,9 +73,9 @@ class ExportPlan:
         self.request = request
         self.signatures = signatures(reference, request.image, request.labels)
         self.inputs = samples(reference, self.signatures, request.sample)
-        self.outputs = parity.answers(self.signatures, self.inputs)
+        self.outputs = parity.run_model(self.signatures, self.inputs)
         if reference is not request.model:
-            check_rounding(parity.answers(signatures(request.model), self.inputs)[SERVE], self.outputs[SERVE])
+            check_rounding(parity.run_model(signatures(request.model), self.inputs)[SERVE], self.outputs[SERVE])
         self.served, self.fold = folded(reference, request.fold)
 
     def accuracy(self, outputs: dict[str, np.ndarray]) -> Accuracy | None:
@@ -84,7 +84,7 @@ class ExportPlan:
         if truth is None:
             return None
         metric = metric_of(truth)
-        before, after = (metric.of(answers, truth) for answers in (self.outputs[SERVE], outputs))
+        before, after = (metric.of(predictions, truth) for predictions in (self.outputs[SERVE], outputs))
         return Accuracy(before, after, len(truth), metric.label)
 
     def describe(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def make(
     with whole_version(path) as version:
         folder = version.draft
         notes = write(plan, folder) or []
-        outputs = parity.apply(format.name, folder, plan.inputs)
+        outputs = parity.run_artefact(format.name, folder, plan.inputs)
         difference = parity.difference(plan.outputs, outputs, labels)
         parity.require(difference, tolerance)
         parity.keep(folder, plan.inputs, plan.outputs)

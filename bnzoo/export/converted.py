@@ -37,8 +37,8 @@ def export(
     The arguments and errors are those of the function of the format, such as `bnzoo.export.onnx`, and of `Request`.
     """
     format.require()
-    asked = Request(model, **request)
-    check(model, asked.labels)
+    arguments = Request(model, **request)
+    check(model, arguments.labels)
     if texts := [tensor.name for tensor in model.inputs if tensor.dtype == "string"]:
         raise ValueError(
             f"`model` has inputs of strings: {', '.join(texts)}. {format.name} has no operations for strings. Export "
@@ -47,7 +47,7 @@ def export(
     assert format.convert is not None
     convert = format.convert
     if quantize is not None or calibration is not None:
-        asked, examples = _calibrated(format, asked, quantize, calibration)
+        arguments, examples = _calibrated(format, arguments, quantize, calibration)
         convert = partial(_quantized, format.quantizers[str(quantize)], examples)
 
     def write(plan: ExportPlan, folder: Path) -> list[str] | None:
@@ -60,7 +60,7 @@ def export(
         return notes
 
     details = {"quantization": quantize}
-    return make(ExportPlan(asked), path, format, write, quantization=quantize, details=details)
+    return make(ExportPlan(arguments), path, format, write, quantization=quantize, details=details)
 
 
 def _quantized(quantizer: Callable, examples: Arrays, saved_model: Path, folder: Path) -> list[str] | None:

@@ -65,7 +65,7 @@ class Pixels:
         # one element more at the end, for a batch of which all were left out
         last = tf.data.Dataset.from_tensors((count, tf.zeros((*self.size, self.channels)), ""))
         indices, images, reasons = images.concatenate(last).batch(count + 1).get_single_element()
-        problems = tf.fill([count + 1], f"it is not a whole {NAMES} file")
+        problems = tf.fill([count + 1], f"it is a damaged {NAMES} file")
         problems = tf.tensor_scatter_nd_update(problems, indices[:, None], reasons)[:-1]
         shape = tf.concat([[count + 1], tf.shape(images, tf.int64)[1:]], 0)
         images = tf.scatter_nd(indices[:, None], images, shape)[:-1]

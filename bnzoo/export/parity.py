@@ -29,7 +29,7 @@ _TEXT, _KINDS = "OS", "OSbiuf"
 _TAIL, _LINE = 65_536, 500
 
 
-def answers(signatures: dict[str, Signature], sample: Sample) -> Sample:
+def run_model(signatures: dict[str, Signature], sample: Sample) -> Sample:
     """Apply the functions of a model to examples.
 
     Args:
@@ -47,7 +47,7 @@ def _call(signature: Signature, inputs: dict[str, np.ndarray]) -> dict[str, np.n
     return {name: np.asarray(tensor) for name, tensor in outputs.items()}
 
 
-def apply(format: str, folder: Path, sample: Sample) -> Sample:
+def run_artefact(format: str, folder: Path, sample: Sample) -> Sample:
     """Run an artefact in another process, which has its runtime alone.
 
     Args:
@@ -206,7 +206,7 @@ def compare(model: keras.Model, path: str | Path, sample: Any) -> tuple[float, d
     """
     offered = signatures(model)
     inputs = samples(model, offered, sample)
-    outputs = apply("saved_model", Path(path), inputs)
-    largest = difference(answers(offered, inputs), outputs)
+    outputs = run_artefact("saved_model", Path(path), inputs)
+    largest = difference(run_model(offered, inputs), outputs)
     require(largest, FORMATS["saved_model"].tolerance)
     return largest, outputs[SERVE]

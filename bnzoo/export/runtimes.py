@@ -140,11 +140,11 @@ def by_signature(arrays: Arrays) -> dict[str, Arrays]:
     Raises:
         ValueError: If the strings among them are damaged.
     """
-    found: dict[str, Arrays] = {}
+    grouped: dict[str, Arrays] = {}
     for key, values in unpack(arrays).items():
         signature, _, name = key.rpartition("/")
-        found.setdefault(signature, {})[name] = values
-    return found
+        grouped.setdefault(signature, {})[name] = values
+    return grouped
 
 
 def main(format: str, folder: str, source: str, target: str) -> None:
@@ -158,10 +158,10 @@ def main(format: str, folder: str, source: str, target: str) -> None:
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # results are compared on one kind of device
     _block(_formats()[format].uses_tensorflow)
-    save(target, answers(format, folder, load(source)))
+    save(target, run_artefact(format, folder, load(source)))
 
 
-def answers(format: str, folder: str | Path, inputs: dict[str, Arrays]) -> dict[str, Arrays]:
+def run_artefact(format: str, folder: str | Path, inputs: dict[str, Arrays]) -> dict[str, Arrays]:
     """Apply an artefact to inputs by signature, in batches.
 
     Args:

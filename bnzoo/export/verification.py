@@ -117,7 +117,7 @@ def _verify(folder: Path, checksums_only: bool, check_signature: Callable[[Path]
             return _failed(folder, faults, format, files)
         for sample in (inputs, outputs):
             sample.update({alias: sample[name] for alias, name in record.aliases.items()})
-        actual = parity.apply(record.name, folder, inputs)
+        actual = parity.run_artefact(record.name, folder, inputs)
         difference = parity.difference(outputs, actual, document["labels"])
         parity.require(difference, document["parity"]["tolerance"])
     except (RuntimeError, ValueError, OSError) as error:

@@ -45,7 +45,7 @@ def write(
     Args:
         plan: The `ExportPlan`.
         folder: An existing folder.
-        offer: Function of a `Signature` that returns the one to write in its place.
+        offer: Function of a `Signature` that returns the one to write instead.
     """
     request = plan.request
     module = tf.Module()

@@ -1,6 +1,6 @@
-"""Image files as pixels: one decoder, of TensorFlow operations, for training and for the graph of a server."""
+"""Decoding of image files with TensorFlow operations, the same for training and for the graph of a server."""
 
-# 64 million, as the largest full-frame cameras have. A few kilobytes can declare more than any memory holds.
+# 67 million, as many as the largest full-frame cameras have. A few kilobytes can declare more than fits into memory.
 MAX_PIXELS = 2**26
-# of the rows and of the columns, as JPEG and GIF have: a longer one is no picture, and costs much to resize
+# The largest number of rows or columns, as in JPEG and GIF. Longer images are costly to resize.
 MAX_SIDE = 2**16 - 1

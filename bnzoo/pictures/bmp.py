@@ -1,4 +1,4 @@
-"""BMP files without compression, of whole bytes."""
+"""BMP files without compression and with whole bytes for each pixel."""
 
 import tensorflow as tf
 
@@ -13,9 +13,9 @@ _HEADERS = 14 + 40
 def inspect(file: tf.Tensor) -> Header:
     """Return the `Header` of a BMP file."""
     width, height, bits = number(file, 18, 4, True), number(file, 22, 4, True), number(file, 28, 2, True)
-    height = either(height >= 2**31, 2**32 - height, height)  # a negative one: the first row is the top one
+    height = either(height >= 2**31, 2**32 - height, height)  # negative if the rows begin at the top
     start = number(file, 10, 4, True)
-    # TensorFlow takes the numbers of colours in a palette for levels
+    # TensorFlow reads the indices of a palette as levels
     grey = (bits == 8) & (part(file, _HEADERS, len(_GREYS)) == _GREYS) & (start == _HEADERS + len(_GREYS))
     coloured = ((bits == 24) | (bits == 32)) & (start >= _HEADERS)
     plain = (number(file, 14, 4, True) == 40) & (number(file, 30, 4, True) == 0)
@@ -24,5 +24,5 @@ def inspect(file: tf.Tensor) -> Header:
 
 
 def decode(file: tf.Tensor) -> tf.Tensor:
-    """Return the levels of a BMP file, uint8. Damage is an error of TensorFlow."""
+    """Return the levels of a BMP file, uint8. A damaged file raises an error of TensorFlow."""
     return tf.io.decode_bmp(file)

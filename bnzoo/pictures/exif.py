@@ -1,4 +1,4 @@
-"""The orientation that a camera writes into EXIF."""
+"""The orientation of an image in EXIF."""
 
 import tensorflow as tf
 
@@ -9,13 +9,13 @@ _ENTRY = 12
 
 
 def orientation(exif: tf.Tensor) -> tf.Tensor:
-    """Return the orientation that an EXIF block holds.
+    """Return the orientation in an EXIF block.
 
     Args:
         exif: Scalar string tensor, the block from its byte order mark on; empty if a file has none.
 
     Returns:
-        Scalar int64 tensor, 1 to 8; 1, upright, if the block is damaged or does not tell.
+        Scalar int64 tensor, 1 to 8; 1, upright, if the block is damaged or has no orientation.
     """
     little = part(exif, 0, 2) == b"II"
     known = (number(exif, 2, 2, little) == 42) & (little | (part(exif, 0, 2) == b"MM"))
@@ -31,12 +31,12 @@ def orientation(exif: tf.Tensor) -> tf.Tensor:
     kind = column(2, 2)
     value = either(kind == _SHORT, column(8, 2), column(8, 4))
     right = (column(0, 2) == _ORIENTATION) & ((kind == _SHORT) | (kind == _LONG)) & (column(4, 4) == 1)
-    found = tf.reduce_max(either(right & (value <= 8), value, 0))  # of an empty block the least number there is
-    return either(known & (found >= 1), found, 1)
+    turn = tf.reduce_max(either(right & (value <= 8), value, 0))  # the smallest int64 if there are no entries
+    return either(known & (turn >= 1), turn, 1)
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Return an image as it is to be seen.
+    """Turn an image upright.
 
     Args:
         image: Tensor `(height, width, channels)`.

@@ -1,4 +1,4 @@
-"""Any image file."""
+"""Image files of all formats that the graph of a server decodes."""
 
 from typing import NamedTuple
 
@@ -8,20 +8,20 @@ from bnzoo.pictures import MAX_SIDE, bmp, gif, jpeg, png
 from bnzoo.pictures.exif import upright
 from bnzoo.pictures.header import Header, header
 
-FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp}
-NAMES = "JPEG, PNG, GIF or BMP"
+_FORMATS = {"JPEG": jpeg, "PNG": png, "GIF": gif, "BMP": bmp}
+NAMES = " or ".join((", ".join([*_FORMATS][:-1]), [*_FORMATS][-1]))
 UNKNOWN = f"it is no {NAMES} file"
-_MODULES = tuple(FORMATS.values())
+_MODULES = tuple(_FORMATS.values())
 
 
 class Decoded(NamedTuple):
-    """An image, or why there is none.
+    """A decoded image, or the reason why it is refused.
 
     Attributes:
-        image: Tensor `(height, width, channels)`, upright, uint8 or uint16: 1 channel if it is grey, 2 with opacity, 3
-            of colour, 4 with opacity. One black pixel if it is refused.
-        problem: Scalar string tensor, why it is refused, else empty.
-        bits: Scalar int64 tensor, how many bits each channel has in the file: 8 or 16.
+        image: Tensor `(height, width, channels)`, upright, uint8 or uint16: 1 channel for grey, 3 for colours, one more
+            with opacity. One black pixel if the image is refused.
+        problem: Scalar string tensor, the reason why the image is refused, else empty.
+        bits: Scalar int64 tensor, the bits of each channel in the file: 8 or 16.
     """
 
     image: tf.Tensor
@@ -30,15 +30,15 @@ class Decoded(NamedTuple):
 
 
 def decode(file: tf.Tensor, max_pixels: int, bits: int = 8) -> Decoded:
-    """Decode an image file, unless its header stands against it. The first bytes tell what it is, not a name.
+    """Decode an image file, unless its header is refused. The first bytes decide which format it has.
 
     Args:
         file: Scalar string tensor.
-        max_pixels: Integer, how many pixels an image may have.
-        bits: Integer, 8 or 16, how many bits each channel must have. Only PNG files have 16.
+        max_pixels: Integer, the largest number of pixels.
+        bits: Integer, 8 or 16, the bits that each channel must have. Only PNG files have 16.
 
     Returns:
-        A `Decoded`. Damage may be an error of TensorFlow instead of a problem.
+        A `Decoded`. A damaged file may raise an error of TensorFlow instead.
     """
     head = _inspect(file)
     problem = _refusal(head, max_pixels, bits)
@@ -56,12 +56,14 @@ def _inspect(file: tf.Tensor) -> Header:
 def _refusal(head: Header, max_pixels: int, bits: int) -> tf.Tensor:
     height, width, depth = (tf.strings.as_string(value) for value in (head.height, head.width, head.bits))
     large = tf.cast(head.height, tf.float64) * tf.cast(head.width, tf.float64) > max_pixels
-    too_large = tf.strings.join(["it has ", height, "x", width, f" pixels, more than the {max_pixels} allowed"])
+    too_large = tf.strings.join(["it has ", height, "x", width, f" pixels. At most {max_pixels} are allowed"])
     long = tf.maximum(head.height, head.width) > MAX_SIDE
-    too_long = tf.strings.join(["it has ", height, "x", width, f" pixels, more than {MAX_SIDE} in a row or column"])
-    deep = tf.strings.join(["it has ", depth, f" bits for each channel, not {bits}"])
-    found = tf.where(large, too_large, tf.where(long, too_long, tf.where(head.bits != bits, deep, "")))
-    return tf.where(head.problem == "", found, head.problem)
+    too_long = tf.strings.join(
+        ["it has ", height, "x", width, f" pixels. At most {MAX_SIDE} in a row or column are allowed"]
+    )
+    deep = tf.strings.join(["it has ", depth, f" bits for each channel. It must have {bits}"])
+    reason = tf.where(large, too_large, tf.where(long, too_long, tf.where(head.bits != bits, deep, "")))
+    return tf.where(head.problem == "", reason, head.problem)
 
 
 def _image(head: Header, bits: int) -> tf.Tensor:
@@ -75,6 +77,6 @@ def _image(head: Header, bits: int) -> tf.Tensor:
 
 
 def _kind(file: tf.Tensor) -> tf.Tensor:
-    """Return the number of the format, or how many there are for any other."""
-    found = [tf.strings.substr(file, 0, len(module.MAGIC)) == module.MAGIC for module in _MODULES]
-    return tf.argmax(tf.stack([*found, tf.constant(True)]), output_type=tf.int32)
+    """Return the index of the format in `_FORMATS`, the number of formats for an unknown one."""
+    matches = [tf.strings.substr(file, 0, len(module.MAGIC)) == module.MAGIC for module in _MODULES]
+    return tf.argmax(tf.stack([*matches, tf.constant(True)]), output_type=tf.int32)

@@ -1,4 +1,4 @@
-"""The header of an image, read before any pixel is decoded."""
+"""The header of an image file, which is read before any pixel is decoded."""
 
 from typing import Any, NamedTuple
 
@@ -9,12 +9,12 @@ class Header(NamedTuple):
     """The header of an image file, as scalar tensors.
 
     Attributes:
-        content: String, the part of the file that is to be decoded.
+        content: String, the part of the file to decode.
         height: int64, in pixels, before the image is turned upright.
-        width: int64.
-        bits: int64, of each channel: 8 or 16.
-        orientation: int64, of EXIF, 1 to 8.
-        problem: String, why it is not decoded; empty if it is.
+        width: int64, in pixels, before the image is turned upright.
+        bits: int64, the bits of each channel: 8 or 16.
+        orientation: int64, the orientation in EXIF, 1 to 8.
+        problem: String, the reason why the file is refused, else empty.
     """
 
     content: tf.Tensor
@@ -26,6 +26,6 @@ class Header(NamedTuple):
 
 
 def header(content: Any, height: Any, width: Any, *, bits: Any = 8, orientation: Any = 1, problem: Any = "") -> Header:
-    """Return a `Header` of tensors, for branches of one graph that must give the same types."""
+    """Return a `Header` of tensors, as the branches of a graph must have the same types."""
     height, width, bits, orientation = (tf.cast(value, tf.int64) for value in (height, width, bits, orientation))
     return Header(tf.convert_to_tensor(content), height, width, bits, orientation, tf.convert_to_tensor(problem))

@@ -9,39 +9,39 @@ from bnzoo.pictures.numbers import either, number, part
 MAGIC = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
 _APP1, _SCAN, _END, _FILL = 0xE1, 0xDA, 0xD9, 0xFF
-# markers that stand alone, without a length and content
+# markers without a length and content
 _ALONE = [0x01, *range(0xD0, 0xD9)]
-# cameras write a dozen; a file of nothing but segments shall not take minutes
+# the largest number of segments: cameras write a dozen, and a malicious file must not take minutes
 _SEGMENTS = 1000
 
 
 def inspect(file: tf.Tensor) -> Header:
-    """Return the `Header` of a JPEG file. Damage is an error of TensorFlow."""
+    """Return the `Header` of a JPEG file. A damaged file raises an error of TensorFlow."""
     height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(file, tf.int64))
     return header(file, height, width, orientation=orientation(_exif(file)))
 
 
 def decode(file: tf.Tensor) -> tf.Tensor:
-    """Return the levels of a JPEG file, uint8. Damage is an error of TensorFlow."""
-    return tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")  # the fast one is up to 5 levels off
+    """Return the levels of a JPEG file, uint8. A damaged file raises an error of TensorFlow."""
+    return tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")  # the fast method is wrong by up to 5 levels
 
 
 def _exif(file: tf.Tensor) -> tf.Tensor:
     """Return the EXIF block, empty if there is none before the pixels."""
 
-    def goes_on(at: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+    def goes_on(at: tf.Tensor, is_exif: tf.Tensor) -> tf.Tensor:
         marker = number(file, at + 1, 1)
-        return ~found & (number(file, at, 1) == _FILL) & (marker != 0) & (marker != _SCAN) & (marker != _END)
+        return ~is_exif & (number(file, at, 1) == _FILL) & (marker != 0) & (marker != _SCAN) & (marker != _END)
 
-    def step(at: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(at: tf.Tensor, is_exif: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         marker, length = number(file, at + 1, 1), number(file, at + 2, 2)
         exif = (marker == _APP1) & (part(file, at + 4, len(_EXIF)) == _EXIF)
         alone = tf.reduce_any(marker == _ALONE)
-        # the length counts itself; one below is damage, which must not turn the walk around
+        # the length includes its own 2 bytes; a smaller one is damage, and must not lead backwards
         ahead = either(marker == _FILL, 1, either(alone, 2, 2 + tf.maximum(length, 2)))
         return either(exif, at, at + ahead), exif
 
     start = (tf.constant(2, tf.int64), tf.constant(False))
-    at, found = tf.while_loop(goes_on, step, start, maximum_iterations=_SEGMENTS)
+    at, is_exif = tf.while_loop(goes_on, step, start, maximum_iterations=_SEGMENTS)
     length = number(file, at + 2, 2) - 2 - len(_EXIF)
-    return part(file, at + 4 + len(_EXIF), either(found, length, 0))
+    return part(file, at + 4 + len(_EXIF), either(is_exif, length, 0))

@@ -8,9 +8,9 @@ from bnzoo.pictures.numbers import either, number, part, size
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"eXIf"
-# the length, the name and the checksum of a chunk
+# the bytes of the length, the name and the checksum of a chunk
 _AROUND = 12
-# of 8 kB, as most writers make them, 64 MB; a file of nothing but empty chunks shall not take minutes
+# the largest number of chunks, 64 MB in the usual chunks of 8 kB: a malicious file must not take minutes
 _CHUNKS = 2**13
 
 
@@ -21,7 +21,7 @@ def inspect(file: tf.Tensor) -> Header:
 
 
 def decode(file: tf.Tensor, dtype: tf.DType = tf.uint8) -> tf.Tensor:
-    """Return the levels of a PNG file, uint8 or uint16. Damage is an error of TensorFlow."""
+    """Return the levels of a PNG file, uint8 or uint16. A damaged file raises an error of TensorFlow."""
     return tf.io.decode_png(file, dtype=dtype)
 
 

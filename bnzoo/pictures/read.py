@@ -1,4 +1,4 @@
-"""Image files as arrays, for training."""
+"""Reading of image files as arrays, for training."""
 
 from functools import partial
 from typing import NamedTuple
@@ -18,11 +18,11 @@ _decode = {
 
 
 class Picture(NamedTuple):
-    """The pixels of a file.
+    """The pixels of an image file.
 
     Attributes:
-        levels: Array `(height, width, channels)`, 1 channel if it is grey, else 3; uint8, uint16, int32 or float32.
-        unserved: String, what kind of file it is if the graph of a server does not decode it, else empty.
+        levels: Array `(height, width, channels)`, 1 channel for grey, else 3; uint8, uint16, int32 or float32.
+        unserved: String, the kind of the file if the graph of a server does not decode it, else empty.
     """
 
     levels: np.ndarray
@@ -30,28 +30,28 @@ class Picture(NamedTuple):
 
 
 def read(content: bytes) -> Picture:
-    """Read an image, upright. A file that the graph of a server decodes has the same pixels there.
+    """Read an image, upright. The graph of a server decodes the same pixels, or refuses the file.
 
     Args:
         content: Bytes, the file.
 
     Returns:
-        A `Picture`. Opacity is left out. Of several frames or pages the first is read.
+        A `Picture`, without opacity; the first frame or page if there are several.
 
     Raises:
-        ValueError: If it is damaged, of no known format, or of too many pixels.
+        ValueError: If the file is damaged, of an unknown format, or has too many pixels.
     """
     try:
         with tf.device("CPU"):
-            found = _decode[8](content)
-            if deep := bool(found.bits == 16):
-                found = _decode[16](content)
+            decoded = _decode[8](content)
+            if deep := bool(decoded.bits == 16):
+                decoded = _decode[16](content)
     except tf.errors.OpError as error:
-        raise ValueError(f"it is not a whole {NAMES} file") from error
-    if problem := found.problem.numpy().decode():
-        name = others.format_of(content)
+        raise ValueError(f"it is a damaged {NAMES} file") from error
+    if problem := decoded.problem.numpy().decode():
+        name = others.pillow_format(content)
         if name is not None:
             return Picture(others.read(content, name), name)
         raise ValueError("it is no JPEG, PNG, GIF, BMP, WebP or TIFF file" if problem == UNKNOWN else problem)
-    levels = found.image.numpy()
+    levels = decoded.image.numpy()
     return Picture(levels[..., :3] if levels.shape[-1] >= 3 else levels[..., :1], "16-bit PNG" if deep else "")

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-Format = Literal["zip", "hdf5", "pickle", "safetensors", "git_lfs"]
+FileFormat = Literal["zip", "hdf5", "pickle", "safetensors", "git_lfs"]
 
-_SIGNATURES: dict[bytes, Format] = {
+_SIGNATURES: dict[bytes, FileFormat] = {
     b"PK\3\4": "zip",
     b"\x89HDF\r\n\x1a\n": "hdf5",
     b"version https://git-lfs": "git_lfs",
@@ -19,7 +19,7 @@ def first_bytes(path: Path) -> bytes:
         return file.read(32)
 
 
-def format_of(start: bytes) -> Format | None:
+def format_of(start: bytes) -> FileFormat | None:
     """Return the format of a file with these first bytes, also of one cut off in them; `None` if it is unknown."""
     if start[6:9] == b"\0\0{":  # the length of a JSON header, then the header
         return "safetensors"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +16,27 @@ from bnzoo.export.formats import FORMATS
 CONVERTED = tuple(name for name, format in FORMATS.items() if format.convert is not None)
 FILES = {"onnx": "model.onnx", "litert": "model.tflite", "openvino": "model.xml"}
 LABELS = ["a", "b", "c"]
+
+
+def test_each_record_is_complete_and_public():
+    assert set(FORMATS) <= set(export.__all__)
+    for name, format in FORMATS.items():
+        assert getattr(export, name) is format.export
+        assert format.export.__name__ == name
+        assert (format.convert is None) == (name == "saved_model"), "all others are converted from a SavedModel"
+        assert bool(format.modules) == bool(format.packages) == (name != "saved_model")
+
+
+def test_type_checkers_know_each_format():
+    """Their names follow from the records, which only a running program reads."""
+    lines = Path(export.__file__).read_text()
+    for name in FORMATS:
+        assert f"from bnzoo.export.formats.{name} import {name} as {name}\n" in lines
+
+
+def test_an_unknown_name_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'torch'"):
+        export.torch  # noqa: B018
 
 
 @pytest.fixture

@@ -147,10 +147,10 @@ BROKEN = {
 }
 REASONS = {
     **dict.fromkeys(("empty", "text", "another format"), "it is no JPEG, PNG, GIF or BMP file"),
-    "half a GIF": "its first frame is not whole",
+    "half a GIF": "its first frame is incomplete",
     "a BMP with a palette": "it is a BMP file with a palette, masks or compression",
-    "16 bits": "it has 16 bits for each channel, not 8",
-    "many pixels": "it has 100x101 pixels, more than the 10000 allowed",
+    "16 bits": "it has 16 bits for each channel. It must have 8",
+    "many pixels": "it has 100x101 pixels. At most 10000 are allowed",
 }
 
 
@@ -161,7 +161,7 @@ def test_what_cannot_be_decoded_fails_alone(served, kind):
     alone = {name: t.numpy() for name, t in serve(image_bytes=tf.constant(good)).items()}
     found = serve(image_bytes=tf.constant([good[0], BROKEN[kind], good[1], BROKEN[kind]]))
     outputs = {name: t.numpy() for name, t in found.items()}
-    message = "image_bytes[{}] cannot be decoded: " + REASONS.get(kind, "it is not a whole JPEG, PNG, GIF or BMP file")
+    message = "image_bytes[{}] cannot be decoded: " + REASONS.get(kind, "it is a damaged JPEG, PNG, GIF or BMP file")
     assert [error.decode() for error in outputs["error"]] == ["", message.format(1), "", message.format(3)]
     for name in ("label", "error"):
         np.testing.assert_array_equal(outputs[name][[0, 2]], alone[name])

@@ -96,7 +96,7 @@ def another_manifest(artefact):
 )
 def test_what_the_key_has_not_signed_is_a_problem_and_is_not_run(artefact, keys, monkeypatch, key, spoil, message):
     spoil(artefact)
-    monkeypatch.setattr(parity, "apply", None)
+    monkeypatch.setattr(parity, "run_artefact", None)
     for only in (True, False):
         [found] = export.verify(artefact, key=keys[key][1], checksums_only=only)
         [problem] = found.problems

@@ -332,7 +332,7 @@ def test_control_characters_do_not_reach_the_terminal(artefact):
 
 
 def test_checksums_only_loads_nothing(artefact, monkeypatch):
-    for name in ("apply", "kept"):
+    for name in ("run_artefact", "kept"):
         monkeypatch.setattr(parity, name, None)
     [found] = export.verify(artefact, checksums_only=True)
     assert (found.problems, found.difference) == ([], None)
@@ -363,7 +363,7 @@ def test_the_words_of_another_process_are_one_readable_line(tmp_path, monkeypatc
     (tmp_path / "child.py").write_text(script)
     monkeypatch.setattr(parity.runtimes, "__file__", str(tmp_path / "child.py"))
     with pytest.raises(RuntimeError) as caught:
-        parity.apply("onnx", tmp_path, {"serve": {"x": np.ones((2, 3))}})
+        parity.run_artefact("onnx", tmp_path, {"serve": {"x": np.ones((2, 3))}})
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
 

@@ -147,7 +147,7 @@ def huge():
 def test_too_many_pixels_are_refused_before_they_are_decoded(served):
     files = huge()
     for file in files:
-        with pytest.raises(ValueError, match=r"pixels.* than (the 67108864 allowed|65535 in a row or column)"):
+        with pytest.raises(ValueError, match=r"pixels. At most (67108864|65535 in a row or column) are allowed"):
             read(file)
     assert not served(files)[1].any()
 
@@ -158,7 +158,7 @@ def test_the_first_frame_of_a_moving_picture():
     assert Image.open(io.BytesIO(file)).n_frames == 2
     np.testing.assert_array_equal(read(file).levels, np.asarray(frames[0].convert("RGB")))
     at = file.index(b"\x2c\0\0\0\0")
-    with pytest.raises(ValueError, match="its first frame does not fill it"):
+    with pytest.raises(ValueError, match="its first frame does not cover the whole image"):
         read(file[: at + 5] + struct.pack("<HH", 4, 4) + file[at + 9 :])
 
 
@@ -173,7 +173,7 @@ def test_a_transparent_pixel_has_its_colour():
     "content", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P5 1 1 255\n0", b"\0\0\1\0\1\0", b"", b"GIF", b"RIFF"]
 )
 def test_no_other_format_is_opened(content):
-    with pytest.raises(ValueError, match=r"it is no JPEG, PNG|it is damaged, or a WebP file"):
+    with pytest.raises(ValueError, match=r"it is no JPEG, PNG|it is damaged, or a kind of WebP file"):
         read(content)
 
 
@@ -189,7 +189,7 @@ def test_levels_of_16_bits_and_fractions_stay():
     np.testing.assert_array_equal(read(colour).levels[..., 2], deep[::-1])
     np.testing.assert_array_equal(read(encoded(Image.fromarray(fractions), "TIFF")).levels[..., 0], fractions)
     fractions[3, 4] = np.nan
-    with pytest.raises(ValueError, match="NaN or infinite"):
+    with pytest.raises(ValueError, match="NaN or infinity"):
         read(encoded(Image.fromarray(fractions), "TIFF"))
 
 

@@ -27,7 +27,7 @@ def two(data, folder, **options):
 @pytest.fixture(scope="module")
 def original(training_left_out, few_digits, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parity, "apply", runtimes.answers)
+        patch.setattr(parity, "run_artefact", runtimes.run_artefact)
         found = two(few_digits, tmp_path_factory.mktemp("original") / "study")
         found.run(quiet)
         found.export()

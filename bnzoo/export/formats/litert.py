@@ -96,15 +96,15 @@ def _float_operations(content: bytes) -> Counter[str]:
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-    found: Counter[str] = Counter()
+    operations: Counter[str] = Counter()
     for graph in model.subgraphs:
         for operator in graph.operators:
             tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
             if any(tensor.type == TensorType.FLOAT32 for tensor in tensors):
-                found[flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)] += 1
+                operations[flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex)] += 1
     for name in ("QUANTIZE", "DEQUANTIZE"):
-        found.pop(name, None)
-    return found
+        operations.pop(name, None)
+    return operations
 
 
 def _converter(saved_model: Path) -> Any:
@@ -120,7 +120,7 @@ def _write(converter: Any, folder: Path) -> bytes:
     try:
         content = converter.convert()
     except ConverterError as error:
-        lacking = sorted({found.operator.name.removeprefix("tf.") for found in error.errors if found.operator.name})
+        lacking = sorted({each.operator.name.removeprefix("tf.") for each in error.errors if each.operator.name})
         reason = f"it has no {', '.join(lacking)}" if lacking else str(error).partition("\n")[0]
         raise ValueError(f"`model` cannot be converted to the operations of LiteRT: {reason}") from error
     (folder / _FILE).write_bytes(content)
