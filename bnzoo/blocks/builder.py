@@ -75,9 +75,17 @@ class BlockBuilder:
 
         Returns:
             Tensor.
+
+        Raises:
+            ValueError: If the row has another number of linear layers.
         """
         words = row.split()
         linear = [i for i, word in enumerate(words) if word not in ("norm", "act", "add", *operations)]
+        if len(linear) != len(layers):
+            raise ValueError(
+                f"`layers` must have a layer for each of {', '.join(words[i] for i in linear) or 'no word'} in the row "
+                f"{row!r}. Received: {len(layers)} layers"
+            )
         prefixes = self._prefixes(words, linear, name)
         following = [*words, *(self.start if read_by is None else read_by).split()]
         remaining, trunk = iter(layers), x
