@@ -25,7 +25,7 @@ _PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "skip_init")
 
 @dataclass(frozen=True)
 class BlockBuilder:
-    """What all blocks of a network have in common. A call applies the operations of a row.
+    """The choices that all blocks of a network share. A call applies the operations of a row.
 
     Attributes:
         row: String, the row of the placement; of two blocks in turn, with a comma between them, in transformers.
