@@ -25,7 +25,7 @@ _PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "skip_init")
 
 @dataclass(frozen=True)
 class BlockBuilder:
-    """What all blocks of a network have in common. A call applies the operations of a row.
+    """The choices that all blocks of a network share. A call applies the operations of a row.
 
     Attributes:
         row: String, the row of the placement; of two blocks in turn, with a comma between them, in transformers.
@@ -75,9 +75,17 @@ class BlockBuilder:
 
         Returns:
             Tensor.
+
+        Raises:
+            ValueError: If the row has another number of linear layers.
         """
         words = row.split()
         linear = [i for i, word in enumerate(words) if word not in ("norm", "act", "add", *operations)]
+        if len(linear) != len(layers):
+            raise ValueError(
+                f"`layers` must have a layer for each of {', '.join(words[i] for i in linear) or 'no word'} in the row "
+                f"{row!r}. Received: {len(layers)} layers"
+            )
         prefixes = self._prefixes(words, linear, name)
         following = [*words, *(self.start if read_by is None else read_by).split()]
         remaining, trunk = iter(layers), x

@@ -16,7 +16,7 @@ from bnzoo.blocks import (
 )
 from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import family, preset, stage_depth, variant
+from bnzoo.models.arguments import family, preset, preset_variant, stage_depth, variant
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
@@ -214,10 +214,10 @@ DenseNet201 = variant(DenseNet, "DenseNet201", "densenet201", _TABLE_1,
     (20_013_928, 4_291_365_888, 76.896, _TV), blocks=(6, 12, 48, 32))
 DenseNet264 = variant(DenseNet, "DenseNet264", "densenet264", _TABLE_1,
     (33_337_704, 5_751_653_376, 77.85, _TABLE_3), blocks=(6, 12, 64, 48))
-DenseNet40_12 = variant(DenseNetCifar, "DenseNet40_12", "densenet40_12", _TABLE_2,
+DenseNet40_12 = preset_variant(DenseNetCifar, "DenseNet40_12", "densenet40_12", _TABLE_2,
     (1_019_722, 264_812_928, 94.76, _TABLE_2, _C10), **_40)
-DenseNetBC100_12 = variant(DenseNetCifar, "DenseNetBC100_12", "densenet_bc100_12", _TABLE_2,
+DenseNetBC100_12 = preset_variant(DenseNetCifar, "DenseNetBC100_12", "densenet_bc100_12", _TABLE_2,
     (769_162, 287_929_692, 95.49, _TABLE_2, _C10), **_100)
-DenseNetBC190_40 = variant(DenseNetCifar, "DenseNetBC190_40", "densenet_bc190_40", _TABLE_2,
+DenseNetBC190_40 = preset_variant(DenseNetCifar, "DenseNetBC190_40", "densenet_bc190_40", _TABLE_2,
     (25_624_430, 9_301_945_740, 96.54, _TABLE_2, _C10), **_190)
 # fmt: on

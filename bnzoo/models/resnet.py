@@ -181,11 +181,10 @@ def ResNet(
         kernel_regularizer,
         weight_standardization,
     )
-    se = (
-        {}
-        if se_ratio is None
-        else {"se": squeeze_and_excitation(number("se_ratio", se_ratio, above=0, at_most=1), build.kernel_regularizer)}
-    )
+    operations = {}
+    if se_ratio is not None:
+        ratio = number("se_ratio", se_ratio, above=0, at_most=1)
+        operations["se"] = squeeze_and_excitation(ratio, build.kernel_regularizer)
     head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
     check_image_size(inputs, stem_strides * 2 ** (len(blocks) - 1))
@@ -208,7 +207,7 @@ def ResNet(
                 layers,
                 build,
                 f"conv{stage + 2}_block{i + 1}",
-                se,
+                operations,
                 shortcut=make_shortcut(width * expansion, strides) if projects else subsampling_shortcut(strides),
                 preactivated=projects or stage == i == 0,
                 drop_path_rate=next(rates),

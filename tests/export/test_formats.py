@@ -11,6 +11,7 @@ from with_extras import needs, with_extras
 
 import bnzoo
 from bnzoo import export
+from bnzoo.export import prepare
 from bnzoo.export.formats import FORMATS
 
 CONVERTED = tuple(name for name, format in FORMATS.items() if format.convert is not None)
@@ -77,7 +78,7 @@ def test_what_differs_does_not_appear(tmp_path, network, format, monkeypatch):
         kernel.assign(kernel * 1.01)
         return folded, report
 
-    monkeypatch.setattr(sys.modules["bnzoo.export.prepare"], "fold_batch_norm", spoiled)
+    monkeypatch.setattr(prepare, "fold_batch_norm", spoiled)
     with pytest.raises(RuntimeError, match="The artefact differs from the model"):
         getattr(export, format)(network, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
