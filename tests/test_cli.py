@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import tensorflow as tf
 from portable import ON_LINUX, ON_POSIX
 
 from bnzoo import cli
+from bnzoo.models import FAMILIES
 
 SMALL = ["mlp", "--depths", "1,2", "--learning-rates", "0.01:1:2", "--epochs", "3", "--batch-size", "32"]
 BNZOO = Path(sys.executable).with_name("bnzoo")
@@ -376,3 +378,11 @@ def test_a_full_disk_is_one_line_and_the_study_goes_on(tmp_path):
     assert again.returncode == 0, again.stderr
     assert "Test accuracy" in again.stdout
     assert os.path.getsize(folder / "best.keras") > 20_000
+
+
+def test_the_help_names_every_family(bnzoo, monkeypatch):
+    """The command line has a list of its own, as the help must not import the families."""
+    monkeypatch.setenv("COLUMNS", "200")
+    out = bnzoo("tune", "--help")[1]
+    (names,) = re.findall(r"The family of networks: ([a-z, ]+)\.", out)
+    assert set(names.split(", ")) == set(FAMILIES)

@@ -25,7 +25,7 @@ _PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "skip_init")
 
 @dataclass(frozen=True)
 class BlockBuilder:
-    """What all blocks of a network have in common. A call applies the operations of a row.
+    """The choices that all blocks of a network share. A call applies the operations of a row.
 
     Attributes:
         row: String, the row of the placement; of two blocks in turn, with a comma between them, in transformers.
@@ -75,9 +75,17 @@ class BlockBuilder:
 
         Returns:
             Tensor.
+
+        Raises:
+            ValueError: If the row has another number of linear layers.
         """
         words = row.split()
         linear = [i for i, word in enumerate(words) if word not in ("norm", "act", "add", *operations)]
+        if len(linear) != len(layers):
+            raise ValueError(
+                f"`layers` must have a layer for each of {', '.join(words[i] for i in linear) or 'no word'} in the row "
+                f"{row!r}. Received: {len(layers)} layers"
+            )
         prefixes = self._prefixes(words, linear, name)
         following = [*words, *(self.start if read_by is None else read_by).split()]
         remaining, trunk = iter(layers), x
@@ -168,8 +176,8 @@ def block_builder(
     choice("residual_init", residual_init, _RESIDUAL_INITS)
     if residual_init == "zero_gamma" and not (norm.can_start_at_zero and "norm" in rows.end(row)):
         raise ValueError(
-            "`residual_init='zero_gamma'` needs a norm with a gamma at the end of the branch, which the norm "
-            f"{norm.label} in the placement {placement!r} is not. Use residual_init='skipinit'"
+            "`residual_init='zero_gamma'` needs a norm with a gamma at the end of the residual branch. Use "
+            f"residual_init='skipinit'. Received: norm={norm.label!r}, placement={placement!r}"
         )
     activation, regularizer = keras.activations.get(activation), keras.regularizers.get(kernel_regularizer)
     return BlockBuilder(row, norm, activation, residual_init, regularizer, weight_standardization)
@@ -194,14 +202,14 @@ def _check_fused_norm(family: str, placements: Mapping[str, str], norm: Norm, pl
         advice = (
             f"Placements for it in {family}: {', '.join(fitting)}"
             if fitting
-            else f"No placement in {family} has one. Norms for it: {', '.join(others)}"
+            else f"No placement of {family} has one. Norms for {family}: {', '.join(others)}"
         )
         raise ValueError(
-            f"The norm {norm.label} replaces the activation that stands right behind it, and here none does. {advice}. "
-            f"Received: norm={norm.label!r}, placement={placement!r}"
+            f"The norm {norm.label} replaces the activation that follows it, and none follows in this placement. "
+            f"{advice}. Received: norm={norm.label!r}, placement={placement!r}"
         )
     if activation != "relu":
         raise ValueError(
-            f"`activation` does not apply: the norm {norm.label} takes the activation's place. Leave it out, or "
+            f"`activation` does not apply, since the norm {norm.label} replaces the activation. Leave it out, or "
             f"choose another norm. Received: activation={activation!r}"
         )

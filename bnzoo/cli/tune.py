@@ -15,14 +15,14 @@ from bnzoo.cli.inputs import SOURCES, Column, ImageSize, TaskWord, load_data
 if TYPE_CHECKING:
     from bnzoo.tuning import Space, Study
 
-# the name of each family of networks, and of its space in `bnzoo.tuning`
-_SPACES = {"resnet": "ResNetSpace", "densenet": "DenseNetSpace", "vit": "ViTSpace", "mlp": "MLPSpace"}
+# The help must not import the families, whose import takes seconds. A test compares.
+_FAMILIES = ("resnet", "densenet", "vit", "mlp")
 _OF_DATA = ("input_shape", "classes", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def tune(
-    family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(_SPACES)}.")] = "resnet",
+    family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(_FAMILIES)}.")] = "resnet",
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
     target: Column = None,
     task: TaskWord = None,
@@ -102,10 +102,10 @@ def tune(
     output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,
 ) -> None:
     """Search the learning rate and the depth for your data, and export the best model."""
-    if family not in _SPACES:
+    if family not in _FAMILIES:
         from bnzoo.errors import unknown
 
-        raise UserError(unknown("family", family, _SPACES))
+        raise UserError(unknown("family", family, _FAMILIES))
     axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     seconds = None if budget is None else _seconds(budget)
@@ -207,10 +207,9 @@ def _run(study: "Study", bounds: dict[str, Any]) -> None:
 
 
 def _space(family: str, axes: dict[str, Any]) -> "Space":
-    from bnzoo import tuning
+    from bnzoo.tuning.spaces import SPACES
 
-    space = getattr(tuning, _SPACES[family])
-    return space(**{name: values for name, values in axes.items() if values is not None})
+    return SPACES[family](**{name: values for name, values in axes.items() if values is not None})
 
 
 def _needs_extra() -> None:

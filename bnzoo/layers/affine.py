@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from bnzoo.layers.channel_affine import ChannelAffine
+from bnzoo.layers.channel_affine import ChannelAffine, scaled_and_shifted
 from bnzoo.layers.moments import at_least_float32
 
 
@@ -39,4 +39,4 @@ class Affine(ChannelAffine):
 
     def call(self, inputs: Any) -> Any:
         """Scale and shift."""
-        return ops.cast(self._affine(at_least_float32(inputs)), self.compute_dtype)
+        return ops.cast(scaled_and_shifted(self, at_least_float32(inputs)), self.compute_dtype)

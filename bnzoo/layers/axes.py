@@ -35,6 +35,30 @@ def batch_axes(rank: int, axis: int) -> list[int]:
     return [0, *position_axes(rank, axis)]
 
 
+def check_axis(shape: tuple, axis: int) -> None:
+    """Raise `ValueError` unless an input of a shape has an axis."""
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(
+            f"`axis` must be an axis of the input, which has {len(shape)}. "
+            f"Received: axis={axis} for an input of shape {tuple(shape)}"
+        )
+
+
+def known_channels(shape: tuple, axis: int) -> int:
+    """Return the number of channels in the shape of an input.
+
+    Raises:
+        ValueError: If the input has no such axis, or an unknown number of channels.
+    """
+    check_axis(shape, axis)
+    if shape[axis] is None:
+        raise ValueError(
+            "The number of channels must be known, since each has a weight: give the input a shape, or set `axis` to "
+            f"the axis of the channels. Received: axis={axis} for an input of shape {tuple(shape)}"
+        )
+    return shape[axis]
+
+
 def per_channel(weight: Any, x: Any, axis: int) -> Any:
     """Return a weight with one value for each channel, in the dtype and with the rank of a tensor.
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from bnzoo.keras_internals import unpickle
 from bnzoo.layers.axes import batch_axes
-from bnzoo.layers.batch_statistics import scaled_and_shifted
+from bnzoo.layers.channel_affine import scaled_and_shifted
 from bnzoo.layers.moments import along_channels, at_least_float32, count, moments
 from bnzoo.layers.moving import move
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.layers.arguments import check
-from bnzoo.layers.axes import per_channel
+from bnzoo.layers.channel_affine import scaled_and_shifted
 from bnzoo.layers.moments import along_channels, at_least_float32
 
 # arguments of `keras.layers.BatchNormalization` that make another norm of it, which is a separate layer in bnzoo
@@ -50,12 +50,3 @@ class BatchStatistics(keras.layers.BatchNormalization):
     def _normalize(self, x: Any, mask: Any) -> Any:
         """Return the normalized tensor, before gamma and beta, and update the moving statistics."""
         raise NotImplementedError
-
-
-def scaled_and_shifted(norm: keras.layers.BatchNormalization, x: Any) -> Any:
-    """Return a normalized tensor times the gamma of a norm plus its beta, if the norm has them."""
-    if norm.scale:
-        x = x * per_channel(norm.gamma, x, norm.axis)
-    if norm.center:
-        x = x + per_channel(norm.beta, x, norm.axis)
-    return x

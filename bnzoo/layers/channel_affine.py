@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from bnzoo.layers.axes import per_channel
+from bnzoo.layers.axes import check_axis, known_channels, per_channel
 
 
 class ChannelAffine(keras.layers.Layer):
@@ -52,13 +52,7 @@ class ChannelAffine(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         """Create `gamma` and `beta`."""
-        self.compute_output_shape(input_shape)
-        channels = input_shape[self.axis]
-        if channels is None:
-            raise ValueError(
-                "The number of channels must be known when the layer is built. "
-                f"Received: axis={self.axis} of an input of shape {tuple(input_shape)}"
-            )
+        channels = known_channels(input_shape, self.axis)
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={self.axis: channels})
         if self.scale:
             self.gamma = self._channel_weight(
@@ -75,11 +69,7 @@ class ChannelAffine(keras.layers.Layer):
         Raises:
             ValueError: If the input has no such axis.
         """
-        if not -len(input_shape) <= self.axis < len(input_shape):
-            raise ValueError(
-                f"`axis` must be an axis of the input, which has {len(input_shape)}. "
-                f"Received: axis={self.axis} for an input of shape {tuple(input_shape)}"
-            )
+        check_axis(input_shape, self.axis)
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
@@ -110,9 +100,11 @@ class ChannelAffine(keras.layers.Layer):
             autocast=False,
         )
 
-    def _affine(self, x: Any) -> Any:
-        if self.gamma is not None:
-            x = x * per_channel(self.gamma, x, self.axis)
-        if self.beta is not None:
-            x = x + per_channel(self.beta, x, self.axis)
-        return x
+
+def scaled_and_shifted(norm: Any, x: Any) -> Any:
+    """Return a normalized tensor times the gamma of a norm plus its beta, if the norm has them."""
+    if norm.gamma is not None:
+        x = x * per_channel(norm.gamma, x, norm.axis)
+    if norm.beta is not None:
+        x = x + per_channel(norm.beta, x, norm.axis)
+    return x

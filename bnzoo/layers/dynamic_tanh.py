@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from bnzoo.layers.arguments import check
-from bnzoo.layers.channel_affine import ChannelAffine
+from bnzoo.layers.channel_affine import ChannelAffine, scaled_and_shifted
 from bnzoo.layers.moments import at_least_float32
 
 
@@ -50,7 +50,7 @@ class DynamicTanh(ChannelAffine):
     def call(self, inputs: Any) -> Any:
         """Apply tanh, scale and shift."""
         x = at_least_float32(inputs)
-        return ops.cast(self._affine(ops.tanh(ops.cast(self.alpha, x.dtype) * x)), self.compute_dtype)
+        return ops.cast(scaled_and_shifted(self, ops.tanh(ops.cast(self.alpha, x.dtype) * x)), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""

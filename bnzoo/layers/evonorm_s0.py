@@ -7,7 +7,7 @@ from keras import ops
 
 from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel
-from bnzoo.layers.channel_affine import ChannelAffine
+from bnzoo.layers.channel_affine import ChannelAffine, scaled_and_shifted
 from bnzoo.layers.groups import largest_divisor
 from bnzoo.layers.moments import along_channels, at_least_float32, moments
 
@@ -83,7 +83,7 @@ class EvoNormS0(ChannelAffine):
         if self.v is not None:
             gate = ops.sigmoid(per_channel(self.v, x, self.axis) * x)
             x = x * gate * self._inverse_deviation(x, along_channels(mask, x, self.axis))
-        return ops.cast(self._affine(x), self.compute_dtype)
+        return ops.cast(scaled_and_shifted(self, x), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the layer."""

@@ -7,7 +7,7 @@ from keras import ops
 
 from bnzoo.layers.arguments import check
 from bnzoo.layers.axes import per_channel, position_axes
-from bnzoo.layers.channel_affine import ChannelAffine
+from bnzoo.layers.channel_affine import ChannelAffine, scaled_and_shifted
 from bnzoo.layers.moments import along_channels, at_least_float32, mean
 
 
@@ -87,7 +87,7 @@ class FilterResponseNormalization(ChannelAffine):
         square = mean(ops.square(x), along_channels(mask, x, self.axis), positions)
         if self.learned_epsilon is not None:
             square = square + ops.abs(per_channel(self.learned_epsilon, x, self.axis))
-        x = self._affine(x * ops.rsqrt(square + self.epsilon))
+        x = scaled_and_shifted(self, x * ops.rsqrt(square + self.epsilon))
         if self.tau is not None:
             x = ops.maximum(x, per_channel(self.tau, x, self.axis))
         return ops.cast(x, self.compute_dtype)

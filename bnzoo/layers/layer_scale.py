@@ -5,6 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.layers.axes import known_channels, per_channel
+from bnzoo.layers.moments import at_least_float32
+
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class LayerScale(keras.layers.Layer):
@@ -38,17 +41,7 @@ class LayerScale(keras.layers.Layer):
 
     def build(self, input_shape: tuple) -> None:
         """Create `gamma`, with a number for each channel."""
-        rank = len(input_shape)
-        if not -rank <= self.axis < rank:
-            raise ValueError(
-                f"`axis` must be an axis of the input. Received: axis={self.axis}, input of shape {input_shape}"
-            )
-        channels = input_shape[self.axis]
-        if channels is None:
-            raise ValueError(
-                "The number of channels must be known, since each has a weight: give the input a shape, or set `axis` "
-                f"to the axis of the channels. Received: axis={self.axis}, input of shape {input_shape}"
-            )
+        rank, channels = len(input_shape), known_channels(input_shape, self.axis)
         self.input_spec = keras.layers.InputSpec(ndim=rank, axes={self.axis % rank: channels})
         self.gamma = self.add_weight(
             name="gamma",
@@ -59,12 +52,8 @@ class LayerScale(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Multiply by `gamma`."""
-        rank = len(inputs.shape)
-        shape = [1] * rank
-        shape[self.axis] = -1
-        wide = keras.backend.result_type(self.compute_dtype, "float32")
-        gamma = ops.reshape(ops.cast(self.gamma, wide), shape)
-        return ops.cast(ops.cast(inputs, wide) * gamma, self.compute_dtype)
+        x = at_least_float32(inputs)
+        return ops.cast(x * per_channel(self.gamma, x, self.axis), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Return the shape of the input."""

@@ -15,6 +15,6 @@ def move(average: Any, value: Any, momentum: float, count: Any) -> None:
         count: Tensor of one value or of as many values, the number of values behind each new value.
     """
     value = ops.reshape(value, average.shape)
-    kept = ops.cast(average, value.dtype)
-    moved = momentum * kept + (1 - momentum) * value
-    average.assign(ops.where(ops.reshape(count, (-1,)) > 0, moved, kept))
+    former = ops.cast(average, value.dtype)
+    moved = momentum * former + (1 - momentum) * value
+    average.assign(ops.where(ops.reshape(count, (-1,)) > 0, moved, former))

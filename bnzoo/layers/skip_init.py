@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from bnzoo.layers.moments import at_least_float32
+
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class SkipInit(keras.layers.Layer):
@@ -46,8 +48,8 @@ class SkipInit(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Multiply by `alpha`."""
-        wide = keras.backend.result_type(self.compute_dtype, "float32")
-        return ops.cast(ops.cast(inputs, wide) * ops.cast(self.alpha, wide), self.compute_dtype)
+        x = at_least_float32(inputs)
+        return ops.cast(x * ops.cast(self.alpha, x.dtype), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Return the shape of the input."""

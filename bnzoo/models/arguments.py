@@ -44,7 +44,7 @@ def family(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
     return build
 
 
-def preset(builder: Builder, **defaults: Any) -> Callable[[Builder], Builder]:
+def preset(builder: Builder, **defaults: Any) -> Callable[[Callable[P, keras.Model]], Callable[P, keras.Model]]:
     """Show the arguments of a builder in the signature of a function that passes its options on.
 
     Args:
@@ -52,15 +52,16 @@ def preset(builder: Builder, **defaults: Any) -> Callable[[Builder], Builder]:
         **defaults: Arguments of the builder that have another default in the function.
     """
 
-    def decorate(function: Builder) -> Builder:
+    def decorate(function: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
         own = {p.name: p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD}
         parameters = _with_defaults(builder, defaults)
         common = itertools.dropwhile(lambda p: p.name != POSITIONAL[0], parameters)
         further = [p.replace(kind=p.KEYWORD_ONLY) for p in common if p.name not in own]
 
         @functools.wraps(function)
-        def build(*arguments: Any, **options: Any) -> keras.Model:
-            return function(*arguments, **{**defaults, **options})
+        def build(*arguments: P.args, **options: P.kwargs) -> keras.Model:
+            options.update({name: value for name, value in defaults.items() if name not in options})
+            return function(*arguments, **options)
 
         vars(build)["__signature__"] = inspect.Signature([*own.values(), *further], return_annotation=keras.Model)
         return build
@@ -138,6 +139,10 @@ def variant(
         __signature__=inspect.Signature([*positional, *further], return_annotation=keras.Model), card=card
     )
     return build
+
+
+# The variants of a `preset`, whose arguments type checkers cannot derive.
+preset_variant: Callable[..., Builder] = variant
 
 
 def _docstring(builder: Builder, function: str, paper: str, fixed: Mapping[str, Any]) -> str:

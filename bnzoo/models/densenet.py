@@ -16,7 +16,7 @@ from bnzoo.blocks import (
 )
 from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import family, preset, stage_depth, variant
+from bnzoo.models.arguments import family, preset, preset_variant, stage_depth, variant
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
@@ -49,40 +49,40 @@ def DenseNet(
     weight_standardization: bool = False,
     memory_efficient: bool = False,
 ) -> keras.Model:
-    """A densely connected network: each layer reads the outputs of all layers before it in its block.
+    """Build a densely connected network: each layer reads the outputs of all layers before it in its block.
 
     Args:
         blocks: Sequence of integers, the number of layers of each dense block, `(6, 12, 24, 16)` for DenseNet-121.
-        growth_rate: Integer, the channels that a layer adds: k in the paper.
+        growth_rate: Integer, the number of channels that a layer adds: k in the paper.
         include_top: Boolean, whether the model has a classifier.
         weights: `None` (random), the path of a `.weights.h5` file that Keras has saved from this model, or
             `"imagenet"` for the weights of keras.applications, if it has any for this network.
         input_tensor: Keras tensor, the input instead of a new one.
-        input_shape: Tuple without the batch dimension; a side may be `None` (any size).
-            Default: `(224, 224, 3)`, with the CIFAR stem `(32, 32, 3)`.
+        input_shape: Tuple without the batch dimension; a side may be `None` (any size). The default is
+            `(224, 224, 3)`, or `(32, 32, 3)` with the CIFAR stem.
         pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
         classes: Integer, the number of classes.
         classifier_activation: String or `None` (logits).
         name: String, the name of the model.
         norm: The norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
             `None`.
-        placement: Where it stands: `"pre"` (norm, activation, convolution: the paper's), `"post"` (convolution, norm,
-            activation) or `"act_norm"` (convolution, activation, norm).
+        placement: String, the position of the norm: `"pre"` (norm, activation, convolution, as in the paper), `"post"`
+            (convolution, norm, activation) or `"act_norm"` (convolution, activation, norm).
         activation: Any activation of Keras.
-        residual_init: `None`: there is no residual branch.
-        drop_path_rate: 0, likewise.
-        features: Boolean, whether the model gives a dict of its dense blocks' outputs: with the ImageNet stem `P2` to
-            `P5`, smaller than the image by 2 to that power. The last has the norm that is due, the others are the
-            concatenation as it is. Needs `include_top=False`.
-        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
-        filters: Integer, the channels of the stem; by default twice the growth rate.
-        bottleneck: Boolean, whether a 1x1 convolution to four times the growth rate is before each 3x3 (-B).
-        compression: Float, the share of the channels that a transition keeps (-C where it is below 1).
-        dropout_rate: Float, of a dropout of each layer's new features.
+        residual_init: `None`, since there is no residual branch.
+        drop_path_rate: 0, for the same reason.
+        features: Boolean, whether the model returns a dict of the outputs of its dense blocks: `P2` to `P5` with the
+            ImageNet stem, whose sides are 1/4 to 1/32 of the image's. Only the last one includes the final norm. Needs
+            `include_top=False`.
+        kernel_regularizer: Any regularizer of Keras, for the kernels of all linear layers, never for a norm.
+        filters: Integer, the number of channels of the stem. By default twice the growth rate.
+        bottleneck: Boolean, whether a 1x1 convolution to four times the growth rate precedes each 3x3 (DenseNet-B).
+        compression: Float, the share of the channels that a transition keeps (DenseNet-C if it is below 1).
+        dropout_rate: Float, the rate of a dropout of the new features of each layer.
         stem: String, `"imagenet"` (7x7 with strides, max pooling), `"deep"`, `"cifar"` (3x3), as in `bnzoo.ResNet`.
-        weight_standardization: Boolean, whether the kernels of convolutions are standardised; pair it with group norm.
-        memory_efficient: Boolean, whether training computes each layer's concatenation, norms and activations again in
-            the backward pass instead of keeping them (Pleiss et al. 2017). The function is the same.
+        weight_standardization: Boolean, whether the kernels of convolutions are standardized. Use it with group norm.
+        memory_efficient: Boolean, whether the backward pass computes the concatenation, norms and activations of each
+            layer again instead of keeping them (Pleiss et al. 2017). The outputs are the same.
 
     Returns:
         A functional `keras.Model` with input `image` of shape `(batch, height, width, channels)` and output of shape
@@ -155,9 +155,9 @@ def DenseNetCifar(depth: int, growth_rate: int = 12, bottleneck: bool = True, **
 
     Args:
         depth: Integer, 6n+4 with bottlenecks (100, 190, 250), 3n+4 without (40, 100).
-        growth_rate: Integer, the channels that a layer adds: k in the paper.
-        bottleneck: Boolean: `True` is DenseNet-BC, with bottlenecks and transitions that keep half of the channels;
-            `False` the plain DenseNet.
+        growth_rate: Integer, the number of channels that a layer adds: k in the paper.
+        bottleneck: Boolean. `True` is DenseNet-BC, with bottlenecks and transitions that keep half of the channels.
+            `False` is the plain DenseNet.
         **options: The arguments of `bnzoo.DenseNet`. The defaults of `stem` and `classes` are `"cifar"` and 10. The
             default of `filters` is twice the growth rate, 16 without bottlenecks.
 
@@ -214,10 +214,10 @@ DenseNet201 = variant(DenseNet, "DenseNet201", "densenet201", _TABLE_1,
     (20_013_928, 4_291_365_888, 76.896, _TV), blocks=(6, 12, 48, 32))
 DenseNet264 = variant(DenseNet, "DenseNet264", "densenet264", _TABLE_1,
     (33_337_704, 5_751_653_376, 77.85, _TABLE_3), blocks=(6, 12, 64, 48))
-DenseNet40_12 = variant(DenseNetCifar, "DenseNet40_12", "densenet40_12", _TABLE_2,
+DenseNet40_12 = preset_variant(DenseNetCifar, "DenseNet40_12", "densenet40_12", _TABLE_2,
     (1_019_722, 264_812_928, 94.76, _TABLE_2, _C10), **_40)
-DenseNetBC100_12 = variant(DenseNetCifar, "DenseNetBC100_12", "densenet_bc100_12", _TABLE_2,
+DenseNetBC100_12 = preset_variant(DenseNetCifar, "DenseNetBC100_12", "densenet_bc100_12", _TABLE_2,
     (769_162, 287_929_692, 95.49, _TABLE_2, _C10), **_100)
-DenseNetBC190_40 = variant(DenseNetCifar, "DenseNetBC190_40", "densenet_bc190_40", _TABLE_2,
+DenseNetBC190_40 = preset_variant(DenseNetCifar, "DenseNetBC190_40", "densenet_bc190_40", _TABLE_2,
     (25_624_430, 9_301_945_740, 96.54, _TABLE_2, _C10), **_190)
 # fmt: on

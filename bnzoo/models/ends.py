@@ -1,4 +1,4 @@
-"""What every family has at its two ends: the input, the head, the finished `keras.Model`."""
+"""The two ends of every network: the input, and the head with the finished `keras.Model`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,25 +14,24 @@ IMAGES = {3: "(height, width, channels)"}
 
 
 def image_shape(side: int) -> tuple[int, int, int]:
-    """The shape of square colour images, as `keras.config.image_data_format()` says."""
+    """Return the shape of square color images in the order of `keras.config.image_data_format()`."""
     return (3, side, side) if channel_axis(4) == 1 else (side, side, 3)
 
 
 def input_layer(input_tensor: Any, input_shape: tuple | None, default: tuple | None, ranks: Mapping[int, str]) -> Any:
-    """The tensor that a model starts from.
+    """Return the input tensor of a model.
 
     Args:
         input_tensor: Keras tensor or `None`.
         input_shape: Tuple without the batch dimension, or `None`.
-        default: Tuple, the shape where neither is given; `None` if the family has none.
-        ranks: The numbers of axes that the family takes, without the batch, and what they are called. The first is
-            named in messages.
+        default: Tuple, the shape if neither is given; `None` if the family has no default.
+        ranks: Dict from each allowed number of axes, without the batch dimension, to their names for messages.
 
     Returns:
-        A Keras tensor, named `image` or `features` where it is new.
+        A Keras tensor. A new one is named `image` or `features`.
 
     Raises:
-        ValueError: If the shape is missing, is not one, or has the wrong number of axes.
+        ValueError: If the shape is missing, invalid, or has the wrong number of axes.
     """
     if input_tensor is None:
         if input_shape is None and default is None:
@@ -64,17 +63,17 @@ def _checked(shape: Any, ranks: Mapping[int, str]) -> tuple[int | None, ...]:
 
 
 def new_input(shape: Sequence[int | None]) -> Any:
-    """A new input, named as servers will know it: `image` for three axes, else `features`."""
+    """Return a new input. Its name, `image` for three axes and `features` otherwise, is that in served models."""
     return keras.Input(tuple(shape), name="image" if len(shape) == 3 else "features")
 
 
 def image_sides(x: Any) -> list[int | None]:
-    """Height and width of images."""
+    """Return the height and the width of images."""
     return [x.shape[axis] for axis in position_axes(4, channel_axis(4))]
 
 
 def check_image_size(x: Any, strides: int) -> None:
-    """Raises `ValueError` if an image is too small for all the strides of a network."""
+    """Raise `ValueError` if an image is smaller than the product of all strides."""
     if any(size is not None and size < strides for size in image_sides(x)):
         raise ValueError(
             f"The image is too small: this network has strides of {strides} in all, so each side must be at least "
@@ -83,16 +82,16 @@ def check_image_size(x: Any, strides: int) -> None:
 
 
 def pyramid_level(strides: int) -> str:
-    """The name of a stage's output, as in feature pyramids: `P3` is smaller than the image by 2 to the 3rd."""
+    """Return the name of the output of a stage, as in feature pyramids: the sides of `P3` are 1/8 of the image's."""
     return f"P{strides.bit_length() - 1}"
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a model gives: probabilities, pooled or plain features, or the outputs of its stages.
+    """The outputs of a model: probabilities, pooled or plain features, or the outputs of its stages.
 
     Raises:
-        ValueError: If an argument is unknown, or given where it does not apply.
+        ValueError: If an argument is unknown, or does not apply.
     """
 
     include_top: bool
@@ -112,18 +111,18 @@ class Head:
             )
         if self.features and (self.include_top or self.pooling):
             raise ValueError(
-                "`features=True` gives the stages' outputs and nothing after them: pass include_top=False, no pooling. "
+                "`features=True` returns the outputs of the stages: pass include_top=False and no `pooling`. "
                 f"Received: include_top={self.include_top}, pooling={self.pooling!r}"
             )
         if self.include_top:
             positive_integer("classes", self.classes)
 
     def outputs(self, x: Any, stages: Mapping[str, Any]) -> Any:
-        """What the model gives.
+        """Return the outputs.
 
         Args:
-            x: Tensor, the last features: of vectors, images, or tokens.
-            stages: The outputs of the stages by name, the last of them `x`.
+            x: Tensor, the last features: vectors, images or tokens.
+            stages: Dict from the names of the stages to their outputs, of which the last is `x`.
         """
         if self.features:
             return dict(stages)
@@ -146,14 +145,14 @@ class Head:
         x = keras.layers.Dense(self.classes, kernel_regularizer=self.kernel_regularizer, name="logits")(x)
         if self.classifier_activation in (None, "linear"):
             return x
-        # a layer of its own, so that the logits can be reached by name, and never in less than float32
+        # A separate layer keeps the logits accessible by name. Probabilities have at least the precision of float32.
         narrow = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
         dtype = "float32" if narrow else None
         return keras.layers.Activation(self.classifier_activation, dtype=dtype, name="probabilities")(x)
 
 
 def finished_model(inputs: Any, outputs: Any, name: str, weights: Any) -> keras.Model:
-    """The functional model, with its trained weights where a file is given.
+    """Return the functional model, with the weights of the file if one is given.
 
     Raises:
         ValueError: If `weights` is neither `None` nor an existing `.weights.h5` file.

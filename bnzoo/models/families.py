@@ -1,4 +1,7 @@
-"""The families of the zoo. Names, lists in messages and spaces follow from these records."""
+"""The families of the zoo. Names, lists in messages and spaces follow from these records.
+
+The star imports make the builders of each family public.
+"""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +9,13 @@ from typing import Any
 
 from bnzoo.errors import positive_integer
 from bnzoo.models import densenet, mlp, resnet, resnet_cifar, resnet_variants, vit
+from bnzoo.models.densenet import *  # noqa: F403
 from bnzoo.models.family import Family
+from bnzoo.models.mlp import *  # noqa: F403
+from bnzoo.models.resnet import *  # noqa: F403
+from bnzoo.models.resnet_cifar import *  # noqa: F403
+from bnzoo.models.resnet_variants import *  # noqa: F403
+from bnzoo.models.vit import *  # noqa: F403
 
 Sides = tuple[int | None, ...]
 Options = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""How many multiplications a model takes."""
+"""The number of multiply-accumulates of a model."""
 
 import math
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ class Macs(NamedTuple):
     """Multiply-accumulates for one example.
 
     Attributes:
-        linear: Integer, of convolutions and dense layers, those inside attention layers too. What tables give.
-        attention: Integer, of the products of queries with keys and of their weights with values.
+        linear: Integer, those of convolutions and dense layers, including the ones of attention. Papers state these.
+        attention: Integer, those of the products of queries and keys, and of attention weights and values.
     """
 
     linear: int
@@ -30,7 +30,7 @@ class Macs(NamedTuple):
 
 
 def count_macs(model: keras.Model) -> Macs:
-    """Counts the multiply-accumulates of a model for one example of its input shape.
+    """Count the multiply-accumulates of a model for one example of its input shape.
 
     Args:
         model: A functional or sequential `keras.Model` of convolutions, dense layers and self-attention.
@@ -50,7 +50,7 @@ def count_macs(model: keras.Model) -> Macs:
 
 
 def _layers(model: Any) -> Iterator[keras.Layer]:
-    """The layers that compute, those of nested models and wrappers included."""
+    """Yield the layers of a model, of its nested models and of wrapped models."""
     for layer in model.layers:
         inner = layer if isinstance(layer, keras.Model) else getattr(layer, "layer", None)
         if isinstance(inner, keras.Model):
@@ -70,12 +70,12 @@ def _macs(layer: keras.Layer) -> Macs:
 
 
 def _positions(layer: keras.Layer) -> int:
-    """The number of places, pixels or tokens, at which a layer is applied."""
+    """Return the number of pixels or tokens at which a layer is applied."""
     shape = layer.output.shape
     sizes = [shape[i] for i in position_axes(len(shape), channel_axis(len(shape)))]
     if None in sizes:
         raise ValueError(
-            "The multiplications depend on the image, whose size is not known: build the model with an `input_shape`. "
-            f"Received: an output of shape {shape} in the layer {layer.name!r}"
+            f"The number of multiplications depends on the size of the image, which is unknown. Received: an output of "
+            f"shape {shape} in the layer {layer.name!r}. Build the model with an `input_shape` of known sides"
         )
     return math.prod(sizes)

@@ -48,38 +48,41 @@ def MLP(
     residual: bool = False,
     dropout_rate: float = 0.0,
 ) -> keras.Model:
-    """A multilayer perceptron.
+    """Build a multilayer perceptron.
 
-    For regression: `classes=1, classifier_activation=None`, or as many `classes` as there are targets.
+    For regression, set `classifier_activation=None` and `classes` to the number of targets.
 
     Args:
-        depth: Integer, the number of hidden layers, 3 by default. Residual: odd, one layer and then blocks of two.
+        depth: Integer, the number of hidden layers, 3 by default. A residual MLP has an odd depth: one layer, then
+            blocks of two layers.
         width: Integer, the number of units of each hidden layer, 128 by default.
-        include_top: Boolean, whether the classifier is part of the model.
+        include_top: Boolean, whether the model has a classifier.
         weights: `None` (random) or the path of a `.weights.h5` file.
-        input_tensor: Keras tensor to start from, instead of a new input.
+        input_tensor: Keras tensor, the input instead of a new one.
         input_shape: Tuple `(features,)`, or `(height, width, channels)` of images, which are flattened.
-        pooling: `None`: there is nothing to pool.
-        classes: Integer, the number of classes, or `None`: the model gives its features, as with `include_top=False`.
-        classifier_activation: String or `None` (logits; numbers of any size, for regression).
+        pooling: `None`, since there is nothing to pool.
+        classes: Integer, the number of classes, or `None` for a model without a classifier.
+        classifier_activation: String or `None` (logits, or the predictions of a regression).
         name: String, the name of the model.
-        norm: What normalizes: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
+        norm: The norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
             `None`.
-        placement: Where it stands: `"post"` (linear, norm, activation), `"pre"` (norm, activation, linear) or
-            `"act_norm"` (linear, activation, norm). Without shortcuts `"post"` and `"pre"` are the same function.
+        placement: String, the position of the norm: `"post"` (linear, norm, activation), `"pre"` (norm, activation,
+            linear) or `"act_norm"` (linear, activation, norm). Without shortcuts, `"post"` and `"pre"` are the same
+            function.
         activation: Any activation of Keras.
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
             al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
         drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
-            increases in equal steps from block to block (Huang et al. 2016).
-            Both are for `residual=True`.
-        features: Boolean, whether the model gives a dict of the outputs of its hidden layers `hidden_1`, ... and
+            increases in equal steps from block to block (Huang et al. 2016). It needs `residual=True`, as does
+            `residual_init`.
+        features: Boolean, whether the model returns a dict of the outputs of its hidden layers `hidden_1`, ... and
             blocks `block_1`, ... Needs `include_top=False`.
-        kernel_regularizer: A regularizer of Keras, for the kernels of all dense layers, never for a norm.
+        kernel_regularizer: Any regularizer of Keras, for the kernels of all dense layers, never for a norm.
         widths: Sequence of integers, the units of each hidden layer, instead of `depth` and `width`.
-        residual: Boolean, whether shortcuts pass over every two layers after the first; where the width changes, a
-            dense layer is on the shortcut.
-        dropout_rate: Float, of a dropout after each hidden layer; residual: before the second layer of each block.
+        residual: Boolean, whether each two layers after the first are a residual block. If the width changes, the
+            shortcut has a dense layer.
+        dropout_rate: Float, the rate of a dropout after each hidden layer, or before the second layer of each residual
+            block.
 
     Returns:
         A functional `keras.Model` with input `features` (or `image`) and output of shape `(batch, classes)`.

@@ -1,4 +1,4 @@
-"""ResNet (He et al. 2015, 2016) and what grew out of it: -D, ResNeXt, wide, squeeze and excitation."""
+"""ResNet (He et al. 2015, 2016), with its variants: ResNet-D, ResNeXt, wide, squeeze and excitation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,7 +40,7 @@ _SHORTCUTS = {
 
 
 def _basic(filters: int, inner: int, strides: int, groups: int, dropout_rate: float) -> list[Linear]:
-    """He et al. 2015, figure 5, left."""
+    """Return the convolutions of the basic block: He et al. 2015, figure 5, left."""
     return [
         convolution(inner, 3, strides, groups),
         convolution(filters, 3, groups=groups, dropout_rate=dropout_rate),
@@ -50,7 +50,7 @@ def _basic(filters: int, inner: int, strides: int, groups: int, dropout_rate: fl
 def _bottleneck(
     filters: int, inner: int, strides: int, groups: int, dropout_rate: float, stride_in_1x1: bool
 ) -> list[Linear]:
-    """He et al. 2015, figure 5, right."""
+    """Return the convolutions of the bottleneck: He et al. 2015, figure 5, right."""
     first, second = (strides, 1) if stride_in_1x1 else (1, strides)
     return [
         convolution(inner, 1, first),
@@ -91,10 +91,10 @@ def ResNet(
     stride_in_last_block: bool = False,
     weight_standardization: bool = False,
 ) -> keras.Model:
-    """A residual network.
+    """Build a residual network.
 
-    The strides stand on the 3x3 convolution (the network that PyTorch calls v1.5), convolutions before a norm have no
-    bias, and pre-activation networks get the norm and activation that are due after their last block.
+    The 3x3 convolution of a bottleneck has the strides (v1.5 in PyTorch). A convolution that a norm follows has no
+    bias. Pre-activation networks have a norm and an activation after the last block.
 
     Args:
         blocks: Sequence of integers, the number of blocks of each stage, `(3, 4, 6, 3)` for ResNet-50. Each stage
@@ -104,42 +104,44 @@ def ResNet(
         weights: `None` (random), the path of a `.weights.h5` file that Keras has saved from this model, or
             `"imagenet"` for the weights of keras.applications, if it has any for this network.
         input_tensor: Keras tensor, the input instead of a new one.
-        input_shape: Tuple without the batch dimension; a side may be `None` (any size).
-            Default: `(224, 224, 3)`, with the CIFAR stem `(32, 32, 3)`.
+        input_shape: Tuple without the batch dimension; a side may be `None` (any size). The default is
+            `(224, 224, 3)`, or `(32, 32, 3)` with the CIFAR stem.
         pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
         classes: Integer, the number of classes.
         classifier_activation: String or `None` (logits).
         name: String, the name of the model.
         norm: The norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
             `None`.
-        placement: Where it stands: `"post"` or `"original"`, `"pre"` or `"full_preactivation"`, `"after_addition"`,
-            `"relu_before_addition"`, `"relu_only_preactivation"`, `"act_norm"`.
+        placement: String, the position of the norm: `"post"` or `"original"`, `"pre"` or `"full_preactivation"`,
+            `"after_addition"`, `"relu_before_addition"`, `"relu_only_preactivation"`, `"act_norm"`.
         activation: Any activation of Keras.
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
             al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
         drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
             increases in equal steps from block to block (Huang et al. 2016).
-        features: Boolean, whether the model gives a dict of its stages' outputs: with the ImageNet stem `P2` to `P5`,
-            smaller than the image by 2 to that power. The last has the norm that is due, the others are the trunk as it
-            is. Needs `include_top=False`.
-        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
+        features: Boolean, whether the model returns a dict of the outputs of its stages: `P2` to `P5` with the ImageNet
+            stem, whose sides are 1/4 to 1/32 of the image's. Only the last one includes the final norm of
+            pre-activation networks. Needs `include_top=False`.
+        kernel_regularizer: Any regularizer of Keras, for the kernels of all linear layers, never for a norm.
         filters: Integer, the width of the stem and of the first stage.
-        widen_factor: Integer, by which the stages are wider than that, the stem is not (WRN-d-k: k).
-        groups: Integer, the groups of the 3x3 convolutions (ResNeXt's cardinality).
-        width_per_group: Integer, the channels of a group in the first stage of bottlenecks (ResNeXt-50 32x4d: 4; Wide
-            ResNet-50-2: 128). By default `filters / groups`.
+        widen_factor: Integer, the factor by which the stages are wider than the stem (k of WRN-d-k).
+        groups: Integer, the number of groups of the 3x3 convolutions (the cardinality of ResNeXt).
+        width_per_group: Integer, the channels of a group in the first stage of bottlenecks (4 in ResNeXt-50 32x4d, 128
+            in Wide ResNet-50-2). By default `filters / groups`.
         se_ratio: Float, the width of a squeeze-and-excitation gate as a share of its channels (1/16 in the paper), or
             `None` for no gate.
-        dropout_rate: Float, of a dropout before the last convolution of each block, as in wide residual networks.
+        dropout_rate: Float, the rate of a dropout before the last convolution of each block, as in wide residual
+            networks.
         stem: String, `"imagenet"` (7x7 with strides, max pooling), `"deep"` (three 3x3 instead of the 7x7, ResNet-D),
-            `"cifar"` (3x3), or `"imagenet_zero_pad"` (pooling over a border of zeros, as keras.applications' V2).
-        shortcut: String, where a block changes the shape: `"projection"` (option B of the paper), `"avg_projection"`
-            (ResNet-D) or `"zero_padding"` (option A, no parameters).
+            `"cifar"` (3x3), or `"imagenet_zero_pad"` (max pooling with zero padding, as in the V2 networks of
+            keras.applications).
+        shortcut: String, the shortcut of a block that changes the shape: `"projection"` (option B of the paper),
+            `"avg_projection"` (ResNet-D) or `"zero_padding"` (option A, no parameters).
         stride_in_1x1: Boolean, whether the first 1x1 convolution of a bottleneck has the strides, as in the paper of
-            2015, instead of the 3x3.
-        stride_in_last_block: Boolean, whether the last block of a stage has the strides and passes over them by
-            subsampling, as in keras.applications' V2, instead of the first block of the next.
-        weight_standardization: Boolean, whether the kernels of convolutions are standardised; pair it with group norm
+            2015, instead of the 3x3 convolution.
+        stride_in_last_block: Boolean, whether the last block of a stage has the strides and a subsampling shortcut, as
+            in the V2 networks of keras.applications, instead of the first block of the next stage.
+        weight_standardization: Boolean, whether the kernels of convolutions are standardized. Use it with group norm
             (Qiao et al. 2019).
 
     Returns:
@@ -179,11 +181,10 @@ def ResNet(
         kernel_regularizer,
         weight_standardization,
     )
-    se = (
-        {}
-        if se_ratio is None
-        else {"se": squeeze_and_excitation(number("se_ratio", se_ratio, above=0, at_most=1), build.kernel_regularizer)}
-    )
+    operations = {}
+    if se_ratio is not None:
+        ratio = number("se_ratio", se_ratio, above=0, at_most=1)
+        operations["se"] = squeeze_and_excitation(ratio, build.kernel_regularizer)
     head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
     check_image_size(inputs, stem_strides * 2 ** (len(blocks) - 1))
@@ -206,7 +207,7 @@ def ResNet(
                 layers,
                 build,
                 f"conv{stage + 2}_block{i + 1}",
-                se,
+                operations,
                 shortcut=make_shortcut(width * expansion, strides) if projects else subsampling_shortcut(strides),
                 preactivated=projects or stage == i == 0,
                 drop_path_rate=next(rates),
@@ -219,7 +220,7 @@ def ResNet(
 
 
 def _inner_width(block: str, filters: int, widen_factor: int, groups: int, width_per_group: int | None) -> int:
-    """The channels between the first and the last convolution of a block, in the first stage."""
+    """Return the number of channels between the first and the last convolution of a block of the first stage."""
     for name, value in {"filters": filters, "widen_factor": widen_factor, "groups": groups}.items():
         positive_integer(name, value)
     if width_per_group is not None:

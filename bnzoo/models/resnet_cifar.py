@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from bnzoo.errors import choice, positive_integer
-from bnzoo.models.arguments import preset, stage_depth, variant
+from bnzoo.models.arguments import preset, preset_variant, stage_depth
 from bnzoo.models.resnet import ResNet
 
 # block -> convolutions of three stages with one block each
@@ -91,26 +91,26 @@ _PRE: dict[str, Any] = {"block": "bottleneck", "placement": "pre"}
 
 # fmt: off
 # the figures are those of `ModelCard`: parameters, multiply-accumulates, published accuracy and its source
-ResNet20Cifar = variant(ResNetCifar, "ResNet20Cifar", "resnet20_cifar", _HE_2015,
+ResNet20Cifar = preset_variant(ResNetCifar, "ResNet20Cifar", "resnet20_cifar", _HE_2015,
     (269_722, 40_551_040, 91.25, _TABLE_6, _C10), depth=20)
-ResNet32Cifar = variant(ResNetCifar, "ResNet32Cifar", "resnet32_cifar", _HE_2015,
+ResNet32Cifar = preset_variant(ResNetCifar, "ResNet32Cifar", "resnet32_cifar", _HE_2015,
     (464_154, 68_862_592, 92.49, _TABLE_6, _C10), depth=32)
-ResNet44Cifar = variant(ResNetCifar, "ResNet44Cifar", "resnet44_cifar", _HE_2015,
+ResNet44Cifar = preset_variant(ResNetCifar, "ResNet44Cifar", "resnet44_cifar", _HE_2015,
     (658_586, 97_174_144, 92.83, _TABLE_6, _C10), depth=44)
-ResNet56Cifar = variant(ResNetCifar, "ResNet56Cifar", "resnet56_cifar", _HE_2015,
+ResNet56Cifar = preset_variant(ResNetCifar, "ResNet56Cifar", "resnet56_cifar", _HE_2015,
     (853_018, 125_485_696, 93.03, _TABLE_6, _C10), depth=56)
-ResNet110Cifar = variant(ResNetCifar, "ResNet110Cifar", "resnet110_cifar", _HE_2015,
+ResNet110Cifar = preset_variant(ResNetCifar, "ResNet110Cifar", "resnet110_cifar", _HE_2015,
     (1_727_962, 252_887_680, 93.57, _TABLE_6, _C10), depth=110)
-ResNet164Cifar = variant(ResNetCifar, "ResNet164Cifar", "resnet164_cifar", _HE_2016,
+ResNet164Cifar = preset_variant(ResNetCifar, "ResNet164Cifar", "resnet164_cifar", _HE_2016,
     (1_703_258, 247_646_720, 94.54, _HE_2016, _C10), depth=164, **_PRE)
-ResNet1001Cifar = variant(ResNetCifar, "ResNet1001Cifar", "resnet1001_cifar", _HE_2016,
+ResNet1001Cifar = preset_variant(ResNetCifar, "ResNet1001Cifar", "resnet1001_cifar", _HE_2016,
     (10_327_706, 1_490_995_712, 95.08, _HE_2016, _C10), depth=1001, **_PRE)
-WRN16_4 = variant(WideResNetCifar, "WRN16_4", "wrn16_4", _WRN,
+WRN16_4 = preset_variant(WideResNetCifar, "WRN16_4", "wrn16_4", _WRN,
     (2_748_890, 392_612_352, None, "", _C10), depth=16, widen_factor=4)
-WRN28_2 = variant(WideResNetCifar, "WRN28_2", "wrn28_2", _OLIVER,
+WRN28_2 = preset_variant(WideResNetCifar, "WRN28_2", "wrn28_2", _OLIVER,
     (1_467_610, 214_353_152, None, "", _C10), depth=28, widen_factor=2)
-WRN28_10 = variant(WideResNetCifar, "WRN28_10", "wrn28_10", _WRN,
+WRN28_10 = preset_variant(WideResNetCifar, "WRN28_10", "wrn28_10", _WRN,
     (36_479_194, 5_243_328_768, 96.0, _WRN, _C10), depth=28, widen_factor=10)
-WRN40_2 = variant(WideResNetCifar, "WRN40_2", "wrn40_2", _WRN,
+WRN40_2 = preset_variant(WideResNetCifar, "WRN40_2", "wrn40_2", _WRN,
     (2_243_546, 327_599_360, 94.67, _TABLE_4, _C10), depth=40, widen_factor=2)
 # fmt: on

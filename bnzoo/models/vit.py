@@ -46,47 +46,45 @@ def ViT(
     layer_scale_init: float | None = None,
     dropout_rate: float = 0.0,
 ) -> keras.Model:
-    """A vision transformer.
+    """Build a vision transformer.
 
-    Layer norm is the default because batch norm put in its place fails in transformers: the statistics of its batches
-    fluctuate widely during training (Shen et al. 2020, PowerNorm, on text), and on images training frequently crashes,
-    for want of a norm inside the feed-forward network; with a further batch norm there it was as accurate as layer norm
-    and about 20 % faster (Yao et al. 2021). Here `norm="batch"` stands where layer norm does, and not there: to be
-    tried, with large batches and `bnzoo.tools.recalibrate_batch_norm`.
+    Layer norm is the default. With batch norm, training on images often fails unless the feed-forward network has a
+    further batch norm inside, with which it is as accurate as layer norm and about 20 % faster (Yao et al. 2021). On
+    text, the statistics of its batches fluctuate widely (Shen et al. 2020). `norm="batch"` replaces each layer norm and
+    adds none: use it with large batches and `bnzoo.tools.recalibrate_batch_norm`.
 
     Args:
-        patch_size: Integer, the side of a patch in pixels; it divides both sides of the image.
+        patch_size: Integer, the side of a patch in pixels, a divisor of both sides of the image.
         depth: Integer, the number of blocks.
-        width: Integer, the length of a token.
-        heads: Integer, of the self-attention; it divides the width.
+        width: Integer, the number of features of a token.
+        heads: Integer, the number of attention heads, a divisor of the width.
         include_top: Boolean, whether the model has a classifier.
         weights: `None` (random), the path of a `.weights.h5` file that Keras has saved from this model, or
             `"imagenet"` for the weights of keras.applications, if it has any for this network.
         input_tensor: Keras tensor, the input instead of a new one.
-        input_shape: Tuple without the batch dimension; a side may be `None` (any size).
-            Default: `(224, 224, 3)`. The position embedding fixes the size.
+        input_shape: Tuple without the batch dimension, `(224, 224, 3)` by default. The position embedding fixes the
+            size of the image.
         pooling: `None`, `"avg"` or `"max"`, for `include_top=False`.
         classes: Integer, the number of classes.
         classifier_activation: String or `None` (logits).
         name: String, the name of the model.
         norm: The norm: a name of `bnzoo.norms.list_norms()`, a dict with a `name` and options, a `bnzoo.Norm` or
             `None`.
-        placement: Where it stands: `"pre"` (norm, sublayer; a norm is due after the last block), `"post"` (norm after
-            the addition, as in the first transformer) or `"peri"` (norm on the input and on the output of a sublayer).
-        activation: Any activation of Keras, of the feed-forward network.
+        placement: String, the position of the norm: `"pre"` (before each sublayer and after the last block), `"post"`
+            (after each addition, as in the first transformer) or `"peri"` (before and after each sublayer).
+        activation: Any activation of Keras, for the feed-forward network.
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
             al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
         drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
             increases in equal steps from block to block (Huang et al. 2016).
-        features: Boolean, whether the model gives a dict of its blocks' outputs `block1`, `block2`, ..., tokens all.
-            The last has the norm that is due. Needs `include_top=False`.
-        kernel_regularizer: A regularizer of Keras, for the kernels of all linear layers, never for a norm.
+        features: Boolean, whether the model returns a dict of the outputs of its blocks `block1`, `block2`, ..., which
+            are tokens. Only the last one includes the final norm. Needs `include_top=False`.
+        kernel_regularizer: Any regularizer of Keras, for the kernels of all linear layers, never for a norm.
         mlp_ratio: Float, the width inside the feed-forward network as a multiple of `width`.
-        class_token: Boolean, whether a token of its own gathers what the classifier reads; else it reads the mean of
-            all tokens.
-        layer_scale_init: Float, where a trainable factor on each channel of a branch begins (Touvron et al. 2021: 1e-5
-            in deep networks), or `None` for none.
-        dropout_rate: Float, of the embedding, the attention and the feed-forward network.
+        class_token: Boolean, whether the classifier reads a class token. Otherwise it reads the mean of all tokens.
+        layer_scale_init: Float, the initial value of a trainable factor on each channel of a residual branch (1e-5 in
+            deep networks of Touvron et al. 2021), or `None` for no such factor.
+        dropout_rate: Float, the rate of the dropouts of the embedding, the attention and the feed-forward network.
 
     Returns:
         A functional `keras.Model` with input `image` of shape `(batch, height, width, channels)` and output of shape
@@ -144,7 +142,7 @@ def ViT(
 
 
 def _embedded(image: Any, patch_size: int, width: int, class_token: bool, kernel_regularizer: Any) -> Any:
-    """The tokens: a linear map of each patch, the class token, and where each of them is."""
+    """Return the tokens: a linear map of each patch and the class token, with position embeddings."""
     if any(side is None or side % patch_size for side in image_sides(image)):
         raise ValueError(
             "`patch_size` must divide both sides of the image, which must be known. "

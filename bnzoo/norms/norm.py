@@ -110,13 +110,14 @@ class Norm:
         if self.record is None:
             raise ValueError("`Norm(None)` has no layer: leave the slot empty")
         axis = channel_axis(len(shape))
-        given = {"axis": axis, **self.record.defaults, **self.options, **overrides}
-        arguments = self.record.arguments_for(shape, given)
+        arguments = self.record.arguments_for(
+            shape, {"axis": axis, **self.record.defaults, **self.options, **overrides}
+        )
         if arguments is None:
             others = [n for n, r in RECORDS.items() if r.arguments_for(shape, {"axis": axis, **r.defaults}) is not None]
             raise ValueError(
-                f"The norm {self.label} would see one value per group, whose variance is 0 whatever the input: its "
-                f"output would be constant. Choose another norm: {', '.join(others)}. "
+                f"The norm {self.label} would see one value per group, whose variance is always 0: its output would be "
+                f"constant. Choose another norm: {', '.join(others)}. "
                 f"Received: an input of shape {shape}"
             )
         return self.record.layer(**arguments, name=name)

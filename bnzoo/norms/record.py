@@ -17,7 +17,7 @@ _SET_BY_POSITION = {"axis", "apply_activation"}
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What bnzoo knows of a norm.
+    """All properties of a norm.
 
     Attributes:
         layer: The class of its layer.

@@ -1,4 +1,4 @@
-"""The norms, one record each. Whatever bnzoo knows of a norm follows from its record."""
+"""The norms, one record each. All properties of a norm follow from its record."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,8 @@ from bnzoo.layers.batch_statistics import OTHER_NORMS
 from bnzoo.norms import groups
 from bnzoo.norms.record import Record
 
-_WITH_CLASS_OF_THEIR_OWN = (
+# the kinds of batch norm with a layer class in bnzoo
+_OWN_LAYERS = (
     layers.SyncBatchNormalization,
     layers.GhostBatchNormalization,
     layers.BatchRenormalization,
@@ -20,7 +21,7 @@ _WITH_CLASS_OF_THEIR_OWN = (
 
 def _is_batch_norm(layer: Any, *, renorm: bool = False, synchronized: bool = False) -> bool:
     """Return whether a layer is a batch norm with these arguments, Keras' own and subclasses of it included."""
-    if not isinstance(layer, keras.layers.BatchNormalization) or type(layer) in _WITH_CLASS_OF_THEIR_OWN:
+    if not isinstance(layer, keras.layers.BatchNormalization) or type(layer) in _OWN_LAYERS:
         return False
     return layer.renorm == renorm and (renorm or layer.synchronized == synchronized)
 

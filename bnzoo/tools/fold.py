@@ -141,7 +141,7 @@ class _Folding:
         targets = self._only_called_here(sources)
         for target in targets:
             if target.activation is not keras.activations.linear:
-                raise _Refused(f"{target.name} has an activation of its own before the norm")
+                raise _Refused(f"{target.name} applies an activation before the norm")
         for target in targets:
             self._weights(target).then(scale, shift)
         self._done(norm, targets)

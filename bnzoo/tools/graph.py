@@ -81,8 +81,8 @@ class Graph:
             effective = training if own is None else own
             inner = inner_model(layer)
             if inner is not None:
-                given = inputs_in_order(inner, first_argument(args, kwargs))
-                return self._follow(inner, given, (*path, layer.name), effective)
+                inner_inputs = inputs_in_order(inner, first_argument(args, kwargs))
+                return self._follow(inner, inner_inputs, (*path, layer.name), effective)
             edges = [edge for edge in keras.tree.flatten((args, kwargs)) if isinstance(edge, Edge)]
             made = Call(layer, "/".join((*path, layer.name)), edges, [], effective)
             made.outputs = [Edge(tensor.shape, made) for tensor in node.outputs]
@@ -145,9 +145,9 @@ def first_argument(args: tuple, kwargs: dict) -> Any:
     return next(iter((*args, *kwargs.values())))
 
 
-def inputs_in_order(model: keras.Model, given: Any) -> list:
-    """Return the inputs of a call of a model, in the order of `model.inputs`. A dict may be given for a list."""
+def inputs_in_order(model: keras.Model, inputs: Any) -> list:
+    """Return the inputs of a call of a model, in the order of `model.inputs`. A dict may replace a list."""
     inner = functional_model(model)
-    if isinstance(given, dict) and not isinstance(inner.input, dict):
-        return [given[tensor.name] for tensor in inner.inputs]
-    return keras.tree.flatten(given)
+    if isinstance(inputs, dict) and not isinstance(inner.input, dict):
+        return [inputs[tensor.name] for tensor in inner.inputs]
+    return keras.tree.flatten(inputs)

@@ -30,15 +30,15 @@ def check_function(old: keras.Layer, norm: Norm, calls: list[Call]) -> None:
     if not both_fixed and not (norm and _is_same(old, _successor(old, norm, False, True))):
         fixed = ", ".join(name for name, each in RECORDS.items() if each.fixed)
         raise ValueError(
-            f"`keep_function=True` is not possible from {norms.name_of(old)} to {norm.label}: one of them computes "
-            f"what the other cannot. Possible: each norm by itself, and {fixed} by one another; "
-            f"`bnzoo.tools.fold_batch_norm` for none at all. Received: layer {old.name}"
+            f"`keep_function=True` is not possible from {norms.name_of(old)} to {norm.label}, which are different "
+            f"functions. It is possible from a norm to itself, and among {fixed}. To remove batch norms, use "
+            f"`bnzoo.tools.fold_batch_norm`. Received: layer {old.name}"
         )
     config = old.get_config()
     for option in ("center", "scale"):
         if norm.options.get(option) is False and (config[option] or _needs_affine(old, norm)):
             raise ValueError(
-                f"`keep_function=True` needs a weight for it in {old.name}: leave out {option}=False. "
+                f"`keep_function=True` needs the weight of `{option}` in {old.name}: leave out {option}=False. "
                 f"Received: norm={norm.label}"
             )
     loses_statistics = before.has_moving_statistics and after is not None and not after.has_moving_statistics

@@ -60,7 +60,7 @@ RESNET_D = replace(
         "conv1_2_norm": "conv1.4",
         "conv1_3_conv": "conv1.6",
         "conv1_3_norm": "bn1",
-        # a pooling stands before them
+        # behind a pooling layer
         "conv{s}_block{i}_0_conv": "layer{s-1}.{i-1}.downsample.1",
         "conv{s}_block{i}_0_norm": "layer{s-1}.{i-1}.downsample.2",
     },
@@ -98,7 +98,7 @@ DENSENET = _torch(
 
 
 def _vit(block: str, attention: tuple[str, str], **layers: str) -> dict[str, str]:
-    """The rows of a vision transformer.
+    """Return the rows of a vision transformer.
 
     Args:
         block: The peer's prefix of a block.

@@ -51,7 +51,7 @@ def test_save_and_load(tmp_path):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"`axis` must be an axis of the input. Received: axis=4"):
+    with pytest.raises(ValueError, match=r"`axis` must be an axis of the input, which has 4. Received: axis=4"):
         LayerScale(axis=4)(X)
     with pytest.raises(ValueError, match="must be known"):
         LayerScale(axis=1)(keras.Input((None, 8)))

@@ -101,7 +101,7 @@ def test_macs_of_what_stands_inside_other_layers():
     assert bnzoo.models.count_macs(nested) == bnzoo.models.count_macs(plain)
     depthwise = keras.Sequential([keras.Input((6, 6, 5)), keras.layers.DepthwiseConv2D(3, depth_multiplier=2)])
     assert bnzoo.models.count_macs(depthwise).linear == 4 * 4 * 9 * 10
-    with pytest.raises(ValueError, match="build the model with an `input_shape`"):
+    with pytest.raises(ValueError, match="Build the model with an `input_shape`"):
         bnzoo.models.count_macs(build("resnet", input_shape=(None, None, 3)))
 
 

@@ -111,7 +111,7 @@ def test_pairs_without_a_meaning_are_refused(name, norm, placement):
         return
     assert f"norm={norm!r}, placement={placement!r}" in message
     if name == "vit":
-        assert "No placement in vit has one. Norms for it: batch, sync_batch, " in message
+        assert "No placement of vit has one. Norms for vit: batch, sync_batch, " in message
         return
     words = [word for word in bnzoo.placements.list_placements(family_of(name)) if has_meaning(name, norm, word)]
     assert f"Placements for it in {family_of(name)}: {', '.join(words)}." in message
@@ -125,7 +125,7 @@ def test_hybrids_swallow_the_activation_behind_them(norm):
 
     assert activations(placement="pre") == []
     assert set(activations(placement="post")) == {f"{block}_out_act" for block in BLOCKS}
-    with pytest.raises(ValueError, match="`activation` does not apply: the norm"):
+    with pytest.raises(ValueError, match="`activation` does not apply, since the norm"):
         build("resnet", norm=norm, activation="silu")
 
 

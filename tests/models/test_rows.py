@@ -238,3 +238,8 @@ def test_type_checkers_refuse_unknown_arguments(tmp_path):
         check=False,
     )
     assert re.findall(r"program\.py:(\d): error", done.stdout) == ["3", "4", "5", "6"], done.stdout
+
+
+def test_a_row_with_another_number_of_layers_is_refused():
+    with pytest.raises(ValueError, match=r"a layer for each of depthwise, expand, contract in .* Received: 2 layers"):
+        network(CONVNEXT.replace(" scale", ""), convnext(3)[:2], (8, 8, 3))

@@ -369,7 +369,7 @@ REFUSED = {
     ),
     "own activation": (
         lambda: chain((5,), L.Dense(4, "relu", name="linear"), L.BatchNormalization(name="norm")),
-        "linear has an activation of its own",
+        "linear applies an activation",
     ),
     "first layer": (lambda: chain((5,), L.BatchNormalization(name="norm")), "an input of the model"),
     "another axis": (

@@ -309,6 +309,8 @@ def test_custom_objects(tmp_path):
     path = save(tmp_path / "m.keras", model)
     loaded = bnzoo.load_model(path, custom_objects={"Unregistered": Unregistered})
     assert_same(loaded, model)
+    with keras.saving.custom_object_scope({"Unregistered": Unregistered}):
+        assert_same(bnzoo.load_model(path), model)
 
 
 @pytest.mark.slow

@@ -241,7 +241,7 @@ MISTAKES = {
     "unknown option": (lambda m: replace_norm(m, {"name": "layer", "groups": 2}), "has no option 'groups'"),
     "another function": (
         lambda m: replace_norm(m, "group", keep_function=True),
-        "not possible from batch to group.*Possible: each norm by itself, and batch, sync_batch",
+        "not possible from batch to group.*from a norm to itself, and among batch, sync_batch",
     ),
     "no norm, same function": (
         lambda m: replace_norm(m, None, keep_function=True),

@@ -107,14 +107,14 @@ def find_in_outputs(model: str, disagreements: Iterable[Disagreement], findings:
         limit = (OTHER_CLASSES if classes else OTHER_OUTPUTS) + 2 / math.sqrt(examples)
         if not share > limit:  # NaN is no evidence about the statistics
             continue
-        measured = (
+        measurement = (
             f"{share:.0%} of {examples} examples get another class"
             if classes
             else f"the outputs of {examples} examples change by {share:.2g} times their variance"
         )
         sentence = (
             f"{model}: its moving statistics, taken together, do not fit the data: with the statistics of the data, "
-            f"{measured}. Small differences in each norm add up, for example if the weights are averages (EMA, "
+            f"{measurement}. Small differences in each norm add up, for example if the weights are averages (EMA, "
             f"schedule-free) and the statistics are not. Call {_RECALIBRATE}"
         )
         return [Finding("drift", model, sentence), *findings]
@@ -164,11 +164,11 @@ def _statistics(norm: "NormHealth", steps: int | None) -> tuple[str, str]:
     if norm.unusable is not None and norm.unusable.any():
         share = f"{norm.unusable.mean():.0%} of the channels"
         return kind, f"its moving statistics are not finite, or a variance is negative, in {share}. {remedy}"
-    measured = (
+    measurement = (
         f"the mean is {_median(norm.drift)} (at most {norm.drift.max():.2g}) standard deviations away from that of the "
         f"data, the standard deviation is {_median(norm.deviation)} times that of the data (medians over the channels)"
     )
-    return kind, f"{fault}: {measured}. {remedy}" if wrong else ""
+    return kind, f"{fault}: {measurement}. {remedy}" if wrong else ""
 
 
 def _off(drift: np.ndarray, deviation: np.ndarray) -> bool:
@@ -232,16 +232,16 @@ def _of_gradients(gradients: Mapping[str, float], at_start: bool) -> Iterator[tu
     scales = list(gradients.values())
     for index, (name, scale) in enumerate(gradients.items()):
         behind = max(filter(math.isfinite, scales[index:]), default=0.0)
-        measured = f"the gradient is {scale:.2g} times as large as the kernel"
+        measurement = f"the gradient is {scale:.2g} times as large as the kernel"
         if not math.isfinite(scale):
             remedy = f"Look for NaN in the data and the weights; train again with {_GENTLER}"
             yield name, "gradient_not_finite", f"the gradient is not finite. {remedy}"
         elif scale > EXPLODING_GRADIENT:
             remedy = f"Train with {_GENTLER}; in a deep network, add residual connections"
-            yield name, "exploding_gradient", f"{measured}. {remedy}"
+            yield name, "exploding_gradient", f"{measurement}. {remedy}"
         elif scale < VANISHING * behind and not (at_start and scale == 0):
             remedy = "Add norms or residual connections behind it, or use an activation that is not flat on both sides"
-            yield name, "vanishing_gradient", f"{measured}, that of a layer behind it {behind:.2g} times. {remedy}"
+            yield name, "vanishing_gradient", f"{measurement}, that of a layer behind it {behind:.2g} times. {remedy}"
 
 
 def _median(values: np.ndarray | None) -> str:

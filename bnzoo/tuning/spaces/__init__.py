@@ -1,6 +1,6 @@
-"""Search spaces: what a study varies, as a `keras_tuner.HyperModel`."""
+"""Search spaces, each a `keras_tuner.HyperModel`."""
 
-from bnzoo.tuning.spaces.families import DenseNetSpace, MLPSpace, ResNetSpace, ViTSpace
+from bnzoo.tuning.spaces.families import SPACES, DenseNetSpace, MLPSpace, ResNetSpace, ViTSpace
 from bnzoo.tuning.spaces.space import Space
 
-__all__ = ["DenseNetSpace", "MLPSpace", "ResNetSpace", "Space", "ViTSpace"]
+__all__ = ["SPACES", "DenseNetSpace", "MLPSpace", "ResNetSpace", "Space", "ViTSpace"]

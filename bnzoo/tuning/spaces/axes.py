@@ -1,4 +1,4 @@
-"""An axis: what a hyperparameter may be, in the user's values and in labels that JSON and Keras Tuner can hold."""
+"""The axes of a space: the values of a hyperparameter, and their labels for JSON and Keras Tuner."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ Check = Callable[[str, Any], Any]
 
 @dataclass(frozen=True)
 class Axis:
-    """A hyperparameter and the values that it may take; one that has a single value is not searched.
+    """A hyperparameter and its values. An axis with a single value is not searched.
 
     Attributes:
         name: String.
         values: Tuple, as the builder takes them.
-        labels: Tuple of numbers of one type or strings, a label each.
+        labels: Tuple, one label for each value: numbers of one type, or strings.
     """
 
     name: str
@@ -32,15 +32,15 @@ class Axis:
 
     @classmethod
     def of(cls, name: str, values: Any, check: Check | None = None) -> "Axis":
-        """An axis from one value, or from a list or tuple of values.
+        """Return an axis of one value, or of a list or tuple of values.
 
         Args:
-            name: String, the argument.
-            values: What was received.
-            check: Function of the name and a value that returns the value or raises `ValueError`.
+            name: String, the name of the argument.
+            values: The value or the values.
+            check: Function of the name and a value, which returns the value or raises `ValueError`.
 
         Raises:
-            ValueError: If there is no value, or one of them twice or not possible.
+            ValueError: If there is no value, a value occurs twice, or `check` refuses one.
         """
         several = distinct(name, values if isinstance(values, list | tuple) else (values,))
         if check is not None:
@@ -49,14 +49,14 @@ class Axis:
 
     @property
     def searched(self) -> bool:
-        """Whether there is a choice."""
+        """Whether the axis has several values."""
         return len(self.values) > 1
 
     def value(self, label: Label) -> Any:
-        """The value that a label stands for.
+        """Return the value of a label.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If the axis does not have the label.
         """
         if label not in self.labels:
             known = ", ".join(map(str, self.labels))
@@ -64,16 +64,16 @@ class Axis:
         return self.values[self.labels.index(label)]
 
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
-        """Names the axis to Keras Tuner."""
+        """Declare the axis to Keras Tuner."""
         hp.Choice(self.name, list(self.labels))
 
     def plain(self) -> Any:
-        """The value if it is the only one, else all in a list: as JSON."""
+        """Return the single value, or all values in a list, as JSON."""
         return list(self.values) if self.searched else self.values[0]
 
 
 def _labels(values: tuple[Any, ...]) -> tuple[Label, ...]:
-    """Keras Tuner takes numbers of one type, or strings; it would make integers of booleans."""
+    """Return labels that Keras Tuner takes: numbers of one type, or strings. It converts booleans to integers."""
     kinds = {type(value) for value in values}
     if kinds == {int, float}:
         return tuple(float(value) for value in values)
@@ -83,10 +83,10 @@ def _labels(values: tuple[Any, ...]) -> tuple[Label, ...]:
 
 
 def distinct(name: str, values: Any) -> tuple:
-    """The values as a tuple.
+    """Return the values as a tuple.
 
     Raises:
-        ValueError: If they are no sequence, none, or hold one twice.
+        ValueError: If the values are not a sequence, or a value occurs twice, or there is none.
     """
     if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
         raise ValueError(f"`{name}` must be a sequence of at least one value. Received: {name}={values!r}")
@@ -96,10 +96,10 @@ def distinct(name: str, values: Any) -> tuple:
 
 
 def log_grid(learning_rates: Any) -> tuple[float, ...]:
-    """The grid for `(low, high)` or `(low, high, points)`, in four significant digits.
+    """Return the logarithmic grid of `(low, high)` or `(low, high, points)`, in four significant digits.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the argument has another form.
     """
     numbers = isinstance(learning_rates, Sequence) and all(map(is_finite, learning_rates))
     if numbers and len(learning_rates) in (2, 3):
@@ -108,7 +108,7 @@ def log_grid(learning_rates: Any) -> tuple[float, ...]:
             rates = tuple(float(f"{rate:.4g}") for rate in np.geomspace(low, high, int(points)))
             return distinct("learning_rates", rates)
     raise ValueError(
-        "`learning_rates` must be two positive numbers, the lower first, and the number of points between and with "
-        f"them if it is not {POINTS}, at most {MOST_POINTS:,}: (0.001, 3.0) or (0.001, 3.0, {POINTS}). Received: "
+        "`learning_rates` must be two positive numbers, the lower first, and optionally the number of points, "
+        f"{POINTS} by default and at most {MOST_POINTS:,}: (0.001, 3.0) or (0.001, 3.0, {POINTS}). Received: "
         f"{learning_rates!r}"
     )

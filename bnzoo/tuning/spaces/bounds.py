@@ -1,4 +1,4 @@
-"""Bounds of the networks of a space. A larger one would take all memory of a machine before anything is said."""
+"""Upper limits of the networks of a space, checked before a network is built and fills the memory."""
 
 import reprlib
 from collections.abc import Iterable, Mapping
@@ -8,8 +8,8 @@ from bnzoo.errors import is_finite
 
 DEEPEST = 2_000
 LARGEST_OPTION = 1_000_000
-PARAMETERS = 500_000_000  # 2 GB; their gradients, slots and stored states take as much each
-# the arguments of the builders that a space sets itself: it trains networks that end in logits, on its data
+PARAMETERS = 500_000_000  # 2 GB, and as much each for gradients, optimizer slots and checkpoints
+# arguments of the builders that the space itself sets
 _SET = ("depth", "norm", "input_tensor", "classifier_activation", "include_top", "pooling", "features")
 
 
@@ -21,10 +21,10 @@ def check_depths(depths: Iterable[Any]) -> None:
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise `ValueError` if an option of a builder is the space's to set, or a number of it is too large."""
+    """Raise `ValueError` if the space itself sets an option, or a number is too large."""
     for name, value in options.items():
         if name in _SET:
-            raise ValueError(f"`{name}` cannot be an option: the space sets it. Received: {name}={value!r}")
+            raise ValueError(f"`{name}` cannot be an option, since the space sets it. Received: {name}={value!r}")
         for entry in value if isinstance(value, list | tuple) else (value,):
             number = isinstance(entry, int | float)
             if number and not isinstance(entry, bool) and not (is_finite(entry) and abs(entry) <= LARGEST_OPTION):
@@ -38,7 +38,7 @@ def check_parameters(parameters: float, options: Iterable[str]) -> None:
 
     Args:
         parameters: Float, an estimate of its number of parameters.
-        options: Strings, the arguments that decide about it, for the message.
+        options: Strings, the arguments that determine it, for the message.
     """
     if parameters > PARAMETERS:
         names = " or ".join(f"`{name}`" for name in ("depths", *options))

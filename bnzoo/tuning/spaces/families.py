@@ -54,6 +54,8 @@ class MLPSpace(Space):
     family = FAMILIES["mlp"]
 
 
-_SPACES = (ResNetSpace, DenseNetSpace, ViTSpace, MLPSpace)
-# the space of a family, by its name
-SPACES: dict[str, type[Space]] = {space.family.name: space for space in _SPACES}
+_NAMED = {space.family.name: space for space in (ResNetSpace, DenseNetSpace, ViTSpace, MLPSpace)}
+# the space of each family; a new family has one before it has a class with a docstring
+SPACES: dict[str, type[Space]] = {
+    name: _NAMED.get(name) or type(f"{name}Space", (Space,), {"family": family}) for name, family in FAMILIES.items()
+}

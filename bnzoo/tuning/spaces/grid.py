@@ -1,4 +1,4 @@
-"""All axes of a space together: their grid, and what a trial's hyperparameters stand for."""
+"""The axes of a space together: their grid, and the values of the hyperparameters of a trial."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ import keras_tuner
 
 from bnzoo.tuning.spaces.axes import Axis
 
-# these are searched, and are columns of every result, even where they have one value
+# hyperparameters of every trial, even with a single value
 _ALWAYS = ("depth", "norm")
 
 
@@ -16,7 +16,7 @@ class Grid:
     """The axes of a space.
 
     Args:
-        axes: `Axis` objects, depth and norm first.
+        axes: Iterable of `Axis`, depth and norm first.
         learning_rates: Tuple of floats, rising.
     """
 
@@ -25,42 +25,42 @@ class Grid:
         self.learning_rates = learning_rates
 
     def searched(self) -> list[Axis]:
-        """The axes of which hyperparameters tell the value."""
+        """Return the axes that are hyperparameters of a trial."""
         return [axis for axis in self.axes.values() if axis.searched or axis.name in _ALWAYS]
 
     def labels(self) -> dict[str, tuple[Any, ...]]:
-        """The labels of each searched axis, the learning rates last."""
+        """Return the labels of each searched axis, the learning rates last."""
         return {**{axis.name: axis.labels for axis in self.searched()}, "learning_rate": self.learning_rates}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Every combination, the learning rate fastest: architecture by architecture."""
+        """Yield every combination. The learning rate changes fastest, so that equal architectures are consecutive."""
         labels = self.labels()
         for values in itertools.product(*labels.values()):
             yield dict(zip(labels, values, strict=True))
 
     def architecture(self, hyperparameters: Mapping[str, Any]) -> tuple:
-        """All hyperparameters but the learning rate, as a key."""
+        """Return all hyperparameters except the learning rate, as a key."""
         return tuple((axis.name, hyperparameters[axis.name]) for axis in self.searched())
 
     def value(self, name: str, hyperparameters: Mapping[str, Any]) -> Any:
-        """The value of an axis in a trial; one that has a single value need not be among its hyperparameters."""
+        """Return the value of an axis in a trial. An axis with a single value may be missing from the trial."""
         axis = self.axes[name]
         return (
             axis.values[0] if name not in hyperparameters and not axis.searched else axis.value(hyperparameters[name])
         )
 
     def chosen(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The value of every axis in a trial."""
+        """Return the value of every axis in a trial."""
         return {name: self.value(name, hyperparameters) for name in self.axes}
 
     def combinations(self, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Every combination of the values of some axes."""
+        """Yield every combination of the values of some axes."""
         names = list(names)
         for values in itertools.product(*(self.axes[name].values for name in names)):
             yield dict(zip(names, values, strict=True))
 
     def declare(self, hp: keras_tuner.HyperParameters) -> None:
-        """Names the axes to Keras Tuner; the learning rate is continuous there."""
+        """Declare the axes to Keras Tuner, the learning rate as a continuous one."""
         for axis in self.searched():
             axis.declare(hp)
         low, high = self.learning_rates[0], self.learning_rates[-1]
@@ -70,7 +70,7 @@ class Grid:
             hp.Fixed("learning_rate", low)
 
     def get_config(self) -> dict[str, Any]:
-        """The values of each axis, as JSON."""
+        """Return the values of each axis, as JSON."""
         depth, norm, *others = self.axes.values()
         return {
             "depths": list(depth.values),

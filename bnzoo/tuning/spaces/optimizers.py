@@ -1,4 +1,4 @@
-"""The optimizers that a space trains with, and what suits each unless something else is asked for."""
+"""The optimizers of a space, with their default learning rates and weight decay."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,10 @@ MOMENTUM = 0.9
 
 @dataclass(frozen=True)
 class Defaults:
-    """What suits an optimizer.
+    """Defaults of an optimizer.
 
     Attributes:
-        learning_rates: The ends of the range to search.
+        learning_rates: Tuple of two floats, the range of a search.
         weight_decay: Float.
     """
 
@@ -24,20 +24,20 @@ class Defaults:
     weight_decay: float
 
 
-# the decay is a share of the learning rate, whose scale is another: Touvron et al. 2021 (arXiv:2012.12877), table 9
+# AdamW: Touvron et al. 2021 (arXiv:2012.12877), table 9
 DEFAULTS = {"sgd": Defaults((1e-3, 3.0), 1e-4), "adamw": Defaults((1e-4, 0.1), 0.05)}
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer before its learning rate and its weight decay are known.
+    """An optimizer without its learning rate and weight decay.
 
     Args:
         name: String, `"sgd"` or `"adamw"`.
-        momentum: Float or `None` for 0.9, of SGD.
+        momentum: Float, the momentum of SGD; `None` is 0.9.
 
     Raises:
-        ValueError: If the name is unknown, or the momentum is not possible or given for AdamW.
+        ValueError: If the name is unknown, the momentum is out of range, or AdamW is given a momentum.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Optimizer:
 
     @property
     def defaults(self) -> Defaults:
-        """What suits it."""
+        """The defaults of the optimizer."""
         return DEFAULTS[self.name]
 
     def make(self, learning_rate: float, weight_decay: float, model: keras.Model) -> keras.Optimizer:
-        """The optimizer for a model; `bnzoo.no_decay_variables` are left out of the decay."""
+        """Return the optimizer of a model. Weight decay excludes `bnzoo.no_decay_variables`."""
         if self.name == "sgd":
             decay = weight_decay or None
             made = keras.optimizers.SGD(learning_rate, momentum=self.momentum, weight_decay=decay)
@@ -70,5 +70,5 @@ class Optimizer:
         return made
 
     def get_config(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the arguments as JSON."""
         return {"optimizer": self.name, **({} if self.momentum is None else {"momentum": self.momentum})}

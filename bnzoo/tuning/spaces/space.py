@@ -26,39 +26,38 @@ _TRAINING = ("weight_decay", "batch_size")
 
 
 class Space(keras_tuner.HyperModel):
-    """Learning rate x depth x norm of one family, and every other argument that is given several values.
+    """The search space of a family: learning rate, depth, norm, and every other argument with several values.
 
     A space is a `keras_tuner.HyperModel`: `keras_tuner.RandomSearch(space, objective="val_accuracy")` samples it,
-    with the learning rate on a continuous log scale. A `bnzoo.tuning.Study` samples it or walks its grid.
+    with the learning rate on a continuous log scale. A `bnzoo.tuning.Study` samples it or runs its grid.
 
-    Models scale their input themselves. They end in logits; of a regression in the target's own units, and the loss is
-    the squared error as a share of the target's variance. The learning rate falls from its value to 0 over the epochs,
+    The models standardize their input. Their outputs are logits, or predictions in the units of the target, for which
+    the loss is the squared error divided by the variance of the target. The learning rate decays to 0 over the epochs
     on half a cosine (Loshchilov & Hutter 2017, eq. 5, without restarts).
 
     Args:
         depths: Sequence of integers, each at most 2,000.
         learning_rates: Tuple `(low, high)` or `(low, high, points)`, the ends of a log grid of 7 or `points`. By
             default `(1e-3, 3.0)` for SGD and `(1e-4, 0.1)` for AdamW. At most 1,000 points.
-        norms: Sequence of norms: names, dicts, `bnzoo.Norm`, or `None` for none.
-        placement: String or sequence of strings, where the norm stands.
-        activation: String or sequence of strings, any activation of Keras; by default the family's.
-        batch_size: Integer or sequence of integers, the examples of a training batch, at least 2.
-        optimizer: String, `"sgd"` or `"adamw"`; by default what the family is trained with.
-        momentum: Float, of SGD, 0.9 by default.
-        weight_decay: Float or sequence of floats, as a share of the learning rate; `bnzoo.no_decay_variables` are left
-            out of it. By default 1e-4 for SGD and 0.05 for AdamW.
+        norms: Sequence of norms: names, dicts, `bnzoo.Norm`, or `None` for no norm.
+        placement: String or sequence of strings, the position of the norm, `"pre"` by default.
+        activation: String or sequence of strings, any activation of Keras. By default that of the family.
+        batch_size: Integer or sequence of integers, the number of examples in a training batch, at least 2.
+        optimizer: String, `"sgd"` or `"adamw"`. By default that of the family.
+        momentum: Float, the momentum of SGD, 0.9 by default.
+        weight_decay: Float or sequence of floats, relative to the learning rate. It excludes
+            `bnzoo.no_decay_variables`. By default 1e-4 for SGD and 0.05 for AdamW.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
-        classes: Integer, 0 for a regression. A study takes it from its data.
+        classes: Integer, the number of classes, 0 for a regression. A study takes it from its data.
         scale: Tuple of mean and variance of the inputs, as `bnzoo.data.Dataset.scale`; `None` leaves them as they
             are. A study takes it from its data.
         target_scale: Tuple of mean and variance of the target of a regression. A study takes it from its data.
-        **options: Further arguments of the family's builder, `width=64` for instance; they must be JSON-able. Those
-            that the family's `searchable_options` names may be a sequence of values. Numbers are at most 1,000,000,
-            and the largest network has at most 500,000,000 parameters.
+        **options: Further arguments of the builder of the family, such as `width=64`, that JSON can represent. The
+            `searchable_options` of the family may have several values. Numbers are at most 1,000,000, and the largest
+            network has at most 500,000,000 parameters.
 
     Raises:
-        ValueError: If a word is unknown, a range is not possible, or a norm, a placement and an activation do not go
-            together.
+        ValueError: If a value is unknown or out of range, or a norm, a placement and an activation do not fit together.
     """
 
     family: ClassVar[Family]
@@ -124,19 +123,19 @@ class Space(keras_tuner.HyperModel):
 
     @property
     def metric(self) -> str:
-        """What Keras' logs have beside the loss: `accuracy`, or `r2_score` of a regression."""
+        """The name of the metric in the logs of Keras: `accuracy`, or `r2_score` for a regression."""
         return self._task.metric
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
-        """What hyperparameters may be, by name: depth, norm, whatever else has several values, learning rate."""
+        """Return the values of each hyperparameter: depth, norm, other axes with several values, learning rate."""
         return self._grid.labels()
 
     def grid(self) -> Iterator[dict[str, Any]]:
-        """Every combination of the axes, architecture by architecture."""
+        """Return an iterator of all combinations, in which equal architectures are consecutive."""
         return iter(self._grid)
 
     def architecture(self, values: Mapping[str, Any]) -> tuple:
-        """What decides whether a compiled model can be used again: all hyperparameters but the learning rate.
+        """Return all hyperparameters except the learning rate: trials in which they are equal share a compiled model.
 
         Args:
             values: The hyperparameters of a trial.
@@ -144,7 +143,7 @@ class Space(keras_tuner.HyperModel):
         return self._grid.architecture(values)
 
     def batch_size_of(self, values: Mapping[str, Any]) -> int:
-        """The examples of a training batch, for the hyperparameters of a trial."""
+        """Return the number of examples in a training batch of a trial."""
         return self._grid.value("batch_size", values)
 
     def shape_options(self) -> dict[str, Any]:
@@ -155,13 +154,13 @@ class Space(keras_tuner.HyperModel):
         return {name: value for name, value in options.items() if not self._values_of(name)}
 
     def model(self, depth: int, norm: Norm, input_tensor: Any, **options: Any) -> keras.Model:
-        """The network, not compiled, ending in logits, or in the unit of a regression.
+        """Return the network, not compiled, with logits or the prediction of a regression as output.
 
         Args:
             depth: Integer.
             norm: A `bnzoo.Norm`.
-            input_tensor: Keras tensor to start from.
-            **options: `placement`, `activation` and the other arguments of the family's builder.
+            input_tensor: Keras tensor, the input.
+            **options: `placement`, `activation` and the other arguments of the builder of the family.
         """
         return self.family.by_depth(
             depth=depth,
@@ -176,14 +175,14 @@ class Space(keras_tuner.HyperModel):
         """Raise `ValueError` if a network is too large, or a norm or an option cannot be used on the data."""
         self._require_data()
         bounds.check_parameters(self.parameters(), self.family.size_options)
-        # which activation it is was looked at with the norms and placements, and makes no difference to shapes
+        # Activations do not change shapes; the constructor has checked them.
         same = {"depth": min(self.depths), "activation": self._grid.axes["activation"].values[0]}
         for values in self._grid.combinations(name for name in self._grid.axes if name not in (*same, *_TRAINING)):
             try:
                 self._network({**same, **values}, new_input(self.input_shape))
             except ValueError:
                 raise
-            except Exception as error:  # an option may be anything, and what a builder makes of it too
+            except Exception as error:  # options may have any type, which builders do not all check
                 reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
                 if isinstance(error, RecursionError):
                     reason = "Keras cannot connect so many layers in a row"
@@ -191,35 +190,35 @@ class Space(keras_tuner.HyperModel):
                 raise ValueError(f"No network can be built with depth={same['depth']}, {given}: {reason}") from error
 
     def for_data(self, data: Dataset) -> "Space":
-        """A copy with the shape, the classes and the scales of the data.
+        """Return a copy with the shape, the classes and the scales of the data.
 
         Raises:
             ValueError: If the space was made for another shape, number of classes or scale, or needs images.
         """
         if self.family.images and len(data.input_shape) != 3:
             raise ValueError(
-                f"{type(self).__name__} needs images (height, width, channels); {data.name} has examples of shape "
-                f"{data.input_shape}. Use the MLP"
+                f"{type(self).__name__} needs images (height, width, channels), but {data.name} has examples of shape "
+                f"{data.input_shape}. Use `MLPSpace`, or `mlp` on the command line"
             )
         space = copy.copy(self)
-        # Keras Tuner puts a wrapper of `build`, bound to its instance, on every instance
+        # Keras Tuner stores a wrapper of `build` in every instance, which is bound to that instance
         del space.build
         keras_tuner.HyperModel.__init__(space, self.name, self.tunable)
-        found = {"input_shape": data.input_shape, "classes": data.classes, "scale": data.scale}
-        found["target_scale"] = None if data.classes else data.target_scale
-        for name, value in found.items():
+        of_data = {"input_shape": data.input_shape, "classes": data.classes, "scale": data.scale}
+        of_data["target_scale"] = None if data.classes else data.target_scale
+        for name, value in of_data.items():
             own = getattr(self, name)
             if own is not None and own != value:
-                raise ValueError(f"The space was made for {name}={own}, the data {data.name} has {value}")
+                raise ValueError(f"The space was made for {name}={own}, but the data {data.name} has {value}")
             setattr(space, name, value)
         return space
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        """Names the axes of the space to Keras Tuner."""
+        """Declare the axes of the space to Keras Tuner."""
         self._grid.declare(hp)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """A compiled model, as `keras_tuner.HyperModel` asks for it."""
+        """Return a compiled model, as `keras_tuner.HyperModel` requires."""
         self._require_data()
         self.declare_hyperparameters(hp)
         chosen = self._grid.chosen(hp.values)
@@ -229,7 +228,7 @@ class Space(keras_tuner.HyperModel):
         model = self._task.finish(self._network(chosen, x))
         model.compile(
             optimizer=self.optimizer.make(hp.get("learning_rate"), chosen["weight_decay"], model),
-            jit_compile=False,  # on CPU these small networks train slower under XLA, and compile much longer
+            jit_compile=False,  # on a CPU, XLA trains these small networks slower and compiles much longer
             **self._task.compile_arguments(),
         )
         return model
@@ -243,16 +242,16 @@ class Space(keras_tuner.HyperModel):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains a model, as `keras_tuner.HyperModel` asks for it. Other arguments are those of `keras.Model.fit`.
+        """Train a model, as `keras_tuner.HyperModel` requires. The other arguments are those of `keras.Model.fit`.
 
-        Arrays are taken in batches of the space's size, unless a `batch_size` is given.
+        The batch size of arrays is that of the space, unless `batch_size` is given.
         """
         highest = hp.get("learning_rate")
 
         def half_cosine(epoch: int, _: float) -> float:
             return highest * (1 + math.cos(math.pi * epoch / epochs)) / 2
 
-        # Keras takes labels by themselves with arrays only; whatever else it takes is in batches already
+        # Keras takes separate labels with arrays only. Data sets are already in batches.
         labels = args[1] if len(args) > 1 else kwargs.get("y")
         if labels is not None and len(args) < 3 and kwargs.get("batch_size") is None:
             kwargs["batch_size"] = self.batch_size_of(hp.values)
@@ -260,12 +259,12 @@ class Space(keras_tuner.HyperModel):
         return model.fit(*args, epochs=epochs, callbacks=[*(callbacks or ()), schedule], **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """All that decides what is searched, as JSON."""
+        """Return the definition of the search as JSON."""
         return {
             "family": self.family.name,
             **self._grid.get_config(),
             **self.optimizer.get_config(),
-            "schedule": "half_cosine",  # so that a study begun without it is not gone on with
+            "schedule": "half_cosine",  # a study that began without it cannot be resumed
             **self.shape_options(),
             **self.options,
         }
@@ -306,8 +305,8 @@ class Space(keras_tuner.HyperModel):
     def _require_data(self) -> None:
         if self.input_shape is None or self.classes is None:
             raise ValueError(
-                f"`{type(self).__name__}` does not know the data yet: pass `input_shape=` and `classes=`, or use the "
-                "space in a `bnzoo.tuning.Study`"
+                f"`{type(self).__name__}` has no data yet: pass `input_shape=` and `classes=`, or use the space in a "
+                "`bnzoo.tuning.Study`"
             )
 
 

@@ -1,4 +1,4 @@
-"""Loss and metric of a regression whose target float32 cannot square: both sides are standardized first."""
+"""Loss and metric of a regression on standardized values, for targets whose squares overflow float32."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class StandardSquaredError(keras.losses.Loss):
-    """The squared error as a share of the target's variance.
+    """The squared error divided by the variance of the target.
 
-    `keras.losses.MeanSquaredError` with a weight of `1 / deviation**2` is the same where no square overflows.
+    It equals `keras.losses.MeanSquaredError` with a weight of `1 / deviation**2`, unless a square overflows.
 
     Args:
         deviation: Float, the standard deviation of the target.
@@ -34,10 +34,10 @@ class StandardSquaredError(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="bnzoo")
 class StandardR2Score(keras.metrics.R2Score):
-    """`keras.metrics.R2Score` of the standardized target, which is that of the target.
+    """`keras.metrics.R2Score` of the standardized target, which equals that of the target.
 
     Args:
-        mean: Float, of the target.
+        mean: Float, the mean of the target.
         deviation: Float, the standard deviation of the target.
         **kwargs: Arguments of `keras.metrics.R2Score`.
     """

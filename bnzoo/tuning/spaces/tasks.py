@@ -1,4 +1,4 @@
-"""What a network is trained for: its outputs, its loss, its metric."""
+"""Tasks: the outputs, the loss and the metric of a network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ _SMALL, _LARGE = 1e-15, 1e15
 
 @dataclass(frozen=True)
 class Classification:
-    """Classes from logits.
+    """Classification, with logits as outputs.
 
     Attributes:
         units: Integer, the width of the last layer.
@@ -25,23 +25,23 @@ class Classification:
     metric: str = ACCURACY.keras_name
 
     def finish(self, model: keras.Model) -> keras.Model:
-        """The network that a user gets from the family's."""
+        """Return the network of the family as it is."""
         return model
 
     def compile_arguments(self) -> dict[str, Any]:
-        """Loss and metric of `keras.Model.compile`."""
+        """Return the loss and the metric for `keras.Model.compile`."""
         return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": [self.metric]}
 
 
 @dataclass(frozen=True)
 class Regression:
-    """One number in the target's own units, from a unit that is trained on its standard scale.
+    """Regression of one number. The network predicts the standardized target, a last layer restores its units.
 
-    The loss is the squared error as a share of the target's variance: that of guessing the mean is 1 whatever the unit.
+    The loss is the squared error divided by the variance of the target, so that the loss of guessing the mean is 1.
 
     Attributes:
-        mean: Float, of the target.
-        variance: Float, of the target.
+        mean: Float, the mean of the target.
+        variance: Float, the variance of the target.
         units: Integer, the width of the last layer.
         metric: String, the metric in Keras' logs.
     """
@@ -55,14 +55,14 @@ class Regression:
         number("target_scale[1]", self.variance, above=0)
 
     def finish(self, model: keras.Model) -> keras.Model:
-        """The network that a user gets from the family's."""
+        """Return the network with an output in the units of the target."""
         scale = keras.layers.Rescaling(self.variance**0.5, offset=self.mean, name="prediction")
         return keras.Model(model.input, scale(model.output), name=model.name)
 
     def compile_arguments(self) -> dict[str, Any]:
-        """Loss and metric of `keras.Model.compile`."""
+        """Return the loss and the metric for `keras.Model.compile`."""
         deviation = self.variance**0.5
-        # targets whose squares float32 holds are left to what any reader of the file has
+        # Where float32 can hold the squares, the loss and the metric of Keras load without bnzoo.
         if not (deviation >= _SMALL and deviation + abs(self.mean) <= _LARGE):
             metric = StandardR2Score(self.mean, deviation, name=self.metric)
             return {"loss": StandardSquaredError(deviation), "metrics": [metric]}
@@ -77,7 +77,7 @@ Task = Classification | Regression
 
 
 def task_of(classes: int, target_scale: tuple[float, float] | None) -> Task:
-    """The task for a number of classes, 0 of a regression."""
+    """Return the task for a number of classes, 0 for a regression."""
     if classes:
         return Classification(classes)
     return Regression() if target_scale is None else Regression(*target_scale)

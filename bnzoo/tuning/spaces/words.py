@@ -1,4 +1,4 @@
-"""The axes whose values are words or numbers of bnzoo's own, checked."""
+"""The axes of norms, placements, activations and batch sizes, with their checks."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ MOST_EXAMPLES = 1_000_000  # of a batch
 
 
 def norms(values: Any) -> Axis:
-    """The axis of norms, whose labels are those of the norms."""
-    found = distinct("norms", [bn_norms.get(norm) for norm in distinct("norms", values)])
-    return Axis("norm", found, tuple(norm.label for norm in found))
+    """Return the axis of norms."""
+    several = distinct("norms", [bn_norms.get(norm) for norm in distinct("norms", values)])
+    return Axis("norm", several, tuple(norm.label for norm in several))
 
 
 def placements(values: Any, family: str) -> Axis:
-    """The axis of placements that a family knows."""
+    """Return the axis of the placements of a family."""
 
     def known(name: str, value: Any) -> str:
         bn_placements.get(value, family)
@@ -29,7 +29,7 @@ def placements(values: Any, family: str) -> Axis:
 
 
 def activations(values: Any) -> Axis:
-    """The axis of activations by name."""
+    """Return the axis of activations, by name."""
 
     def known(name: str, value: Any) -> str:
         if not isinstance(value, str):
