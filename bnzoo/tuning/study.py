@@ -146,7 +146,7 @@ class Study:
 
     @property
     def finished(self) -> bool:
-        """Whether all requested trials have run."""
+        """`True` if all requested trials have run."""
         return bool(len(self._results)) and not self._results.not_tried
 
     def run(
