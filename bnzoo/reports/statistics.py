@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def with_moving_statistics(results: "Results") -> pd.DataFrame:
     """Return the usable configurations of norms with moving statistics.
 
-    These are the norms whose score with moving statistics differs from that with recalibrated ones in any configuration.
+    A norm is included if any of its configurations has different scores with moving and with recalibrated statistics.
     """
     usable = results.usable
     norms = usable.loc[(usable["moving_score"] - usable["score"]).abs() > 1e-9, "norm"].unique()
