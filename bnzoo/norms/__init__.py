@@ -1,4 +1,4 @@
-"""The words for the norms: `Norm`, `get`, `list_norms`, `name_of`."""
+"""The norms by name: `Norm`, `get`, `list_norms`, `name_of`."""
 
 from bnzoo.norms.norm import Norm, get, list_norms, name_of
 
