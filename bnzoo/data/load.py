@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo.data import downloads, tables
-from bnzoo.data.dataset import Dataset, Split
+from bnzoo.data.dataset import Dataset, Split, chunks, kept_type
 from bnzoo.data.encoder import TableEncoder
 from bnzoo.data.sources import Examples, embedded, image_folder, npz
 from bnzoo.data.splits import divide
@@ -176,8 +176,7 @@ def _dataset(
 
 
 def _split(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Split:
-    # first the rows, then float32: a float32 copy of all data may not fit into memory
-    return Split(np.ascontiguousarray(x[rows], np.float32), _values(y, rows))
+    return Split(np.ascontiguousarray(x[rows], kept_type(x.dtype)), _values(y, rows))
 
 
 def _values(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -188,10 +187,14 @@ def _check_finite(name: str, x: np.ndarray, y: np.ndarray) -> None:
     for letter, array in (("x", x), ("y", y)):
         if not np.issubdtype(array.dtype, np.floating):
             continue
-        with np.errstate(over="ignore"):
-            bad = ~np.isfinite(array.astype(np.float32)).reshape(len(array), -1).all(axis=1)
+        bad = np.concatenate([_not_finite(part) for part in chunks(array)])
         if bad.any():
             raise ValueError(
                 f"{name}: {bad.sum()} of {len(array)} examples in {letter} hold NaN or infinite values (in float32), "
                 f"the first at index {bad.argmax()}; fill or drop them"
             )
+
+
+def _not_finite(part: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return ~np.isfinite(part.astype(np.float32)).reshape(len(part), -1).all(axis=1)
