@@ -1,6 +1,7 @@
 """Data sets: examples with classes or regression targets, in three splits."""
 
 import hashlib
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +43,17 @@ class Split(NamedTuple):
 
     x: np.ndarray
     y: np.ndarray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make a copy in another process: examples in a file are not copied, but mapped there too."""
+        x = self.x
+        if isinstance(x, np.memmap) and isinstance(x.base, mmap.mmap):  # a slice does not know its own offset
+            return _mapped, (x.filename, x.dtype, x.offset, x.shape, self.y)
+        return Split, tuple(self)
+
+
+def _mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...], y: np.ndarray) -> Split:
+    return Split(np.memmap(path, dtype, "r", offset, shape), y)
 
 
 @dataclass(frozen=True)

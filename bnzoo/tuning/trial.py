@@ -133,8 +133,8 @@ class CompiledModel:
 
     def _examples(self, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Return a function of indices that returns those examples, float32, with their targets."""
-        x, y = tf.constant(split.x), tf.constant(self._targets(split.y))
-        return lambda rows: (tf.cast(tf.gather(x, rows), tf.float32), tf.gather(y, rows))
+        inputs, y = _rows_of(split.x), tf.constant(self._targets(split.y))
+        return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(y, rows))
 
     def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
@@ -170,6 +170,19 @@ class CompiledModel:
 
     def _state(self, model: keras.Model) -> list[np.ndarray]:
         return [variable.numpy() for variable in self._variables(model)]
+
+
+def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function of indices that returns those rows. Rows of a file are read one batch at a time."""
+    if not isinstance(x, np.memmap):
+        held = tf.constant(x)
+        return lambda rows: tf.gather(held, rows)
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        found = tf.numpy_function(lambda rows: np.asarray(x[rows]), [rows], x.dtype, stateful=False)
+        return tf.ensure_shape(found, (*rows.shape, *x.shape[1:]))
+
+    return read
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):
