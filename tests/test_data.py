@@ -121,6 +121,21 @@ def test_npz(tmp_path):
     assert (scans.input_shape, scans.labels) == ((4, 4, 1), ("-2", "7", "40"))
 
 
+@pytest.mark.parametrize(("source", "held"), [("uint8", "uint8"), ("uint16", "uint16"), ("int64", "float32")])
+def test_inputs_keep_their_type_and_the_fingerprint_depends_on_values_only(tmp_path, source, held):
+    x = np.random.default_rng(0).integers(0, 256, (30, 5, 4, 3)).astype(source)
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(30) % 3)
+    found = data.load(tmp_path / "x.npz")
+    assert found.train.x.dtype == held
+    exact = found.train.x.astype(np.float64)
+    assert found.scale == (
+        pytest.approx(exact.mean((0, 1, 2)), rel=1e-12),
+        pytest.approx(exact.var((0, 1, 2)), rel=1e-12),
+    )
+    np.savez(tmp_path / "x.npz", x=x.astype(np.float32), y=np.arange(30) % 3)
+    assert data.load(tmp_path / "x.npz").fingerprint == found.fingerprint
+
+
 def test_an_npz_with_a_float_y_is_a_regression(tmp_path):
     y = np.linspace(-3, 5, 40)
     np.savez(tmp_path / "heights.npz", x=np.ones((40, 3)) * y[:, None], y=y[:, None])

@@ -1,6 +1,7 @@
 """Data sets: examples with classes or regression targets, in three splits."""
 
 import hashlib
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,19 +15,45 @@ from bnzoo.data.encoder import TableEncoder
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 4096
+# examples in a chunk, and the most bytes of a chunk as float64
+_CHUNK, _CHUNK_BYTES = 4096, 2**26
+# the types of inputs that are kept; other numbers become float32
+_KEPT = (np.uint8, np.uint16, np.float32)
+
+
+def kept_type(dtype: np.dtype) -> np.dtype:
+    """Return the type in which inputs of a type are held: uint8, uint16 or float32."""
+    return np.dtype(dtype.type if dtype.type in _KEPT else np.float32)
+
+
+def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Return the examples in parts that are small enough to be converted to float64."""
+    size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, 8 * int(np.prod(x.shape[1:])))))
+    return (x[start : start + size] for start in range(0, len(x), size))
 
 
 class Split(NamedTuple):
     """Examples with their targets.
 
     Attributes:
-        x: float32 array of shape `(examples, *input_shape)`, not scaled: models scale them.
+        x: Array of shape `(examples, *input_shape)`, uint8, uint16 or float32 as the source has it, not scaled: models
+            scale them.
         y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression.
     """
 
     x: np.ndarray
     y: np.ndarray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make a copy in another process: examples in a file are not copied, but mapped there too."""
+        x = self.x
+        if isinstance(x, np.memmap) and isinstance(x.base, mmap.mmap):  # a slice does not know its own offset
+            return _mapped, (x.filename, x.dtype, x.offset, x.shape, self.y)
+        return Split, tuple(self)
+
+
+def _mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...], y: np.ndarray) -> Split:
+    return Split(np.memmap(path, dtype, "r", offset, shape), y)
 
 
 @dataclass(frozen=True)
@@ -82,7 +109,7 @@ class Dataset:
         axes = tuple(range(x.ndim - 1))
         mean = x.mean(axes, dtype=np.float64)
         # not x.var(), which would make a float64 copy of all examples
-        squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in _chunks(x)))
+        squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in chunks(x)))
         variance = squares / (x.size / x.shape[-1])
         if (large := variance > np.finfo(np.float32).max).any():
             raise ValueError(
@@ -104,8 +131,9 @@ class Dataset:
         """A digest of all examples and labels in their splits."""
         digest = hashlib.sha256(repr((self.labels, self.input_shape)).encode())
         for split in (self.train, self.validation, self.test):
-            for array in split:
-                digest.update(np.ascontiguousarray(array).data)
+            for part in chunks(split.x):  # as float32, so that the digest depends on the values only
+                digest.update(np.ascontiguousarray(part, np.float32).data)
+            digest.update(np.ascontiguousarray(split.y).data)
         return digest.hexdigest()
 
     def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
@@ -123,7 +151,3 @@ class Dataset:
         if self.encoder is None:
             raise ValueError(f"{self.name} is not a CSV or Parquet table, so its examples need no encoding")
         return self.encoder.encode(rows)
-
-
-def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
-    return (x[start : start + _CHUNK] for start in range(0, len(x), _CHUNK))

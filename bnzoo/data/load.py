@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, tables
-from bnzoo.data.dataset import Dataset, Split
+from bnzoo.data import downloads, store, tables
+from bnzoo.data.dataset import Dataset, Split, chunks, kept_type
 from bnzoo.data.encoder import TableEncoder
-from bnzoo.data.sources import Examples, embedded, image_folder, npz
-from bnzoo.data.splits import divide
+from bnzoo.data.images import list_images, read_images
+from bnzoo.data.sources import Examples, embedded, npz
+from bnzoo.data.splits import Parts, divide
 from bnzoo.errors import unknown
 
 _EMBEDDED = ("digits", "wine", "breast_cancer", "diabetes")
@@ -36,6 +37,7 @@ def load(
     test: float | None = None,
     seed: int = 0,
     max_bytes: int | None = None,
+    max_memory: int | None = None,
 ) -> Dataset:
     """Load a data set and split it into training, validation and test data.
 
@@ -71,6 +73,10 @@ def load(
         seed: Integer, the seed of the splits.
         max_bytes: Integer, the maximum number of bytes of a file's content in memory; `None` for 512 MiB or 100 times
             the size of the file, whichever is larger.
+        max_memory: Integer, the number of bytes up to which the images of a folder are held in memory; `None` for a
+            quarter of the machine's memory. More are decoded into a file in `~/.keras/bnzoo` (or `$KERAS_HOME/bnzoo`),
+            which is mapped into memory. The next run reads it if the folder has not changed; it may be removed at any
+            other time.
 
     Returns:
         A `Dataset`.
@@ -96,7 +102,9 @@ def load(
     shares = {"validation": validation, "test": _TEST if test is None else test}
     if _is_table(name, path):
         return _table(name, path, target, task, shares, seed, max_bytes)
-    x, y, labels = _examples(name, path, image_size, max_bytes)
+    if name not in _EMBEDDED and path.is_dir():
+        return _folder(name, path, image_size, shares, seed, max_memory)
+    x, y, labels = _examples(name, path, max_bytes)
     _check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
@@ -127,17 +135,38 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
         raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
 
-def _examples(name: str, path: Path, image_size: tuple[int, int] | int | None, max_bytes: int | None) -> Examples:
+def _examples(name: str, path: Path, max_bytes: int | None) -> Examples:
     if name in _EMBEDDED:
         return embedded(name)
-    if path.is_dir():
-        return image_folder(path, image_size)
     if path.suffix != ".npz":
         raise ValueError(
             f"{name} cannot be read; supported are .npz files (arrays x and y), .csv and .parquet tables, and folders "
             "of images"
         )
     return npz(path, max_bytes)
+
+
+def _folder(
+    name: str,
+    path: Path,
+    image_size: tuple[int, int] | int | None,
+    shares: dict[str, float],
+    seed: int,
+    max_memory: int | None,
+) -> Dataset:
+    images = list_images(path, image_size)
+    parts = divide(images.y, images.labels, name, shares, seed)
+    x = read_images(images, np.concatenate([*parts.values()]), max_memory)
+    return _dataset(name, images.labels, _consecutive(x, images.y, parts))
+
+
+def _consecutive(x: np.ndarray, y: np.ndarray, parts: Parts) -> dict[str, Split]:
+    """Return the splits of examples that lie in the order of the parts. Nothing is copied."""
+    ends = np.cumsum([len(rows) for rows in parts.values()])
+    return {
+        part: Split(store.rows(x, end - len(rows), end), _values(y, rows))
+        for end, (part, rows) in zip(ends.tolist(), parts.items(), strict=True)
+    }
 
 
 def _download(name: str, validation: float, seed: int) -> Dataset:
@@ -176,8 +205,7 @@ def _dataset(
 
 
 def _split(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Split:
-    # first the rows, then float32: a float32 copy of all data may not fit into memory
-    return Split(np.ascontiguousarray(x[rows], np.float32), _values(y, rows))
+    return Split(np.ascontiguousarray(x[rows], kept_type(x.dtype)), _values(y, rows))
 
 
 def _values(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -188,10 +216,14 @@ def _check_finite(name: str, x: np.ndarray, y: np.ndarray) -> None:
     for letter, array in (("x", x), ("y", y)):
         if not np.issubdtype(array.dtype, np.floating):
             continue
-        with np.errstate(over="ignore"):
-            bad = ~np.isfinite(array.astype(np.float32)).reshape(len(array), -1).all(axis=1)
+        bad = np.concatenate([_not_finite(part) for part in chunks(array)])
         if bad.any():
             raise ValueError(
                 f"{name}: {bad.sum()} of {len(array)} examples in {letter} hold NaN or infinite values (in float32), "
                 f"the first at index {bad.argmax()}; fill or drop them"
             )
+
+
+def _not_finite(part: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(~np.isfinite(part.astype(np.float32)).reshape(len(part), -1).all(axis=1))

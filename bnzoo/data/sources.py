@@ -1,4 +1,4 @@
-"""Readers of embedded data sets, `.npz` files and folders of images.
+"""Readers of embedded data sets and `.npz` files.
 
 Each returns the examples, their labels, and the names of the classes; a regression has float targets and no classes.
 """
@@ -8,11 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data.images import image_folder
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
-
-__all__ = ["Examples", "embedded", "image_folder", "npz"]
 
 Examples = tuple[np.ndarray, np.ndarray, list[str]]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import keras
@@ -5,7 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from bnzoo import tuning
+from bnzoo import data, tuning
 from bnzoo.tuning.trial import CompiledModel, judge, train_and_evaluate
 
 
@@ -179,3 +180,20 @@ def test_every_epoch_has_every_example_once_in_an_order_of_its_own(few_digits):
     assert (first != second).any()
     np.testing.assert_array_equal(epochs(seed=0)[1], second)
     assert (epochs(seed=1)[0] != first).any()
+
+
+def test_examples_in_a_file_and_of_another_type_give_the_same_history(few_digits, tmp_path):
+    def in_a_file(split, name):
+        np.save(tmp_path / name, split.x.astype(np.uint8))
+        return data.Split(np.load(tmp_path / name, mmap_mode="r"), split.y)
+
+    parts = {name: getattr(few_digits, name) for name in ("train", "validation", "test")}
+    mapped = dataclasses.replace(few_digits, **{name: in_a_file(part, f"{name}.npy") for name, part in parts.items()})
+    assert (mapped.scale, mapped.fingerprint) == (few_digits.scale, few_digits.fingerprint)
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=8, batch_size=16)
+    found = [
+        train_and_evaluate(CompiledModel(space.for_data(few), hyperparameters(2, "batch", 0.1), few, 0), 0, 0.1, 2)
+        for few in (few_digits, mapped)
+    ]
+    assert found[0].history == found[1].history
+    assert found[0].score == found[1].score

@@ -1,0 +1,94 @@
+"""Arrays in memory up to a limit, else in files of a cache that are mapped into memory."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bnzoo import machine
+from bnzoo.files import whole_file
+from bnzoo.reading import reading
+
+# the share of the machine's memory that the examples may take by default
+_SHARE = 0.25
+
+
+class NoRoomError(ValueError):
+    """An error for an array that fits neither into memory nor on the disk."""
+
+
+Fill = Callable[[np.ndarray], None]
+
+
+def memory_limit(max_memory: int | None) -> float:
+    """Return the bytes up to which examples are held in memory: the argument, or a quarter of the machine's memory."""
+    return machine.memory() * _SHARE if max_memory is None else max_memory
+
+
+def folder() -> Path:
+    """Return the folder of the files: `bnzoo` in the folder in which Keras keeps its downloads."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "bnzoo"
+
+
+def find(key: str) -> np.ndarray | None:
+    """Return the array that was stored under a key, mapped into memory, or `None`."""
+    path = _path(key)
+    return mapped(path) if path.exists() else None
+
+
+def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int | None, key: str) -> np.ndarray:
+    """Make an array, in memory if it fits, else in a file that appears when it is complete.
+
+    Args:
+        shape: Tuple of integers.
+        dtype: The type of the numbers.
+        fill: Function that writes the content into the array.
+        max_memory: Integer, the limit in bytes, as in `memory_limit`.
+        key: String, the name of the file.
+
+    Raises:
+        NoRoomError: If the array fits neither into memory nor on the disk.
+    """
+    size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
+    if size <= memory_limit(max_memory):
+        try:
+            array = np.empty(shape, dtype)
+        except MemoryError as error:
+            raise NoRoomError(f"need {size:,} bytes, more than this process may use") from error
+        fill(array)
+        return array
+    path = _path(key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if size > (free := shutil.disk_usage(path.parent).free):
+        raise NoRoomError(
+            f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
+            f"{path.parent}"
+        )
+    with whole_file(path) as draft:
+        fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
+    return mapped(path)
+
+
+def mapped(path: Path) -> np.ndarray:
+    """Return the array in an `.npy` file, mapped into memory, read-only.
+
+    Raises:
+        ValueError: If it is no `.npy` file of numbers. The message names the file.
+    """
+    with reading(path, "an .npy file") as file:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+
+
+def rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return consecutive rows as a view. Rows of a file have a mapping of their own, which knows its offset."""
+    if not isinstance(array, np.memmap):
+        return array[start:stop]
+    assert array.filename is not None
+    offset = array.offset + start * array.strides[0]
+    return np.memmap(array.filename, array.dtype, "r", offset, (stop - start, *array.shape[1:]))
+
+
+def _path(key: str) -> Path:
+    return folder() / f"{key}.npy"
