@@ -14,19 +14,12 @@ from bnzoo import machine
 from bnzoo.data import store
 from bnzoo.data.dataset import kept_type
 from bnzoo.pictures import MAX_PIXELS
+from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
 from bnzoo.reading import reading
 
 if TYPE_CHECKING:
     from bnzoo.pictures.read import Picture
 
-# of file names; the content decides the format
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-_NAMES = "PNG, JPEG, GIF, BMP, WebP or TIFF"
-# files of operating systems and archives whose names do not begin with a dot
-_STRAYS = (
-    *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
-    *("lost+found", "@eadir"),
-)
 _SIDE = 2**14
 # the largest size of uncompressed pixels: four channels of 16 bits
 _BYTES = 8 * MAX_PIXELS
@@ -84,10 +77,10 @@ def list_images(folder: Path, size: Any = None) -> ImageFolder:
     files, y = [], []
     for index, label in enumerate(labels):
         entries = _entries(folder / label)
-        chosen = [entry for entry in entries if _is_image(entry)]
-        unread += [entry for entry in entries if not _is_image(entry)]
+        chosen = [entry for entry in entries if is_image(entry)]
+        unread += [entry for entry in entries if not is_image(entry)]
         if not chosen:
-            raise ValueError(f"{folder / label}: the folder of this class has no {_NAMES} file")
+            raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file")
         files += chosen
         y += [index] * len(chosen)
     _warn_of_unread(unread)
@@ -167,8 +160,8 @@ def _classes(folder: Path) -> tuple[list[str], list[Path]]:
             )
     labels = [entry.name for entry in entries if entry.is_dir()]
     if not labels:
-        raise ValueError(f"{folder} has no subfolders; it must have a subfolder of {_NAMES} files for each class")
-    return labels, [entry for entry in entries if not entry.is_dir() and _is_image(entry)]
+        raise ValueError(f"{folder} has no subfolders; it must have a subfolder of {FORMATS} files for each class")
+    return labels, [entry for entry in entries if not entry.is_dir() and is_image(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -177,11 +170,7 @@ def _entries(folder: Path) -> list[Path]:
         paths = sorted(folder.iterdir())
     except PermissionError as error:
         raise PermissionError(f"{folder}: no permission to read this folder") from error
-    return [path for path in paths if not path.name.startswith(".") and path.name.lower() not in _STRAYS]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES
+    return [path for path in paths if not is_stray(path.name)]
 
 
 def _warn_of_unread(paths: list[Path]) -> None:
@@ -191,7 +180,7 @@ def _warn_of_unread(paths: list[Path]) -> None:
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     warnings.warn(
         f"Some files are ignored: {counts}, such as {paths[0]}. Images must be in the folder of a class, and have one "
-        f"of the suffixes {', '.join(_SUFFIXES)}.",
+        f"of the suffixes {', '.join(SUFFIXES)}.",
         stacklevel=5,
     )
 
