@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bnzoo import export
+from bnzoo.export.image import INTERPOLATIONS
 from bnzoo.pictures.resizing import resize
 
 RESIZE = {
     name: tf.function(
         lambda images, size, name=name: resize(images, size, name), autograph=False
     ).get_concrete_function(tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((2,), tf.int32))
-    for name in export.image.INTERPOLATIONS
+    for name in INTERPOLATIONS
 }
 SIDE = st.integers(1, 90)
 
