@@ -13,7 +13,7 @@ from bnzoo.export.artefact import ExportPlan, Request, make
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.formats.record import Format
 from bnzoo.export.report import ExportReport
-from bnzoo.export.signatures import Signature, answering_none, signatures
+from bnzoo.export.signatures import Signature, accepting_empty_batches, signatures
 from bnzoo.files import scratch
 from bnzoo.keras_internals import flatten_layers
 
@@ -26,7 +26,7 @@ def export(
     log = warmups.log(plan.inputs, warmup) if warmup is not None else None
 
     def write_all(plan: ExportPlan, folder: Path) -> None:
-        write(plan, folder, answering_none)
+        write(plan, folder, accepting_empty_batches)
         if log is not None:
             warmups.write(folder, log)
 

@@ -121,7 +121,7 @@ class CompiledModel:
         """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
 
         The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
-            examples.
+        examples.
         """
         count = len(self.data.train.x)
 
