@@ -53,12 +53,14 @@ def load(path: Path) -> "keras.Model":
         return bnzoo.load_model(path, compile=False)
 
 
-def load_data(name: str, target: str | None, task: str | None, image_size: int | None) -> "Dataset":
+def load_data(
+    name: str, target: str | None, task: str | None, image_size: int | None, augment: str | None = None
+) -> "Dataset":
     """Load the data that the command line names."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         with quietly(), mistakes(ValueError, OSError, ImportError):
-            examples = bnzoo.data.load(name, target=target, task=task, image_size=image_size)
+            examples = bnzoo.data.load(name, target=target, task=task, image_size=image_size, augment=augment)
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             say(f"warning: {warning.message}")

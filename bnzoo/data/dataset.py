@@ -2,7 +2,7 @@
 
 import hashlib
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bnzoo.data import augment
 from bnzoo.data.encoder import TableEncoder
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Dataset:
         validation: `Split` for choosing a model.
         test: `Split` for the final result.
         encoder: The `TableEncoder` that encoded the columns of a table as features; `None` for other data.
+        augment: Tuple of strings, the names of the augmentations in a training. The constructor also takes a string of
+            names separated by commas.
     """
 
     name: str
@@ -75,6 +78,10 @@ class Dataset:
     validation: Split
     test: Split
     encoder: TableEncoder | None = None
+    augment: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", augment.names(self.augment, self.input_shape))
 
     @property
     def task(self) -> str:
@@ -117,6 +124,22 @@ class Dataset:
                 "float32. Divide x by a constant so that its values are about 1."
             )
         return mean.tolist(), np.where(variance > 0, variance, 1.0).tolist()
+
+    @cached_property
+    def levels(self) -> tuple[float, float]:
+        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the training data."""
+        x = self.train.x
+        return (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
+
+    def augmentation(self, seed: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Return a function that augments a batch of inputs and targets. See `bnzoo.data.augment.augmentation`."""
+        images = augment.Images(self.input_shape[-1], *self.levels, self.classes)
+        return augment.augmentation(self.augment, images, seed)
+
+    @property
+    def mixes_labels(self) -> bool:
+        """True if an augmentation turns classes into rows of shares."""
+        return bool(self.labels) and bool({*self.augment} & {*augment.MIXING})
 
     @cached_property
     def target_scale(self) -> tuple[float, float] | None:

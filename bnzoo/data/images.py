@@ -56,7 +56,7 @@ class ImageFolder(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What is kept of an image that has been read: its type, its shape, and its format if no server decodes it."""
+    """The type and the shape of an image that has been read, and its format if a server does not decode it."""
 
     dtype: np.dtype
     shape: tuple[int, ...]

@@ -1,6 +1,7 @@
 """The loader of data sets: from a name, a file or a folder to a `Dataset`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def load(
     seed: int = 0,
     max_bytes: int | None = None,
     max_memory: int | None = None,
+    augment: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Load a data set and split it into training, validation and test data.
 
@@ -77,6 +79,11 @@ def load(
             quarter of the machine's memory. More are decoded into a file in `~/.keras/bnzoo` (or `$KERAS_HOME/bnzoo`),
             which is mapped into memory. The next run reads it if the folder has not changed; it may be removed at any
             other time.
+        augment: String of names separated by commas, or sequence of names, the random changes of the images in a
+            training: `"flip"` (left and right), `"crop"` (of the padded image, by up to an eighth), `"rotation"` (up to
+            15 degrees), `"erasing"` (of a part of half of the images), `"color"` (brightness, contrast, saturation),
+            `"randaugment"`, `"mixup"`, `"cutmix"`. They are layers of Keras, whose random numbers depend on the seed
+            of a training. Validation, test and the exported model have none. `None` or `"none"` for no change.
 
     Returns:
         A `Dataset`.
@@ -97,6 +104,22 @@ def load(
     """
     name, path = str(source), Path(source)
     _check_options(name, path, target=target, task=task, image_size=image_size, test=test)
+    data = _load(name, path, target, task, image_size, validation, test, seed, max_bytes, max_memory)
+    return replace(data, augment=augment or ())
+
+
+def _load(
+    name: str,
+    path: Path,
+    target: str | None,
+    task: str | None,
+    image_size: tuple[int, int] | int | None,
+    validation: float,
+    test: float | None,
+    seed: int,
+    max_bytes: int | None,
+    max_memory: int | None,
+) -> Dataset:
     if name in downloads.NAMES:
         return _download(name, validation, seed)
     shares = {"validation": validation, "test": _TEST if test is None else test}
