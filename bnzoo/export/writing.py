@@ -38,14 +38,18 @@ def export(
 def write(
     plan: ExportPlan, folder: Path, offer: Callable[[Signature], Signature] = lambda signature: signature
 ) -> None:
-    """Write a SavedModel.
+    """Write a model as a SavedModel, with its signatures, their aliases and the names of the classes.
 
     A `tf.Module` holds each variable once, where the exporter of Keras would store the weights twice.
 
     Args:
         plan: The `ExportPlan`.
-        folder: An existing folder.
-        offer: Function of a `Signature` that returns the one to write instead.
+        folder: An existing folder, which gets the files of the SavedModel.
+        offer: Function that is called with each `Signature`. The `call` of its result is written, with the inputs of
+            the original.
+
+    Raises:
+        OSError: If TensorFlow cannot write it, for instance because the disk is full.
     """
     request = plan.request
     module = tf.Module()
