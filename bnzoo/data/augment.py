@@ -36,15 +36,14 @@ class Images(NamedTuple):
     classes: int
 
 
-def names(augment: str | Sequence[str] | None, input_shape: Sequence[int]) -> tuple[str, ...]:
+def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of augmentations, in the order in which they are applied.
 
     Args:
         augment: A string of names separated by commas, a sequence of names, or `"none"` or `None`.
-        input_shape: Tuple, the shape of one example.
 
     Raises:
-        ValueError: If a name is unknown, or the examples are no images of one or three channels.
+        ValueError: If a name is unknown.
     """
     given = augment.split(",") if isinstance(augment, str) else list(augment or ())
     given = [name.strip() for name in given]
@@ -53,32 +52,36 @@ def names(augment: str | Sequence[str] | None, input_shape: Sequence[int]) -> tu
     for name in given:
         if name not in AUGMENTATIONS:
             raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
-    if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
-        raise ValueError(
-            "`augment` is for images of 1 or 3 channels. Received: "
-            f"augment={','.join(given)!r} for examples of the shape {tuple(input_shape)}"
-        )
     return tuple(name for name in AUGMENTATIONS if name in given)
 
 
+def check_images(names: Sequence[str], input_shape: Sequence[int]) -> None:
+    """Raise `ValueError` if examples of a shape cannot be augmented: they must be images of 1 or 3 channels."""
+    if names and (len(input_shape) != 3 or input_shape[-1] not in (1, 3)):
+        raise ValueError(
+            "`augment` is for images of 1 or 3 channels. Received: "
+            f"augment={','.join(names)!r} for examples of the shape {tuple(input_shape)}"
+        )
+
+
 def augmentation(
-    chosen: Sequence[str], images: Images, seed: int
+    names: Sequence[str], images: Images, seed: int
 ) -> "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
     """Return a function of a batch that returns the augmented batch, for a `map` of `tf.data` that is not parallel.
 
     The same seed leads to the same batches. With a mixing augmentation, the classes become rows of shares.
 
     Args:
-        chosen: Sequence of strings, names of augmentations.
+        names: Sequence of strings, the names of the augmentations.
         images: The `Images`.
         seed: Integer.
     """
     import tensorflow as tf
 
-    layers = {name: _layer(name, images, seed) for name in chosen}
+    layers = {name: _layer(name, images, seed) for name in names}
 
     def augmented(x: "tf.Tensor", y: "tf.Tensor") -> Examples:
-        if images.classes and {*chosen} & {*MIXING}:
+        if images.classes and {*names} & {*MIXING}:
             y = tf.one_hot(y, images.classes)
         for name, layer in layers.items():
             if name in MIXING:

@@ -81,7 +81,8 @@ class Dataset:
     augment: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "augment", augment.names(self.augment, self.input_shape))
+        object.__setattr__(self, "augment", augment.chosen(self.augment))
+        augment.check_images(self.augment, self.input_shape)
 
     @property
     def task(self) -> str:

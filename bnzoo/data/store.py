@@ -1,5 +1,6 @@
 """Arrays in memory up to a limit, else in files of a cache that are mapped into memory."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -8,11 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo import machine
+from bnzoo.data.dataset import kept_type
 from bnzoo.files import whole_file
 from bnzoo.reading import reading
 
 # the share of the machine's memory that the examples may take by default
 _SHARE = 0.25
+# rows that are copied at a time
+_ROWS = 256
 
 
 class NoRoomError(ValueError):
@@ -69,6 +73,36 @@ def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int 
     with whole_file(path) as draft:
         fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
     return mapped(path)
+
+
+def gathered(array: np.ndarray, order: np.ndarray, max_memory: int | None) -> np.ndarray:
+    """Return rows of an array that is mapped into memory, as `filled` makes them.
+
+    Args:
+        array: The array, from `mapped`.
+        order: Integer array, the rows of the result.
+        max_memory: Integer, the limit in bytes, as in `memory_limit`.
+
+    Raises:
+        ValueError: If the rows fit neither into memory nor on the disk. The message names the file.
+    """
+    assert isinstance(array, np.memmap)
+    path = Path(str(array.filename))
+    state = path.stat()
+    digest = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode())
+    digest.update(np.ascontiguousarray(order, np.int64).data)
+    if (stored := find(digest.hexdigest())) is not None:
+        return stored
+
+    def fill(target: np.ndarray) -> None:
+        for start in range(0, len(order), _ROWS):
+            target[start : start + _ROWS] = array[order[start : start + _ROWS]]
+
+    shape = (len(order), *array.shape[1:])
+    try:
+        return filled(shape, kept_type(array.dtype), fill, max_memory, digest.hexdigest())
+    except NoRoomError as error:
+        raise ValueError(f"{path}: its {len(order)} examples {error}") from error
 
 
 def mapped(path: Path) -> np.ndarray:
