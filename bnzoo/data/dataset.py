@@ -84,6 +84,50 @@ class Dataset:
         object.__setattr__(self, "augment", augment.chosen(self.augment))
         augment.check_images(self.augment, self.input_shape)
 
+    @classmethod
+    def from_tf_data(
+        cls,
+        train: Any,
+        validation: Any,
+        test: Any,
+        *,
+        classes: int | Sequence[str] | None = None,
+        name: str = "tf.data",
+        augment: str | Sequence[str] = (),
+        max_memory: int | None = None,
+    ) -> "Dataset":
+        """Make a data set of three `tf.data.Dataset` or `keras.utils.PyDataset`, each of which is read once.
+
+        Args:
+            train: Batches `(x, y)` for training, or single examples of `tf.data`. The images or rows `x` are all of one
+                shape and type, not scaled. A class `y` is an integer or a one-hot row, a target of a regression a
+                number.
+            validation: The same for choosing a model.
+            test: The same for the final result.
+            classes: Integer or sequence of strings, the number or the names of the classes; `None` for a regression.
+            name: String, the name of the data.
+            augment: As in `bnzoo.data.load`.
+            max_memory: As in `bnzoo.data.load`. The name of the file in `~/.keras/bnzoo` is a digest of its content.
+
+        Returns:
+            A `Dataset`.
+
+        Raises:
+            ValueError: If a data set is endless or empty, or its elements have another form.
+
+        Examples:
+        >>> train, validation, test = (
+        ...     tfds.load("beans", split=part, as_supervised=True) for part in ("train", "validation", "test"))
+        >>> beans = bnzoo.data.Dataset.from_tf_data(train, validation, test, classes=3)
+        """
+        from bnzoo.data.batches import read_splits
+
+        labels = tuple(map(str, range(classes) if isinstance(classes, int) else classes or ()))
+        if classes is not None and len(labels) < 2:
+            raise ValueError(f"`classes` must be at least 2 classes or their names. Received: classes={classes!r}")
+        parts = {"train": train, "validation": validation, "test": test}
+        return cls(name, labels, **read_splits(parts, len(labels), max_memory), augment=augment)
+
     @property
     def task(self) -> str:
         """`"classification"` or `"regression"`."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from bnzoo.data import downloads, store, tables
 from bnzoo.data.augment import chosen
-from bnzoo.data.dataset import Dataset, Split, chunks, kept_type
+from bnzoo.data.dataset import Dataset, Split, kept_type
 from bnzoo.data.encoder import TableEncoder
+from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
 from bnzoo.data.splits import Parts, divide
@@ -133,7 +134,7 @@ def _load(
     if name not in _EMBEDDED and path.is_dir():
         return _folder(name, path, image_size, shares, seed, max_memory)
     x, y, labels = _examples(name, path, max_bytes)
-    _check_finite(name, x, y)
+    check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
 
@@ -190,7 +191,7 @@ def _folder(
 
 def _npy(name: str, path: Path, shares: dict[str, float], seed: int, max_memory: int | None) -> Dataset:
     x, y, labels = npy(path)
-    _check_finite(name, x, y)
+    check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     order = np.concatenate([*parts.values()])
     return _dataset(name, labels, _consecutive(store.gathered(x, order, max_memory), y, parts))
@@ -246,20 +247,3 @@ def _split(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Split:
 
 def _values(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return y[rows].astype(np.int32 if np.issubdtype(y.dtype, np.integer) else np.float32)
-
-
-def _check_finite(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    for letter, array in (("x", x), ("y", y)):
-        if not np.issubdtype(array.dtype, np.floating):
-            continue
-        bad = np.concatenate([_not_finite(part) for part in chunks(array)])
-        if bad.any():
-            raise ValueError(
-                f"{name}: {bad.sum()} of {len(array)} examples in {letter} hold NaN or infinite values (in float32), "
-                f"the first at index {bad.argmax()}; fill or drop them"
-            )
-
-
-def _not_finite(part: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        return np.asarray(~np.isfinite(part.astype(np.float32)).reshape(len(part), -1).all(axis=1))
