@@ -54,10 +54,12 @@ def load(path: Path) -> "keras.Model":
         return bnzoo.load_model(path, compile=False)
 
 
-def load_data(name: str, target: str | None, task: str | None, image_size: int | None) -> "Dataset":
+def load_data(
+    name: str, target: str | None, task: str | None, image_size: int | None, augment: str | None = None
+) -> "Dataset":
     """Load the data that the command line names."""
     with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
-        return bnzoo.data.load(name, target=target, task=task, image_size=image_size)
+        return bnzoo.data.load(name, target=target, task=task, image_size=image_size, augment=augment)
 
 
 @contextmanager

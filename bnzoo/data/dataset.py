@@ -2,7 +2,7 @@
 
 import hashlib
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bnzoo.data import augment
 from bnzoo.data.encoder import TableEncoder
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Dataset:
         validation: `Split` for choosing a model.
         test: `Split` for the final result.
         encoder: The `TableEncoder` that encoded the columns of a table as features; `None` for other data.
+        augment: Tuple of strings, the names of the augmentations in a training. The constructor also takes a string of
+            names separated by commas.
     """
 
     name: str
@@ -75,6 +78,55 @@ class Dataset:
     validation: Split
     test: Split
     encoder: TableEncoder | None = None
+    augment: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", augment.chosen(self.augment))
+        augment.check_images(self.augment, self.input_shape)
+
+    @classmethod
+    def from_tf_data(
+        cls,
+        train: Any,
+        validation: Any,
+        test: Any,
+        *,
+        classes: int | Sequence[str] | None = None,
+        name: str = "tf.data",
+        augment: str | Sequence[str] = (),
+        max_memory: int | None = None,
+    ) -> "Dataset":
+        """Make a data set of three `tf.data.Dataset` or `keras.utils.PyDataset`, each of which is read once.
+
+        Args:
+            train: Batches `(x, y)` for training, or single examples of `tf.data`. The images or rows `x` are all of one
+                shape and type, not scaled. A class `y` is an integer or a one-hot row, a target of a regression a
+                number.
+            validation: The same for choosing a model.
+            test: The same for the final result.
+            classes: Integer or sequence of strings, the number or the names of the classes; `None` for a regression.
+            name: String, the name of the data.
+            augment: As in `bnzoo.data.load`.
+            max_memory: As in `bnzoo.data.load`. The name of the file in `~/.keras/bnzoo` is a digest of its content.
+
+        Returns:
+            A `Dataset`.
+
+        Raises:
+            ValueError: If a data set is endless or empty, or its elements have another form.
+
+        Examples:
+        >>> train, validation, test = (
+        ...     tfds.load("beans", split=part, as_supervised=True) for part in ("train", "validation", "test"))
+        >>> beans = bnzoo.data.Dataset.from_tf_data(train, validation, test, classes=3)
+        """
+        from bnzoo.data.batches import read_splits
+
+        labels = tuple(map(str, range(classes) if isinstance(classes, int) else classes or ()))
+        if classes is not None and len(labels) < 2:
+            raise ValueError(f"`classes` must be at least 2 classes or their names. Received: classes={classes!r}")
+        parts = {"train": train, "validation": validation, "test": test}
+        return cls(name, labels, **read_splits(parts, len(labels), max_memory), augment=augment)
 
     @property
     def task(self) -> str:
@@ -117,6 +169,22 @@ class Dataset:
                 "float32. Divide x by a constant so that its values are about 1."
             )
         return mean.tolist(), np.where(variance > 0, variance, 1.0).tolist()
+
+    @cached_property
+    def levels(self) -> tuple[float, float]:
+        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the training data."""
+        x = self.train.x
+        return (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
+
+    def augmentation(self, seed: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Return a function that augments a batch of inputs and targets. See `bnzoo.data.augment.augmentation`."""
+        images = augment.Images(self.input_shape[-1], *self.levels, self.classes)
+        return augment.augmentation(self.augment, images, seed)
+
+    @property
+    def mixes_labels(self) -> bool:
+        """True if an augmentation turns classes into rows of shares."""
+        return bool(self.labels) and bool({*self.augment} & {*augment.MIXING})
 
     @cached_property
     def target_scale(self) -> tuple[float, float] | None:

@@ -49,7 +49,7 @@ class ImageFolder(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """What is kept of an image that has been read: its type, its shape, and its format if no server decodes it."""
+    """The type and the shape of an image that has been read, and its format if a server does not decode it."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -181,7 +181,7 @@ def _warn_of_unread(paths: list[Path]) -> None:
     warnings.warn(
         f"Some files are ignored: {counts}, such as {paths[0]}. Images must be in the folder of a class, and have one "
         f"of the suffixes {', '.join(SUFFIXES)}.",
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
@@ -282,7 +282,7 @@ def _warn_of_unserved(files: list[Path], kinds: list[_Kind]) -> None:
         f"`serve_image_bytes` of an exported model cannot decode {formats.total()} of {len(files)} images, such as "
         f"{example} ({counts}). Clients must send their pixels to `serve`, or 8-bit PNG or JPEG files. In the latter "
         "case, also train the model on such files.",
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

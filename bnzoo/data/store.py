@@ -1,18 +1,23 @@
 """Arrays in memory up to a limit, else in files of a cache that are mapped into memory."""
 
+import hashlib
+import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from bnzoo import machine
+from bnzoo.data.dataset import kept_type
 from bnzoo.files import whole_file
 from bnzoo.reading import reading
 
 # the share of the machine's memory that the examples may take by default
 _SHARE = 0.25
+# rows that are copied at a time
+_ROWS = 256
 
 
 class NoRoomError(ValueError):
@@ -69,6 +74,70 @@ def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int 
     with whole_file(path) as draft:
         fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
     return mapped(path)
+
+
+def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | None:
+    """Return the rows of arrays in one array: in memory if they fit, else in a file named by the content.
+
+    Args:
+        parts: Arrays, which differ in their first side only.
+        max_memory: Float, the limit in bytes.
+
+    Returns:
+        The array, or `None` if there is no row.
+    """
+    held: list[np.ndarray] = []
+    parts = iter(parts)
+    for part in parts:
+        held.append(part)
+        if 2 * sum(part.nbytes for part in held) > max_memory:  # twice: one array is made of all parts
+            return _written(itertools.chain(held, parts))
+    rows = sum(map(len, held))
+    return np.concatenate(held) if rows else None
+
+
+def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
+    folder().mkdir(parents=True, exist_ok=True)
+    draft_path = folder() / f"{os.getpid()}.bin"
+    digest, rows = hashlib.sha256(), 0
+    with whole_file(draft_path) as draft, draft.open("wb") as file:
+        for part in parts:
+            content = np.ascontiguousarray(part)
+            file.write(content.data)
+            digest.update(content.data)
+            rows += len(part)
+    path = draft_path.replace(folder() / f"{digest.hexdigest()}.bin")
+    return np.memmap(path, part.dtype, "r", 0, (rows, *part.shape[1:]))
+
+
+def gathered(array: np.ndarray, order: np.ndarray, max_memory: int | None) -> np.ndarray:
+    """Return rows of an array that is mapped into memory, as `filled` makes them.
+
+    Args:
+        array: The array, from `mapped`.
+        order: Integer array, the rows of the result.
+        max_memory: Integer, the limit in bytes, as in `memory_limit`.
+
+    Raises:
+        ValueError: If the rows fit neither into memory nor on the disk. The message names the file.
+    """
+    assert isinstance(array, np.memmap)
+    path = Path(str(array.filename))
+    state = path.stat()
+    digest = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode())
+    digest.update(np.ascontiguousarray(order, np.int64).data)
+    if (stored := find(digest.hexdigest())) is not None:
+        return stored
+
+    def fill(target: np.ndarray) -> None:
+        for start in range(0, len(order), _ROWS):
+            target[start : start + _ROWS] = array[order[start : start + _ROWS]]
+
+    shape = (len(order), *array.shape[1:])
+    try:
+        return filled(shape, kept_type(array.dtype), fill, max_memory, digest.hexdigest())
+    except NoRoomError as error:
+        raise ValueError(f"{path}: its {len(order)} examples {error}") from error
 
 
 def mapped(path: Path) -> np.ndarray:

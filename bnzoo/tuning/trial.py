@@ -127,6 +127,8 @@ class CompiledModel:
     def batches(self, seed: int) -> tf.data.Dataset:
         """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
 
+        The random numbers of augmentations depend only on the seed and the number of the batch.
+
         The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
         examples.
         """
@@ -136,7 +138,10 @@ class CompiledModel:
             order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
             return tf.data.Dataset.from_tensor_slices(order).batch(self._batch, drop_remainder=True)
 
-        return tf.data.Dataset.counter().flat_map(epoch).map(self._training).prefetch(2)
+        batches = tf.data.Dataset.counter().flat_map(epoch).map(self._training)
+        if self.data.augment:
+            batches = batches.map(self.data.augmentation(seed))
+        return batches.prefetch(2)
 
     def _examples(self, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Return a function of indices that returns those examples, float32, with their targets."""
