@@ -89,14 +89,15 @@ def test_images_in_folders(bnzoo, classifier, tmp_path):
 
 def test_a_terminal_gets_a_table(bnzoo, classifier, tmp_path, monkeypatch):
     path, probabilities = classifier
-    np.savez("x.npz", x=np.stack([picture(0), picture(1)]))
+    pixels = [picture(0, (8, 9)), picture(1, (8, 9))]
+    np.savez("x.npz", x=np.stack(pixels))
     Path("labels.txt").write_text("\n".join(["[red]cat"] * 3))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    status, out, err = bnzoo("predict", path, "x.npz", "--labels", "labels.txt")
+    status, out, err = bnzoo("predict", path, "x.npz", "--labels", "labels.txt", "--image", "raw")
     assert (status, err) == (0, "")
     head, *rows = re.sub(r"\x1b\[\d*m", "", out).splitlines()
     assert head.split() == ["input", "row", "label", "probability"]
-    expected = probabilities([picture(0), picture(1)]).max(-1)
+    expected = probabilities([resized(image) for image in pixels]).max(-1)
     assert [row.split() for row in rows] == [
         ["x.npz", str(row), "[red]cat", f"{probability:.4g}"] for row, probability in enumerate(expected)
     ]
