@@ -183,23 +183,23 @@ def _rows(signature: str, arrays: Arrays, path: Path, start: int) -> Batch:
 
 def _arrays(predictor: Predictor, path: Path) -> tuple[str, Arrays]:
     """Return the signature for the arrays of a file, and these by input name."""
-    held, taken = read_npz(path), predictor.inputs[SERVE]
+    held, signature = read_npz(path), SERVE
+    taken = predictor.inputs[signature]
     if len(taken) == 1:
-        (name,) = taken
-        own = next((key for key in ("x", name) if key in held), None)
-        held = {name: held[own]} if own is not None else {}
+        x = next((held[key] for key in ("x", *taken) if key in held), None)
+        if x is not None and x.dtype == np.uint8 and SERVE_UINT8 in predictor.inputs:
+            signature = SERVE_UINT8  # levels as those of a file, which are not scaled
+            taken = predictor.inputs[signature]
+        held = {} if x is None else dict.fromkeys(taken, x)
     if missing := sorted(taken.keys() - held):
-        wanted = "x" if len(taken) == 1 else " and ".join(missing)
-        raise ValueError(f"{path} has no array named {wanted}. Save it with np.savez(path, {wanted.split()[0]}=...)")
+        wanted = ["x"] if len(taken) == 1 else missing
+        raise ValueError(
+            f"{path} has no array named {' or '.join(wanted)}. Save it with np.savez(path, {wanted[0]}=...)"
+        )
     arrays = {name: _fitting(path, name, held[name], spec) for name, spec in taken.items()}
     if len({len(values) for values in arrays.values()}) > 1:
         raise ValueError(f"{path}: all arrays must have the same number of examples")
-    (first, *others) = arrays.values()
-    if SERVE_UINT8 in predictor.inputs and first.dtype == np.uint8 and not others:
-        # unscaled levels, as those of a file
-        (name,) = predictor.inputs[SERVE_UINT8]
-        return SERVE_UINT8, {name: first}
-    return SERVE, arrays
+    return signature, arrays
 
 
 def _fitting(path: Path, name: str, values: np.ndarray, taken: Input) -> np.ndarray:
