@@ -10,7 +10,7 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
-from bnzoo.cli.inputs import Column, ImageSize, Source, TaskWord, load, load_examples, read_labels
+from bnzoo.cli.inputs import Column, ImageSize, Source, TaskWord, load, load_examples
 from bnzoo.errors import unknown
 from bnzoo.export.formats import VARIANTS
 
@@ -169,6 +169,14 @@ def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
     if path is None:
         return None if examples is None or not examples.labels else list(examples.labels)
     return read_labels(path)
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a text file with the name of a class on each line."""
+    from bnzoo.reading import reading
+
+    with mistakes(OSError, ValueError), reading(path, "the text file (UTF-8) of --labels") as file:
+        return file.read_text(encoding="utf-8").splitlines()
 
 
 def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float]]":

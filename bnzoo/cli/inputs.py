@@ -2,8 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,21 +57,14 @@ def load_data(
     name: str, target: str | None, task: str | None, image_size: int | None, augment: str | None = None
 ) -> "Dataset":
     """Load the data that the command line names."""
-    with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
-        return bnzoo.data.load(name, target=target, task=task, image_size=image_size, augment=augment)
-
-
-@contextmanager
-def shown_warnings() -> Iterator[None]:
-    """Print the warnings of the block about the user's data, a line each."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                if issubclass(warning.category, UserWarning):
-                    say(f"warning: {warning.message}")
+        with quietly(), mistakes(ValueError, OSError, ImportError):
+            examples = bnzoo.data.load(name, target=target, task=task, image_size=image_size, augment=augment)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            say(f"warning: {warning.message}")
+    return examples
 
 
 def load_examples(
@@ -104,11 +96,3 @@ def check_folder(path: Path) -> None:
         raise UserError(f"The folder {path.parent} does not exist. Make it first, or choose another one")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(f"The folder {path.parent} is not writable. Choose another one")
-
-
-def read_labels(path: Path) -> list[str]:
-    """Read a text file with the name of a class on each line."""
-    from bnzoo.reading import reading
-
-    with mistakes(OSError, ValueError), reading(path, "the text file (UTF-8) of --labels") as file:
-        return file.read_text(encoding="utf-8").splitlines()

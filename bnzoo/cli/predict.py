@@ -2,7 +2,9 @@
 
 import csv
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -13,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bnzoo.cli.console import mistakes, quietly, say
-from bnzoo.cli.inputs import check_folder, read_labels, shown_warnings
+from bnzoo.cli.deploy import read_labels
+from bnzoo.cli.inputs import check_folder
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -109,12 +112,24 @@ def _answers(predictor: "Predictor", inputs: list[Path]) -> "Iterator[Answers]":
 
     parts = batches(predictor, inputs)
     while True:
-        with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
+        with _shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
             batch = next(parts, None)
             if batch is None:
                 return
             found = answers(batch, predictor(batch.arrays, batch.signature), predictor.labels)
         yield found
+
+
+@contextmanager
+def _shown_warnings() -> Iterator[None]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                if issubclass(warning.category, UserWarning):
+                    say(f"warning: {warning.message}")
 
 
 def _write(parts: "Iterable[Answers]", file: IO[str]) -> None:

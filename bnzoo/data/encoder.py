@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# the name of the file in a study
-FILE = "encoder.json"
 # a column whose largest number is between these keeps its unit: float32 can represent its variance
 _SMALL, _LARGE = 1e-6, 1e15
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.data.encoder import FILE as ENCODER
-from bnzoo.data.encoder import TableEncoder
+from bnzoo.data import TableEncoder
 from bnzoo.export import image as images
 from bnzoo.export import manifest
 from bnzoo.export.formats import FORMATS
@@ -19,6 +18,8 @@ from bnzoo.export.signatures import Signature, signatures
 from bnzoo.tools import load_model
 
 Arrays = dict[str, np.ndarray]
+# in the folder of the artefact, or next to it
+_ENCODER = "encoder.json"
 
 
 class Input(NamedTuple):
@@ -147,8 +148,7 @@ def _inputs(folder: Path, document: dict[str, Any]) -> dict[str, dict[str, Input
 
 
 def _encoder(folder: Path) -> TableEncoder | None:
-    # a study writes it next to the versions
-    for path in (folder / ENCODER, folder.parent / ENCODER):
+    for path in (folder / _ENCODER, folder.parent / _ENCODER):
         if path.exists():
             return TableEncoder.load(path)
     return None

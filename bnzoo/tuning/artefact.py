@@ -10,7 +10,6 @@ import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
-from bnzoo.data.encoder import FILE as ENCODER
 from bnzoo.export import manifest
 from bnzoo.export.image import CHANNELS
 from bnzoo.files import write_text
@@ -19,6 +18,7 @@ from bnzoo.metrics import METRICS, metric_labelled, metric_of
 from bnzoo.reading import read_json
 from bnzoo.tuning.folder import NOTE, replaceable
 
+ENCODER = "encoder.json"
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
