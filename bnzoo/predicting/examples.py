@@ -37,8 +37,8 @@ class Batch(NamedTuple):
     signature: str
     arrays: Arrays
     names: list[str]
-    rows: Sequence[int] | None = None
-    problems: dict[int, str] = {}  # noqa: RUF012
+    rows: Sequence[int] | None
+    problems: dict[int, str]
 
 
 class _File(NamedTuple):
@@ -136,7 +136,7 @@ def _batch(name: str, files: Sequence[_File]) -> Batch:
     contents = np.empty(len(files), object)
     contents[:] = [file.content for file in files]
     problems = {number: file.problem for number, file in enumerate(files) if file.problem}
-    return Batch(SERVE_IMAGE_BYTES, {name: contents}, [printable(file.name) for file in files], problems=problems)
+    return Batch(SERVE_IMAGE_BYTES, {name: contents}, [printable(file.name) for file in files], None, problems)
 
 
 def _read(file: Path) -> _File:
@@ -178,7 +178,7 @@ def _of_arrays(predictor: Predictor, path: Path) -> Iterator[Batch]:
 
 def _rows(signature: str, arrays: Arrays, path: Path, start: int) -> Batch:
     count = len(next(iter(arrays.values())))
-    return Batch(signature, arrays, [printable(str(path))] * count, range(start, start + count))
+    return Batch(signature, arrays, [printable(str(path))] * count, range(start, start + count), {})
 
 
 def _arrays(predictor: Predictor, path: Path) -> tuple[str, Arrays]:
