@@ -3,9 +3,12 @@
 python -m recipes.benchmarks.predict [FOLDER] [--quick]
 
 A ResNet-8 of 64 by 64 pixels predicts folders of JPEG files of 224 by 224 pixels, each folder in a process of its own.
-Most names are hard links to the same 200 files. The memory must not depend on the number of images. On 2 cores:
+Most names are hard links to the same 200 files. The memory must not depend on the number of images. On 2 cores
+that had other work too:
 
-RESULTS
+    images  seconds   MB  images/s
+       500     15.3  989
+     20000    129.0  992       172
 """
 
 import multiprocessing
