@@ -120,7 +120,8 @@ def houses(tmp_path):
     return frame
 
 
-def test_the_rows_of_a_table(bnzoo, houses, tmp_path):
+def test_the_rows_of_a_table(bnzoo, houses, tmp_path, monkeypatch):
+    monkeypatch.setattr("bnzoo.predicting.examples._ROWS", 128)
     houses[["heating", "rooms"]].to_csv("new.csv", index=False)
     (tmp_path / "study/best/0").mkdir()
     for path in ("study", "study/best", "study/best/1"):

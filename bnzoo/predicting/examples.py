@@ -17,8 +17,8 @@ from bnzoo.predicting.predictor import Arrays, Input, Predictor
 from bnzoo.reading import read_npz, regular_file
 
 _ARRAYS = ".npz"
-# the rows in a batch, and the files with their bytes
-_ROWS, _FILES, _BYTES = 256, 32, 2**26
+# in a batch: the rows of a table, the examples of arrays, and the files with their bytes
+_ROWS, _EXAMPLES, _FILES, _BYTES = 4096, 256, 32, 2**26
 # the largest file: uncompressed pixels of four channels of 16 bits
 _LARGEST = 8 * MAX_PIXELS
 
@@ -171,8 +171,8 @@ def _of_table(predictor: Predictor, path: Path) -> Iterator[Batch]:
 def _of_arrays(predictor: Predictor, path: Path) -> Iterator[Batch]:
     signature, arrays = _arrays(predictor, path)
     taken = predictor.inputs[signature]
-    for start in range(0, len(next(iter(arrays.values()))), _ROWS):
-        part = {name: values[start : start + _ROWS].astype(taken[name].dtype) for name, values in arrays.items()}
+    for start in range(0, len(next(iter(arrays.values()))), _EXAMPLES):
+        part = {name: values[start : start + _EXAMPLES].astype(taken[name].dtype) for name, values in arrays.items()}
         yield _rows(signature, part, path, start)
 
 
