@@ -22,16 +22,27 @@ MANY_CATEGORIES = 100
 FEW_CATEGORIES = 10
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raise `ValueError` if a name of a column is empty or occurs twice."""
-    if not all(names):
-        raise ValueError(
-            f"column {list(names).index('') + 1} has no name; if it is the index of a DataFrame, drop it "
-            "(DataFrame.to_csv(..., index=False) does not write it)"
+def problems_of_names(names: Sequence[str]) -> list[str]:
+    """Return a sentence for each name of columns that is empty or occurs twice."""
+    unnamed = [str(place) for place, name in enumerate(names, start=1) if not name]
+    found = []
+    if unnamed:
+        found.append(
+            f"column {', '.join(unnamed)} has no name; if it is the index of a DataFrame, drop it: `drop=['']` or "
+            "`--drop ''` (DataFrame.to_csv(..., index=False) does not write it)"
         )
-    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
-    if count > 1:
-        raise ValueError(f"{count} columns are named {name!r}; keep one of them, or rename them")
+    twice = {name: count for name, count in Counter(names).items() if name and count > 1}
+    return found + [
+        f"{count} columns are named {name!r}; keep one of them, or rename them" for name, count in twice.items()
+    ]
+
+
+def one_message(what: object, problems: Sequence[str]) -> str:
+    """Return the message about all problems of a table."""
+    if len(problems) == 1:
+        return f"{what}: {problems[0]}"
+    listed = "; ".join(f"({number}) {problem.rstrip('.')}" for number, problem in enumerate(problems, start=1))
+    return f"{what} has {len(problems)} problems: {listed}"
 
 
 def inferred_type(column: "pd.Series") -> str:

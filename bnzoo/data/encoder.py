@@ -138,7 +138,7 @@ class TableEncoder:
         Raises:
             ValueError: If a column cannot be used. The message names it.
         """
-        return cls(tuple(_KINDS[columns.kind(name, frame[name])].learn(name, frame[name]) for name in frame.columns))
+        return cls(tuple(_learned(name, frame[name]) for name in frame.columns))
 
     @property
     def features(self) -> list[str]:
@@ -192,6 +192,26 @@ class TableEncoder:
             return cls.from_config(read_json(path, "a table encoder"))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} was not written by `TableEncoder.save` ({error!r})") from error
+
+
+def _learned(name: str, column: "pd.Series") -> Numeric | Categorical:
+    return _KINDS[columns.kind(name, column)].learn(name, column)
+
+
+def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
+    """Return a sentence for each column that an encoder of the training rows cannot learn, or cannot encode.
+
+    Args:
+        training: DataFrame of the training rows.
+        rows: DataFrame of all rows.
+    """
+    found = []
+    for name in training.columns:
+        try:
+            _learned(name, training[name]).encode(rows[name])
+        except ValueError as error:
+            found.append(str(error))
+    return found
 
 
 def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Categorical:
