@@ -9,7 +9,7 @@ import pytest
 from portable import make_pipe
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bnzoo import data
 from bnzoo.data import tables
@@ -282,17 +282,68 @@ def test_bad_tables(table, change, message):
     assert "houses." in str(raised.value), "the file is named"
 
 
-def test_a_column_of_times_is_refused(tmp_path):
+def test_a_column_of_durations_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
-    frame = houses().assign(sold=pd.Timestamp("2020-01-01"))
+    frame = houses().assign(sold=pd.Timedelta(days=2), built=pd.Timestamp("2020-01-01"))
     path = save(frame, tmp_path / "houses.parquet")
-    with pytest.raises(ValueError, match=r"column 'sold' holds times \(datetime64\); convert them to numbers"):
+    with pytest.raises(ValueError, match=r"column 'sold' holds times \(timedelta64\); convert them to numbers"):
         data.load(path, target="price")
-    with pytest.raises(ValueError, match="the target 'sold' holds times"):
-        data.load(path, target="sold")
+    with pytest.raises(ValueError, match="the target 'built' holds times"):
+        data.load(path, target="built")
     frame["sold"] = [[1, 2]] * ROWS
     with pytest.raises(ValueError, match="column 'sold' holds values of mixed or unsupported types"):
         data.load(save(frame, path), target="price")
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", None],
+)
+def test_dates_become_numbers_as_pandas_and_scikit_learn_make_them(form):
+    seconds = np.random.default_rng(0).integers(-(2**33), 2**33, ROWS)  # from 1697 to 2242
+    times = pd.Series(pd.to_datetime(seconds, unit="s")).dt.floor("min")
+    times[:2] = pd.Timestamp("2000-02-29"), pd.NaT
+    column = times if form is None else times.dt.strftime(form)
+    if form is not None and "%H" not in form:
+        times = times.dt.floor("D")
+    encoder = data.TableEncoder.learn(pd.DataFrame({"sold": column}))
+    assert encoder.features == ["sold", "sold year", "sold month", "sold weekday", "sold is missing"]
+    found = encoder.encode(pd.DataFrame({"sold": column}))
+    days = (times - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    filled = times.fillna(pd.Timestamp("1970-01-01") + pd.Timedelta(days=days.median()))
+    scaler = StandardScaler().fit(days.dropna().to_frame())
+    expected = scaler.transform(days.fillna(days.median()).to_frame())
+    np.testing.assert_allclose(found[:, :1], expected, rtol=1e-6, atol=1e-7)
+    parts = [filled.dt.year, filled.dt.month, filled.dt.day_of_week, times.isna()]
+    np.testing.assert_array_equal(found[:, 1:], np.stack(parts, axis=1).astype(np.float32))
+    again = data.TableEncoder.from_config(json.loads(json.dumps(encoder.get_config())))
+    np.testing.assert_array_equal(again.encode([{"sold": value} for value in column]), found)
+
+
+def test_texts_that_are_no_dates():
+    for texts in (["2020-02-30", "2020-01-01"], ["2020-13-01"], ["2020-01-01 24:00"], ["01.02.2020", "2020-01-01"]):
+        assert data.TableEncoder.learn(pd.DataFrame({"sold": texts})).features[0].startswith("sold="), texts
+    encoder = data.TableEncoder.learn(pd.DataFrame({"sold": ["2020-01-01", "2020-01-02"]}))
+    with pytest.raises(ValueError, match="column 'sold' must hold dates in the form YYYY-MM-DD, but it holds 'soon'"):
+        encoder.encode([{"sold": "soon"}])
+    [column] = encoder.get_config()["columns"]
+    for wrong in ({"form": "soon"}, {"median": 1e9}, {"unit": 0}, {"shift": None}):
+        with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
+            data.TableEncoder.from_config({"columns": [{**column, **wrong}]})
+
+
+def test_rare_categories_are_one_as_scikit_learn_groups_them():
+    words = [f"w{i}" for i in range(120) for _ in range(120 - i)]
+    frame = pd.DataFrame({"word": np.random.default_rng(0).permutation([*words, None])})
+    encoder = data.TableEncoder.learn(frame)
+    asked = pd.DataFrame({"word": ["w0", "w99", "w100", "unseen"]})
+    theirs = OneHotEncoder(max_categories=101, handle_unknown="infrequent_if_exist", sparse_output=False)
+    expected = theirs.fit(frame.dropna()).transform(asked)
+    np.testing.assert_array_equal(encoder.encode(asked)[:, :-1], expected)
+    assert encoder.features[-2:] == ["word is other", "word is missing"]
+    assert encoder.encode([{"word": None}, {"word": ""}]).tolist() == [[*[0] * 101, 1]] * 2
+    again = data.TableEncoder.from_config(json.loads(json.dumps(encoder.get_config())))
+    assert again == encoder
 
 
 def test_which_column_is_asked(tmp_path):
@@ -429,21 +480,36 @@ def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "advice"),
-    [
-        ([2**63 + i for i in range(ROWS)], "Drop the column if it only identifies the rows"),
-        ([None, *(2**60 + i for i in range(1, ROWS))], "Drop the column if it only identifies the rows"),
-        ([1_700_000_000 + 60.0 * i for i in range(ROWS)], r"count times from a later start"),
-    ],
-    ids=["ids", "ids, one missing", "seconds"],
+    "column",
+    [[2**63 + i for i in range(ROWS)], [None, *(2**60 + i for i in range(1, ROWS))]],
+    ids=["all", "one missing"],
 )
-def test_numbers_that_float32_cannot_tell_apart(tmp_path, column, advice):
-    ids = pd.Series(column, dtype="Float64" if isinstance(column[-1], float) else "object")
-    path = save(houses().assign(rooms=ids), tmp_path / "houses.csv")
-    with pytest.raises(ValueError, match=rf"column 'rooms' has 1\d\d different values, which become .*{advice}"):
+def test_ids_that_floats_cannot_tell_apart(tmp_path, column):
+    path = save(houses().assign(rooms=pd.Series(column, dtype="object")), tmp_path / "houses.csv")
+    message = (
+        r"column 'rooms' has 1\d\d different values, which become .*Drop the column if it only identifies the rows"
+    )
+    with pytest.raises(ValueError, match=message):
         data.load(path, target="price")
-    with pytest.raises(ValueError, match=r"target 'rooms' has \d+ different values, which become"):
+    with (
+        pytest.raises(ValueError, match=r"target 'rooms' has \d+ different values, which become"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
         data.load(path, target="rooms", task="regression")
+
+
+def test_ids_and_times_are_standardized_in_float64(tmp_path):
+    frame = distinct().assign(rooms=lambda f: 1_700_000_000 + 60.0 * f.index, built=lambda f: 2**50 + f.index)
+    frame.loc[3, "rooms"] = None
+    found = data.load(save(frame, tmp_path / "houses.csv"), target="price")
+    train = find(frame, found.train)
+    scaler = StandardScaler().fit(train[["rooms", "built"]].astype(float))
+    for part in parts(found):
+        rows = find(frame, part)[["rooms", "built"]].fillna(train[["rooms", "built"]].median())
+        np.testing.assert_allclose(part.x[:, [1, 4]], scaler.transform(rows.astype(float)), rtol=1e-5, atol=1e-6)
+    encoder = data.TableEncoder.from_config(json.loads(json.dumps(found.encoder.get_config())))
+    assert encoder == found.encoder
 
 
 def test_large_numbers_get_another_unit(tmp_path):

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnzoo.data import columns
-from bnzoo.errors import is_finite, number, unknown
+from bnzoo.data import columns, dates
+from bnzoo.data.kinds import KINDS, Categorical, Date, Kind, Numeric
+from bnzoo.errors import choice, is_finite, number, unknown
 from bnzoo.files import write_text
 from bnzoo.reading import read_json
 
@@ -17,107 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# a column whose largest number is between these keeps its unit: float32 can represent its variance
-_SMALL, _LARGE = 1e-6, 1e15
-
-
-@dataclass(frozen=True)
-class Numeric:
-    """A column of numbers, or of booleans as 0 and 1.
-
-    Attributes:
-        name: String, the name of the column.
-        median: Float, the replacement of a missing value.
-        missing: Boolean, whether the training rows have missing values. A second feature is then 1 for a missing value.
-        unit: Float, the divisor of the numbers: 1, or a power of ten if float32 cannot represent their variance.
-    """
-
-    name: str
-    median: float
-    missing: bool
-    unit: float = 1.0
-    kind: ClassVar[str] = "numeric"
-
-    @classmethod
-    def learn(cls, name: str, column: "pd.Series") -> "Numeric":
-        """Learn from the column of the training rows."""
-        values = columns.numbers(name, column)
-        columns.check_distinct(f"column {name!r}", column, values)
-        missing = np.isnan(values)
-        present = values[~missing]
-        return cls(name, float(np.median(present)), bool(missing.any()), _unit(float(np.abs(present).max())))
-
-    @property
-    def features(self) -> list[str]:
-        """The names of the features."""
-        return [self.name, *[f"{self.name} is missing"] * self.missing]
-
-    def encode(self, column: "pd.Series") -> list[np.ndarray]:
-        """Return the features of a column."""
-        values = columns.numbers(self.name, column)
-        missing = np.isnan(values)
-        return [np.where(missing, self.median, values) / self.unit, *[missing] * self.missing]
-
-
-def _unit(largest: float) -> float:
-    """Return the divisor for a column with this largest number."""
-    if largest == 0 or _SMALL <= largest <= _LARGE:
-        return 1.0
-    return float(10.0 ** np.floor(np.log10(largest)))
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A column of categories, in one-hot encoding.
-
-    Attributes:
-        name: String, the name of the column.
-        categories: Tuple of strings. All features are 0 for any other category.
-        missing: Boolean, whether the training rows have missing values, which are then a category too.
-    """
-
-    name: str
-    categories: tuple[str, ...]
-    missing: bool
-    kind: ClassVar[str] = "categorical"
-
-    @classmethod
-    def learn(cls, name: str, column: "pd.Series") -> "Categorical":
-        """Learn from the column of the training rows."""
-        codes, categories = columns.categories(name, column)
-        columns.check_categories(name, column, len(categories))
-        return cls(name, tuple(sorted(set(categories))), bool((codes < 0).any()))
-
-    @property
-    def features(self) -> list[str]:
-        """The names of the features."""
-        return [f"{self.name}={category}" for category in self.categories] + [f"{self.name} is missing"] * self.missing
-
-    def encode(self, column: "pd.Series") -> list[np.ndarray]:
-        """Return the features of a column."""
-        codes, categories = columns.categories(self.name, column)
-        known = {category: number for number, category in enumerate(self.categories)}
-        # the code -1 of a missing value selects the last entry
-        numbers = np.array([known.get(category, -1) for category in categories] + [-1])[codes]
-        return [numbers == number for number in range(len(known))] + [codes < 0] * self.missing
-
-
-_KINDS = {kind.kind: kind for kind in (Numeric, Categorical)}
-
-
 @dataclass(frozen=True)
 class TableEncoder:
     """An encoder of the columns of a table as the features of a model.
 
     Numbers are not changed. A missing number becomes the median, and a second feature marks it. Columns whose largest
-    number is above 1e15 or below 1e-6 are divided by a power of ten. Booleans become 0 or 1. Texts and categories are
-    one-hot encoded, and a missing value is a category too; all features are 0 for a category that the training rows do
-    not have. Everything is learned from the training rows only.
+    number is above 1e15 or below 1e-6 are divided by a power of ten; columns whose differences float32 cannot
+    represent, such as times since 1970, are standardized in float64. Booleans become 0 or 1. Dates become the
+    standardized days since 1970, the year, the month, and the day of the week. Texts and categories are one-hot
+    encoded, and a missing value is a category too. Of more than 100 categories, the most frequent 100 are kept, and the
+    others are one. Without others, all features are 0 for a category that the training rows do not have. Everything is
+    learned from the training rows only.
 
     The encoder is saved as JSON, so that a server of the model needs neither the table nor the same library versions.
 
     Attributes:
-        columns: Tuple of `Numeric` and `Categorical`, in the order of the table.
+        columns: Tuple of `Numeric`, `Date` and `Categorical`, in the order of the table.
 
     Examples:
     >>> houses = bnzoo.data.load("houses.csv", target="price")
@@ -126,7 +42,7 @@ class TableEncoder:
     >>> model.predict(encoder.encode([{"rooms": 4, "heating": "gas", "built": None}]))
     """
 
-    columns: tuple[Numeric | Categorical, ...]
+    columns: tuple[Kind, ...]
 
     @classmethod
     def learn(cls, frame: "pd.DataFrame") -> "TableEncoder":
@@ -156,7 +72,7 @@ class TableEncoder:
             float32 array of shape `(rows, features)`.
 
         Raises:
-            ValueError: If a column is missing, or a column of numbers has other values. The message names it.
+            ValueError: If a column is missing, or a column of numbers or dates has other values. The message names it.
         """
         frame = columns.frame(rows, [column.name for column in self.columns])
         features = np.empty((len(frame), len(self.features)), np.float32)
@@ -194,8 +110,8 @@ class TableEncoder:
             raise ValueError(f"{path} was not written by `TableEncoder.save` ({error!r})") from error
 
 
-def _learned(name: str, column: "pd.Series") -> Numeric | Categorical:
-    return _KINDS[columns.kind(name, column)].learn(name, column)
+def _learned(name: str, column: "pd.Series") -> Kind:
+    return KINDS[columns.kind(name, column)].learn(name, column)
 
 
 def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
@@ -214,19 +130,26 @@ def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
     return found
 
 
-def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Categorical:
-    if kind not in _KINDS:
-        raise ValueError(unknown("kind of column", kind, _KINDS))
+def _column(kind: str, name: str, missing: bool, **learned: Any) -> Kind:
+    if kind not in KINDS:
+        raise ValueError(unknown("kind of column", kind, KINDS))
     if not (isinstance(name, str) and isinstance(missing, bool)):
         raise TypeError(f"a column must have a string `name` and a boolean `missing`. Received: {name!r}, {missing!r}")
+    if kind == Categorical.kind:
+        categories, other = learned.pop("categories"), learned.pop("other", False)
+        if not (isinstance(categories, list | tuple) and all(isinstance(category, str) for category in categories)):
+            raise TypeError(f"the categories of {name!r} must be a list of strings. Received: {categories!r}")
+        if not isinstance(other, bool):
+            raise TypeError(f"`other` of {name!r} must be a boolean. Received: {other!r}")
+        return Categorical(name, tuple(categories), missing, other, **learned)
+    form = learned.pop("form", None)
+    numbers = {key: _finite(key, value) for key, value in learned.items()}
+    number("unit", numbers.get("unit", 1.0), above=0)
     if kind == Numeric.kind:
-        numbers = {key: _finite(key, value) for key, value in learned.items()}
-        number("unit", numbers.get("unit", 1.0), above=0)
         return Numeric(name, missing=missing, **numbers)
-    categories = learned.pop("categories")
-    if not (isinstance(categories, list | tuple) and all(isinstance(category, str) for category in categories)):
-        raise TypeError(f"the categories of {name!r} must be a list of strings. Received: {categories!r}")
-    return Categorical(name, tuple(categories), missing, **learned)
+    choice("form", form, dates.FORMS)
+    number("median", numbers.get("median"), at_least=dates.FIRST, at_most=dates.LAST + 1)
+    return Date(name, missing, form, **numbers)
 
 
 def _finite(key: str, value: Any) -> float:
