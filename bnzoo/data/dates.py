@@ -59,8 +59,7 @@ def of_texts(texts: Iterable[str], form: str) -> Dates:
     """Return the dates of texts in NumPy. A text of another form has no date."""
     found = [re.fullmatch(FORMS[form], text) for text in texts]
     fields = {name: np.array([float(match[name] or 0) if match else 1 for match in found]) for name in _FIELDS}
-    dates = _dates(**fields)
-    return dates._replace(valid=dates.valid & np.array([match is not None for match in found], bool))
+    return _dates(np.array([match is not None for match in found], bool), **fields)
 
 
 def of_tensor(texts: "tf.Tensor", form: str) -> Dates:
@@ -77,8 +76,7 @@ def of_tensor(texts: "tf.Tensor", form: str) -> Dates:
         name: tf.strings.to_number(tf.strings.regex_replace(texts, rf"\A{pattern}\z", rf"0\{groups[name]}"), tf.float64)
         for name in _FIELDS
     }
-    dates = _dates(**fields)
-    return dates._replace(valid=fits & dates.valid)
+    return _dates(fits, **fields)
 
 
 def of_times(column: "pd.Series") -> Dates:
@@ -104,10 +102,10 @@ def weekday(days: Any) -> Any:
     return (days + 3) // 1 % 7
 
 
-def _dates(year: Any, month: Any, day: Any, hour: Any, minute: Any, second: Any) -> Dates:
+def _dates(fits: Any, year: Any, month: Any, day: Any, hour: Any, minute: Any, second: Any) -> Dates:
     start = _days(year, month, 1)
     length = _days(year + month // 12, month % 12 + 1, 1) - start
-    valid = (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length)
+    valid = fits & (year >= 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= length)
     valid &= (hour <= 23) & (minute <= 59) & (second < 60)
     return Dates(start + day - 1 + (hour * 3600 + minute * 60 + second) / 86_400, year, month, valid)
 
