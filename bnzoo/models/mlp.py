@@ -131,7 +131,7 @@ def _widths(depth: int | None, width: int | None, widths: Sequence[int] | None) 
         return (positive_integer("width", width),) * positive_integer("depth", depth)
     if depth is not None or width is not None:
         raise ValueError(
-            "`widths` stands instead of `depth` and `width`: give one or the others. "
+            "`widths` replaces `depth` and `width`. Pass either `widths` or the other two. "
             f"Received: widths={widths!r}, depth={depth}, width={width}"
         )
     return positive_integers("widths", widths, "the units of each hidden layer, as (256, 64)")

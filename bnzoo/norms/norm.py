@@ -79,12 +79,12 @@ class Norm:
 
     @property
     def replaces_activation(self) -> bool:
-        """Whether its layer is norm and activation in one; with `apply_activation=False` it is a norm alone."""
+        """`True` if its layer is norm and activation in one; with `apply_activation=False` it is a norm alone."""
         return self.record is not None and self.record.activation is not None
 
     @property
     def can_start_at_zero(self) -> bool:
-        """Whether its layer has a gamma with an initializer."""
+        """`True` if its layer has a gamma with an initializer."""
         return "gamma_initializer" in self.arguments and bool(self.options.get("scale", True))
 
     @property

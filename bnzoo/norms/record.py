@@ -52,7 +52,7 @@ class Record:
 
     @property
     def has_moving_statistics(self) -> bool:
-        """Whether the norm uses statistics of the batch in training, and their moving averages at inference."""
+        """`True` if the norm uses statistics of the batch in training, and their moving averages at inference."""
         return issubclass(self.layer, keras.layers.BatchNormalization)
 
     @property

@@ -18,12 +18,12 @@ _AFFINE_OPTIONS = {"center", "scale", *(f"{w}_{kind}" for w in ("gamma", "beta")
 
 
 def check_function(old: keras.Layer, norm: Norm, calls: list[Call]) -> None:
-    """Raise `ValueError` unless a norm can start as the same function as another at inference.
+    """Raise `ValueError` unless a norm can replace another without changing the outputs at inference.
 
     Args:
-        old: The old norm's layer, built.
-        norm: The new norm.
-        calls: The calls of the old layer in its model.
+        old: The layer of the old norm, built.
+        norm: The `Norm` that replaces it.
+        calls: The calls of the old layer in its model. One with `training=True` may make it impossible.
     """
     before, after = _record_of(old), norm.record
     both_fixed = before.fixed and after is not None and after.fixed

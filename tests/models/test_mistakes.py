@@ -94,7 +94,7 @@ import bnzoo
         (lambda: bnzoo.ResNet50(activation="rely"), "rely"),
         (lambda: bnzoo.ResNet50(kernel_regularizer="l3"), "l3"),
         (lambda: bnzoo.DenseNet((1,), stem="cifar", weights="densenet.pth"), "from_torch"),
-        (lambda: bnzoo.MLP(widths=(3, 4), depth=2, input_shape=(3,)), "`widths` stands instead of"),
+        (lambda: bnzoo.MLP(widths=(3, 4), depth=2, input_shape=(3,)), "`widths` replaces `depth` and `width`"),
         (lambda: bnzoo.MLP(widths=(), input_shape=(3,)), "`widths` must be the units"),
         (lambda: bnzoo.MLP(widths=(3, 4), residual=True, input_shape=(3,)), "must be odd"),
         (lambda: bnzoo.MLP(pooling="avg", include_top=False, input_shape=(3,)), "nothing to pool"),
