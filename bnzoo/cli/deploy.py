@@ -82,7 +82,7 @@ def export(
             from bnzoo.export import signing
 
             signing.signer(sign)  # a wrong key fails before the work
-    options = {"image": image, "warmup": _warmup(warmup)}
+    options: dict[str, Any] = {"image": image, "warmup": _warmup(warmup)}
     for name, value in options.items():
         takers = [variant for variant, (format, _) in VARIANTS.items() if name in format.options]
         if value is not None and not {*takers} & {*variants}:
@@ -94,6 +94,7 @@ def export(
     with quietly(), mistakes(ImportError):
         for name in variants:
             VARIANTS[name][0].require()
+    options |= {"encoder": None if examples is None else examples.encoder}
     job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
     for name in variants:

@@ -160,7 +160,7 @@ def dates_of(name: str, column: "pd.Series", form: str) -> dates.Dates:
     inferred = inferred_type(column)
     if inferred in _DATES:
         return dates.of_times(column)
-    codes, texts = column.factorize()
+    codes, texts = column.where(column != "").factorize()  # an empty text is a missing value
     found = dates.of_texts([str(text) for text in texts], form)
     if not found.valid.all():
         bad = texts[int(found.valid.argmin())]

@@ -97,6 +97,12 @@ def of_days(days: float) -> Dates:
     return Dates(days, 1970.0 + month // 12, 1.0 + month % 12, True)
 
 
+def text_of(days: float, form: str) -> str:
+    """Return days since 1970-01-01 as text."""
+    year, month, day = str(np.datetime64(int(days // 1), "D")).split("-")
+    return form.replace("YYYY", year).replace("MM", month).replace("DD", day)
+
+
 def weekday(days: Any) -> Any:
     """Return the day of the week of days since 1970-01-01, 0 for Monday."""
     return (days + 3) // 1 % 7

@@ -1,8 +1,11 @@
 """The encoder of tables: from columns to the features of a model, learned on training rows and saved as JSON."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, count, filterfalse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,7 @@ from bnzoo.reading import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,55 @@ class TableEncoder:
                 features[:, number] = values
                 number += 1
         return features
+
+    @property
+    def inputs(self) -> dict[str, Kind]:
+        """The columns by the name of their tensor: the name of the column in the characters A-Z, a-z, 0-9 and _."""
+        named: dict[str, Kind] = {}
+        for column in self.columns:
+            letters = filterfalse(unicodedata.combining, unicodedata.normalize("NFKD", column.name))
+            name = re.sub(r"[^A-Za-z0-9_]", "_", "".join(letters))
+            name = name if name[:1].isalpha() and name != "self" else f"column_{name}"
+            names = chain([name], (f"{name}_{number}" for number in count(2)))
+            named[next(free for free in names if free not in named)] = column
+        return named
+
+    def encode_tensors(self, tensors: "Mapping[str, tf.Tensor]") -> "tf.Tensor":
+        """Return the features of rows in TensorFlow, as `encode` in NumPy.
+
+        Args:
+            tensors: Dict of tensors of the shape `(rows,)`, by the names of `inputs`: float64 for numbers, with NaN for
+                a missing value, and strings for texts and dates, with an empty one for a missing value.
+
+        Returns:
+            float32 tensor of shape `(rows, features)`.
+        """
+        import tensorflow as tf
+
+        features = [values for name, column in self.inputs.items() for values in column.encode_tensor(tensors[name])]
+        parts = [values if len(values.shape) == 2 else values[:, None] for values in features]
+        return tf.concat([tf.cast(values, tf.float32) for values in parts], axis=1)
+
+    def encode_arrays(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the features of rows in NumPy. The arrays are as the tensors of `encode_tensors`, with bytes."""
+        import pandas as pd
+
+        columns_ = {
+            column.name: [text.decode() for text in arrays[name]] if column.dtype == "string" else arrays[name]
+            for name, column in self.inputs.items()
+        }
+        return self.encode(pd.DataFrame(columns_))
+
+    def examples(self) -> dict[str, np.ndarray]:
+        """Return rows as `encode_arrays` takes them, with every category, an unknown one and missing values."""
+        values = {name: column.examples() for name, column in self.inputs.items()}
+        rows = range(max(map(len, values.values())))
+        return {
+            name: np.array([some[(row + place) % len(some)] for row in rows], np.float64)
+            if self.inputs[name].dtype == "float64"
+            else np.array([some[(row + place) % len(some)].encode() for row in rows], object)
+            for place, (name, some) in enumerate(values.items())
+        }
 
     def get_config(self) -> dict[str, Any]:
         """Return the encoder as JSON."""

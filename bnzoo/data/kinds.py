@@ -3,6 +3,7 @@
 Each encodes in NumPy, for training, and in TensorFlow, for the SavedModel of a model.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,7 +68,12 @@ class Numeric:
         import tensorflow as tf
 
         missing = tf.math.is_nan(values)
-        return [(tf.where(missing, self.median, values) - self.shift) / self.unit, *[missing] * self.missing]
+        filled = tf.where(missing, tf.constant(self.median, tf.float64), values)
+        return [(filled - self.shift) / self.unit, *[missing] * self.missing]
+
+    def examples(self) -> list[Any]:
+        """Return values of a column, a missing one included."""
+        return [self.median, math.nan, self.median + self.unit, self.shift, -self.unit]
 
 
 def _unit(largest: float) -> float:
@@ -128,7 +134,15 @@ class Date:
         """Return the features of a tensor of texts. A text that is no date of the form is a missing value."""
         import tensorflow as tf
 
-        return self._features(tf.where, dates.of_tensor(texts, self.form))
+        def where(condition: "tf.Tensor", values: "tf.Tensor", other: float) -> "tf.Tensor":
+            return tf.where(condition, values, tf.constant(other, tf.float64))
+
+        return self._features(where, dates.of_tensor(texts, self.form))
+
+    def examples(self) -> list[Any]:
+        """Return texts of a column, a missing value included."""
+        days = (0.0, self.median, self.shift + self.unit, self.shift - self.unit, 11_016.0)  # a 29th of February
+        return ["", *(dates.text_of(min(max(day, dates.FIRST), dates.LAST), self.form) for day in days)]
 
     def _features(self, where: Any, found: dates.Dates) -> list[Any]:
         valid = found.valid
@@ -183,13 +197,20 @@ class Categorical:
         return [*(numbers == number for number in range(len(known))), *other, *[missing] * self.missing]
 
     def encode_tensor(self, texts: "tf.Tensor") -> list["tf.Tensor"]:
-        """Return the features of a tensor of texts, in which an empty text is a missing value."""
+        """Return the features of a tensor of texts, in which an empty text is a missing value.
+
+        The first tensor has a feature for each category.
+        """
         import tensorflow as tf
 
         equal = tf.equal(texts[:, None], tf.constant(self.categories, tf.string))
         unknown = ~tf.reduce_any(equal, axis=1)
         missing = unknown & tf.equal(texts, "")
-        return [*tf.unstack(equal, axis=1), *[unknown & ~missing] * self.other, *[missing] * self.missing]
+        return [equal, *[unknown & ~missing] * self.other, *[missing] * self.missing]
+
+    def examples(self) -> list[Any]:
+        """Return texts of a column, a missing value and an unknown text included."""
+        return ["", "a text that the training rows do not have", *self.categories]
 
 
 Kind = Numeric | Date | Categorical
