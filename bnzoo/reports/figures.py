@@ -27,9 +27,9 @@ _WORST_FIRST = ("failed", "diverged", "stalled", "pruned", "ok")
 def heatmap(results: "Results", narrow: bool = False) -> Figure:
     """Plot the score over learning rate and depth, in one panel per combination of the other axes.
 
-    The colour is the mean score on a log scale that ends at guessing at the latest, the number is the mean accuracy. Cells are
-    hatched if the outcome of a seed is not `ok`. One ring marks the best learning rate of each depth, two rings mark
-    the best configuration. If depth does not vary, the rows are the axis with the most values.
+    The colour is the mean score on a log scale that ends at guessing at the latest. The number is the mean accuracy.
+    Cells are hatched if the outcome of a seed is not `ok`. One ring marks the best learning rate of each depth, two
+    rings mark the best configuration. If depth does not vary, the rows are the axis with the most values.
     """
     layout = Layout(results)
     figure, shown = _heat_panels(layout, narrow)
