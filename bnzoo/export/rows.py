@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 # the encoder in the folder of an artefact
-ENCODER = Path("assets.extra", "encoder.json")
+ENCODER = "encoder.json"
 
 
 class RowEncoder(Protocol):
@@ -84,6 +84,4 @@ def _specs(encoder: RowEncoder) -> dict[str, tf.TensorSpec]:
 
 def write(encoder: RowEncoder, folder: Path) -> None:
     """Write the encoder into the folder of an artefact."""
-    path = folder / ENCODER
-    path.parent.mkdir(exist_ok=True)
-    encoder.save(path)
+    encoder.save(folder / ENCODER)

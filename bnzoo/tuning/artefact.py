@@ -185,4 +185,4 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
 def _encoder(version: Path) -> Path:
     """Return the encoder of a SavedModel of a table. Earlier versions of bnzoo wrote it next to the SavedModel."""
     inside = version / rows.ENCODER
-    return inside if inside.exists() else version.parent / rows.ENCODER.name
+    return inside if inside.exists() else version.parent / rows.ENCODER

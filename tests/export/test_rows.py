@@ -115,7 +115,7 @@ def test_dates_in_tensorflow_are_those_of_the_encoder(form):
 def test_verify_compares_the_encoder(artefact, encoder):
     [verification] = export.verify(artefact)
     assert not verification.problems
-    path = artefact / "assets.extra/encoder.json"
+    path = artefact / "encoder.json"
     assert data.TableEncoder.load(path) == encoder
     text = path.read_text()
     path.write_text(text.replace('"b"', '"B"'))

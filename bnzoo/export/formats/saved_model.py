@@ -52,7 +52,7 @@ def saved_model(
     numbers as float64, with NaN for a missing value and 1 for true, and texts and dates as strings, with an empty one
     for a missing value. A date that cannot be read is a missing value. The names of the inputs are those of the
     columns, in which `_` replaces characters that TensorFlow does not allow; the manifest has them under `columns`. The
-    outputs are those of the images. The artefact holds the encoder as `assets.extra/encoder.json`.
+    outputs are those of the images. The artefact holds the encoder as `encoder.json`.
 
     Each weight is stored once. A process that can import neither Keras nor bnzoo runs the artefact. The folder appears
     only after its outputs were compared with those of the model, with `MANIFEST.json` (checksums, versions, signatures,
