@@ -57,14 +57,12 @@ def inferred_type(column: "pd.Series") -> str:
 
 
 def kind(name: str, column: "pd.Series") -> str:
-    """Return the kind of a column of the training rows: `"numeric"`, `"date"` or `"categorical"`.
+    """Return the kind of a column of the training rows that holds no dates: `"numeric"` or `"categorical"`.
 
     Raises:
-        ValueError: If it is none of them.
+        ValueError: If it is neither.
     """
     inferred = inferred_type(column)
-    if form_of_dates(column) is not None:
-        return "date"
     if inferred in NUMBERS:
         return "numeric"
     if inferred in _TEXTS:
@@ -148,7 +146,7 @@ def form_of_dates(column: "pd.Series") -> str | None:
     inferred = inferred_type(column)
     if inferred in _DATES:
         return next(iter(dates.FORMS))
-    return dates.form_of(column.dropna().unique()) if inferred == "string" else None
+    return dates.form_of(list(column.dropna().unique())) if inferred == "string" else None
 
 
 def dates_of(name: str, column: "pd.Series", form: str) -> dates.Dates:

@@ -1,7 +1,7 @@
 """Dates: their forms as text, and their days since 1970, in NumPy and in TensorFlow."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,21 +45,21 @@ class Dates(NamedTuple):
     valid: Any
 
 
-def form_of(texts: Iterable[str]) -> str | None:
+def form_of(texts: Sequence[str]) -> str | None:
     """Return the form that all texts have, `None` if there is no such form."""
-    texts = list(texts)
-    for form, pattern in FORMS.items():
-        fits = re.compile(pattern).fullmatch
-        if texts and all(map(fits, texts)) and of_texts(texts, form).valid.all():
-            return form
-    return None
+    fitting = (form for form, pattern in FORMS.items() if len(texts) and re.fullmatch(pattern, texts[0]))
+    return next((form for form in fitting if of_texts(texts, form).valid.all()), None)
 
 
-def of_texts(texts: Iterable[str], form: str) -> Dates:
+def of_texts(texts: Sequence[str], form: str) -> Dates:
     """Return the dates of texts in NumPy. A text of another form has no date."""
-    found = [re.fullmatch(FORMS[form], text) for text in texts]
-    fields = {name: np.array([float(match[name] or 0) if match else 1 for match in found]) for name in _FIELDS}
-    return _dates(np.array([match is not None for match in found], bool), **fields)
+    pattern = re.compile(FORMS[form])
+    found = [pattern.fullmatch(text) for text in texts]
+    numbers = [match.groups("0") if match else ("1",) * pattern.groups for match in found]
+    fields = np.array(numbers, "S").astype(np.float64).reshape(-1, pattern.groups).T
+    return _dates(
+        np.array([match is not None for match in found], bool), **dict(zip(pattern.groupindex, fields, strict=True))
+    )
 
 
 def of_tensor(texts: "tf.Tensor", form: str) -> Dates:

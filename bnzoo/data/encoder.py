@@ -164,7 +164,8 @@ class TableEncoder:
 
 
 def _learned(name: str, column: "pd.Series") -> Kind:
-    return KINDS[columns.kind(name, column)].learn(name, column)
+    form = columns.form_of_dates(column)
+    return KINDS[columns.kind(name, column)].learn(name, column) if form is None else Date.learn(name, column, form)
 
 
 def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
@@ -184,8 +185,8 @@ def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
 
 
 def _column(kind: str, name: str, missing: bool, **learned: Any) -> Kind:
-    if kind not in KINDS:
-        raise ValueError(unknown("kind of column", kind, KINDS))
+    if kind not in (known := (*KINDS, Date.kind)):
+        raise ValueError(unknown("kind of column", kind, known))
     if not (isinstance(name, str) and isinstance(missing, bool)):
         raise TypeError(f"a column must have a string `name` and a boolean `missing`. Received: {name!r}, {missing!r}")
     if kind == Categorical.kind:
