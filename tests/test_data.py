@@ -121,6 +121,49 @@ def test_npz(tmp_path):
     assert (scans.input_shape, scans.labels) == ((4, 4, 1), ("-2", "7", "40"))
 
 
+@pytest.mark.parametrize(("source", "held"), [("uint8", "uint8"), ("uint16", "uint16"), ("int64", "float32")])
+def test_inputs_keep_their_type_and_the_fingerprint_depends_on_values_only(tmp_path, source, held):
+    x = np.random.default_rng(0).integers(0, 256, (30, 5, 4, 3)).astype(source)
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(30) % 3)
+    found = data.load(tmp_path / "x.npz")
+    assert found.train.x.dtype == held
+    exact = found.train.x.astype(np.float64)
+    assert found.scale == (
+        pytest.approx(exact.mean((0, 1, 2)), rel=1e-12),
+        pytest.approx(exact.var((0, 1, 2)), rel=1e-12),
+    )
+    np.savez(tmp_path / "x.npz", x=x.astype(np.float32), y=np.arange(30) % 3)
+    assert data.load(tmp_path / "x.npz").fingerprint == found.fingerprint
+
+
+def test_a_pair_of_npy_files_is_like_an_npz(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    x = np.random.default_rng(0).integers(0, 60000, (600, 4, 4), np.uint16)
+    y = np.repeat([7, -2, 40], 200)
+    np.savez(tmp_path / "pair.npz", x=x, y=y)
+    expected = data.load(tmp_path / "pair.npz")
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    np.save(folder / "x.npy", x)
+    np.save(folder / "y.npy", y)
+    found = data.load(folder)
+    assert (found.labels, found.fingerprint) == (expected.labels, expected.fingerprint)
+    large = data.load(folder, max_memory=x.nbytes - 1)
+    assert large.fingerprint == expected.fingerprint
+    assert isinstance(large.validation.x, np.memmap)
+    with pytest.raises(ValueError, match="`image_size` is for a folder of images"):
+        data.load(folder, image_size=8)
+    np.save(folder / "y.npy", y[1:])
+    with pytest.raises(ValueError, match=r"pair: x and y must have the same length\. Received: 600 and 599"):
+        data.load(folder)
+    (folder / "x.npy").write_bytes((folder / "x.npy").read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"pair/x\.npy cannot be read as an \.npy file: "):
+        data.load(folder)
+    np.save(folder / "x.npy", np.array([None] * 600))
+    with pytest.raises(ValueError, match=r"pair/x\.npy cannot be read as an \.npy file: .*objects"):
+        data.load(folder)
+
+
 def test_an_npz_with_a_float_y_is_a_regression(tmp_path):
     y = np.linspace(-3, 5, 40)
     np.savez(tmp_path / "heights.npz", x=np.ones((40, 3)) * y[:, None], y=y[:, None])

@@ -1,12 +1,15 @@
 """The guides: their code runs as printed with the described results, and every link has a target."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bnzoo
+from bnzoo.cli import ending as cli
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -71,6 +74,25 @@ def it_is_deployed(names: dict, folder: Path) -> None:
     assert {found.format for found in names["checked"]} == {"saved_model", "onnx"}
     assert not any(found.problems for found in names["checked"])
     assert (folder / "served/onnx/1/model.onnx").exists()
+    commands = re.findall(r"^bnzoo predict .*", (DOCS / "deploying.md").read_text(), flags=re.MULTILINE)
+    assert len(commands) == 2
+    assert [cli.run(shlex.split(command)[1:]) for command in commands] == [0, 0]
+    predictions = pd.read_csv(folder / "predictions.csv")
+    assert str(predictions["label"][0]) == names["answer"]["label"].numpy()[0, 0].decode()
+
+
+def data_is_loaded(names: dict, folder: Path) -> None:
+    images, larger, table, arrays = (names[name] for name in ("images", "larger", "table", "arrays"))
+    assert (images.labels, images.input_shape, images.train.x.dtype) == (("0", "1", "2"), (8, 8, 1), np.uint8)
+    assert larger.input_shape == (16, 16, 1)
+    assert table.task == "regression"
+    assert {"sex=a", "sex=b", "bmi", "bmi is missing"} <= set(table.encoder.features)
+    features = dict(zip(table.encoder.features, names["features"][0], strict=True))
+    assert (features["sex=a"], features["sex=b"], features["bmi is missing"]) == (0, 0, 1)
+    assert (arrays.classes, arrays.train.x.dtype) == (10, np.uint8)
+    sizes = [len(split.x) / 1797 for split in (arrays.train, arrays.validation, arrays.test)]
+    assert sizes == pytest.approx([0.65, 0.15, 0.2], abs=0.01)
+    np.testing.assert_array_equal(names["stream"].train.x, arrays.train.x)
 
 
 GUIDES = {
@@ -79,6 +101,7 @@ GUIDES = {
     "fine_tuning": fine_tuning_is_as_told,
     "small_batches": batches_are_small,
     "deploying": it_is_deployed,
+    "data": data_is_loaded,
 }
 
 

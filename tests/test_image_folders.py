@@ -1,5 +1,7 @@
 import os
+import pickle
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -166,12 +168,42 @@ def test_sizes_that_no_image_has(tmp_path, size):
         data.load(save(tmp_path, count=1), image_size=size)
 
 
-def test_more_than_the_machine_holds_is_refused_at_the_first_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "memory", lambda: 10 * 64 * 64 * 4 - 1)
-    with pytest.raises(
-        ValueError, match=r"10 images of 64x64 pixels need at least 163,840 bytes, .*choose a smaller size"
-    ):
-        data.load(save(tmp_path), image_size=64)
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras/bnzoo"
+
+
+def test_more_than_memory_or_disk_hold_is_refused_at_the_first_image(tmp_path, monkeypatch, cache):
+    monkeypatch.setattr(machine, "memory", lambda: 4 * 10 * 64 * 64 - 1)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=40_959))
+    message = r"10 images of 64x64 pixels need 40,960 bytes, .* the 40,959 bytes that are free in .*keras/bnzoo; choose"
+    with pytest.raises(ValueError, match=message):
+        data.load(save(tmp_path / "images"), image_size=64)
+    assert not list(cache.iterdir())
+
+
+def test_above_the_limit_images_are_held_in_a_file_that_the_next_run_reads(tmp_path, monkeypatch, cache):
+    folder = save(tmp_path / "images", Image.new("RGB", (6, 5), (1, 2, 3)))
+    for name in ("cat", "dog"):  # the first one is grey
+        Image.linear_gradient("L").resize((6, 5)).save(folder / name / "0.png")
+    held, stored = data.load(folder), data.load(folder, max_memory=10 * 6 * 5 * 3 - 1)
+    assert [type(found.train.x) for found in (held, stored)] == [np.ndarray, np.memmap]
+    assert stored.fingerprint == held.fingerprint
+    assert stored.scale == held.scale
+    copy = pickle.loads(pickle.dumps(stored)).test
+    np.testing.assert_array_equal(copy.x, held.test.x)
+    assert isinstance(copy.x, np.memmap), "another process maps the file too"
+    few = pickle.loads(pickle.dumps(data.Split(stored.train.x[2:4], stored.train.y[2:4])))
+    np.testing.assert_array_equal(few.x, held.train.x[2:4])
+
+    monkeypatch.setattr("bnzoo.data.images._read", None)
+    assert data.load(folder).fingerprint == held.fingerprint
+    (file,) = cache.iterdir()
+    assert file.stat().st_size == 128 + 900
+    os.utime(folder / "cat/1.png", (0, 0))
+    with pytest.raises(TypeError):  # it is read again
+        data.load(folder)
 
 
 def test_a_file_larger_than_any_image_is_not_read(tmp_path):

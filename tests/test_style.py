@@ -50,6 +50,7 @@ ARROWS = {
     },
     "data": {"data", "errors", "files", "machine", "pictures", "reading"},
     "pictures": {"pictures"},
+    "predicting": {"predicting", "export", "data", "tools", "errors", "pictures", "reading"},
     "reading": {"reading", "errors"},
     "reports": {"reports", "files", "metrics"},
     "tuning": {

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import bnzoo
-from bnzoo.cli import deploy, models, repair, tune
+from bnzoo.cli import deploy, models, predict, repair, tune
 from bnzoo.cli.console import DEBUG, STATUSES
 
 _EXAMPLE = "Example: bnzoo tune resnet --data digits --depths 8,14 --norms batch,group,none"
@@ -47,6 +47,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     repair.health: "best.keras --data digits --report health.html",
     deploy.export: "best.keras serving --data digits --formats saved_model,onnx,onnx-int8",
     deploy.verify: "serving",
+    predict.predict: "runs/resnet-images photo.jpg more_photos --output predictions.csv",
 }
 for _command, _example in _EXAMPLES.items():
     app.command(epilog=f"Example: bnzoo {_command.__name__} {_example}")(_command)

@@ -184,6 +184,11 @@ def _warmup(text: str | None) -> list[int] | None:
 def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
     if path is None:
         return None if examples is None or not examples.labels else list(examples.labels)
+    return read_labels(path)
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a text file with the name of a class on each line."""
     from bnzoo.reading import reading
 
     with mistakes(OSError, ValueError), reading(path, "the text file (UTF-8) of --labels") as file:

@@ -102,6 +102,13 @@ def tune(
     ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="Random changes of the training images: flip, crop, rotation, erasing, color, randaugment, mixup, "
+            "cutmix. Several are applied: flip,crop."
+        ),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,
 ) -> None:
     """Search the learning rate and the depth for your data, and export the best model."""
@@ -117,7 +124,8 @@ def tune(
             _needs_extra()
             from bnzoo import tuning
         space = _space(family, axes)
-        examples = load_data(data, target, task, image_size, **table_options(drop, separator, encoding))
+        reading = table_options(drop, separator, encoding)
+        examples = load_data(data, target, task, image_size, augment=augment, **reading)
         output = output or Path("runs") / f"{family}-{examples.stem}"
         search = tuning.Study(
             space,

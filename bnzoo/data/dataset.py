@@ -1,7 +1,8 @@
 """Data sets: examples with classes or regression targets, in three splits."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import mmap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,24 +10,51 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from bnzoo.data import augment
 from bnzoo.data.encoder import TableEncoder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 4096
+# examples in a chunk, and the most bytes of a chunk as float64
+_CHUNK, _CHUNK_BYTES = 4096, 2**26
+# the types of inputs that are kept; other numbers become float32
+_KEPT = (np.uint8, np.uint16, np.float32)
+
+
+def kept_type(dtype: np.dtype) -> np.dtype:
+    """Return the type in which inputs of a type are held: uint8, uint16 or float32."""
+    return np.dtype(dtype.type if dtype.type in _KEPT else np.float32)
+
+
+def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Return the examples in parts that are small enough to be converted to float64."""
+    size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, 8 * int(np.prod(x.shape[1:])))))
+    return (x[start : start + size] for start in range(0, len(x), size))
 
 
 class Split(NamedTuple):
     """Examples with their targets.
 
     Attributes:
-        x: float32 array of shape `(examples, *input_shape)`, not scaled: models scale them.
+        x: Array of shape `(examples, *input_shape)`, uint8, uint16 or float32 as the source has it, not scaled: models
+            scale them.
         y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression.
     """
 
     x: np.ndarray
     y: np.ndarray
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make a copy in another process: examples in a file are not copied, but mapped there too."""
+        x = self.x
+        if isinstance(x, np.memmap) and isinstance(x.base, mmap.mmap):  # a slice does not know its own offset
+            return _mapped, (x.filename, x.dtype, x.offset, x.shape, self.y)
+        return Split, tuple(self)
+
+
+def _mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...], y: np.ndarray) -> Split:
+    return Split(np.memmap(path, dtype, "r", offset, shape), y)
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,8 @@ class Dataset:
         validation: `Split` for choosing a model.
         test: `Split` for the final result.
         encoder: The `TableEncoder` that encoded the columns of a table as features; `None` for other data.
+        augment: Tuple of strings, the names of the augmentations in a training. The constructor also takes a string of
+            names separated by commas.
     """
 
     name: str
@@ -48,6 +78,55 @@ class Dataset:
     validation: Split
     test: Split
     encoder: TableEncoder | None = None
+    augment: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", augment.chosen(self.augment))
+        augment.check_images(self.augment, self.input_shape)
+
+    @classmethod
+    def from_tf_data(
+        cls,
+        train: Any,
+        validation: Any,
+        test: Any,
+        *,
+        classes: int | Sequence[str] | None = None,
+        name: str = "tf.data",
+        augment: str | Sequence[str] = (),
+        max_memory: int | None = None,
+    ) -> "Dataset":
+        """Make a data set of three `tf.data.Dataset` or `keras.utils.PyDataset`, each of which is read once.
+
+        Args:
+            train: Batches `(x, y)` for training, or single examples of `tf.data`. The images or rows `x` are all of one
+                shape and type, not scaled. A class `y` is an integer or a one-hot row, a target of a regression a
+                number.
+            validation: The same for choosing a model.
+            test: The same for the final result.
+            classes: Integer or sequence of strings, the number or the names of the classes; `None` for a regression.
+            name: String, the name of the data.
+            augment: As in `bnzoo.data.load`.
+            max_memory: As in `bnzoo.data.load`. The name of the file in `~/.keras/bnzoo` is a digest of its content.
+
+        Returns:
+            A `Dataset`.
+
+        Raises:
+            ValueError: If a data set is endless or empty, or its elements have another form.
+
+        Examples:
+        >>> train, validation, test = (
+        ...     tfds.load("beans", split=part, as_supervised=True) for part in ("train", "validation", "test"))
+        >>> beans = bnzoo.data.Dataset.from_tf_data(train, validation, test, classes=3)
+        """
+        from bnzoo.data.batches import read_splits
+
+        labels = tuple(map(str, range(classes) if isinstance(classes, int) else classes or ()))
+        if classes is not None and len(labels) < 2:
+            raise ValueError(f"`classes` must be at least 2 classes or their names. Received: classes={classes!r}")
+        parts = {"train": train, "validation": validation, "test": test}
+        return cls(name, labels, **read_splits(parts, len(labels), max_memory), augment=augment)
 
     @property
     def task(self) -> str:
@@ -82,7 +161,7 @@ class Dataset:
         axes = tuple(range(x.ndim - 1))
         mean = x.mean(axes, dtype=np.float64)
         # not x.var(), which would make a float64 copy of all examples
-        squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in _chunks(x)))
+        squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in chunks(x)))
         variance = squares / (x.size / x.shape[-1])
         if (large := variance > np.finfo(np.float32).max).any():
             raise ValueError(
@@ -90,6 +169,22 @@ class Dataset:
                 "float32. Divide x by a constant so that its values are about 1."
             )
         return mean.tolist(), np.where(variance > 0, variance, 1.0).tolist()
+
+    @cached_property
+    def levels(self) -> tuple[float, float]:
+        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the training data."""
+        x = self.train.x
+        return (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
+
+    def augmentation(self, seed: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Return a function that augments a batch of inputs and targets. See `bnzoo.data.augment.augmentation`."""
+        images = augment.Images(self.input_shape[-1], *self.levels, self.classes)
+        return augment.augmentation(self.augment, images, seed)
+
+    @property
+    def mixes_labels(self) -> bool:
+        """True if an augmentation turns classes into rows of shares."""
+        return bool(self.labels) and bool({*self.augment} & {*augment.MIXING})
 
     @cached_property
     def target_scale(self) -> tuple[float, float] | None:
@@ -104,8 +199,9 @@ class Dataset:
         """A digest of all examples and labels in their splits."""
         digest = hashlib.sha256(repr((self.labels, self.input_shape)).encode())
         for split in (self.train, self.validation, self.test):
-            for array in split:
-                digest.update(np.ascontiguousarray(array).data)
+            for part in chunks(split.x):  # as float32, so that the digest depends on the values only
+                digest.update(np.ascontiguousarray(part, np.float32).data)
+            digest.update(np.ascontiguousarray(split.y).data)
         return digest.hexdigest()
 
     def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
@@ -123,7 +219,3 @@ class Dataset:
         if self.encoder is None:
             raise ValueError(f"{self.name} is not a CSV or Parquet table, so its examples need no encoding")
         return self.encoder.encode(rows)
-
-
-def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
-    return (x[start : start + _CHUNK] for start in range(0, len(x), _CHUNK))

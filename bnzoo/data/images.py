@@ -1,51 +1,71 @@
 """Folders of images."""
 
+import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bnzoo import machine
+from bnzoo.data import store
+from bnzoo.data.dataset import kept_type
 from bnzoo.pictures import MAX_PIXELS
+from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
 from bnzoo.reading import reading
 
-# of file names; the content decides the format
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-_NAMES = "PNG, JPEG, GIF, BMP, WebP or TIFF"
-# files of operating systems and archives whose names do not begin with a dot
-_STRAYS = (
-    *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
-    *("lost+found", "@eadir"),
-)
+if TYPE_CHECKING:
+    from bnzoo.pictures.read import Picture
+
 _SIDE = 2**14
 # the largest size of uncompressed pixels: four channels of 16 bits
 _BYTES = 8 * MAX_PIXELS
 _DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "int32": "32 bits", "float32": "float32"}
+# of the stored images; another decoding needs another number
+_VERSION = 1
+# the files that a thread reads in a row
+_AT_ONCE = 32
 
 
-class _Image(NamedTuple):
-    file: Path
-    levels: np.ndarray
-    unserved: str  # the format of the file if a server does not decode it, else empty
+class ImageFolder(NamedTuple):
+    """The files of a folder of images, none of which has been read.
+
+    Attributes:
+        path: The folder.
+        files: List of paths.
+        y: Integer array, the index of the class of each file.
+        labels: List of strings, the names of the classes.
+        size: Tuple `(height, width)` that the images are resized to, or `None`.
+    """
+
+    path: Path
+    files: list[Path]
+    y: np.ndarray
+    labels: list[str]
+    size: tuple[int, int] | None
 
 
-def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Read a folder with a subfolder of images for each class.
+class _Kind(NamedTuple):
+    """The type and the shape of an image that has been read, and its format if a server does not decode it."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    unserved: str
+
+
+def list_images(folder: Path, size: Any = None) -> ImageFolder:
+    """List the images of a folder with a subfolder for each class.
 
     Args:
         folder: The folder.
         size: Tuple `(height, width)` that images are resized to, an integer for both, or `None`.
 
-    Returns:
-        The images as a float32 array with the values of their files; the indices of their classes; and the names of the
-        classes.
-
     Raises:
-        ValueError: If a file cannot be read, or images differ in size or depth. The message names the file.
-        OSError: If the permissions of a folder or file do not allow to read it.
+        ValueError: If the size is invalid, or a class has no images. The message names the folder.
+        OSError: If the permissions of a folder do not allow to read it.
         ImportError: If Pillow is not installed.
     """
     try:
@@ -57,16 +77,57 @@ def image_folder(folder: Path, size: Any = None) -> tuple[np.ndarray, np.ndarray
     files, y = [], []
     for index, label in enumerate(labels):
         entries = _entries(folder / label)
-        chosen = [entry for entry in entries if _is_image(entry)]
-        unread += [entry for entry in entries if not _is_image(entry)]
+        chosen = [entry for entry in entries if is_image(entry)]
+        unread += [entry for entry in entries if not is_image(entry)]
         if not chosen:
-            raise ValueError(f"{folder / label}: the folder of this class has no {_NAMES} file")
+            raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file")
         files += chosen
         y += [index] * len(chosen)
     _warn_of_unread(unread)
-    images = _read_all(files, size)
-    _warn_of_unserved(images)
-    return _stacked(images), np.array(y), labels
+    return ImageFolder(folder, files, np.array(y), labels, size)
+
+
+def read_images(images: ImageFolder, order: np.ndarray, max_memory: int | None = None) -> np.ndarray:
+    """Read the images of a folder, several files at a time.
+
+    Args:
+        images: An `ImageFolder`.
+        order: Integer array, the index of the image for each row of the result.
+        max_memory: Integer, the bytes up to which the images are held in memory, `None` for a quarter of the machine's
+            memory. More are held in a file, which the next call reads if the folder has not changed.
+
+    Returns:
+        The images with the values of their files.
+
+    Raises:
+        ValueError: If a file cannot be read, or images differ in size or depth. The message names the file.
+        OSError: If the permissions of a file do not allow to read it.
+    """
+    key = _key(images, order)
+    if (stored := store.find(key)) is not None:
+        return stored
+    first = _kind_of(_read(images.files[0], images.size))
+    x, kinds = _read_all(images, order, first, max_memory, key)
+    _warn_of_unserved(images.files, kinds)
+    if x is None:
+        _check_alike(images.files, kinds)
+        colour = max(kinds, key=lambda kind: kind.shape[-1])  # the first one is grey
+        x, _ = _read_all(images, order, colour, max_memory, key)
+        assert x is not None
+    return x
+
+
+def _key(images: ImageFolder, order: np.ndarray) -> str:
+    """Return a name for the content of the rows: a digest of the files' names, sizes and times, and of the order."""
+    digest = hashlib.sha256(repr((_VERSION, str(images.path.resolve()), images.size)).encode())
+    digest.update(np.ascontiguousarray(order, np.int64).data)
+    for file in images.files:
+        try:
+            state = file.stat()
+        except OSError:  # it is reported when it is read
+            continue
+        digest.update(repr((file.parent.name, file.name, state.st_size, state.st_mtime_ns)).encode())
+    return digest.hexdigest()
 
 
 def _checked(size: Any) -> tuple[int, int] | None:
@@ -99,8 +160,8 @@ def _classes(folder: Path) -> tuple[list[str], list[Path]]:
             )
     labels = [entry.name for entry in entries if entry.is_dir()]
     if not labels:
-        raise ValueError(f"{folder} has no subfolders; it must have a subfolder of {_NAMES} files for each class")
-    return labels, [entry for entry in entries if not entry.is_dir() and _is_image(entry)]
+        raise ValueError(f"{folder} has no subfolders; it must have a subfolder of {FORMATS} files for each class")
+    return labels, [entry for entry in entries if not entry.is_dir() and is_image(entry)]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -109,11 +170,7 @@ def _entries(folder: Path) -> list[Path]:
         paths = sorted(folder.iterdir())
     except PermissionError as error:
         raise PermissionError(f"{folder}: no permission to read this folder") from error
-    return [path for path in paths if not path.name.startswith(".") and path.name.lower() not in _STRAYS]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES
+    return [path for path in paths if not is_stray(path.name)]
 
 
 def _warn_of_unread(paths: list[Path]) -> None:
@@ -123,8 +180,8 @@ def _warn_of_unread(paths: list[Path]) -> None:
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     warnings.warn(
         f"Some files are ignored: {counts}, such as {paths[0]}. Images must be in the folder of a class, and have one "
-        f"of the suffixes {', '.join(_SUFFIXES)}.",
-        stacklevel=5,
+        f"of the suffixes {', '.join(SUFFIXES)}.",
+        stacklevel=6,
     )
 
 
@@ -132,32 +189,66 @@ def _kind(path: Path) -> str:
     return "folder" if path.is_dir() else path.suffix.lower() or "without a suffix"
 
 
-def _read_all(files: list[Path], size: tuple[int, int] | None) -> list[_Image]:
-    images: list[_Image] = []
-    stored, memory = 0, machine.memory()
-    for file in files:
-        images.append(_read(file, size))
-        stored += images[-1].levels.nbytes
-        # all images as float32 in the size of the first one; or the images so far, if later ones are larger
-        if (needed := max(4 * len(files) * images[0].levels.size, stored)) > memory:
-            height, width = images[0].levels.shape[:2]
-            raise ValueError(
-                f"{file}: {len(files)} images of {height}x{width} pixels need at least {needed:,} bytes, more than the "
-                f"{memory:,} bytes of this machine; choose a smaller size, `image_size=(64, 64)` or "
-                "`--image-size 64`, or fewer images"
-            )
-    return images
+def _read_all(
+    images: ImageFolder, order: np.ndarray, like: _Kind, max_memory: int | None, key: str
+) -> tuple[np.ndarray | None, list[_Kind]]:
+    """Return an array of all images if none has another type or size than a given one, or more channels; and kinds."""
+    row_of = np.argsort(order)
+    kinds: list[_Kind] = []
+
+    def fill(x: np.ndarray) -> None:
+        def read(start: int) -> list[_Kind]:
+            stop = min(start + _AT_ONCE, len(images.files))
+            return [_read_into(x, row_of[i], images.files[i], images.size, like) for i in range(start, stop)]
+
+        with ThreadPoolExecutor(machine.available_cores()) as threads:
+            for part in threads.map(read, range(0, len(images.files), _AT_ONCE)):
+                kinds.extend(part)
+        if not all(_fits(kind, like) for kind in kinds):
+            raise _DifferentError
+
+    shape = (len(images.files), *like.shape)
+    try:
+        return store.filled(shape, kept_type(like.dtype), fill, max_memory, key), kinds
+    except _DifferentError:
+        return None, kinds
+    except store.NoRoomError as error:
+        height, width = like.shape[:2]
+        raise ValueError(
+            f"{images.path}: {len(images.files)} images of {height}x{width} pixels {error}; choose a smaller size, "
+            "`image_size=(64, 64)` or `--image-size 64`, or fewer images"
+        ) from error
 
 
-def _read(file: Path, size: tuple[int, int] | None) -> _Image:
+class _DifferentError(Exception):
+    """An error for images that differ in type, size or number of channels."""
+
+
+def _read_into(x: np.ndarray, row: int, file: Path, size: tuple[int, int] | None, like: _Kind) -> _Kind:
+    picture = _read(file, size)
+    kind = _kind_of(picture)
+    if _fits(kind, like):
+        x[row] = picture.levels  # a grey image is copied to each channel
+    return kind
+
+
+def _kind_of(picture: "Picture") -> _Kind:
+    return _Kind(picture.levels.dtype, picture.levels.shape, picture.unserved)
+
+
+def _fits(kind: _Kind, like: _Kind) -> bool:
+    return (kind.dtype, kind.shape[:2]) == (like.dtype, like.shape[:2]) and kind.shape[-1] <= like.shape[-1]
+
+
+def _read(file: Path, size: tuple[int, int] | None) -> "Picture":
     # loads TensorFlow
-    from bnzoo.pictures.read import read
+    from bnzoo.pictures.read import Picture, read
 
     with reading(file, "an image") as path:
         if (stored := path.stat().st_size) > _BYTES:
             raise ValueError(f"it has {stored:,} bytes, more than the maximum of {_BYTES:,} for an image")
         levels, unserved = read(path.read_bytes())
-        return _Image(file, levels if size is None else _resized(levels, size), unserved)
+        return Picture(levels if size is None else _resized(levels, size), unserved)
 
 
 def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -181,51 +272,37 @@ def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(np.rint(result.astype(np.float64)), least, most).astype(levels.dtype)
 
 
-def _warn_of_unserved(images: list[_Image]) -> None:
-    kinds = Counter(image.unserved for image in images if image.unserved)
-    if not kinds:
+def _warn_of_unserved(files: list[Path], kinds: list[_Kind]) -> None:
+    formats = Counter(kind.unserved for kind in kinds if kind.unserved)
+    if not formats:
         return
-    counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(kinds.items()))
-    example = next(image.file for image in images if image.unserved)
+    counts = ", ".join(f"{format}: {count}" for format, count in sorted(formats.items()))
+    example = next(file for file, kind in zip(files, kinds, strict=True) if kind.unserved)
     warnings.warn(
-        f"`serve_image_bytes` of an exported model cannot decode {kinds.total()} of {len(images)} images, such as "
+        f"`serve_image_bytes` of an exported model cannot decode {formats.total()} of {len(files)} images, such as "
         f"{example} ({counts}). Clients must send their pixels to `serve`, or 8-bit PNG or JPEG files. In the latter "
         "case, also train the model on such files.",
-        stacklevel=5,
+        stacklevel=6,
     )
 
 
-def _stacked(images: list[_Image]) -> np.ndarray:
-    _check_alike(images)
-    height, width = images[0].levels.shape[:2]
-    channels = max(image.levels.shape[-1] for image in images)
-    try:
-        x = np.empty((len(images), height, width, channels), np.float32)
-    except MemoryError as error:
-        raise ValueError(
-            f"there is not enough memory for {len(images)} images of {height}x{width} pixels; choose a smaller size, "
-            "`image_size=(64, 64)` or `--image-size 64`"
-        ) from error
-    for row, image in zip(x, images, strict=True):
-        row[...] = image.levels  # a grey image is copied to each channel
-    return x
-
-
-def _check_alike(images: list[_Image]) -> None:
+def _check_alike(files: list[Path], kinds: list[_Kind]) -> None:
     """Raise `ValueError` if the images differ in size or depth. The message names an image of the minority."""
-    kinds = Counter(image.levels.dtype for image in images)
-    if len(kinds) > 1:
-        common = kinds.most_common(1)[0][0]
-        odd = next(image for image in images if image.levels.dtype != common)
+    types = Counter(kind.dtype for kind in kinds)
+    if len(types) > 1:
+        common = types.most_common(1)[0][0]
+        file, dtype = next((file, kind.dtype) for file, kind in zip(files, kinds, strict=True) if kind.dtype != common)
         raise ValueError(
-            f"{odd.file}: its values have {_DEPTHS[odd.levels.dtype.name]}, those of most images have "
-            f"{_DEPTHS[common.name]}; convert all images to one depth"
+            f"{file}: its values have {_DEPTHS[dtype.name]}, those of most images have {_DEPTHS[common.name]}; convert "
+            "all images to one depth"
         )
-    sizes = Counter(image.levels.shape[:2] for image in images)
+    sizes = Counter(kind.shape[:2] for kind in kinds)
     if len(sizes) > 1:
         rows, columns = sizes.most_common(1)[0][0]
-        odd = next(image for image in images if image.levels.shape[:2] != (rows, columns))
+        file, odd = next(
+            (file, kind.shape) for file, kind in zip(files, kinds, strict=True) if kind.shape[:2] != (rows, columns)
+        )
         raise ValueError(
-            f"{odd.file} has {odd.levels.shape[0]}x{odd.levels.shape[1]} pixels, most images have {rows}x{columns}; "
-            "choose a size for all images, `image_size=(64, 64)` or `--image-size 64`"
+            f"{file} has {odd[0]}x{odd[1]} pixels, most images have {rows}x{columns}; choose a size for all images, "
+            "`image_size=(64, 64)` or `--image-size 64`"
         )

@@ -1,16 +1,20 @@
 """The loader of data sets: from a name, a file or a folder to a `Dataset`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, tables
+from bnzoo.data import downloads, store, tables
+from bnzoo.data.augment import chosen
 from bnzoo.data.columns import one_message
-from bnzoo.data.dataset import Dataset, Split
+from bnzoo.data.dataset import Dataset, Split, kept_type
 from bnzoo.data.encoder import TableEncoder, problems_of
-from bnzoo.data.sources import Examples, embedded, image_folder, npz
-from bnzoo.data.splits import divide
+from bnzoo.data.finite import check_finite
+from bnzoo.data.images import list_images, read_images
+from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
+from bnzoo.data.splits import Parts, divide
 from bnzoo.errors import unknown
 
 _EMBEDDED = ("digits", "wine", "breast_cancer", "diabetes")
@@ -40,6 +44,8 @@ def load(
     test: float | None = None,
     seed: int = 0,
     max_bytes: int | None = None,
+    max_memory: int | None = None,
+    augment: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Load a data set and split it into training, validation and test data.
 
@@ -68,7 +74,8 @@ def load(
 
     Args:
         source: One of `list_datasets()` or `list_downloads()`; the path of an `.npz` file with arrays `x` and `y`; a
-            `.csv` or `.parquet` table; or a folder with one subfolder of images for each class.
+            folder with the files `x.npy` and `y.npy`, which may be larger than the memory; a `.csv` or `.parquet`
+            table; or a folder with one subfolder of images for each class.
         target: String, the column of a table to predict. Required for tables.
         task: String, `"classification"` or `"regression"`, if the type of the target column does not decide correctly:
             grades from 1 to 6 for a regression, or classes that are stored as floats.
@@ -83,6 +90,15 @@ def load(
         seed: Integer, the seed of the splits.
         max_bytes: Integer, the maximum number of bytes of a file's content in memory; `None` for 512 MiB or 100 times
             the size of the file, whichever is larger.
+        max_memory: Integer, the number of bytes up to which the examples of a folder are held in memory; `None` for a
+            quarter of the machine's memory. More are held in a file in `~/.keras/bnzoo` (or `$KERAS_HOME/bnzoo`), which
+            is mapped into memory. The next run reads it if the folder has not changed. It may be removed when no run
+            uses it.
+        augment: String of names separated by commas, or sequence of names, the random changes of the images in a
+            training: `"flip"` (left and right), `"crop"` (of the padded image, by up to an eighth), `"rotation"` (up to
+            15 degrees), `"erasing"` (of a part of half of the images), `"color"` (brightness, contrast, saturation),
+            `"randaugment"`, `"mixup"`, `"cutmix"`. They are layers of Keras, whose random numbers depend on the seed
+            of a training. Validation, test and the exported model have none. `None` or `"none"` for no change.
 
     Returns:
         A `Dataset`.
@@ -104,14 +120,33 @@ def load(
     name, path = str(source), Path(source)
     table_options = {"drop": drop or None, "separator": separator, "encoding": encoding}
     _check_options(name, path, target=target, task=task, image_size=image_size, test=test, **table_options)
-    if name in downloads.NAMES:
-        return _download(name, validation, seed)
+    names = chosen(augment)
     shares = {"validation": validation, "test": _TEST if test is None else test}
     if _is_table(name, path):
         table = tables.read(path, target, task, max_bytes, drop=drop, separator=separator, encoding=encoding)
-        return _table(name, table, shares, seed)
-    x, y, labels = _examples(name, path, image_size, max_bytes)
-    _check_finite(name, x, y)
+        data = _table(name, table, shares, seed)
+    else:
+        data = _load(name, path, image_size, shares, seed, max_bytes, max_memory)
+    return replace(data, augment=names)
+
+
+def _load(
+    name: str,
+    path: Path,
+    image_size: tuple[int, int] | int | None,
+    shares: dict[str, float],
+    seed: int,
+    max_bytes: int | None,
+    max_memory: int | None,
+) -> Dataset:
+    if name in downloads.NAMES:
+        return _download(name, shares["validation"], seed)
+    if name not in _EMBEDDED and has_npy(path):
+        return _npy(name, path, shares, seed, max_memory)
+    if name not in _EMBEDDED and path.is_dir():
+        return _folder(name, path, image_size, shares, seed, max_memory)
+    x, y, labels = _examples(name, path, max_bytes)
+    check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
 
@@ -128,7 +163,7 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
             "exist either (an .npz with x and y, a .csv or .parquet table, or a folder with a subfolder of images for "
             "each class)"
         )
-    if image_size is not None and (named or not path.is_dir()):
+    if image_size is not None and (named or not path.is_dir() or has_npy(path)):
         raise ValueError(
             f"`image_size` is for a folder of images, which {name} is not. Received: image_size={image_size}"
         )
@@ -146,17 +181,46 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
         raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
 
-def _examples(name: str, path: Path, image_size: tuple[int, int] | int | None, max_bytes: int | None) -> Examples:
+def _examples(name: str, path: Path, max_bytes: int | None) -> Examples:
     if name in _EMBEDDED:
         return embedded(name)
-    if path.is_dir():
-        return image_folder(path, image_size)
     if path.suffix != ".npz":
         raise ValueError(
             f"{name} cannot be read; supported are .npz files (arrays x and y), .csv and .parquet tables, and folders "
             "of images"
         )
     return npz(path, max_bytes)
+
+
+def _folder(
+    name: str,
+    path: Path,
+    image_size: tuple[int, int] | int | None,
+    shares: dict[str, float],
+    seed: int,
+    max_memory: int | None,
+) -> Dataset:
+    images = list_images(path, image_size)
+    parts = divide(images.y, images.labels, name, shares, seed)
+    x = read_images(images, np.concatenate([*parts.values()]), max_memory)
+    return _dataset(name, images.labels, _consecutive(x, images.y, parts))
+
+
+def _npy(name: str, path: Path, shares: dict[str, float], seed: int, max_memory: int | None) -> Dataset:
+    x, y, labels = npy(path)
+    check_finite(name, x, y)
+    parts = divide(y, labels, name, shares, seed)
+    order = np.concatenate([*parts.values()])
+    return _dataset(name, labels, _consecutive(store.gathered(x, order, max_memory), y, parts))
+
+
+def _consecutive(x: np.ndarray, y: np.ndarray, parts: Parts) -> dict[str, Split]:
+    """Return the splits of examples that lie in the order of the parts. Nothing is copied."""
+    ends = np.cumsum([len(rows) for rows in parts.values()])
+    return {
+        part: Split(store.rows(x, end - len(rows), end), _values(y, rows))
+        for end, (part, rows) in zip(ends.tolist(), parts.items(), strict=True)
+    }
 
 
 def _download(name: str, validation: float, seed: int) -> Dataset:
@@ -191,22 +255,8 @@ def _dataset(
 
 
 def _split(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Split:
-    # first the rows, then float32: a float32 copy of all data may not fit into memory
-    return Split(np.ascontiguousarray(x[rows], np.float32), _values(y, rows))
+    return Split(np.ascontiguousarray(x[rows], kept_type(x.dtype)), _values(y, rows))
 
 
 def _values(y: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return y[rows].astype(np.int32 if np.issubdtype(y.dtype, np.integer) else np.float32)
-
-
-def _check_finite(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    for letter, array in (("x", x), ("y", y)):
-        if not np.issubdtype(array.dtype, np.floating):
-            continue
-        with np.errstate(over="ignore"):
-            bad = ~np.isfinite(array.astype(np.float32)).reshape(len(array), -1).all(axis=1)
-        if bad.any():
-            raise ValueError(
-                f"{name}: {bad.sum()} of {len(array)} examples in {letter} hold NaN or infinite values (in float32), "
-                f"the first at index {bad.argmax()}; fill or drop them"
-            )

@@ -1,4 +1,4 @@
-"""Readers of embedded data sets, `.npz` files and folders of images.
+"""Readers of embedded data sets, `.npz` files and pairs of `.npy` files.
 
 Each returns the examples, their labels, and the names of the classes; a regression has float targets and no classes.
 """
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data.images import image_folder
+from bnzoo.data import store
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
-__all__ = ["Examples", "embedded", "image_folder", "npz"]
+_PAIR = ("x.npy", "y.npy")
 
 Examples = tuple[np.ndarray, np.ndarray, list[str]]
 
@@ -49,7 +49,28 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
             f"{path} has no array named {' or '.join(sorted(missing))}; it has {held}. Save it with np.savez(path, "
             "x=..., y=...)"
         )
-    x, y = arrays["x"], arrays["y"]
+    return _examples(path, arrays["x"], arrays["y"])
+
+
+def has_npy(folder: Path) -> bool:
+    """Return whether a folder has the files `x.npy` and `y.npy`."""
+    return all((folder / name).exists() for name in _PAIR)
+
+
+def npy(folder: Path) -> Examples:
+    """Return the arrays in the files `x.npy`, which is mapped into memory, and `y.npy`.
+
+    Args:
+        folder: The folder of both files.
+
+    Raises:
+        ValueError: If a file is damaged, or has an unsupported type or shape.
+    """
+    x, y = (store.mapped(folder / name) for name in _PAIR)
+    return _examples(folder, x, np.array(y))
+
+
+def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
     if x.dtype.kind not in "biuf":
         raise ValueError(f"{path}: x must have real numbers. Received: dtype {x.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:

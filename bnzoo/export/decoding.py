@@ -5,6 +5,7 @@ import tensorflow as tf
 from bnzoo.export.image import Image
 from bnzoo.pictures import MAX_PIXELS
 from bnzoo.pictures.file import NAMES, decode
+from bnzoo.pictures.resizing import resize
 
 # the weights of red, green and blue in grey, in 65536ths, as in Pillow (ITU-R 601-2)
 _GREY = (19595, 38470, 7471)
@@ -36,7 +37,7 @@ class Pixels:
 
     def normalise(self, images: tf.Tensor) -> tf.Tensor:
         """Resize and scale images of one size, levels of 0 to 255, for the model."""
-        resized = self._resize(images)
+        resized = tf.cast(self._resize(images), tf.float32)
         if self.image.bgr:
             resized = tf.reverse(resized, [-1])
         return (resized - tf.constant(self.image.mean, tf.float32)) / tf.constant(self.image.std, tf.float32)
@@ -105,29 +106,12 @@ class Pixels:
         return tf.cast(tf.stack([height * factor, width * factor]) + 1e-6, tf.int64)
 
     def _resize(self, images: tf.Tensor) -> tf.Tensor:
-        images = self._resize_to(images, tf.cast(self._whole(images), tf.int32))
+        images = resize(images, tf.cast(self._whole(images), tf.int32), self.image.interpolation)
         if self.image.crop is None:
             return images
         rows, columns = self.size
         top, left = tf.unstack((tf.shape(images)[1:3] - self.size) // 2)
         return images[:, top : top + rows, left : left + columns]
-
-    def _resize_to(self, images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        """Resize images first in width, then in height, and round after each step, as Pillow does.
-
-        Args:
-            images: Tensor of levels of 0 to 255, `(batch, rows, columns, channels)`.
-            size: Integer tensor, the new number of rows and of columns.
-
-        Returns:
-            Float32 tensor of whole numbers from 0 to 255.
-        """
-        rows = tf.shape(images)[1]
-        for step in ((rows, size[1]), size):
-            # without conversion: a float32 copy of a large image would take four times the memory
-            resized = tf.image.resize(images, step, self.image.interpolation, antialias=True)
-            images = tf.clip_by_value(tf.floor(tf.cast(resized, tf.float32) + 0.5), 0, 255)
-        return images
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:

@@ -9,6 +9,8 @@ from bnzoo.errors import choice, number, positive_integer, unknown
 from bnzoo.pictures import MAX_PIXELS
 
 INTERPOLATIONS = ("bicubic", "bilinear")
+# the numbers of channels of a model that takes images
+CHANNELS = (1, 3)
 # the modes of `keras.applications.imagenet_utils.preprocess_input`, and two that it does not have
 PRESETS: dict[str, dict[str, Any]] = {
     "raw": {},
@@ -70,7 +72,7 @@ class Image:
             ValueError: If the model takes other inputs.
         """
         shape = tuple(inputs[0].shape)
-        if len(inputs) != 1 or len(shape) != 4 or shape[-1] not in (1, 3) or None in shape[1:]:
+        if len(inputs) != 1 or len(shape) != 4 or shape[-1] not in CHANNELS or None in shape[1:]:
             shapes = ", ".join(str(tuple(each.shape)) for each in inputs)
             raise ValueError(
                 f"`image` does not fit a model with inputs of the shapes {shapes}. "

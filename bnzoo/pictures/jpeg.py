@@ -26,6 +26,17 @@ def decode(file: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")  # the fast method is wrong by up to 5 levels
 
 
+def is_plain(content: bytes, max_pixels: int) -> bool:
+    """Return whether a file is a JPEG file without EXIF that is small enough. `decode` alone reads it, without a graph.
+
+    A damaged file raises an error of TensorFlow.
+    """
+    if not content.startswith(MAGIC) or _EXIF in content:
+        return False
+    height, width, channels = tf.io.extract_jpeg_shape(content, tf.int64).numpy().tolist()
+    return height * width <= max_pixels and channels in (1, 3)
+
+
 def _exif(file: tf.Tensor) -> tf.Tensor:
     """Return the EXIF block, empty if there is none before the pixels."""
 

@@ -1,6 +1,7 @@
 """Images that TensorFlow does not decode: WebP, TIFF, and BMP with palettes, masks or compression."""
 
 import io
+import threading
 import warnings
 from typing import Any
 
@@ -13,6 +14,8 @@ _MAGIC = {"TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "WebP": (b"RIFF",), 
 _GREY = ("1", "L", "LA", "La")
 _WIDE = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
 _BITS_PER_SAMPLE = 258
+# one image at a time: the filters of warnings, which Pillow needs, belong to all threads
+_LOCK = threading.Lock()
 
 
 def pillow_format(content: bytes) -> str | None:
@@ -36,7 +39,7 @@ def read(content: bytes, name: str) -> np.ndarray:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
+        with _LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about many pixels, which are bounded here, and about odd EXIF
             with Image.open(io.BytesIO(content), formats=[name.upper()]) as opened:
                 _check_size(opened)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.pictures import MAX_PIXELS, others
+from bnzoo.pictures import MAX_PIXELS, jpeg, others
 from bnzoo.pictures.file import NAMES, UNKNOWN, decode
 
 # each is traced once, at the first file
@@ -43,6 +43,8 @@ def read(content: bytes) -> Picture:
     """
     try:
         with tf.device("CPU"):
+            if jpeg.is_plain(content, MAX_PIXELS):
+                return Picture(jpeg.decode(content).numpy())
             decoded = _decode[8](content)
             if deep := bool(decoded.bits == 16):
                 decoded = _decode[16](content)

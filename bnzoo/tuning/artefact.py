@@ -6,10 +6,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import keras
+import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.export import manifest, rows
+from bnzoo.export.image import CHANNELS
 from bnzoo.files import write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_labelled, metric_of
@@ -33,6 +35,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 @dataclass(frozen=True)
 class Artefact:
     """The artefact of a study: a SavedModel of its best model.
+
+    The SavedModel of a study on images of 8 bits takes image files and pixels of any size too.
 
     Attributes:
         path: String, the folder of the SavedModel.
@@ -167,7 +171,13 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
         difference, outputs = export.compare(model, path, test.x)
         _, fold = tools.fold_batch_norm(model)
     else:
-        report = export.saved_model(model, path, labels=data.labels or None, sample=test.x, encoder=data.encoder)
+        options: dict[str, Any] = {
+            "labels": data.labels or None,
+            "sample": test.x,
+            "image": _image(data),
+            "encoder": data.encoder,
+        }
+        report = export.saved_model(model, path, **options)
         difference, outputs, fold = report.difference, report.outputs, report.fold
     return Artefact(
         path=str(path),
@@ -186,3 +196,12 @@ def _encoder(version: Path) -> Path:
     """Return the encoder of a SavedModel of a table. Earlier versions of bnzoo wrote it next to the SavedModel."""
     inside = version / rows.ENCODER
     return inside if inside.exists() else version.parent / rows.ENCODER
+
+
+def _image(data: Dataset) -> export.Image | None:
+    """Return the scaling of the images of the training, in which a server reads files too; `None` for other data.
+
+    Models take the levels of the files. Those of numbers of another type than 8 bits are unknown.
+    """
+    levels = data.train.x.dtype == np.uint8 and len(data.input_shape) == 3
+    return export.Image() if levels and data.input_shape[-1] in CHANNELS else None

@@ -119,6 +119,7 @@ class Study:
                 "classes": self.data.classes,
                 "input_shape": list(self.data.input_shape),
                 "fingerprint": self.data.fingerprint,
+                **({"augment": list(self.data.augment)} if self.data.augment else {}),
             },
             "seeds": self.seeds,
             "epochs": self.epochs,

@@ -12,7 +12,7 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.data import Dataset
+from bnzoo.data import Dataset, Split
 from bnzoo.tools import Recalibration
 from bnzoo.tuning.results import score_cap
 from bnzoo.tuning.spaces import Space
@@ -76,8 +76,9 @@ class CompiledModel:
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
-        validation = tf.data.Dataset.from_tensor_slices((data.validation.x, self._targets(data.validation.y)))
-        self._validation = validation.batch(EVALUATION_BATCH).cache()
+        held_out = tf.data.Dataset.range(len(data.validation.x)).batch(EVALUATION_BATCH)
+        self._validation = held_out.map(self._examples(data.validation)).prefetch(2)
+        self._training = self._examples(data.train)
         self.recalibrate = Recalibration(self.model)
         self._trace(seed)
 
@@ -126,16 +127,26 @@ class CompiledModel:
     def batches(self, seed: int) -> tf.data.Dataset:
         """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
 
+        The random numbers of augmentations depend only on the seed and the number of the batch.
+
         The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
         examples.
         """
-        x, y = tf.constant(self.data.train.x), tf.constant(self._targets(self.data.train.y))
+        count = len(self.data.train.x)
 
         def epoch(number: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(x)), seed=(seed, number))
+            order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
             return tf.data.Dataset.from_tensor_slices(order).batch(self._batch, drop_remainder=True)
 
-        return tf.data.Dataset.counter().flat_map(epoch).map(lambda i: (tf.gather(x, i), tf.gather(y, i))).prefetch(2)
+        batches = tf.data.Dataset.counter().flat_map(epoch).map(self._training)
+        if self.data.augment:
+            batches = batches.map(self.data.augmentation(seed))
+        return batches.prefetch(2)
+
+    def _examples(self, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Return a function of indices that returns those examples, float32, with their targets."""
+        inputs, y = _rows_of(split.x), tf.constant(self._targets(split.y))
+        return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(y, rows))
 
     def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
@@ -171,6 +182,19 @@ class CompiledModel:
 
     def _state(self, model: keras.Model) -> list[np.ndarray]:
         return [variable.numpy() for variable in self._variables(model)]
+
+
+def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function of indices that returns those rows. Rows of a file are read one batch at a time."""
+    if not isinstance(x, np.memmap):
+        held = tf.constant(x)
+        return lambda rows: tf.gather(held, rows)
+
+    def read(rows: tf.Tensor) -> tf.Tensor:
+        found = tf.numpy_function(lambda rows: np.asarray(x[rows]), [rows], x.dtype, stateful=False)
+        return tf.ensure_shape(found, (*rows.shape, *x.shape[1:]))
+
+    return read
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from bnzoo import export
+from bnzoo import data, export
 from bnzoo.export.decoding import Pixels
 from bnzoo.pictures.read import read
 
@@ -63,6 +63,24 @@ def test_pixels_are_those_of_pillow(served):
         assert unserved == ("" if (mode, kind) in SERVED else kind)
         if not unserved:
             np.testing.assert_array_equal(image, np.broadcast_to(levels, image.shape), f"{mode} {kind}")
+
+
+def test_resized_images_are_served_with_the_pixels_of_training(tmp_path, served):
+    random = np.random.default_rng(0)
+    kinds = [(mode, kind) for mode, kind in SERVED if mode in ("RGB", "L", "P")]
+    for number in range(4 * len(kinds)):
+        mode, kind = kinds[number % len(kinds)]
+        size = [int(side) for side in random.integers(1, 90, 2)]
+        file = tmp_path / "ab"[number % 2] / f"{number:02}.{kind.lower()}"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(encoded(picture(mode, size), kind))
+    files = [path.read_bytes() for path in sorted(tmp_path.rglob("*.*"))]
+    images, usable = served(files)
+    assert usable.all()
+    trained = [
+        split.x for split in vars(data.load(tmp_path, image_size=SIZE)).values() if isinstance(split, data.Split)
+    ]
+    assert {x.tobytes() for x in images} == {x.tobytes() for x in np.concatenate(trained).astype(np.float32)}
 
 
 def exif(orientation, order):

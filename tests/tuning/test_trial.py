@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import keras
@@ -5,7 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from bnzoo import tuning
+from bnzoo import data, tuning
 from bnzoo.tuning.trial import CompiledModel, judge, train_and_evaluate
 
 
@@ -179,3 +180,38 @@ def test_every_epoch_has_every_example_once_in_an_order_of_its_own(few_digits):
     assert (first != second).any()
     np.testing.assert_array_equal(epochs(seed=0)[1], second)
     assert (epochs(seed=1)[0] != first).any()
+
+
+@pytest.mark.slow
+def test_examples_in_a_file_and_of_another_type_give_the_same_history(few_digits, tmp_path):
+    def in_a_file(split, name):
+        np.save(tmp_path / name, split.x.astype(np.uint8))
+        return data.Split(np.load(tmp_path / name, mmap_mode="r"), split.y)
+
+    parts = {name: getattr(few_digits, name) for name in ("train", "validation", "test")}
+    mapped = dataclasses.replace(few_digits, **{name: in_a_file(part, f"{name}.npy") for name, part in parts.items()})
+    assert (mapped.scale, mapped.fingerprint) == (few_digits.scale, few_digits.fingerprint)
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=8, batch_size=16)
+    found = [
+        train_and_evaluate(CompiledModel(space.for_data(few), hyperparameters(2, "batch", 0.1), few, 0), 0, 0.1, 2)
+        for few in (few_digits, mapped)
+    ]
+    assert found[0].history == found[1].history
+    assert found[0].score == found[1].score
+
+
+@pytest.mark.slow
+def test_augmented_trials_are_alike_and_the_score_has_no_augmentation(few_digits):
+    few = dataclasses.replace(few_digits, augment="flip,crop,mixup")
+    space = tuning.ResNetSpace(depths=(8,), norms=("batch",), batch_size=32).for_data(few)
+    compiled = CompiledModel(space, hyperparameters(8, "batch", 0.1), few, seed=0)
+    found = [train_and_evaluate(compiled, 0, 0.1, epochs=2) for _ in range(2)]
+    assert found[0].history == found[1].history
+    assert found[0].score == found[1].score
+    logits = compiled.model.predict(few.validation.x, verbose=0).astype(np.float64)
+    losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(logits)), few.validation.y]
+    assert found[1].loss == pytest.approx(losses.mean(), rel=1e-4)
+    assert found[1].accuracy == pytest.approx((logits.argmax(-1) == few.validation.y).mean())
+    assert not any("random" in type(layer).__name__.lower() for layer in compiled.model.layers)
+    plain = CompiledModel(space, hyperparameters(8, "batch", 0.1), few_digits, seed=0)
+    assert train_and_evaluate(plain, 0, 0.1, epochs=2).history != found[0].history

@@ -86,6 +86,7 @@ class Space(keras_tuner.HyperModel):
         self.classes: Any = classes
         self.scale = scale
         self.target_scale = target_scale
+        self.mixed_labels = False
         self.optimizer = Optimizer(_given(optimizer, self.family.default_optimizer), momentum)
         bounds.check_options(options)
         self.options = {**self.family.default_options, **options}
@@ -211,6 +212,7 @@ class Space(keras_tuner.HyperModel):
             if own is not None and own != value:
                 raise ValueError(f"The space was made for {name}={own}, but the data {data.name} has {value}")
             setattr(space, name, value)
+        space.mixed_labels = data.mixes_labels
         return space
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
@@ -296,7 +298,7 @@ class Space(keras_tuner.HyperModel):
 
     @property
     def _task(self) -> Task:
-        return task_of(self.classes, self.target_scale)
+        return task_of(self.classes, self.target_scale, self.mixed_labels)
 
     def _network(self, chosen: Mapping[str, Any], x: Any) -> keras.Model:
         parts = {name: value for name, value in chosen.items() if name not in _TRAINING}

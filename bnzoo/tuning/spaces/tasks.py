@@ -7,6 +7,7 @@ import keras
 
 from bnzoo.errors import number
 from bnzoo.metrics import ACCURACY, R2
+from bnzoo.tuning.spaces.mixed_labels import MixedAccuracy, MixedCrossentropy
 from bnzoo.tuning.spaces.standard_scale import StandardR2Score, StandardSquaredError
 
 _SMALL, _LARGE = 1e-15, 1e15
@@ -18,10 +19,12 @@ class Classification:
 
     Attributes:
         units: Integer, the width of the last layer.
+        mixed: Boolean, whether the labels may be rows of shares.
         metric: String, the metric in Keras' logs.
     """
 
     units: int
+    mixed: bool = False
     metric: str = ACCURACY.keras_name
 
     def finish(self, model: keras.Model) -> keras.Model:
@@ -30,6 +33,8 @@ class Classification:
 
     def compile_arguments(self) -> dict[str, Any]:
         """Return the loss and the metric for `keras.Model.compile`."""
+        if self.mixed:
+            return {"loss": MixedCrossentropy(), "metrics": [MixedAccuracy(name=self.metric)]}
         return {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": [self.metric]}
 
 
@@ -76,8 +81,8 @@ class Regression:
 Task = Classification | Regression
 
 
-def task_of(classes: int, target_scale: tuple[float, float] | None) -> Task:
-    """Return the task for a number of classes, 0 for a regression."""
+def task_of(classes: int, target_scale: tuple[float, float] | None, mixed: bool = False) -> Task:
+    """Return the task for a number of classes, 0 for a regression; `mixed` if labels may be rows of shares."""
     if classes:
-        return Classification(classes)
+        return Classification(classes, mixed)
     return Regression() if target_scale is None else Regression(*target_scale)

@@ -1,0 +1,123 @@
+"""Random changes of training images, by name: Keras' own layers in the pipeline of a training."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bnzoo.errors import unknown
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+# in the order in which they are applied
+AUGMENTATIONS = ("flip", "crop", "rotation", "erasing", "color", "randaugment", "mixup", "cutmix")
+# those that mix the labels of two examples too
+MIXING = ("mixup", "cutmix")
+# the largest shift of a crop as a share of the side (4 pixels of 32), the largest angle as a share of a full turn
+# (15 degrees), the share of images in which a part is erased, and the strength of changes of colour
+_SHIFT, _ANGLE, _ERASED, _STRENGTH = 0.125, 15 / 360, 0.5, 0.2
+
+Examples = tuple[Any, Any]
+
+
+class Images(NamedTuple):
+    """Facts about the images to augment.
+
+    Attributes:
+        channels: Integer.
+        low: Float, the lowest level.
+        high: Float, the highest level.
+        classes: Integer, the number of classes, 0 for a regression.
+    """
+
+    channels: int
+    low: float
+    high: float
+    classes: int
+
+
+def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of augmentations, in the order in which they are applied.
+
+    Args:
+        augment: A string of names separated by commas, a sequence of names, or `"none"` or `None`.
+
+    Raises:
+        ValueError: If a name is unknown.
+    """
+    given = augment.split(",") if isinstance(augment, str) else list(augment or ())
+    given = [name.strip() for name in given]
+    if given in ([], ["none"]):
+        return ()
+    for name in given:
+        if name not in AUGMENTATIONS:
+            raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
+    return tuple(name for name in AUGMENTATIONS if name in given)
+
+
+def check_images(names: Sequence[str], input_shape: Sequence[int]) -> None:
+    """Raise `ValueError` if examples of a shape cannot be augmented: they must be images of 1 or 3 channels."""
+    if names and (len(input_shape) != 3 or input_shape[-1] not in (1, 3)):
+        raise ValueError(
+            "`augment` is for images of 1 or 3 channels. Received: "
+            f"augment={','.join(names)!r} for examples of the shape {tuple(input_shape)}"
+        )
+
+
+def augmentation(
+    names: Sequence[str], images: Images, seed: int
+) -> "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
+    """Return a function of a batch that returns the augmented batch, for a `map` of `tf.data` that is not parallel.
+
+    The same seed leads to the same batches. With a mixing augmentation, the classes become rows of shares.
+
+    Args:
+        names: Sequence of strings, the names of the augmentations.
+        images: The `Images`.
+        seed: Integer.
+    """
+    import tensorflow as tf
+
+    layers = {name: _layer(name, images, seed) for name in names}
+
+    def augmented(x: "tf.Tensor", y: "tf.Tensor") -> Examples:
+        if images.classes and {*names} & {*MIXING}:
+            y = tf.one_hot(y, images.classes)
+        for name, layer in layers.items():
+            if name in MIXING:
+                mixed = layer({"images": x, "labels": y}, training=True)
+                x, y = mixed["images"], mixed["labels"]
+            else:
+                x = layer(x, training=True)
+        return x, y
+
+    return augmented
+
+
+def _layer(name: str, images: Images, seed: int) -> "keras.Layer":
+    from keras import layers
+
+    options: dict[str, Any] = {"seed": seed, "dtype": "float32"}
+    levels = (images.low, images.high)
+    edge = {"fill_mode": "constant", "fill_value": images.low}
+    match name:
+        case "flip":
+            return layers.RandomFlip("horizontal", **options)
+        case "crop":
+            # a shift by whole pixels is a crop of the padded image; RandomCrop cuts all images of a batch alike
+            return layers.RandomTranslation(_SHIFT, _SHIFT, interpolation="nearest", **edge, **options)
+        case "rotation":
+            return layers.RandomRotation(_ANGLE, **edge, **options)
+        case "erasing":
+            return layers.RandomErasing(_ERASED, value_range=levels, **options)
+        case "color":
+            saturation = {"saturation_factor": _STRENGTH} if images.channels == 3 else {}
+            return layers.RandomColorJitter(
+                levels, brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
+            )
+        case "randaugment":
+            return layers.RandAugment(levels, **options)
+        case "mixup":
+            return layers.MixUp(**options)
+        case _:
+            return layers.CutMix(**options)

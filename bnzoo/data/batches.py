@@ -1,0 +1,114 @@
+"""Splits from `tf.data` datasets and `keras.utils.PyDataset`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from bnzoo.data import store
+from bnzoo.data.dataset import Split, kept_type
+from bnzoo.data.finite import check_finite
+
+# of a dataset whose elements are single examples
+_BATCH = 256
+
+
+def read_splits(parts: Mapping[str, Any], classes: int, max_memory: int | None) -> dict[str, Split]:
+    """Read the datasets of all splits.
+
+    Args:
+        parts: Dict, a `tf.data.Dataset` or a `keras.utils.PyDataset` for each split.
+        classes: Integer, the number of classes, 0 for a regression.
+        max_memory: Integer, the bytes up to which all inputs together are held in memory, as in `store.memory_limit`.
+
+    Raises:
+        ValueError: As `read_split`, or if the splits differ in the shape of an input.
+    """
+    left, splits = store.memory_limit(max_memory), {}
+    for name, data in parts.items():
+        splits[name] = split = read_split(name, data, classes, left)
+        left -= 0 if isinstance(split.x, np.memmap) else split.x.nbytes
+    if len(shapes := {split.x.shape[1:] for split in splits.values()}) > 1:
+        raise ValueError(
+            f"`{'`, `'.join(splits)}` must have inputs of the same shape. Received: {', '.join(map(str, shapes))}"
+        )
+    return splits
+
+
+def read_split(name: str, data: Any, classes: int, max_memory: float) -> Split:
+    """Read all batches of a dataset.
+
+    Args:
+        name: String, the argument, for messages.
+        data: A `tf.data.Dataset` or a `keras.utils.PyDataset` of `(x, y)`.
+        classes: Integer, the number of classes, 0 for a regression.
+        max_memory: Float, the bytes up to which the inputs are held in memory; more are held in a file.
+
+    Raises:
+        ValueError: If the data is endless or empty, or its elements have another form. The message names the argument.
+    """
+    targets: list[np.ndarray] = []
+
+    def inputs() -> Iterator[np.ndarray]:
+        first = None
+        for number, batch in enumerate(_batches(name, data)):
+            x, y = _checked(f"`{name}`, batch {number}", batch, classes)
+            first = x[:0] if first is None else first
+            if (x.shape[1:], x.dtype) != (first.shape[1:], first.dtype):
+                raise ValueError(
+                    f"`{name}`, batch {number}: its inputs have the shape {x.shape[1:]} and the type {x.dtype}, those "
+                    f"of the first batch {first.shape[1:]} and {first.dtype}. All must be alike"
+                )
+            targets.append(y)
+            yield x
+
+    x = store.collected(inputs(), max_memory)
+    if x is None:
+        raise ValueError(f"`{name}` is empty. It must have at least one batch")
+    y = np.concatenate(targets)
+    check_finite(name, x, y)
+    return Split(x, y)
+
+
+def _batches(name: str, data: Any) -> Iterator[Any]:
+    if isinstance(data, keras.utils.PyDataset):
+        if data.num_batches is None:
+            raise ValueError(f"`{name}` has no end: its `num_batches` is None. It must be finite")
+        return (data[i] for i in range(data.num_batches))
+    if not hasattr(data, "element_spec"):
+        raise ValueError(
+            f"`{name}` must be a tf.data.Dataset or a keras.utils.PyDataset of batches (x, y). "
+            f"Received: {type(data).__name__}"
+        )
+    if int(data.cardinality()) == -1:
+        raise ValueError(f"`{name}` has no end: leave out `repeat()`, or call `take(count)`")
+    spec = data.element_spec
+    single = isinstance(spec, tuple) and len(spec) == 2 and getattr(spec[1], "shape", None) == ()
+    return iter((data.batch(_BATCH) if single else data).as_numpy_iterator())
+
+
+def _checked(place: str, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        kind = f"{len(batch)} values" if isinstance(batch, tuple | list) else type(batch).__name__
+        raise ValueError(f"{place} must be a pair (x, y). Received: {kind}. Make pairs with `map`")
+    x, y = (np.asarray(part) for part in batch)
+    if x.dtype.kind not in "biuf" or x.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"{place}: x must have numbers of the shape (n, features), (n, height, width) or (n, height, width, "
+            f"channels). Received: dtype {x.dtype}, shape {x.shape}"
+        )
+    x = x[..., None] if x.ndim == 3 else x
+    x = x.astype(kept_type(x.dtype), copy=False)
+    if classes and y.ndim == 2 and y.shape[1] == classes > 1:
+        y = y.argmax(-1)  # one-hot
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.shape != x.shape[:1] or y.dtype.kind not in ("iu" if classes else "iuf"):
+        wanted = f"an integer class, or a row of {classes} numbers," if classes else "a number"
+        raise ValueError(
+            f"{place}: y must have {wanted} for each of its {len(x)} examples. Received: dtype {y.dtype}, shape "
+            f"{y.shape}" + ("" if classes else ". For a classification, pass `classes`")
+        )
+    if classes and len(y) and not 0 <= y.min() <= y.max() < classes:
+        raise ValueError(f"{place}: classes must be from 0 to {classes - 1}. Received: {y.min()} to {y.max()}")
+    return x, y.astype(np.int32 if classes else np.float32)

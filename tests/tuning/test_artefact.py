@@ -1,0 +1,64 @@
+"""The artefact of a study on images: what a client of its SavedModel can send."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from bnzoo import data
+from bnzoo.tuning.artefact import export_model
+
+pytestmark = pytest.mark.usefixtures("verified_here")
+
+
+def dataset(x, labels=("cat", "dog")):
+    y = np.arange(len(x), dtype=np.int32) % 2
+    split = data.Split(x, y)
+    return data.Dataset("images", labels, split, split, split)
+
+
+def network(shape):
+    """A linear model of the pixels, without a normalization of its own."""
+    inputs = keras.Input(shape, name="image")
+    outputs = keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(inputs / 255))
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.slow
+def test_a_study_on_images_of_8_bits_serves_image_files(tmp_path):
+    size = (9, 7)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, *size, 3), dtype=np.uint8)
+    model = network((*size, 3))
+    artefact = export_model(model, 0, dataset(pixels), tmp_path / "best" / "1")
+    document = json.loads((tmp_path / "best/1/MANIFEST.json").read_text())
+    assert set(document["signatures"]) == {"serve", "serve_uint8", "serve_image_bytes"}
+    signatures = tf.saved_model.load(artefact.path).signatures
+    files = []
+    for name, image in zip("abcdef", pixels, strict=True):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
+        files.append((tmp_path / f"{name}.png").read_bytes())
+    logits = model.predict(pixels.astype(np.float32), verbose=0)
+    expected = [[("cat", "dog")[best].encode(), ("cat", "dog")[1 - best].encode()] for best in logits.argmax(-1)]
+    for inputs in ({"image_bytes": tf.constant(files)}, {"image": tf.constant(pixels)}):
+        serve = signatures["serve_image_bytes" if "image_bytes" in inputs else "serve_uint8"]
+        outputs = serve(**inputs)
+        np.testing.assert_allclose(outputs["logits"], logits, atol=1e-5)
+        np.testing.assert_array_equal(outputs["label"], expected)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.random.default_rng(0).normal(size=(4, 3, 3, 1)).astype(np.float32),
+        np.random.default_rng(0).integers(0, 2**16, (4, 3, 3, 1), dtype=np.uint16),
+        np.random.default_rng(0).integers(0, 256, (4, 3, 3, 4), dtype=np.uint8),
+    ],
+    ids=["levels that are unknown", "16 bits", "four channels"],
+)
+def test_other_data_is_served_as_arrays_only(tmp_path, x):
+    export_model(network(x.shape[1:]), 0, dataset(x), tmp_path / "1")
+    document = json.loads((tmp_path / "1/MANIFEST.json").read_text())
+    assert set(document["signatures"]) == {"serve"}
