@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,11 +72,17 @@ def table_options(drop: list[str] | None, separator: str | None, encoding: str |
 
 def load_data(name: str, target: str | None, task: str | None, image_size: int | None, **options: Any) -> "Dataset":
     """Load the data that the command line names. The options are further arguments of `bnzoo.data.load`."""
+    with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
+        return bnzoo.data.load(name, target=target, task=task, image_size=image_size, **options)
+
+
+@contextmanager
+def shown_warnings() -> Iterator[None]:
+    """Print the warnings of the block about the data, a line each."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            with quietly(), mistakes(ValueError, OSError, ImportError):
-                return bnzoo.data.load(name, target=target, task=task, image_size=image_size, **options)
+            yield
         finally:
             for warning in caught:
                 if issubclass(warning.category, UserWarning):

@@ -2,9 +2,7 @@
 
 import csv
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -16,7 +14,7 @@ from rich.text import Text
 
 from bnzoo.cli.console import mistakes, quietly, say
 from bnzoo.cli.deploy import read_labels
-from bnzoo.cli.inputs import check_folder
+from bnzoo.cli.inputs import check_folder, shown_warnings
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -112,24 +110,12 @@ def _answers(predictor: "Predictor", inputs: list[Path]) -> "Iterator[Answers]":
 
     parts = batches(predictor, inputs)
     while True:
-        with _shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
+        with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
             batch = next(parts, None)
             if batch is None:
                 return
             found = answers(batch, predictor(batch.arrays, batch.signature), predictor.labels)
         yield found
-
-
-@contextmanager
-def _shown_warnings() -> Iterator[None]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                if issubclass(warning.category, UserWarning):
-                    say(f"warning: {warning.message}")
 
 
 def _write(parts: "Iterable[Answers]", file: IO[str]) -> None:

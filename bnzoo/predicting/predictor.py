@@ -13,13 +13,12 @@ from bnzoo.export import image as images
 from bnzoo.export import manifest
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.prepare import check, in_float32
+from bnzoo.export.rows import ENCODER
 from bnzoo.export.runtimes import open_artefact
 from bnzoo.export.signatures import Signature, signatures
 from bnzoo.tools import load_model
 
 Arrays = dict[str, np.ndarray]
-# in the folder of the artefact, or next to it
-_ENCODER = "encoder.json"
 
 
 class Input(NamedTuple):
@@ -148,7 +147,8 @@ def _inputs(folder: Path, document: dict[str, Any]) -> dict[str, dict[str, Input
 
 
 def _encoder(folder: Path) -> TableEncoder | None:
-    for path in (folder / _ENCODER, folder.parent / _ENCODER):
+    # earlier versions of bnzoo wrote it next to the artefact
+    for path in (folder / ENCODER, folder.parent / ENCODER):
         if path.exists():
             return TableEncoder.load(path)
     return None
