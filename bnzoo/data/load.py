@@ -244,7 +244,7 @@ def _table(name: str, table: tables.LabelledTable, shares: dict[str, float], see
         if training is table.features:
             problems.append(str(error).removeprefix(f"{name}: "))
         problems += problems_of(training, table.features)
-        raise ValueError(one_message(name, problems)) from error
+        raise ValueError(one_message(name, problems or [str(error)])) from error
     return _dataset(name, table.labels, splits, encoder)
 
 
