@@ -10,7 +10,7 @@ A trial passes through five files, in this order:
 
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` (the next configuration), `shared.py`
 and `storage/` (the Optuna study), `records.py` with `definition.py` and `folder.py` (the study's files),
-`checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py` and `artefact.py`.
+`checkpoints.py`, `batches.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py` and `artefact.py`.
 """
 
 from bnzoo.tuning.artefact import Artefact

@@ -12,8 +12,9 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.data import Dataset, Split
+from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
+from bnzoo.tuning.batches import training_batches, validation_batches
 from bnzoo.tuning.results import score_cap
 from bnzoo.tuning.spaces import Space
 
@@ -76,9 +77,7 @@ class CompiledModel:
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
-        held_out = tf.data.Dataset.range(len(data.validation.x)).batch(EVALUATION_BATCH)
-        self._validation = held_out.map(self._examples(data.validation)).prefetch(2)
-        self._training = self._examples(data.train)
+        self._validation = validation_batches(data, EVALUATION_BATCH)
         self.recalibrate = Recalibration(self.model)
         self._trace(seed)
 
@@ -125,28 +124,8 @@ class CompiledModel:
         return values
 
     def batches(self, seed: int) -> tf.data.Dataset:
-        """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
-
-        The random numbers of augmentations depend only on the seed and the number of the batch.
-
-        The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
-        examples.
-        """
-        count = len(self.data.train.x)
-
-        def epoch(number: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
-            return tf.data.Dataset.from_tensor_slices(order).batch(self._batch, drop_remainder=True)
-
-        batches = tf.data.Dataset.counter().flat_map(epoch).map(self._training)
-        if self.data.augment:
-            batches = batches.map(self.data.augmentation(seed))
-        return batches.prefetch(2)
-
-    def _examples(self, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Return a function of indices that returns those examples, float32, with their targets."""
-        inputs, y = _rows_of(split.x), tf.constant(self._targets(split.y))
-        return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(y, rows))
+        """Return the training batches of a seed. See `training_batches`."""
+        return training_batches(self.data, self._batch, seed)
 
     def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
@@ -172,29 +151,12 @@ class CompiledModel:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def _targets(self, y: np.ndarray) -> np.ndarray:
-        """Return labels unchanged, and the targets of a regression as the column that `R2Score` requires."""
-        return y if self.data.classes else y[:, None]
-
     @staticmethod
     def _variables(model: keras.Model) -> list[keras.Variable]:
         return [*model.variables, *model.optimizer.variables]
 
     def _state(self, model: keras.Model) -> list[np.ndarray]:
         return [variable.numpy() for variable in self._variables(model)]
-
-
-def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function of indices that returns those rows. Rows of a file are read one batch at a time."""
-    if not isinstance(x, np.memmap):
-        held = tf.constant(x)
-        return lambda rows: tf.gather(held, rows)
-
-    def read(rows: tf.Tensor) -> tf.Tensor:
-        found = tf.numpy_function(lambda rows: np.asarray(x[rows]), [rows], x.dtype, stateful=False)
-        return tf.ensure_shape(found, (*rows.shape, *x.shape[1:]))
-
-    return read
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):
