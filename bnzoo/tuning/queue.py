@@ -110,7 +110,8 @@ class Queue:
         count = self._plan.size
         if count is None:
             count = max(trials, default=-1) // self._seeds + 1
-            count += propose and (self._limit is None or count * self._seeds < self._limit)
+            if propose and (self._limit is None or count * self._seeds < self._limit):
+                count += 1
         direction = self._study.optuna.direction
         known = {index(trial) // self._seeds: trial for trial in stored}  # abandoned trials too
         added = False
