@@ -11,6 +11,7 @@ from bnzoo.tuning.results import Results
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
 FEW = 0.9  # a value is listed if the share of its trials that ran is below this part of the share of all trials
+GAP = 0.05  # a training accuracy that is higher than that of the validation by this much asks for augmentation
 MANY = 12  # an axis with more values was sampled, so that no value has many trials
 
 
@@ -32,7 +33,7 @@ class Verdict:
 
 def verdict(results: Results) -> Verdict:
     """Return the verdict of a study."""
-    warnings = _not_tried(results) + _stopped(results)
+    warnings = _not_tried(results) + _stopped(results) + _overfitting(results)
     usable = results.usable
     if usable.empty:
         lost = "each of them stalled, diverged, was pruned or failed"
@@ -77,6 +78,21 @@ def _stopped(results: Results) -> list[str]:
         pruned_trials = "1 trial was" if pruned == 1 else f"{pruned} trials were"
         warnings.append(f"{pruned_trials} pruned: with more epochs they might have become better")
     return warnings
+
+
+def _overfitting(results: Results) -> list[str]:
+    """Return a warning if the best model is much better on its training images than on the validation images."""
+    best, data = results.best, results.definition["data"]
+    images = len(data["input_shape"]) == 3 and data["input_shape"][-1] in (1, 3)
+    if best is None or not images or not data["classes"] or data.get("augment") or not best.history.get("accuracy"):
+        return []
+    training = best.history["accuracy"][-1]
+    if training - best.accuracy < GAP:
+        return []
+    return [
+        f"the accuracy is {training:.1%} on the training images and {best.accuracy:.1%} on the validation images: "
+        "try --augment flip,crop"
+    ]
 
 
 def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
