@@ -173,6 +173,24 @@ def test_mistakes_are_one_line_and_status_2(bnzoo, tmp_path, arguments, message)
     assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
 
 
+def test_the_options_of_a_csv_file(bnzoo, tmp_path):
+    words = [f"\u00fc{i}" for i in range(99)]
+    frame = pd.DataFrame({"area": np.arange(99) / 8, "id": words, "empty": None, "price": 1.0})
+    frame.to_csv(tmp_path / "houses.csv", sep="\t", encoding="latin-1", index=False)
+    arguments = ["tune", "mlp", "--data", "houses.csv", "--target", "price"]
+    status, _, err = bnzoo(*arguments)
+    found, problems = err.splitlines()
+    assert found == "bnzoo: warning: houses.csv is read with separator tab, encoding Windows-1252 (Latin-1)."
+    assert status == 2
+    for part in ("has 3 problems: (1) the target is 1 in every", "(2) column 'id'", "(3) column 'empty' has no value"):
+        assert part in problems
+    arguments += ["--drop", "id", "--drop", "empty", "--separator", r"\t", "--encoding", "latin-1"]
+    status, _, err = bnzoo(*arguments)
+    assert status == 2
+    assert err.startswith("bnzoo: houses.csv: the target is 1 in every example; choose")
+    assert err.count("\n") == 1
+
+
 def test_models(bnzoo):
     status, out, _ = bnzoo("models", "resnet*18")
     assert status == 0

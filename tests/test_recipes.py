@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 import untrained
 from tiers import tiered
 
@@ -65,3 +66,9 @@ def test_a_table_with_numbers_to_predict_is_a_regression(hurried, tmp_path, caps
     assert artefact.metric == "R²"
     encoder = data.TableEncoder.load(artefact.encoder)
     assert encoder.features == ["rooms", "heating=gas", "heating=oil"]
+    serve = tf.saved_model.load(artefact.path).signatures
+    asked = {"rooms": tf.constant([3.0, np.nan], tf.float64), "heating": tf.constant(["oil", "coal"])}
+    rows = [{"rooms": 3, "heating": "oil"}, {"rooms": None, "heating": "coal"}]
+    expected = serve["serve"](features=tf.constant(encoder.encode(rows)))
+    for name, values in serve["serve_rows"](**asked).items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5)

@@ -1,5 +1,6 @@
 import json
 import sys
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from portable import make_pipe
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bnzoo import data
 from bnzoo.data import tables
@@ -263,7 +264,7 @@ def test_rows_that_cannot_be_encoded(tmp_path, change, message):
         (lambda f: f.assign(price=1.5), "the target is 1.5 in every example"),
         (lambda f: f.assign(price="cheap"), "only one class .cheap."),
         (lambda f: f.assign(price=[*"ab" * 99, "c", "c"]), "class 'c' has only 2 examples"),
-        (lambda f: f.assign(price=f.price.where(f.index != 7)), "target 'price' is missing in 1 of 200 .* at index 7;"),
+        (lambda f: f.assign(price=None), "target 'price' has no value in any row"),
         (lambda f: f.assign(price=f.price.where(f.index != 7, -np.inf)), "target 'price' is infinite .* index 7"),
         (
             lambda f: f.assign(price=f.price.astype(str).where(f.index != 7, "n.n.")),
@@ -281,17 +282,68 @@ def test_bad_tables(table, change, message):
     assert "houses." in str(raised.value), "the file is named"
 
 
-def test_a_column_of_times_is_refused(tmp_path):
+def test_a_column_of_durations_is_refused(tmp_path):
     pytest.importorskip("pyarrow")
-    frame = houses().assign(sold=pd.Timestamp("2020-01-01"))
+    frame = houses().assign(sold=pd.Timedelta(days=2), built=pd.Timestamp("2020-01-01"))
     path = save(frame, tmp_path / "houses.parquet")
-    with pytest.raises(ValueError, match=r"column 'sold' holds times \(datetime64\); convert them to numbers"):
+    with pytest.raises(ValueError, match=r"column 'sold' holds times \(timedelta64\); convert them to numbers"):
         data.load(path, target="price")
-    with pytest.raises(ValueError, match="the target 'sold' holds times"):
-        data.load(path, target="sold")
+    with pytest.raises(ValueError, match="the target 'built' holds times"):
+        data.load(path, target="built")
     frame["sold"] = [[1, 2]] * ROWS
     with pytest.raises(ValueError, match="column 'sold' holds values of mixed or unsupported types"):
         data.load(save(frame, path), target="price")
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", None],
+)
+def test_dates_become_numbers_as_pandas_and_scikit_learn_make_them(form):
+    seconds = np.random.default_rng(0).integers(-(2**33), 2**33, ROWS)  # from 1697 to 2242
+    times = pd.Series(pd.to_datetime(seconds, unit="s")).dt.floor("min")
+    times[:2] = pd.Timestamp("2000-02-29"), pd.NaT
+    column = times if form is None else times.dt.strftime(form)
+    if form is not None and "%H" not in form:
+        times = times.dt.floor("D")
+    encoder = data.TableEncoder.learn(pd.DataFrame({"sold": column}))
+    assert encoder.features == ["sold", "sold year", "sold month", "sold weekday", "sold is missing"]
+    found = encoder.encode(pd.DataFrame({"sold": column}))
+    days = (times - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
+    filled = times.fillna(pd.Timestamp("1970-01-01") + pd.Timedelta(days=days.median()))
+    scaler = StandardScaler().fit(days.dropna().to_frame())
+    expected = scaler.transform(days.fillna(days.median()).to_frame())
+    np.testing.assert_allclose(found[:, :1], expected, rtol=1e-6, atol=1e-7)
+    parts = [filled.dt.year, filled.dt.month, filled.dt.day_of_week, times.isna()]
+    np.testing.assert_array_equal(found[:, 1:], np.stack(parts, axis=1).astype(np.float32))
+    again = data.TableEncoder.from_config(json.loads(json.dumps(encoder.get_config())))
+    np.testing.assert_array_equal(again.encode([{"sold": value} for value in column]), found)
+
+
+def test_texts_that_are_no_dates():
+    for texts in (["2020-02-30", "2020-01-01"], ["2020-13-01"], ["2020-01-01 24:00"], ["01.02.2020", "2020-01-01"]):
+        assert data.TableEncoder.learn(pd.DataFrame({"sold": texts})).features[0].startswith("sold="), texts
+    encoder = data.TableEncoder.learn(pd.DataFrame({"sold": ["2020-01-01", "2020-01-02"]}))
+    with pytest.raises(ValueError, match="column 'sold' must hold dates in the form YYYY-MM-DD, but it holds 'soon'"):
+        encoder.encode([{"sold": "soon"}])
+    [column] = encoder.get_config()["columns"]
+    for wrong in ({"form": "soon"}, {"median": 1e9}, {"unit": 0}, {"shift": None}):
+        with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
+            data.TableEncoder.from_config({"columns": [{**column, **wrong}]})
+
+
+def test_rare_categories_are_one_as_scikit_learn_groups_them():
+    words = [f"w{i}" for i in range(120) for _ in range(120 - i)]
+    frame = pd.DataFrame({"word": np.random.default_rng(0).permutation([*words, None])})
+    encoder = data.TableEncoder.learn(frame)
+    asked = pd.DataFrame({"word": ["w0", "w99", "w100", "unseen"]})
+    theirs = OneHotEncoder(max_categories=101, handle_unknown="infrequent_if_exist", sparse_output=False)
+    expected = theirs.fit(frame.dropna()).transform(asked)
+    np.testing.assert_array_equal(encoder.encode(asked)[:, :-1], expected)
+    assert encoder.features[-2:] == ["word is other", "word is missing"]
+    assert encoder.encode([{"word": None}, {"word": ""}]).tolist() == [[*[0] * 101, 1]] * 2
+    again = data.TableEncoder.from_config(json.loads(json.dumps(encoder.get_config())))
+    assert again == encoder
 
 
 def test_which_column_is_asked(tmp_path):
@@ -314,8 +366,7 @@ def test_which_column_is_asked(tmp_path):
         (b"1,2,3\n4,5,6\n", "its first line has only numbers"),
         (b"area,price\n1,2\n1,2,3\n", "a line has another number of values"),
         (b"area,price\n1,2,3\n1,2,3\n", "a line has another number of values"),
-        (b"area;price\n1;2\n", "has only one column, 'area;price'; .* separates them by commas"),
-        ("area,price\n1,\xfc\n".encode("latin-1"), "it is not UTF-8 .* at byte"),
+        (b"area:price\n1:2\n", "has only one column, 'area:price'; .* name the separator|Unknown column in `target`"),
         (b"price\n1\n", "has only one column, 'price'"),
         (b'area,price\n1,2\n3,"4\n5,6\n', "houses.csv cannot be read as a CSV table: a quote in line 3 is not closed"),
         (b'area,price\n1,"2\n3,"4\n5,6\n', "a quote in line 2 is not closed before the line ends"),
@@ -331,6 +382,83 @@ def test_csv_as_spreadsheets_and_people_write_it(tmp_path):
     rows = "".join(f"{i}, {'ab'[i % 2]}, {i / 7}\r\n" for i in range(50))
     (tmp_path / "houses.csv").write_text("\ufeffarea, Straße, price\r\n" + rows, encoding="utf-8")
     assert data.load(tmp_path / "houses.csv", target="price").encoder.features == ["area", "Straße=a", "Straße=b"]
+
+
+def written(frame, path, encoding="utf-8", **form):
+    frame.to_csv(path, index=False, encoding=encoding, **form)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [
+        ({"sep": ";", "decimal": ",", "encoding": "cp1252"}, "semicolon, decimal comma, encoding Windows-1252"),
+        ({"sep": "\t", "encoding": "utf-16"}, "tab, encoding utf-16"),
+        ({"sep": "|", "encoding": "utf-16-le"}, "vertical bar, encoding utf-16-le"),
+        ({"sep": ",", "encoding": "utf-16-be"}, "comma, encoding utf-16-be"),
+    ],
+)
+def test_the_dialect_of_a_csv_file_is_found(tmp_path, form, sentence):
+    frame = distinct().assign(heating=lambda f: f.heating.replace("oil", "\u00d6l, schwer; \u20ac"))
+    plain = data.load(written(frame, tmp_path / "plain.csv"), target="price")
+    path = written(frame, tmp_path / "houses.csv", **form)
+    with pytest.warns(UserWarning, match=rf"houses\.csv is read with separator {sentence}") as caught:
+        found = data.load(path, target="price")
+    assert len(caught) == 1
+    assert found.encoder == plain.encoder
+    assert found.fingerprint == plain.fingerprint
+    known = {"separator": form["sep"], "encoding": form["encoding"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if "decimal" in form else "error")
+        assert data.load(path, target="price", **known).fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoding": "utf-8"}, r"it is not utf-8 \(invalid .*\); omit `encoding`"),
+        ({"encoding": "klingon"}, "`encoding` must be a text encoding .* 'klingon'"),
+        ({"encoding": "base64"}, "`encoding` must be a text encoding .* 'base64'"),
+        ({"separator": ";;"}, "`separator` must be one character, .* ';;'"),
+        ({"drop": "area"}, "`drop` must be a sequence of columns"),
+        ({"drop": ["arae"]}, r"Unknown column in `drop`: 'arae'\. Did you mean 'area'"),
+        ({"drop": ["price"]}, "the target 'price' is also in `drop`"),
+    ],
+)
+def test_options_that_do_not_fit_a_csv_file(tmp_path, options, message):
+    path = written(houses().assign(heating="\u00d6l"), tmp_path / "houses.csv", "latin-1")
+    with pytest.raises(ValueError, match=message), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.load(path, target="price", **options)
+    with pytest.raises(ValueError, match=r"`(drop|separator|encoding)` (is for a \.csv|must be a sequence)"):
+        data.load("digits", **options)
+
+
+def test_all_problems_of_a_table_are_in_one_message(tmp_path):
+    frame = houses().assign(empty=None, id=lambda f: [f"h{i}" for i in f.index], price=lambda f: f.price.astype(str))
+    frame.loc[7, "price"] = "n.n."
+    frame.loc[9, "area"] = np.inf
+    frame.to_csv(tmp_path / "houses.csv")
+    with pytest.raises(ValueError, match=r"houses\.csv has 5 problems: \(1\) column 1 has no name") as raised:
+        data.load(tmp_path / "houses.csv", target="price")
+    for part in ("'n.n.' at index 7", "'area' holds 1 values", "column 'empty' has no value", "'id' has 200 different"):
+        assert part in str(raised.value)
+
+    frame = frame.drop(7).drop(9).astype({"price": float})
+    path = written(frame.assign(area=np.where(frame.index == 70, np.inf, frame.area)), tmp_path / "houses.csv")
+    with pytest.raises(ValueError, match=r"has 3 problems: .*'area'.*'empty'.*'id'"):
+        data.load(path, target="price")
+    found = data.load(path, target="price", drop=["id", "empty", "area"])
+    assert found.encoder.features[0] == "rooms"
+
+
+def test_rows_without_a_target_are_left_out(table):
+    frame = distinct()
+    rest = frame.drop(index=[3, 7])
+    path = table(frame.assign(price=frame.price.where(frame.index.isin(rest.index))))
+    with pytest.warns(UserWarning, match=r"2 of 200 rows are left out, .* target 'price', the first at index 3"):
+        found = data.load(path, target="price")
+    assert found.fingerprint == data.load(table(rest), target="price").fingerprint
 
 
 def test_quotes_that_are_closed(tmp_path):
@@ -352,21 +480,36 @@ def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "advice"),
-    [
-        ([2**63 + i for i in range(ROWS)], "Drop the column if it only identifies the rows"),
-        ([None, *(2**60 + i for i in range(1, ROWS))], "Drop the column if it only identifies the rows"),
-        ([1_700_000_000 + 60.0 * i for i in range(ROWS)], r"count times from a later start"),
-    ],
-    ids=["ids", "ids, one missing", "seconds"],
+    "column",
+    [[2**63 + i for i in range(ROWS)], [None, *(2**60 + i for i in range(1, ROWS))]],
+    ids=["all", "one missing"],
 )
-def test_numbers_that_float32_cannot_tell_apart(tmp_path, column, advice):
-    ids = pd.Series(column, dtype="Float64" if isinstance(column[-1], float) else "object")
-    path = save(houses().assign(rooms=ids), tmp_path / "houses.csv")
-    with pytest.raises(ValueError, match=rf"column 'rooms' has 1\d\d different values, which become .*{advice}"):
+def test_ids_that_floats_cannot_tell_apart(tmp_path, column):
+    path = save(houses().assign(rooms=pd.Series(column, dtype="object")), tmp_path / "houses.csv")
+    message = (
+        r"column 'rooms' has 1\d\d different values, which become .*Drop the column if it only identifies the rows"
+    )
+    with pytest.raises(ValueError, match=message):
         data.load(path, target="price")
-    with pytest.raises(ValueError, match=r"target 'rooms' (is missing|has 200 different values, which become)"):
+    with (
+        pytest.raises(ValueError, match=r"target 'rooms' has \d+ different values, which become"),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
         data.load(path, target="rooms", task="regression")
+
+
+def test_ids_and_times_are_standardized_in_float64(tmp_path):
+    frame = distinct().assign(rooms=lambda f: 1_700_000_000 + 60.0 * f.index, built=lambda f: 2**50 + f.index)
+    frame.loc[3, "rooms"] = None
+    found = data.load(save(frame, tmp_path / "houses.csv"), target="price")
+    train = find(frame, found.train)
+    scaler = StandardScaler().fit(train[["rooms", "built"]].astype(float))
+    for part in parts(found):
+        rows = find(frame, part)[["rooms", "built"]].fillna(train[["rooms", "built"]].median())
+        np.testing.assert_allclose(part.x[:, [1, 4]], scaler.transform(rows.astype(float)), rtol=1e-5, atol=1e-6)
+    encoder = data.TableEncoder.from_config(json.loads(json.dumps(found.encoder.get_config())))
+    assert encoder == found.encoder
 
 
 def test_large_numbers_get_another_unit(tmp_path):

@@ -10,7 +10,18 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
-from bnzoo.cli.inputs import Column, ImageSize, Source, TaskWord, load, load_examples
+from bnzoo.cli.inputs import (
+    Column,
+    Drop,
+    Encoding,
+    ImageSize,
+    Separator,
+    Source,
+    TaskWord,
+    load,
+    load_examples,
+    table_options,
+)
 from bnzoo.errors import unknown
 from bnzoo.export.formats import VARIANTS
 
@@ -59,6 +70,9 @@ def export(
     fold: Annotated[bool, typer.Option(help="Fold batch norms into the linear layers next to them.")] = True,
     column: Column = None,
     task: TaskWord = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     image_size: ImageSize = None,
 ) -> None:
     """Export a model in one or more formats, verify each artefact, and compare sizes and latencies."""
@@ -68,17 +82,19 @@ def export(
             from bnzoo.export import signing
 
             signing.signer(sign)  # a wrong key fails before the work
-    options = {"image": image, "warmup": _warmup(warmup)}
+    options: dict[str, Any] = {"image": image, "warmup": _warmup(warmup)}
     for name, value in options.items():
         takers = [variant for variant, (format, _) in VARIANTS.items() if name in format.options]
         if value is not None and not {*takers} & {*variants}:
             raise UserError(f"--{name} needs {' or '.join(takers)} among --formats. Received: --formats {formats}")
     model = load(source)
-    examples = None if data is None else load_examples(model, data, column, task, image_size)
+    reading = table_options(drop, separator, encoding)
+    examples = None if data is None else load_examples(model, data, column, task, image_size, **reading)
     names = _labels(labels, examples)
     with quietly(), mistakes(ImportError):
         for name in variants:
             VARIANTS[name][0].require()
+    options |= {"encoder": None if examples is None else examples.encoder}
     job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
     for name in variants:

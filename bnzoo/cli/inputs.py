@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,13 +31,24 @@ def between(least: int, most: int) -> Callable[[int | None], int | None]:
 Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, a file saved by Keras.")]
 SOURCES = (
     "digits, wine, breast_cancer, diabetes; cifar10, cifar100, mnist, fashion_mnist (downloaded); an .npz file with x "
-    "and y; a .csv or .parquet table; a folder with a folder of images for each class"
+    "and y; a folder with x.npy and y.npy; a .csv or .parquet table; a folder with a folder of images for each class"
 )
 Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
 Column = Annotated[str | None, typer.Option("--target", help="The column of a table to predict.")]
 TaskWord = Annotated[
     str | None,
     typer.Option("--task", help="classification or regression, if the target of a table leaves that open."),
+]
+Drop = Annotated[
+    list[str] | None, typer.Option("--drop", metavar="COLUMN", help="A column of a table to leave out. Repeatable.")
+]
+Separator = Annotated[
+    str | None,
+    typer.Option("--separator", help="The separator of a .csv table, \\t for a tab. By default it is found."),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", help="The encoding of a .csv table, such as latin-1 or utf-16. By default it is found."),
 ]
 ImageSize = Annotated[
     int | None,
@@ -53,25 +64,29 @@ def load(path: Path) -> "keras.Model":
         return bnzoo.load_model(path, compile=False)
 
 
-def load_data(
-    name: str, target: str | None, task: str | None, image_size: int | None, augment: str | None = None
-) -> "Dataset":
-    """Load the data that the command line names."""
+def table_options(drop: list[str] | None, separator: str | None, encoding: str | None) -> dict[str, Any]:
+    """Return the arguments of `bnzoo.data.load` for these options."""
+    return {"drop": drop or (), "separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
+
+
+def load_data(name: str, target: str | None, task: str | None, image_size: int | None, **options: Any) -> "Dataset":
+    """Load the data that the command line names. The options are further arguments of `bnzoo.data.load`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        with quietly(), mistakes(ValueError, OSError, ImportError):
-            examples = bnzoo.data.load(name, target=target, task=task, image_size=image_size, augment=augment)
-    for warning in caught:
-        if issubclass(warning.category, UserWarning):
-            say(f"warning: {warning.message}")
-    return examples
+        try:
+            with quietly(), mistakes(ValueError, OSError, ImportError):
+                return bnzoo.data.load(name, target=target, task=task, image_size=image_size, **options)
+        finally:
+            for warning in caught:
+                if issubclass(warning.category, UserWarning):
+                    say(f"warning: {warning.message}")
 
 
 def load_examples(
-    model: "keras.Model", name: str, target: str | None, task: str | None, image_size: int | None
+    model: "keras.Model", name: str, target: str | None, task: str | None, image_size: int | None, **options: Any
 ) -> "Dataset":
     """Load the data that the command line names, and check that it fits the model."""
-    examples = load_data(name, target, task, image_size)
+    examples = load_data(name, target, task, image_size, **options)
     taken = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or ()]
     if taken and not (len(taken) == 1 and _fits(examples.input_shape, taken[0])):
         hint = ". Resize the images with --image-size" if Path(name).is_dir() else ""

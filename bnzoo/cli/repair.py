@@ -10,7 +10,21 @@ from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly
-from bnzoo.cli.inputs import Column, Data, ImageSize, Source, TaskWord, between, check_folder, load, load_examples
+from bnzoo.cli.inputs import (
+    Column,
+    Data,
+    Drop,
+    Encoding,
+    ImageSize,
+    Separator,
+    Source,
+    TaskWord,
+    between,
+    check_folder,
+    load,
+    load_examples,
+    table_options,
+)
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -51,6 +65,9 @@ def recalibrate(
     batch_size: BatchSize = 256,
     column: Column = None,
     task: TaskWord = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     image_size: ImageSize = None,
 ) -> None:
     """Replace the moving statistics of batch norms by the statistics of your training data (PreciseBN)."""
@@ -62,7 +79,7 @@ def recalibrate(
         recalibration = bnzoo.tools.Recalibration(model)
         if not recalibration.norms:
             raise UserError(f"{source} has no batch norm, so there are no statistics to replace")
-        examples = load_examples(model, data, column, task, image_size)
+        examples = load_examples(model, data, column, task, image_size, **table_options(drop, separator, encoding))
         with Console(stderr=True).status("recalibrating"):
             before = _accuracy(model, examples, batch_size)
             recalibration(examples.train.x, batches, batch_size)
@@ -92,6 +109,9 @@ def health(
     report: Annotated[Path | None, typer.Option(help="An HTML file to write the report to.")] = None,
     column: Column = None,
     task: TaskWord = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     image_size: ImageSize = None,
 ) -> None:
     """Check the health of a trained model: statistics, norms, gradients. The exit status is 1 for any finding."""
@@ -99,7 +119,7 @@ def health(
         _check_suffix("--report", report, ".html")
         check_folder(report)
     model = _load_compiled(source)
-    examples = load_examples(model, data, column, task, image_size)
+    examples = load_examples(model, data, column, task, image_size, **table_options(drop, separator, encoding))
     with mistakes(ValueError, OSError, ImportError):
         with Console(stderr=True).status("checking"):
             checkup = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bnzoo.cli.console import UserError, mistakes, quietly, say
-from bnzoo.cli.inputs import SOURCES, Column, ImageSize, TaskWord, load_data
+from bnzoo.cli.inputs import SOURCES, Column, Drop, Encoding, ImageSize, Separator, TaskWord, load_data, table_options
 
 if TYPE_CHECKING:
     from bnzoo.tuning import Space, Study
@@ -26,6 +26,9 @@ def tune(
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
     target: Column = None,
     task: TaskWord = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
     depths: Annotated[
         str | None,
         typer.Option(
@@ -121,7 +124,8 @@ def tune(
             _needs_extra()
             from bnzoo import tuning
         space = _space(family, axes)
-        examples = load_data(data, target, task, image_size, augment)
+        options = table_options(drop, separator, encoding)
+        examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
         search = tuning.Study(
             space,

@@ -9,29 +9,43 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnzoo.data import dates
+
 if TYPE_CHECKING:
     import pandas as pd
 
 # types in the terms of `pandas.api.types.infer_dtype`
 NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "decimal")
 _TEXTS = ("string", "categorical")
-_TIMES = ("datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period", "interval")
+_DATES = ("datetime64", "datetime", "date")
+_TIMES = (*_DATES, "timedelta64", "timedelta", "time", "period", "interval")
 # the share of distinct values that may become equal in float32; of 1e6 random ones it is a hundredth
 LOST = 0.1
 MANY_CATEGORIES = 100
 FEW_CATEGORIES = 10
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raise `ValueError` if a name of a column is empty or occurs twice."""
-    if not all(names):
-        raise ValueError(
-            f"column {list(names).index('') + 1} has no name; if it is the index of a DataFrame, drop it "
-            "(DataFrame.to_csv(..., index=False) does not write it)"
+def problems_of_names(names: Sequence[str]) -> list[str]:
+    """Return a sentence for each name of columns that is empty or occurs twice."""
+    unnamed = [str(place) for place, name in enumerate(names, start=1) if not name]
+    found = []
+    if unnamed:
+        found.append(
+            f"column {', '.join(unnamed)} has no name; if it is the index of a DataFrame, drop it: `drop=['']` or "
+            "`--drop ''` (DataFrame.to_csv(..., index=False) does not write it)"
         )
-    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
-    if count > 1:
-        raise ValueError(f"{count} columns are named {name!r}; keep one of them, or rename them")
+    twice = {name: count for name, count in Counter(names).items() if name and count > 1}
+    return found + [
+        f"{count} columns are named {name!r}; keep one of them, or rename them" for name, count in twice.items()
+    ]
+
+
+def one_message(what: object, problems: Sequence[str]) -> str:
+    """Return the message about all problems of a table."""
+    if len(problems) == 1:
+        return f"{what}: {problems[0]}"
+    listed = "; ".join(f"({number}) {problem.rstrip('.')}" for number, problem in enumerate(problems, start=1))
+    return f"{what} has {len(problems)} problems: {listed}"
 
 
 def inferred_type(column: "pd.Series") -> str:
@@ -43,7 +57,7 @@ def inferred_type(column: "pd.Series") -> str:
 
 
 def kind(name: str, column: "pd.Series") -> str:
-    """Return `"numeric"` or `"categorical"` for a column of the training rows.
+    """Return the kind of a column of the training rows that holds no dates: `"numeric"` or `"categorical"`.
 
     Raises:
         ValueError: If it is neither.
@@ -93,25 +107,64 @@ def numbers(name: str, column: "pd.Series") -> np.ndarray:
     return values
 
 
+def are_distinct(column: "pd.Series", values: np.ndarray) -> bool:
+    """Return whether at least 90 % of the distinct values of a column remain distinct in float32.
+
+    Args:
+        column: The column.
+        values: Its values as float64, without missing ones.
+    """
+    return _in_float32(values) >= (1 - LOST) * column.nunique()
+
+
 def check_distinct(what: str, column: "pd.Series", values: np.ndarray) -> None:
     """Raise an error if many values of a column become equal in float32, such as ids or times since 1970.
 
     Args:
         what: String, the subject of the message: `"column 'id'"`.
         column: The column.
-        values: Its values as float64.
+        values: Its values as float64, without missing ones.
 
     Raises:
         ValueError: If more than a tenth of the distinct values are lost.
     """
-    different = column.nunique()
-    kept = len(np.unique(values[~np.isnan(values)].astype(np.float32)))
-    if kept < (1 - LOST) * different:
+    if not are_distinct(column, values):
         raise ValueError(
-            f"{what} has {different} different values, which become {kept} in float32, as values such as "
-            f"{column.dropna().iloc[0]} are too large for their small differences. Drop the column if it only "
-            "identifies the rows; count times from a later start (seconds since the first row); or subtract a constant"
+            f"{what} has {column.nunique()} different values, which become {_in_float32(values)} as floating-point "
+            f"numbers, as values such as {column.dropna().iloc[0]} are too large for their small differences. Drop the "
+            "column if it only identifies the rows; count times from a later start (seconds since the first row); or "
+            "subtract a constant"
         )
+
+
+def _in_float32(values: np.ndarray) -> int:
+    return len(np.unique(values.astype(np.float32)))
+
+
+def form_of_dates(column: "pd.Series") -> str | None:
+    """Return the form of a column of dates as text, as in `bnzoo.data.dates.FORMS`; `None` for other columns."""
+    inferred = inferred_type(column)
+    if inferred in _DATES:
+        return next(iter(dates.FORMS))
+    return dates.form_of(list(column.dropna().unique())) if inferred == "string" else None
+
+
+def dates_of(name: str, column: "pd.Series", form: str) -> dates.Dates:
+    """Return the dates of a column: of dates, or of text in a form.
+
+    Raises:
+        ValueError: If a value is no date.
+    """
+    inferred = inferred_type(column)
+    if inferred in _DATES:
+        return dates.of_times(column)
+    codes, texts = column.where(column != "").factorize()  # an empty text is a missing value
+    found = dates.of_texts([str(text) for text in texts], form)
+    if not found.valid.all():
+        bad = texts[int(found.valid.argmin())]
+        raise ValueError(f"column {name!r} must hold dates in the form {form}, but it holds {bad!r}")
+    # the code -1 of a missing value selects the last entry
+    return dates.Dates(*(np.append(values, values.dtype.type(0))[codes] for values in found))
 
 
 def categories(name: str, column: "pd.Series") -> tuple[np.ndarray, list[str]]:
@@ -137,24 +190,37 @@ def category(value: Any) -> str:
     return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
 
 
-def check_categories(name: str, column: "pd.Series", count: int) -> None:
-    """Raise an error if a column of the training rows has too many categories.
+def frequent(name: str, column: "pd.Series", codes: np.ndarray, categories: Sequence[str]) -> list[str]:
+    """Return the categories of a column of the training rows, the most frequent ones if there are more than 100.
+
+    Args:
+        name: String, the name of the column.
+        column: The column.
+        codes: The code of each row, as `categories` returns it.
+        categories: The categories of the codes.
 
     Raises:
-        ValueError: If there are more than 100 categories, or more than 10 categories in fewer than twice as many rows.
+        ValueError: If there are more than 10 categories, in fewer than twice as many rows, or more than 100 and most
+            are numbers.
     """
-    if count <= MANY_CATEGORIES and count <= max(FEW_CATEGORIES, len(column) / 2):
-        return
+    counts = Counter[str]()
+    for category_, count in zip(categories, np.bincount(codes[codes >= 0], minlength=len(categories)), strict=True):
+        counts[category_] += int(count)
+    unique = len(categories) > max(FEW_CATEGORIES, len(column) / 2)
+    if not unique and len(categories) <= MANY_CATEGORIES:
+        return list(counts)
     text = text_among_numbers(column)
-    advice = (
-        f"most are numbers, but {text[1]!r} at index {text[0]} is not: replace it by a number or a missing value"
-        if text
-        else "drop the column if it only identifies the rows; else merge rare texts, or convert the column to numbers"
-    )
-    raise ValueError(
-        f"column {name!r} has {count} different texts in {len(column)} training rows, too many for one feature each; "
-        f"{advice}"
-    )
+    if unique or text:
+        advice = (
+            f"most are numbers, but {text[1]!r} at index {text[0]} is not: replace it by a number or a missing value"
+            if text
+            else "drop the column if it only identifies the rows; else merge rare texts, or convert it to numbers"
+        )
+        raise ValueError(
+            f"column {name!r} has {len(categories)} different texts in {len(column)} training rows, too many for one "
+            f"feature each; {advice}"
+        )
+    return sorted(counts, key=lambda word: (-counts[word], word))[:MANY_CATEGORIES]
 
 
 def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:

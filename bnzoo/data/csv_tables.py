@@ -1,28 +1,34 @@
 """The reader of CSV tables."""
 
 import csv
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnzoo.data import columns
+from bnzoo.data.dialects import Dialect, any_length, sniff
 from bnzoo.reading import reading
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ENCODING = "utf-8-sig"
 
-
-def read(path: Path) -> "pd.DataFrame":
+def read(path: Path, separator: str | None = None, encoding: str | None = None) -> "pd.DataFrame":
     """Read a CSV file, whose first line has the names of the columns.
+
+    A warning names the separator, the decimal sign and the encoding unless they are comma, point and UTF-8, or known.
 
     In a column of numbers or booleans, pandas' words for a missing value (`NA`, `nan`, `None`, `null`, ...) are missing
     values. In a column of text they are categories, and only an empty cell is a missing value.
+
+    Args:
+        path: The file.
+        separator: String, the separator; `None` to find it.
+        encoding: String, the encoding; `None` to find it.
+
+    Returns:
+        A DataFrame. Its names are those of the file, which may be empty or occur twice.
 
     Raises:
         ValueError: If the file is not a CSV table. The message names the file.
@@ -31,37 +37,48 @@ def read(path: Path) -> "pd.DataFrame":
 
     with reading(path, "a CSV table") as file:
         try:
-            _check_quotes(file)
+            dialect = sniff(file, separator, encoding)
+            _check_quotes(file, dialect)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
-                return _read(file)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"it is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+                frame = _read(file, dialect)
         except pd.errors.EmptyDataError as error:
             raise ValueError("it is empty; its first line must have the names of the columns") from error
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
             raise ValueError(f"a line has another number of values than the first line ({error})") from error
+    known = Dialect(separator or ",", encoding=dialect.encoding if encoding else Dialect.encoding)
+    if dialect != known:
+        warnings.warn(f"{path} is read with {dialect}.", stacklevel=5)
+    return frame
 
 
-def _read(file: Path) -> "pd.DataFrame":
+def _read(file: Path, dialect: Dialect) -> "pd.DataFrame":
     import pandas as pd
 
-    options: dict[str, Any] = {"encoding": _ENCODING, "skipinitialspace": True, "low_memory": False}
+    options: dict[str, Any] = {
+        "sep": dialect.separator,
+        "decimal": dialect.decimal,
+        "encoding": dialect.encoding,
+        "skipinitialspace": True,
+        "low_memory": False,
+    }
     header = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False, **options)
     names = list(header.iloc[0])
-    columns.check_names(names)
     if all(_is_number(name) for name in names):
         raise ValueError("its first line has only numbers; it must have the names of the columns")
-    frame = pd.read_csv(file, index_col=False, **options)
-    inexact = [name for name in names if _lost_digits(frame[name])]
-    again = [*inexact, *(name for name in names if columns.inferred_type(frame[name]) == "string")]
+    # numbers instead of names, of which some may be equal
+    options |= {"header": 0, "names": list(range(len(names))), "index_col": False}
+    frame = pd.read_csv(file, **options)
+    inexact = [place for place in frame.columns if _lost_digits(frame[place])]
+    again = [*inexact, *(place for place in frame.columns if columns.inferred_type(frame[place]) == "string")]
     if again:
-        as_text = {"dtype": str, "keep_default_na": False, "na_values": [""], "usecols": again, "index_col": False}
+        as_text = {"dtype": str, "keep_default_na": False, "na_values": [""], "usecols": again}
         texts = pd.read_csv(file, **as_text, **options)
-        for name in inexact:  # Python's integers keep all digits
-            pairs = zip(frame[name].isna(), texts[name], strict=True)
-            texts[name] = pd.Series([None if absent else int(Decimal(text)) for absent, text in pairs], dtype=object)
+        for place in inexact:  # Python's integers keep all digits
+            pairs = zip(frame[place].isna(), texts[place], strict=True)
+            texts[place] = pd.Series([None if absent else int(Decimal(text)) for absent, text in pairs], dtype=object)
         frame[again] = texts[again]
+    frame.columns = names
     return frame
 
 
@@ -81,13 +98,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_quotes(file: Path) -> None:
+def _check_quotes(file: Path, dialect: Dialect) -> None:
     """Raise an error for a quote that is not closed, or closed in the middle of another value.
 
     pandas would read the lines between two such quotes as one value.
     """
-    with file.open(encoding=_ENCODING, newline="") as lines, _any_length():
-        rows = csv.reader(lines, skipinitialspace=True, strict=True)
+    with file.open(encoding=dialect.encoding, newline="") as lines, any_length():
+        rows = csv.reader(lines, delimiter=dialect.separator, skipinitialspace=True, strict=True)
         begun = 1
         while True:
             try:
@@ -100,13 +117,3 @@ def _check_quotes(file: Path) -> None:
                         'within a text as two: ""'
                     ) from error
             begun = rows.line_num + 1
-
-
-@contextmanager
-def _any_length() -> Iterator[None]:
-    """Remove the limit on the length of a value in the block."""
-    before = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

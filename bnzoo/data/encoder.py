@@ -1,108 +1,25 @@
 """The encoder of tables: from columns to the features of a model, learned on training rows and saved as JSON."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, count, filterfalse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnzoo.data import columns
-from bnzoo.errors import is_finite, number, unknown
+from bnzoo.data import columns, dates
+from bnzoo.data.kinds import KINDS, Categorical, Date, Kind, Numeric
+from bnzoo.errors import choice, is_finite, number, unknown
 from bnzoo.files import write_text
 from bnzoo.reading import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-# a column whose largest number is between these keeps its unit: float32 can represent its variance
-_SMALL, _LARGE = 1e-6, 1e15
-
-
-@dataclass(frozen=True)
-class Numeric:
-    """A column of numbers, or of booleans as 0 and 1.
-
-    Attributes:
-        name: String, the name of the column.
-        median: Float, the replacement of a missing value.
-        missing: Boolean, whether the training rows have missing values. A second feature is then 1 for a missing value.
-        unit: Float, the divisor of the numbers: 1, or a power of ten if float32 cannot represent their variance.
-    """
-
-    name: str
-    median: float
-    missing: bool
-    unit: float = 1.0
-    kind: ClassVar[str] = "numeric"
-
-    @classmethod
-    def learn(cls, name: str, column: "pd.Series") -> "Numeric":
-        """Learn from the column of the training rows."""
-        values = columns.numbers(name, column)
-        columns.check_distinct(f"column {name!r}", column, values)
-        missing = np.isnan(values)
-        present = values[~missing]
-        return cls(name, float(np.median(present)), bool(missing.any()), _unit(float(np.abs(present).max())))
-
-    @property
-    def features(self) -> list[str]:
-        """The names of the features."""
-        return [self.name, *[f"{self.name} is missing"] * self.missing]
-
-    def encode(self, column: "pd.Series") -> list[np.ndarray]:
-        """Return the features of a column."""
-        values = columns.numbers(self.name, column)
-        missing = np.isnan(values)
-        return [np.where(missing, self.median, values) / self.unit, *[missing] * self.missing]
-
-
-def _unit(largest: float) -> float:
-    """Return the divisor for a column with this largest number."""
-    if largest == 0 or _SMALL <= largest <= _LARGE:
-        return 1.0
-    return float(10.0 ** np.floor(np.log10(largest)))
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A column of categories, in one-hot encoding.
-
-    Attributes:
-        name: String, the name of the column.
-        categories: Tuple of strings. All features are 0 for any other category.
-        missing: Boolean, whether the training rows have missing values, which are then a category too.
-    """
-
-    name: str
-    categories: tuple[str, ...]
-    missing: bool
-    kind: ClassVar[str] = "categorical"
-
-    @classmethod
-    def learn(cls, name: str, column: "pd.Series") -> "Categorical":
-        """Learn from the column of the training rows."""
-        codes, categories = columns.categories(name, column)
-        columns.check_categories(name, column, len(categories))
-        return cls(name, tuple(sorted(set(categories))), bool((codes < 0).any()))
-
-    @property
-    def features(self) -> list[str]:
-        """The names of the features."""
-        return [f"{self.name}={category}" for category in self.categories] + [f"{self.name} is missing"] * self.missing
-
-    def encode(self, column: "pd.Series") -> list[np.ndarray]:
-        """Return the features of a column."""
-        codes, categories = columns.categories(self.name, column)
-        known = {category: number for number, category in enumerate(self.categories)}
-        # the code -1 of a missing value selects the last entry
-        numbers = np.array([known.get(category, -1) for category in categories] + [-1])[codes]
-        return [numbers == number for number in range(len(known))] + [codes < 0] * self.missing
-
-
-_KINDS = {kind.kind: kind for kind in (Numeric, Categorical)}
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -110,14 +27,17 @@ class TableEncoder:
     """An encoder of the columns of a table as the features of a model.
 
     Numbers are not changed. A missing number becomes the median, and a second feature marks it. Columns whose largest
-    number is above 1e15 or below 1e-6 are divided by a power of ten. Booleans become 0 or 1. Texts and categories are
-    one-hot encoded, and a missing value is a category too; all features are 0 for a category that the training rows do
-    not have. Everything is learned from the training rows only.
+    number is above 1e15 or below 1e-6 are divided by a power of ten; columns whose differences float32 cannot
+    represent, such as times since 1970, are standardized in float64. Booleans become 0 or 1. Dates become the
+    standardized days since 1970, the year, the month, and the day of the week. Texts and categories are one-hot
+    encoded, and a missing value is a category too. Of more than 100 categories, the most frequent 100 are kept, and the
+    others are one. Without others, all features are 0 for a category that the training rows do not have. Everything is
+    learned from the training rows only.
 
     The encoder is saved as JSON, so that a server of the model needs neither the table nor the same library versions.
 
     Attributes:
-        columns: Tuple of `Numeric` and `Categorical`, in the order of the table.
+        columns: Tuple of `Numeric`, `Date` and `Categorical`, in the order of the table.
 
     Examples:
     >>> houses = bnzoo.data.load("houses.csv", target="price")
@@ -126,7 +46,7 @@ class TableEncoder:
     >>> model.predict(encoder.encode([{"rooms": 4, "heating": "gas", "built": None}]))
     """
 
-    columns: tuple[Numeric | Categorical, ...]
+    columns: tuple[Kind, ...]
 
     @classmethod
     def learn(cls, frame: "pd.DataFrame") -> "TableEncoder":
@@ -138,7 +58,7 @@ class TableEncoder:
         Raises:
             ValueError: If a column cannot be used. The message names it.
         """
-        return cls(tuple(_KINDS[columns.kind(name, frame[name])].learn(name, frame[name]) for name in frame.columns))
+        return cls(tuple(_learned(name, frame[name]) for name in frame.columns))
 
     @property
     def features(self) -> list[str]:
@@ -156,7 +76,7 @@ class TableEncoder:
             float32 array of shape `(rows, features)`.
 
         Raises:
-            ValueError: If a column is missing, or a column of numbers has other values. The message names it.
+            ValueError: If a column is missing, or a column of numbers or dates has other values. The message names it.
         """
         frame = columns.frame(rows, [column.name for column in self.columns])
         features = np.empty((len(frame), len(self.features)), np.float32)
@@ -166,6 +86,55 @@ class TableEncoder:
                 features[:, number] = values
                 number += 1
         return features
+
+    @property
+    def inputs(self) -> dict[str, Kind]:
+        """The columns by the name of their tensor: the name of the column in the characters A-Z, a-z, 0-9 and _."""
+        named: dict[str, Kind] = {}
+        for column in self.columns:
+            letters = filterfalse(unicodedata.combining, unicodedata.normalize("NFKD", column.name))
+            name = re.sub(r"[^A-Za-z0-9_]", "_", "".join(letters))
+            name = name if name[:1].isalpha() and name != "self" else f"column_{name}"
+            names = chain([name], (f"{name}_{number}" for number in count(2)))
+            named[next(free for free in names if free not in named)] = column
+        return named
+
+    def encode_tensors(self, tensors: "Mapping[str, tf.Tensor]") -> "tf.Tensor":
+        """Return the features of rows in TensorFlow, as `encode` in NumPy.
+
+        Args:
+            tensors: Dict of tensors of the shape `(rows,)`, by the names of `inputs`: float64 for numbers, with NaN for
+                a missing value, and strings for texts and dates, with an empty one for a missing value.
+
+        Returns:
+            float32 tensor of shape `(rows, features)`.
+        """
+        import tensorflow as tf
+
+        features = [values for name, column in self.inputs.items() for values in column.encode_tensor(tensors[name])]
+        parts = [values if len(values.shape) == 2 else values[:, None] for values in features]
+        return tf.concat([tf.cast(values, tf.float32) for values in parts], axis=1)
+
+    def encode_arrays(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the features of rows in NumPy. The arrays are as the tensors of `encode_tensors`, with bytes."""
+        import pandas as pd
+
+        columns_ = {
+            column.name: [text.decode() for text in arrays[name]] if column.dtype == "string" else arrays[name]
+            for name, column in self.inputs.items()
+        }
+        return self.encode(pd.DataFrame(columns_))
+
+    def examples(self) -> dict[str, np.ndarray]:
+        """Return rows as `encode_arrays` takes them, with every category, an unknown one and missing values."""
+        values = {name: column.examples() for name, column in self.inputs.items()}
+        rows = range(max(map(len, values.values())))
+        return {
+            name: np.array([some[(row + place) % len(some)] for row in rows], np.float64)
+            if self.inputs[name].dtype == "float64"
+            else np.array([some[(row + place) % len(some)].encode() for row in rows], object)
+            for place, (name, some) in enumerate(values.items())
+        }
 
     def get_config(self) -> dict[str, Any]:
         """Return the encoder as JSON."""
@@ -194,19 +163,47 @@ class TableEncoder:
             raise ValueError(f"{path} was not written by `TableEncoder.save` ({error!r})") from error
 
 
-def _column(kind: str, name: str, missing: bool, **learned: Any) -> Numeric | Categorical:
-    if kind not in _KINDS:
-        raise ValueError(unknown("kind of column", kind, _KINDS))
+def _learned(name: str, column: "pd.Series") -> Kind:
+    form = columns.form_of_dates(column)
+    return KINDS[columns.kind(name, column)].learn(name, column) if form is None else Date.learn(name, column, form)
+
+
+def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
+    """Return a sentence for each column that an encoder of the training rows cannot learn, or cannot encode.
+
+    Args:
+        training: DataFrame of the training rows.
+        rows: DataFrame of all rows.
+    """
+    found = []
+    for name in training.columns:
+        try:
+            _learned(name, training[name]).encode(rows[name])
+        except ValueError as error:
+            found.append(str(error))
+    return found
+
+
+def _column(kind: str, name: str, missing: bool, **learned: Any) -> Kind:
+    if kind not in (known := (*KINDS, Date.kind)):
+        raise ValueError(unknown("kind of column", kind, known))
     if not (isinstance(name, str) and isinstance(missing, bool)):
         raise TypeError(f"a column must have a string `name` and a boolean `missing`. Received: {name!r}, {missing!r}")
+    if kind == Categorical.kind:
+        categories, other = learned.pop("categories"), learned.pop("other", False)
+        if not (isinstance(categories, list | tuple) and all(isinstance(category, str) for category in categories)):
+            raise TypeError(f"the categories of {name!r} must be a list of strings. Received: {categories!r}")
+        if not isinstance(other, bool):
+            raise TypeError(f"`other` of {name!r} must be a boolean. Received: {other!r}")
+        return Categorical(name, tuple(categories), missing, other, **learned)
+    form = learned.pop("form", None)
+    numbers = {key: _finite(key, value) for key, value in learned.items()}
+    number("unit", numbers.get("unit", 1.0), above=0)
     if kind == Numeric.kind:
-        numbers = {key: _finite(key, value) for key, value in learned.items()}
-        number("unit", numbers.get("unit", 1.0), above=0)
         return Numeric(name, missing=missing, **numbers)
-    categories = learned.pop("categories")
-    if not (isinstance(categories, list | tuple) and all(isinstance(category, str) for category in categories)):
-        raise TypeError(f"the categories of {name!r} must be a list of strings. Received: {categories!r}")
-    return Categorical(name, tuple(categories), missing, **learned)
+    choice("form", form, dates.FORMS)
+    number("median", numbers.get("median"), at_least=dates.FIRST, at_most=dates.LAST + 1)
+    return Date(name, missing, form, **numbers)
 
 
 def _finite(key: str, value: Any) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 
 from bnzoo.data import downloads, store, tables
 from bnzoo.data.augment import chosen
+from bnzoo.data.columns import one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
-from bnzoo.data.encoder import TableEncoder
+from bnzoo.data.encoder import TableEncoder, problems_of
 from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
@@ -35,6 +36,9 @@ def load(
     *,
     target: str | None = None,
     task: str | None = None,
+    drop: Sequence[str] = (),
+    separator: str | None = None,
+    encoding: str | None = None,
     image_size: tuple[int, int] | int | None = None,
     validation: float = 0.15,
     test: float | None = None,
@@ -54,8 +58,12 @@ def load(
     regression. The other columns are the features; `TableEncoder` learns their encoding from the training rows only. A
     code that is an integer counts as a number; put a letter before it to make it a category. In a CSV column of
     numbers, `NA`, `nan`, `None`, `null` and similar words are missing values; in a column of text they are categories,
-    and only an empty cell is a missing value. It is an error if many numbers of a column become equal in float32, such
-    as 64-bit ids. An `.npz` file with an integer `y` is a classification, one with a float `y` a regression.
+    and only an empty cell is a missing value. Separator, decimal comma and encoding of a CSV file are found, and named
+    in a warning unless they are comma, point and UTF-8. Rows without a target are left out, and counted in a warning.
+    One message names all columns that cannot be used. It is an error if many numbers of a column become equal as
+    floating-point numbers, such as 64-bit ids. Dates are recognized as text too: `2020-12-31`, `2020/12/31`,
+    `31.12.2020`, `12/31/2020` or `31/12/2020`, with or without a time. An `.npz` file with an integer `y` is a
+    classification, one with a float `y` a regression.
 
     Images are PNG, JPEG, GIF, BMP, WebP or TIFF files with at most 2**26 (67 million) pixels. The content of a file
     decides its format, not its name. Only the first frame or page is read. The EXIF orientation is applied. Grey images
@@ -71,6 +79,10 @@ def load(
         target: String, the column of a table to predict. Required for tables.
         task: String, `"classification"` or `"regression"`, if the type of the target column does not decide correctly:
             grades from 1 to 6 for a regression, or classes that are stored as floats.
+        drop: Sequence of strings, the columns of a table to leave out: `["id"]`.
+        separator: String, the separator of a CSV file; `None` to find it: comma, semicolon, tab or vertical bar.
+        encoding: String, the encoding of a CSV file, as Python names it; `None` to find it: UTF-8, UTF-16 or
+            Windows-1252 (Latin-1).
         image_size: Tuple `(height, width)` to which the images of a folder are resized, or one integer for both.
             Required if they differ in size.
         validation: Float, the share of the validation data. For a download, the share of its training data.
@@ -106,44 +118,29 @@ def load(
     ('regression', (10,), 0)
     """
     name, path = str(source), Path(source)
-    _check_options(name, path, target=target, task=task, image_size=image_size, test=test)
+    table_options = {"drop": drop or None, "separator": separator, "encoding": encoding}
+    _check_options(name, path, target=target, task=task, image_size=image_size, test=test, **table_options)
     names = chosen(augment)
-    data = _load(name, path, target, task, image_size, validation, test, seed, max_bytes, max_memory)
-    return replace(data, augment=names)
-
-
-def _load(
-    name: str,
-    path: Path,
-    target: str | None,
-    task: str | None,
-    image_size: tuple[int, int] | int | None,
-    validation: float,
-    test: float | None,
-    seed: int,
-    max_bytes: int | None,
-    max_memory: int | None,
-) -> Dataset:
-    if name in downloads.NAMES:
-        return _download(name, validation, seed)
     shares = {"validation": validation, "test": _TEST if test is None else test}
-    if _is_table(name, path):
-        return _table(name, path, target, task, shares, seed, max_bytes)
-    if name not in _EMBEDDED and has_npy(path):
-        return _npy(name, path, shares, seed, max_memory)
-    if name not in _EMBEDDED and path.is_dir():
-        return _folder(name, path, image_size, shares, seed, max_memory)
-    x, y, labels = _examples(name, path, max_bytes)
-    check_finite(name, x, y)
-    parts = divide(y, labels, name, shares, seed)
-    return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
+    if name in downloads.NAMES:
+        data = _download(name, validation, seed)
+    elif _is_table(name, path):
+        table = tables.read(path, target, task, max_bytes, drop=drop, separator=separator, encoding=encoding)
+        data = _table(name, table, shares, seed)
+    elif name not in _EMBEDDED and has_npy(path):
+        data = _npy(name, path, shares, seed, max_memory)
+    elif name not in _EMBEDDED and path.is_dir():
+        data = _folder(name, path, image_size, shares, seed, max_memory)
+    else:
+        data = _arrays(name, path, shares, seed, max_bytes)
+    return replace(data, augment=names)
 
 
 def _is_table(name: str, path: Path) -> bool:
     return name not in _EMBEDDED and path.suffix.lower() in tables.SUFFIXES and path.is_file()
 
 
-def _check_options(name: str, path: Path, *, test: float | None, image_size: object, **columns: str | None) -> None:
+def _check_options(name: str, path: Path, *, test: float | None, image_size: object, **columns: object) -> None:
     named = name in (*_EMBEDDED, *downloads.NAMES)
     if not named and not path.exists():
         raise FileNotFoundError(
@@ -155,11 +152,16 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
         raise ValueError(
             f"`image_size` is for a folder of images, which {name} is not. Received: image_size={image_size}"
         )
+    if isinstance(columns["drop"], str):
+        raise ValueError(f"`drop` must be a sequence of columns: [{columns['drop']!r}]. Received: {columns['drop']!r}")
     for option, value in columns.items():
         if value is not None and not _is_table(name, path):
             raise ValueError(
                 f"`{option}` is for a .csv or .parquet table, which {name} is not. Received: {option}={value}"
             )
+    for option in ("separator", "encoding"):
+        if columns[option] is not None and path.suffix.lower() != ".csv":
+            raise ValueError(f"`{option}` is for a .csv table. Received: {option}={columns[option]!r} for {name}")
     if test is not None and name in downloads.NAMES:
         raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
@@ -173,6 +175,13 @@ def _examples(name: str, path: Path, max_bytes: int | None) -> Examples:
             "of images"
         )
     return npz(path, max_bytes)
+
+
+def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
+    x, y, labels = _examples(name, path, max_bytes)
+    check_finite(name, x, y)
+    parts = divide(y, labels, name, shares, seed)
+    return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
 
 
 def _folder(
@@ -213,25 +222,21 @@ def _download(name: str, validation: float, seed: int) -> Dataset:
     return _dataset(name, labels, {**splits, "test": _split(*test, np.arange(len(test[1])))})
 
 
-def _table(
-    name: str,
-    path: Path,
-    target: str | None,
-    task: str | None,
-    shares: dict[str, float],
-    seed: int,
-    max_bytes: int | None,
-) -> Dataset:
-    table = tables.read(path, target, task, max_bytes)
-    parts = divide(table.y, table.labels, name, shares, seed)
+def _table(name: str, table: tables.LabelledTable, shares: dict[str, float], seed: int) -> Dataset:
+    problems, training = [], table.features
     try:
-        encoder = TableEncoder.learn(table.features.iloc[parts["train"]])
+        parts = divide(table.y, table.labels, name, shares, seed)
+        training = table.features.iloc[parts["train"]]
+        encoder = TableEncoder.learn(training)
         splits = {
             part: Split(encoder.encode(table.features.iloc[rows]), _values(table.y, rows))
             for part, rows in parts.items()
         }
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        if training is table.features:
+            problems.append(str(error).removeprefix(f"{name}: "))
+        problems += problems_of(training, table.features)
+        raise ValueError(one_message(name, problems)) from error
     return _dataset(name, table.labels, splits, encoder)
 
 

@@ -34,7 +34,7 @@ def read(path: Path, max_bytes: int | None = None) -> "pd.DataFrame":
         try:
             with parquet.ParquetFile(file) as opened:
                 names = opened.schema_arrow.names
-                columns.check_names([name for name in names if not name.startswith("__index_level_")])
+                _check_names([name for name in names if not name.startswith("__index_level_")])
                 declared(file, _size(opened.metadata), max_bytes)
                 texts = [name for name in names if _is_text(opened.schema_arrow.field(name).type)]
             # equal texts share memory: a long text in thousands of rows is small in the file
@@ -45,8 +45,13 @@ def read(path: Path, max_bytes: int | None = None) -> "pd.DataFrame":
         # pandas has made the column of a named index its index
         frame = frame.reset_index(drop=all(name is None for name in frame.index.names))
         frame.columns = [str(name) for name in frame.columns]
-        columns.check_names(list(frame.columns))
+        _check_names(list(frame.columns))
         return frame.astype({name: object for name in texts if name in frame.columns})
+
+
+def _check_names(names: list[str]) -> None:
+    if problems := columns.problems_of_names(names):
+        raise ValueError("; ".join(problems))
 
 
 def _is_text(type_: Any) -> bool:

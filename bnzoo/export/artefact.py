@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.export import evidence, manifest, parity, signing
+from bnzoo.export import evidence, manifest, parity, rows, signing
 from bnzoo.export.formats.record import SERVE, Format
 from bnzoo.export.image import Image
 from bnzoo.export.prepare import check, check_rounding, folded, in_float32
 from bnzoo.export.report import Accuracy, ExportReport
 from bnzoo.export.sample import Sample, samples
-from bnzoo.export.signatures import Signature, signatures
+from bnzoo.export.signatures import SERVE_ROWS, Signature, signatures
 from bnzoo.files import whole_version
 from bnzoo.metrics import metric_of
 
@@ -34,6 +34,7 @@ class Request:
             to draw them.
         truth: Array, the classes or targets of these examples, or `None`.
         image: An `Image`, or `None`.
+        encoder: A `bnzoo.data.TableEncoder`, or `None`.
         sign: The path of a private key, or `None`.
     """
 
@@ -43,6 +44,7 @@ class Request:
     sample: Any = None
     truth: np.ndarray | None = None
     image: Image | None = None
+    encoder: rows.RowEncoder | None = None
     sign: str | Path | None = None
 
 
@@ -69,10 +71,15 @@ class ExportPlan:
         self.sign = signing.signer(request.sign)
         if request.image is not None:
             request.image.check(request.model.inputs)
+        if request.encoder is not None:
+            rows.check(request.encoder, request.model)
         reference = in_float32(request.model)
         self.request = request
-        self.signatures = signatures(reference, request.image, request.labels)
+        encoding = rows.as_in_training(request.encoder)
+        self.signatures = signatures(reference, request.image, request.labels, encoding)
         self.inputs = samples(reference, self.signatures, request.sample)
+        if request.encoder is not None:
+            self.inputs[SERVE_ROWS] = request.encoder.examples()
         self.outputs = parity.run_model(self.signatures, self.inputs)
         if reference is not request.model:
             check_rounding(parity.run_model(signatures(request.model), self.inputs)[SERVE], self.outputs[SERVE])
@@ -95,6 +102,7 @@ class ExportPlan:
             "signatures": {name: _described(s, self.outputs[name]) for name, s in self.signatures.items()},
             "labels": None if request.labels is None else [str(label) for label in request.labels],
             "image": None if request.image is None else request.image.get_config(),
+            "columns": None if request.encoder is None else _columns(request.encoder),
             "fold": {"folded": self.fold.folded, "kept": self.fold.kept},
         }
 
@@ -149,6 +157,11 @@ def make(
 
 def _count(inputs: Sample) -> int:
     return len(next(iter(inputs[SERVE].values())))
+
+
+def _columns(encoder: rows.RowEncoder) -> dict[str, str]:
+    """Return the names of the columns by the names of the inputs."""
+    return {name: column.name for name, column in encoder.inputs.items()}
 
 
 def _described(signature: Signature, outputs: dict[str, np.ndarray]) -> dict[str, Any]:

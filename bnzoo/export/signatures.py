@@ -11,9 +11,11 @@ import tensorflow as tf
 from bnzoo.export.decoding import Pixels
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.image import Image
+from bnzoo.export.rows import Rows
 from bnzoo.keras_internals import functional_model
 
 SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
+SERVE_ROWS = "serve_rows"
 TOP = 5
 # the name that Keras gives to an input without a name; the number depends on the models built before
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)*")
@@ -46,7 +48,7 @@ def input_names(model: keras.Model) -> list[str]:
 
 
 def signatures(
-    model: keras.Model, image: Image | None = None, labels: Sequence[str] | None = None
+    model: keras.Model, image: Image | None = None, labels: Sequence[str] | None = None, rows: Rows | None = None
 ) -> dict[str, Signature]:
     """Return the signatures of an artefact of a model.
 
@@ -54,6 +56,7 @@ def signatures(
         model: A functional or Sequential `keras.Model`.
         image: An `Image`, for the signatures that take unscaled images; `None` for none of these.
         labels: Sequence of strings, the names of the classes, or `None`.
+        rows: `Rows`, for the signature that takes the columns of a table; `None` for none.
 
     Returns:
         Dict of `Signature`s by name.
@@ -68,6 +71,8 @@ def signatures(
         # model servers decode base64 for a name that ends in `_bytes`
         files = tf.TensorSpec((None,), tf.string, name="image_bytes")
         offered[SERVE_IMAGE_BYTES] = Signature(images.from_files, {"image_bytes": files})
+    if rows is not None:
+        offered[SERVE_ROWS] = Signature(_Rows(serve, rows, labels), rows.specs)
     return offered
 
 
@@ -124,23 +129,38 @@ class _Images:
     """A model as functions of unscaled images."""
 
     def __init__(self, serve: _Serve, pixels: Pixels, labels: Sequence[str] | None) -> None:
-        self.serve, self.pixels = serve, pixels
-        self.labels = None if labels is None else tf.constant([str(label) for label in labels])
+        self.serve, self.pixels, self.best = serve, pixels, _Best(labels)
 
     def from_levels(self, image: tf.Tensor) -> Outputs:
-        return self._best(self.serve(**{self.serve.names[0]: self.pixels.from_levels(image)}))
+        return self.best(self.serve(**{self.serve.names[0]: self.pixels.from_levels(image)}))
 
     def from_files(self, image_bytes: tf.Tensor) -> Outputs:
         images, problems = self.pixels.decode_files(image_bytes)
-        outputs = self._best(self.serve(**{self.serve.names[0]: images}))
+        outputs = self.best(self.serve(**{self.serve.names[0]: images}))
         usable = problems == ""
         outputs = {name: _where(usable, tensor) for name, tensor in outputs.items()}
         number = tf.strings.as_string(tf.range(tf.size(image_bytes)))
         message = tf.strings.join(["image_bytes[", number, "] cannot be decoded: ", problems])
         return {**outputs, "error": tf.where(usable, "", message)}
 
-    def _best(self, outputs: Outputs) -> Outputs:
-        """Add the most probable classes, if the outputs are probabilities of classes."""
+
+class _Rows:
+    """A model as a function of the columns of a table."""
+
+    def __init__(self, serve: _Serve, rows: Rows, labels: Sequence[str] | None) -> None:
+        self.serve, self.rows, self.best = serve, rows, _Best(labels)
+
+    def __call__(self, **columns: tf.Tensor) -> Outputs:
+        return self.best(self.serve(**{self.serve.names[0]: self.rows.encode(columns)}))
+
+
+class _Best:
+    """A function that adds the most probable classes to outputs, if they are probabilities of classes."""
+
+    def __init__(self, labels: Sequence[str] | None) -> None:
+        self.labels = None if labels is None else tf.constant([str(label) for label in labels])
+
+    def __call__(self, outputs: Outputs) -> Outputs:
         probabilities = outputs.get("probabilities")
         if probabilities is None or len(probabilities.shape) != 2:
             return outputs

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from bnzoo.export import image as images
-from bnzoo.export import warmups
+from bnzoo.export import rows, warmups
 from bnzoo.export.artefact import ExportPlan, Request, make
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.formats.record import Format
@@ -27,6 +27,8 @@ def export(
 
     def write_all(plan: ExportPlan, folder: Path) -> None:
         write(plan, folder, accepting_empty_batches)
+        if plan.request.encoder is not None:
+            rows.write(plan.request.encoder, folder)
         if log is not None:
             warmups.write(folder, log)
 
@@ -56,7 +58,9 @@ def write(
     module.weights = [variable.value for variable in plan.served.variables]
     module.functions = {
         name: tf.function(offer(signature).call, autograph=False).get_concrete_function(**signature.inputs)
-        for name, signature in signatures(plan.served, request.image, request.labels).items()
+        for name, signature in signatures(
+            plan.served, request.image, request.labels, rows.in_graph(request.encoder)
+        ).items()
     }
     module.tables = _tables(plan.served, module.functions.values())
     with scratch(folder) as assets:

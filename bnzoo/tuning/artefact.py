@@ -9,14 +9,13 @@ import keras
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
-from bnzoo.export import manifest
+from bnzoo.export import manifest, rows
 from bnzoo.files import write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_labelled, metric_of
 from bnzoo.reading import read_json
 from bnzoo.tuning.folder import NOTE, replaceable
 
-ENCODER = "encoder.json"
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
@@ -45,8 +44,8 @@ class Artefact:
         norms_folded: Integer, the number of folded batch norms.
         norms_kept: Dict, the batch norms that are not folded, with the reason.
         metric: String, the metric in `test_accuracy`: `accuracy` or `R²`.
-        encoder: String, the JSON file for `bnzoo.data.TableEncoder`, which encodes the columns of a table as the
-            SavedModel's input; `None` if the data is not a table.
+        encoder: String, the JSON file for `bnzoo.data.TableEncoder`, which encodes the columns of a table as the input
+            of the signature `serve`; `None` if the data is not a table. The signature `serve_rows` takes the columns.
     """
 
     path: str
@@ -120,7 +119,7 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
     version = PurePath(values["path"]).name
     if not version.isdecimal():
         raise ValueError(f"its field 'path' must be a version in {versions}")
-    encoder = values.get("encoder") and str(versions / ENCODER)
+    encoder = values.get("encoder") and str(_encoder(versions / version))
     return {**values, "path": str(versions / version), "encoder": encoder}
 
 
@@ -164,12 +163,11 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
         RuntimeError: If the SavedModel cannot be used, or differs from the model.
     """
     test, metric = data.test, metric_of(data.test.y)
-    encoder = _keep_encoder(data, path)
     if path.exists():
         difference, outputs = export.compare(model, path, test.x)
         _, fold = tools.fold_batch_norm(model)
     else:
-        report = export.saved_model(model, path, labels=data.labels or None, sample=test.x)
+        report = export.saved_model(model, path, labels=data.labels or None, sample=test.x, encoder=data.encoder)
         difference, outputs, fold = report.difference, report.outputs, report.fold
     return Artefact(
         path=str(path),
@@ -180,15 +178,11 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
         norms_folded=len(fold.folded),
         norms_kept=fold.kept,
         metric=metric.label,
-        encoder=encoder,
+        encoder=None if data.encoder is None else str(_encoder(path)),
     )
 
 
-def _keep_encoder(data: Dataset, path: Path) -> str | None:
-    """Write the encoder of a table, before the SavedModel that cannot be used without it."""
-    if data.encoder is None:
-        return None
-    file = path.parent / ENCODER
-    file.parent.mkdir(parents=True, exist_ok=True)
-    data.encoder.save(file)
-    return str(file)
+def _encoder(version: Path) -> Path:
+    """Return the encoder of a SavedModel of a table. Earlier versions of bnzoo wrote it next to the SavedModel."""
+    inside = version / rows.ENCODER
+    return inside if inside.exists() else version.parent / rows.ENCODER

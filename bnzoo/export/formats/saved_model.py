@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from bnzoo.export.image import Image
     from bnzoo.export.report import ExportReport
+    from bnzoo.export.rows import RowEncoder
 
 # the signature that TensorFlow Serving uses for a client who names none
 _SERVING_DEFAULT = "serving_default"
@@ -24,6 +25,7 @@ def saved_model(
     *,
     fold: bool = True,
     image: "Image | str | None" = None,
+    encoder: "RowEncoder | None" = None,
     labels: Sequence[str] | None = None,
     warmup: Sequence[int] | None = None,
     sample: Any = None,
@@ -46,6 +48,12 @@ def saved_model(
     no `labels`) and `score`, both `(batch, 5)`: the five best classes of a classifier. An empty batch has empty
     outputs.
 
+    With `encoder` there is also `serve_rows`, which takes the columns of a table by name, each of the shape `(batch,)`:
+    numbers as float64, with NaN for a missing value and 1 for true, and texts and dates as strings, with an empty one
+    for a missing value. A date that cannot be read is a missing value. The names of the inputs are those of the
+    columns, in which `_` replaces characters that TensorFlow does not allow; the manifest has them under `columns`. The
+    outputs are those of the images. The artefact holds the encoder as `encoder.json`.
+
     Each weight is stored once. A process that can import neither Keras nor bnzoo runs the artefact. The folder appears
     only after its outputs were compared with those of the model, with `MANIFEST.json` (checksums, versions, signatures,
     folded layers, result of the comparison) and the examples for `verify`.
@@ -57,6 +65,7 @@ def saved_model(
         fold: Boolean, whether batch norms are folded into the linear layers next to them.
         image: `Image`, or one of `"raw"` (levels of 0 to 255), `"unit"` (0 to 1), `"tf"`, `"torch"`, `"caffe"` (as in
             `keras.applications`): the scaling of images in training.
+        encoder: The `bnzoo.data.TableEncoder` that encoded the rows in training.
         labels: Sequence of strings, the names of the classes, stored as the asset `labels.txt`.
         warmup: Sequence of integers, the batch sizes with which TensorFlow Serving calls every signature before the
             first request. Needs the extra `warmup`.
@@ -82,7 +91,7 @@ def saved_model(
     """
     from bnzoo.export.writing import export
 
-    options = {"fold": fold, "image": image, "labels": labels, "sample": sample, "sign": sign}
+    options = {"fold": fold, "image": image, "encoder": encoder, "labels": labels, "sample": sample, "sign": sign}
     return export(FORMAT, model, path, **options, warmup=warmup)
 
 
@@ -130,7 +139,7 @@ FORMAT = Format(
     "saved_model",
     export=saved_model,
     open=load,
-    options=("image", "warmup"),
+    options=("image", "encoder", "warmup"),
     uses_tensorflow=True,
     aliases={_SERVING_DEFAULT: SERVE},
     faults=faults,
