@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
@@ -54,6 +54,10 @@ class Measures:
             texts = {kind: metric.text(value) for kind, value in values.items()}
             rows.append({"metric": metric.label, **texts, "95 % interval": found.ends(metric)})
         return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as JSON."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any) -> "Measures":
