@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_PARTS = {path.stem for path in Path(__file__).parent.iterdir()}
+_PARTS = {path.stem for path in Path(__file__).parent.iterdir() if path.is_dir() or path.suffix == ".py"}
 _PUBLIC_PARTS = (
     "blocks",
     "data",

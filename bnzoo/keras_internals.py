@@ -11,9 +11,6 @@ _WEIGHT_DECAY_EXCLUSIONS = (
     "_exclude_from_weight_decay_cache",
 )
 
-# Rebuilds a layer of any class from the bytes that pickling it has written.
-unpickle = keras.layers.Layer._unpickle_model
-
 
 def flatten_layers(layer: keras.Layer, include_self: bool = True, recursive: bool = True) -> list[Any]:
     """Return a layer and all layers inside it, at any depth; a model is a layer too.
@@ -83,3 +80,8 @@ def copy_weight_decay_exclusions(source: Any, target: Any) -> None:
     for name in _WEIGHT_DECAY_EXCLUSIONS:
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
+
+
+def unpickle(file: Any) -> Any:
+    """Rebuild a layer of any class from its pickled bytes."""
+    return keras.layers.Layer._unpickle_model(file)

@@ -17,8 +17,8 @@ def get(placement: str, family: str) -> str:
 
     Returns:
         String, the operations with spaces between them. `norm` and `act` are the norm and the activation, `add` is the
-        addition of the shortcut, and every other word is a linear layer. The two halves of a transformer block have a
-        comma between them.
+        addition of the shortcut, and every other word is a linear layer. A comma separates the two halves of a
+        transformer block.
 
     Raises:
         ValueError: If the family does not have the placement. The message lists those that it has.

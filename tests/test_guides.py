@@ -51,7 +51,7 @@ def batches_are_small(names: dict, folder: Path) -> None:
     assert accuracy["group"][0] == accuracy["group"][1]
     renormed = names["models"]["batch_renorm"].get_layer("hidden_1_norm")
     assert (renormed.steps.numpy() == 441).all()
-    assert names["report"].groups[0][0] == "Batches that give a norm one value a channel"
+    assert names["report"].groups[0][0] == "Batches with a single value per channel"
     kinds = {bnzoo.norms.name_of(layer) for layer in names["synced"].layers} - {None}
     assert kinds == {"sync_batch"}
     kinds = {bnzoo.norms.name_of(layer) for layer in names["local"].layers} - {None}

@@ -1,11 +1,10 @@
 import os
-import socket
 import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
-from portable import make_pipe
+from portable import make_pipe, make_socket
 
 from bnzoo import data, machine
 from bnzoo.cli.inputs import load_data
@@ -74,16 +73,13 @@ def test_the_content_decides_not_the_name(tmp_path):
         data.load(tmp_path)
 
 
-def strange(kind, path, folder):
+def strange(kind, path):
     if kind == "pipe":
         make_pipe(path)
     elif kind == "folder":
         path.mkdir()
     elif kind == "socket":
-        os.chdir(path.parent)  # the path of a socket must be short
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
-        os.chdir(folder)
+        make_socket(path)
     else:
         path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
 
@@ -92,7 +88,7 @@ def strange(kind, path, folder):
 def test_what_is_no_regular_file_is_not_opened(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     save(tmp_path)
-    strange(kind, tmp_path / "dog/x.png", tmp_path)
+    strange(kind, tmp_path / "dog/x.png")
     message = r"There is no file .*dog/x\.png" if kind == "file" else rf"dog/x\.png is a {kind}"
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         data.load(tmp_path)

@@ -132,7 +132,7 @@ def test_what_follows_from_the_layer(name):
 def test_no_norm_has_no_layer():
     assert not Norm(None).replaces_activation
     assert not Norm(None).can_start_at_zero
-    with pytest.raises(ValueError, match="leave the slot empty"):
+    with pytest.raises(ValueError, match="leave the layer out"):
         Norm(None).layer((None, 3))
 
 
@@ -257,12 +257,14 @@ def test_batch_statistics_are_seen_by_the_tools_for_batch_norm():
 def test_the_docstring_has_a_row_for_each_norm():
     table = [line for line in inspect.getdoc(Norm).splitlines() if line.startswith("| `")]
     assert [re.match(r"\| `(\w+)` \| .+ \| .+ \d{4}, arXiv:\d{4}\.\d{5} \|$", line)[1] for line in table] == NAMES[:-1]
+    rows = [f"| `{name}` | {record.statistics} | {record.paper} |" for name, record in RECORDS.items()]
+    assert table == rows
 
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_agrees_with_its_layer(name):
     record = RECORDS[name]
-    assert record.defaults.keys() | record.without <= record.arguments
+    assert record.defaults.keys() | record.excluded <= record.arguments
     assert (record.activation is not None) == ("apply_activation" in record.arguments)
     assert record.weights_of in (None, *RECORDS)
     if name == "sync_batch" and keras.backend.backend() != "tensorflow":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTED = ("recipes",)
+DOCUMENTED = ("bnzoo", "recipes")
 
 
 def imports(path: Path) -> set[str]:

@@ -15,12 +15,12 @@ from bnzoo.norms import Norm
 
 # (tensor, name) -> tensor
 Operation = Callable[[Any, str], Any]
-# (tensor, builder, prefix of names, words that read the result) -> tensor
+# (tensor, builder, prefix of names, operations that read the result) -> tensor
 Shortcut = Callable[[Any, "BlockBuilder", str, str], Any]
 
 _RESIDUAL_INITS = ("zero_gamma", "skipinit", None)
-# A constant in their input is a constant in their output.
-_PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "skip_init")
+# Operations after which the bias of a channel is still a constant: a norm behind them makes the bias redundant.
+_PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "scale", "skip_init")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class BlockBuilder:
     """The choices that all blocks of a network share. A call applies the operations of a row.
 
     Attributes:
-        row: String, the row of the placement; of two blocks in turn, with a comma between them, in transformers.
+        row: String, the row of the placement. That of a transformer has two blocks, separated by a comma.
         norm: The norm.
         activation: Any activation of Keras.
         residual_init: How a residual branch starts at zero: with the gamma of its last norm (`"zero_gamma"`), with a
@@ -46,7 +46,7 @@ class BlockBuilder:
 
     @property
     def start(self) -> str:
-        """The operations with which each block begins, and the network ends."""
+        """The operations before the first linear layer. They also follow the last block of the network."""
         return rows.start(self.row)
 
     def __call__(
@@ -59,7 +59,7 @@ class BlockBuilder:
         *,
         shortcut: Shortcut | None = None,
         preactivated: bool = False,
-        read_by: str | None = None,
+        next_operations: str | None = None,
     ) -> Any:
         """Apply the operations of a row, one after another.
 
@@ -70,8 +70,8 @@ class BlockBuilder:
             name: String, the prefix of the names of the layers.
             operations: Dict from each other word of the row to a function of a tensor and a name.
             shortcut: Function that gives the shortcut the shape of the residual branch; by default the identity.
-            preactivated: Boolean, whether the shortcut begins after the operations before the first linear layer.
-            read_by: String, the operations that read the result; by default the start of the next block.
+            preactivated: Boolean, whether the shortcut starts at the input of the first linear layer instead of `x`.
+            next_operations: String, the operations that read the result. By default the start of the next block.
 
         Returns:
             Tensor.
@@ -80,22 +80,22 @@ class BlockBuilder:
             ValueError: If the row has another number of linear layers.
         """
         words = row.split()
-        linear = [i for i, word in enumerate(words) if word not in ("norm", "act", "add", *operations)]
+        linear = [i for i, word in enumerate(words) if word not in (*rows.NOT_LINEAR, *operations)]
         if len(linear) != len(layers):
             raise ValueError(
                 f"`layers` must have a layer for each of {', '.join(words[i] for i in linear) or 'no word'} in the row "
                 f"{row!r}. Received: {len(layers)} layers"
             )
         prefixes = self._prefixes(words, linear, name)
-        following = [*words, *(self.start if read_by is None else read_by).split()]
+        ahead = [*words, *(self.start if next_operations is None else next_operations).split()]
         remaining, trunk = iter(layers), x
         for i, (word, prefix) in enumerate(zip(words, prefixes, strict=True)):
             if i in linear[:1]:
                 trunk = x if preactivated else trunk
                 if shortcut:
-                    trunk = shortcut(trunk, self, f"{name}_0", " ".join(following[words.index("add") :]))
+                    trunk = shortcut(trunk, self, f"{name}_0", " ".join(ahead[words.index("add") :]))
             if i in linear:
-                x = next(remaining)(x, self, prefix, word, self._uses_bias(following[i + 1 :]))
+                x = next(remaining)(x, self, prefix, word, self._uses_bias(ahead[i + 1 :]))
             elif word == "norm":
                 ends_branch = "add" in words[i:] and i > linear[-1]
                 x = self._norm(x, f"{prefix}_norm", fused=words[i + 1 : i + 2] == ["act"], ends_branch=ends_branch)
@@ -108,9 +108,9 @@ class BlockBuilder:
                 x = operations[word](x, f"{name}_{word}")
         return x
 
-    def _uses_bias(self, following: Sequence[str]) -> bool:
+    def _uses_bias(self, ahead: Sequence[str]) -> bool:
         """Return whether a linear layer has a bias: unless the next operation that reads its output is a norm."""
-        reader = next((word for word in following if word not in _PASS_CONSTANTS), None)
+        reader = next((word for word in ahead if word not in _PASS_CONSTANTS), None)
         return not (self.norm and reader == "norm")
 
     def _norm(self, x: Any, name: str, *, fused: bool, ends_branch: bool) -> Any:
@@ -140,8 +140,8 @@ class BlockBuilder:
             behind = words.index("add") + 1
             prefixes[behind:] = [f"{name}_out"] * (len(words) - behind)
         for i, word in enumerate(words):
-            if word in ("norm", "act") and (word, prefixes[i]) in zip(words[:i], prefixes[:i], strict=True):
-                prefixes[i] += "_out"  # a linear layer has a norm on either side
+            while word in ("norm", "act") and (word, prefixes[i]) in zip(words[:i], prefixes[:i], strict=True):
+                prefixes[i] += "_out"
         return prefixes
 
 
@@ -189,7 +189,7 @@ def row_of(family: str, placements: Mapping[str, str], placement: str) -> str:
     Raises:
         ValueError: If the family does not have the placement.
     """
-    if placement not in placements:
+    if not isinstance(placement, str) or placement not in placements:
         raise ValueError(unknown(f"placement for {family}", placement, placements))
     return placements[placement]
 

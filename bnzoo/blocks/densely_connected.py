@@ -11,7 +11,7 @@ from bnzoo.blocks.linear import Linear, dropout
 from bnzoo.layers import Recompute
 from bnzoo.layers.axes import channel_axis
 
-# Huang et al. 2017, section 3, for the layer with a bottleneck; without one, it is the half of the row.
+# Huang et al. 2017, section 3: the rows of a layer with a bottleneck. A layer without one has half of the row.
 DENSE_ROWS = {
     "pre": "norm act conv norm act conv",
     "post": "conv norm act conv norm act",

@@ -43,12 +43,12 @@ def residual_block(
             layers (MLP).
         build: The block builder of the network.
         name: String, the prefix of the names of the layers.
-        operations: Dict from further words to functions of a tensor and a name. Those that the row does not have
-            precede the addition: squeeze and excitation, for instance.
-        row: String, the operations; by default those of the placement.
+        operations: Dict from further words to functions of a tensor and a name, such as squeeze and excitation. Words
+            that are not in the row are inserted before the addition, in this order.
+        row: String, one of the two rows of a transformer's placement. By default the row of the placement.
         shortcut: Function that gives the shortcut the shape of the branch; by default the identity.
-        preactivated: Boolean, whether the shortcut begins after the operations before the first linear layer. In
-            pre-activation networks it does so in the first block, and where the block changes the number of channels.
+        preactivated: Boolean, whether the shortcut starts at the input of the first linear layer instead of the input
+            of the block. It does in the first block, and if the block changes the number of channels.
         drop_path_rate: Float, the share of examples that skip the branch in training.
 
     Returns:
@@ -66,8 +66,9 @@ def residual_block(
         operations["drop_path"] = drop_path(drop_path_rate)
     row = rows.repeated(row or build.row, len(layers))
     further = [word for word in operations if word not in row.split()]
-    row = row.replace("add", " ".join((*further, "add")))
-    return build(x, row, layers, name, operations, shortcut=shortcut, preactivated=preactivated)
+    return build(
+        x, rows.before_addition(row, *further), layers, name, operations, shortcut=shortcut, preactivated=preactivated
+    )
 
 
 def projection_shortcut(layer: Linear, pool: Operation | None = None) -> Shortcut:
@@ -78,13 +79,13 @@ def projection_shortcut(layer: Linear, pool: Operation | None = None) -> Shortcu
         pool: Function of a tensor and a name, a pooling before it.
     """
 
-    def apply(x: Any, build: BlockBuilder, name: str, read_by: str) -> Any:
+    def apply(x: Any, build: BlockBuilder, name: str, next_operations: str) -> Any:
         row = "conv" if len(x.shape) == 4 else "dense"
         if "norm" in rows.end(build.row):
             row = f"{row} norm"
         if pool:
-            return build(x, f"pool {row}", [layer], name, {"pool": pool}, read_by=read_by)
-        return build(x, row, [layer], name, read_by=read_by)
+            return build(x, f"pool {row}", [layer], name, {"pool": pool}, next_operations=next_operations)
+        return build(x, row, [layer], name, next_operations=next_operations)
 
     return apply
 
@@ -102,11 +103,11 @@ def averaged_projection_shortcut(filters: int, strides: int) -> Shortcut:
 
 def zero_padding_shortcut(filters: int, strides: int) -> Shortcut:
     """Return subsampling with zeros in the new channels, without parameters: option A of He et al. 2015."""
-    return lambda x, build, name, read_by: ZeroPaddedShortcut(filters, strides, name=f"{name}_pad")(x)
+    return lambda x, build, name, next_operations: ZeroPaddedShortcut(filters, strides, name=f"{name}_pad")(x)
 
 
 def subsampling_shortcut(strides: int) -> Shortcut | None:
     """Return subsampling, for a block that may change the size but not the number of channels."""
     if strides == 1:
         return None
-    return lambda x, build, name, read_by: keras.layers.MaxPooling2D(1, strides, name=f"{name}_pool")(x)
+    return lambda x, build, name, next_operations: keras.layers.MaxPooling2D(1, strides, name=f"{name}_pool")(x)

@@ -45,6 +45,10 @@ def transformer_block(
         - [Dosovitskiy et al., 2021: An image is worth 16x16 words](https://arxiv.org/abs/2010.11929), equations 2 and 3
         - [Kim et al., 2025: Peri-LN](https://arxiv.org/abs/2502.02732), figure 2, for the placements
     """
+
+    def drop(x: Any, name: str) -> Any:
+        return keras.layers.Dropout(dropout_rate, name=name)(x)
+
     attention, feed_forward = build.row.split(",")
     x = residual_block(
         x,
@@ -57,8 +61,7 @@ def transformer_block(
     )
     if dropout_rate:
         feed_forward = feed_forward.replace("contract", "expand_dropout contract contract_dropout")
-        rate = lambda x, name: keras.layers.Dropout(dropout_rate, name=name)(x)  # noqa: E731
-        operations = {"expand_dropout": rate, "contract_dropout": rate, **operations}
+        operations = {**dict.fromkeys(("expand_dropout", "contract_dropout"), drop), **operations}
     # layer norm does not remove a constant that differs between the channels: these layers always have a bias
     options: dict[str, Any] = {"use_bias": True, "kernel_initializer": "glorot_uniform"}
     return residual_block(

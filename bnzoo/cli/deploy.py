@@ -111,7 +111,9 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Compare artefacts with their checksums, and run them. The exit status is 1 if one fails.
+    """Compare artefacts with their checksums, then run them and compare their outputs with the stored ones.
+
+    The exit status is 1 if one fails.
 
     An artefact runs with all your rights.
     """

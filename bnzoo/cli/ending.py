@@ -79,7 +79,7 @@ def _short(error: BaseException) -> str:
 
 
 def _request() -> str:
-    """Return the request to report a bug."""
+    """Return the text that asks the user to report a bug."""
     from importlib import metadata
 
     urls = [url.split(", ", 1) for url in metadata.metadata("bnzoo").get_all("Project-URL") or ()]

@@ -47,12 +47,12 @@ def tune(
         ),
     ] = None,
     placement: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Placements: pre, post, act_norm; for resnet also those of He et al. 2016, for vit also peri. Several "
-            "are searched: pre,post."
+            help="Placements: pre (default), post, act_norm; for resnet also those of He et al. 2016, for vit also "
+            "peri. Several are searched: pre,post."
         ),
-    ] = "pre",
+    ] = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
     batch_size: Annotated[str, typer.Option(help="The number of examples in a training batch: 64, or 32,128.")] = "64",
     weight_decay: Annotated[
@@ -164,7 +164,7 @@ def _axes(
     depths: str | None,
     learning_rates: str | None,
     norms: str | None,
-    placement: str,
+    placement: str | None,
     activation: str | None,
     batch_size: str,
     weight_decay: str | None,
@@ -176,7 +176,7 @@ def _axes(
         "learning_rates": learning_rates
         and _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count: 1e-3:3:7"),
         "norms": norms and norms.split(","),
-        "placement": _one_or_more(placement.split(",")),
+        "placement": placement and _one_or_more(placement.split(",")),
         "activation": activation and _one_or_more(activation.split(",")),
         "batch_size": _one_or_more(
             _numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")

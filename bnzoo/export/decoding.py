@@ -113,7 +113,15 @@ class Pixels:
         return images[:, top : top + rows, left : left + columns]
 
     def _resize_to(self, images: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        """Resize the columns, then the rows, and round after each step, as Pillow does."""
+        """Resize images first in width, then in height, and round after each step, as Pillow does.
+
+        Args:
+            images: Tensor of levels of 0 to 255, `(batch, rows, columns, channels)`.
+            size: Integer tensor, the new number of rows and of columns.
+
+        Returns:
+            Float32 tensor of whole numbers from 0 to 255.
+        """
         rows = tf.shape(images)[1]
         for step in ((rows, size[1]), size):
             # without conversion: a float32 copy of a large image would take four times the memory

@@ -71,7 +71,7 @@ def signatures(
     return offered
 
 
-def answering_none(signature: Signature) -> Signature:
+def accepting_empty_batches(signature: Signature) -> Signature:
     """Return a signature whose outputs for an empty batch are empty.
 
     With oneDNN the convolutions of TensorFlow refuse an empty batch. The model is applied to one example of zeros

@@ -54,9 +54,9 @@ def verify(path: str | Path, *, checksums_only: bool = False, key: str | Path | 
     """Compare the files of artefacts with their checksums, then run each artefact and compare it with its model.
 
     The examples, and the outputs of the model for them, are stored with the artefact: neither the model nor Keras is
-    needed. The tolerance is that of the format, even if the manifest allows more. The artefact runs in another process,
-    with all your rights. If you do not know its author, compare only the checksums, or verify the signature: anyone can
-    write checksums.
+    needed. A manifest that allows a larger difference than the tolerance of the format is a problem. The artefact runs
+    in another process, with all your rights. If you do not know its author, compare only the checksums, or verify the
+    signature: anyone can write checksums.
 
     Args:
         path: The folder of an artefact, or a folder that contains artefacts at any depth. Links are not followed.

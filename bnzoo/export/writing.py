@@ -13,7 +13,7 @@ from bnzoo.export.artefact import ExportPlan, Request, make
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.formats.record import Format
 from bnzoo.export.report import ExportReport
-from bnzoo.export.signatures import Signature, answering_none, signatures
+from bnzoo.export.signatures import Signature, accepting_empty_batches, signatures
 from bnzoo.files import scratch
 from bnzoo.keras_internals import flatten_layers
 
@@ -26,7 +26,7 @@ def export(
     log = warmups.log(plan.inputs, warmup) if warmup is not None else None
 
     def write_all(plan: ExportPlan, folder: Path) -> None:
-        write(plan, folder, answering_none)
+        write(plan, folder, accepting_empty_batches)
         if log is not None:
             warmups.write(folder, log)
 
@@ -38,14 +38,18 @@ def export(
 def write(
     plan: ExportPlan, folder: Path, offer: Callable[[Signature], Signature] = lambda signature: signature
 ) -> None:
-    """Write a SavedModel.
+    """Write a model as a SavedModel, with its signatures, their aliases and the names of the classes.
 
     A `tf.Module` holds each variable once, where the exporter of Keras would store the weights twice.
 
     Args:
         plan: The `ExportPlan`.
-        folder: An existing folder.
-        offer: Function of a `Signature` that returns the one to write instead.
+        folder: An existing folder, which gets the files of the SavedModel.
+        offer: Function that is called with each `Signature`. The `call` of its result is written, with the inputs of
+            the original.
+
+    Raises:
+        OSError: If TensorFlow cannot write it, for instance because the disk is full.
     """
     request = plan.request
     module = tf.Module()

@@ -27,7 +27,7 @@ POSITIONAL = (
 )
 
 
-def family(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
+def refuse_unknown(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
     """Let a builder refuse unknown arguments with a `ValueError` that suggests the nearest known one."""
     known = list(inspect.signature(builder).parameters)
 
@@ -45,11 +45,11 @@ def family(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
 
 
 def preset(builder: Builder, **defaults: Any) -> Callable[[Callable[P, keras.Model]], Callable[P, keras.Model]]:
-    """Show the arguments of a builder in the signature of a function that passes its options on.
+    """Give a function that passes its options to a builder the signature and, for `defaults`, other default values.
 
     Args:
         builder: The builder that the function calls.
-        **defaults: Arguments of the builder that have another default in the function.
+        **defaults: Arguments of the builder with the default values of the function.
     """
 
     def decorate(function: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
@@ -64,7 +64,7 @@ def preset(builder: Builder, **defaults: Any) -> Callable[[Callable[P, keras.Mod
             return function(*arguments, **options)
 
         vars(build)["__signature__"] = inspect.Signature([*own.values(), *further], return_annotation=keras.Model)
-        return build
+        return refuse_unknown(build)
 
     return decorate
 
@@ -99,7 +99,7 @@ def variant(
     figures: tuple,
     **fixed: Any,
 ) -> Builder:
-    """Return a builder with fixed arguments: a row of a paper's table.
+    """Return a builder with fixed arguments: a named network.
 
     Type checkers take the signature to be that of the family without the arguments before `include_top`.
 

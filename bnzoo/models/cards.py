@@ -20,8 +20,8 @@ class ModelCard:
         params: Integer, the number of trainable parameters; `None` if it depends on the arguments.
         macs: Integer, the multiply-accumulates of convolutions and dense layers for one example, as
             `bnzoo.models.count_macs` counts them; `None` if they depend on the arguments.
-        accuracy: Float, published top-1 accuracy in percent, or `None` if none is known. A training with bnzoo may
-            reach another one.
+        accuracy: Float, published top-1 accuracy in percent, or `None` if none is known. A model
+            trained with bnzoo may reach a different accuracy.
         source: String, the publication of the accuracy.
         dataset: String, the data set of the accuracy.
     """

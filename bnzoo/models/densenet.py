@@ -16,12 +16,12 @@ from bnzoo.blocks import (
 )
 from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import family, preset, preset_variant, stage_depth, variant
+from bnzoo.models.arguments import preset, preset_variant, refuse_unknown, stage_depth, variant
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
 
-@family
+@refuse_unknown
 def DenseNet(
     blocks: Sequence[int],
     growth_rate: int = 32,
@@ -121,7 +121,7 @@ def DenseNet(
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
     check_image_size(inputs, size * 2 ** (len(blocks) - 1))
 
-    after = rows.after(build.row)
+    after = rows.between(build.row)
     if stem != "cifar":
         after = after or build.start  # table 1: a norm and an activation follow the 7x7 convolution in every placement
     x = make_stem(inputs, filters, build, after)

@@ -58,7 +58,7 @@ def _checked(shape: Any, ranks: Mapping[int, str]) -> tuple[int | None, ...]:
     if any(size is not None and (not isinstance(size, int) or size < 1) for size in shape):
         raise ValueError(f"`input_shape` must hold positive integers. Received: input_shape={shape}")
     if (None, *shape)[channel_axis(len(shape) + 1)] is None:
-        raise ValueError(f"`input_shape` must say how many channels there are. Received: input_shape={shape}")
+        raise ValueError(f"`input_shape` must state the number of channels. Received: input_shape={shape}")
     return tuple(shape)
 
 

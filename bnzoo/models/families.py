@@ -55,14 +55,6 @@ def _size(sides: Sides) -> int:
     return math.prod(side or 1 for side in sides)
 
 
-def _mlp_depth(depth: Any, options: Options) -> None:
-    positive_integer("depth", depth)
-    if options.get("residual") and depth % 2 == 0:
-        raise ValueError(
-            f"`depth` of a residual MLP must be odd: one layer, then blocks of two. Received: depth={depth}"
-        )
-
-
 def _patch_size(input_shape: Sides) -> dict[str, Any]:
     """Return the smallest patch size, from 2 on, that leaves at most 64 tokens."""
     if len(input_shape) != 3 or None in input_shape[:2]:
@@ -82,10 +74,10 @@ _RECORDS = (
     Family(
         name="mlp",
         builders=(mlp.MLP,),
-        variants=(),
+        variants=(mlp,),
         by_depth=mlp.MLP,
         placements=mlp.MLP_PLACEMENTS,
-        check_depth=_mlp_depth,
+        check_depth=lambda depth, options: mlp.check_depth(depth, options.get("residual", False)),
         parameters=_mlp_parameters,
         images=False,
         searchable_options=("width", "residual", "residual_init", "drop_path_rate", "dropout_rate"),

@@ -17,14 +17,15 @@ from bnzoo.blocks import (
     rows,
 )
 from bnzoo.errors import number, positive_integer, positive_integers
-from bnzoo.models.arguments import family
+from bnzoo.models.arguments import refuse_unknown
+from bnzoo.models.cards import ModelCard
 from bnzoo.models.ends import Head, finished_model, input_layer
 
 _WORDS = {"post": "original", "pre": "full_preactivation", "act_norm": "act_norm"}
 MLP_PLACEMENTS = {word: RESIDUAL_ROWS[panel].replace("conv", "dense") for word, panel in _WORDS.items()}
 
 
-@family
+@refuse_unknown
 def MLP(
     depth: int | None = None,
     width: int | None = None,
@@ -95,11 +96,7 @@ def MLP(
     >>> model = bnzoo.MLP(widths=(256, 64), input_shape=(13,), classes=1, classifier_activation=None)
     """
     units = _widths(depth, width, widths)
-    if residual and len(units) % 2 == 0:
-        raise ValueError(
-            "`depth` of a residual MLP must be odd: one hidden layer, then blocks of two. "
-            f"Received: depth={len(units)}, residual=True"
-        )
+    check_depth(len(units), residual)
     number("dropout_rate", dropout_rate, at_least=0, below=1)
     number("drop_path_rate", drop_path_rate, at_least=0, below=1)
     if not residual and (drop_path_rate or residual_init):
@@ -131,14 +128,23 @@ def _widths(depth: int | None, width: int | None, widths: Sequence[int] | None) 
         return (positive_integer("width", width),) * positive_integer("depth", depth)
     if depth is not None or width is not None:
         raise ValueError(
-            "`widths` stands instead of `depth` and `width`: give one or the others. "
+            "`widths` replaces `depth` and `width`. Pass either `widths` or the other two. "
             f"Received: widths={widths!r}, depth={depth}, width={width}"
         )
     return positive_integers("widths", widths, "the units of each hidden layer, as (256, 64)")
 
 
+def check_depth(depth: int, residual: bool) -> None:
+    """Raise `ValueError` if there is no MLP of this depth."""
+    positive_integer("depth", depth)
+    if residual and depth % 2 == 0:
+        raise ValueError(
+            f"`depth` of a residual MLP must be odd: one hidden layer, then blocks of two. Received: depth={depth}"
+        )
+
+
 def _plain(x: Any, units: tuple[int, ...], build: BlockBuilder, dropout_rate: float, stages: dict[str, Any]) -> Any:
-    after = rows.after(build.row)
+    after = rows.between(build.row)
     for i, width in enumerate(units, start=1):
         name, before = f"hidden_{i}", build.start if i > 1 else ""
         x = build(x, f"{before} dense {after}", [dense(width)], name)
@@ -154,7 +160,7 @@ def _residual(
     drop_path_rate: float,
     stages: dict[str, Any],
 ) -> Any:
-    x = stages["hidden_1"] = build(x, f"dense {rows.after(build.row)}", [dense(units[0])], "hidden_1")
+    x = stages["hidden_1"] = build(x, f"dense {rows.between(build.row)}", [dense(units[0])], "hidden_1")
     rates = drop_path_rates(drop_path_rate, len(units) // 2)
     for i, (inner, outer, rate) in enumerate(zip(units[1::2], units[2::2], rates, strict=True), start=1):
         projects = x.shape[-1] != outer
@@ -168,3 +174,6 @@ def _residual(
             drop_path_rate=rate,
         )
     return x
+
+
+vars(MLP)["card"] = ModelCard(MLP, "mlp", "Rumelhart et al. 1986", dataset="")

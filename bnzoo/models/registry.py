@@ -8,9 +8,8 @@ import keras
 from bnzoo.errors import unknown
 from bnzoo.models.cards import ModelCard
 from bnzoo.models.families import FAMILIES
-from bnzoo.models.mlp import MLP
 
-CARDS = {"mlp": ModelCard(MLP, "mlp", "Rumelhart et al. 1986", dataset="")} | {
+CARDS = {
     value.card.name: value.card
     for family in FAMILIES.values()
     for module in family.variants

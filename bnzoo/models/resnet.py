@@ -21,7 +21,7 @@ from bnzoo.blocks import (
 )
 from bnzoo.errors import choice, number, positive_integer, positive_integers
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import family
+from bnzoo.models.arguments import refuse_unknown
 from bnzoo.models.ends import IMAGES, Head, check_image_size, finished_model, image_shape, input_layer, pyramid_level
 from bnzoo.models.stems import STEMS
 
@@ -39,27 +39,27 @@ _SHORTCUTS = {
 }
 
 
-def _basic(filters: int, inner: int, strides: int, groups: int, dropout_rate: float) -> list[Linear]:
+def _basic(channels: int, inner: int, strides: int, groups: int, dropout_rate: float) -> list[Linear]:
     """Return the convolutions of the basic block: He et al. 2015, figure 5, left."""
     return [
         convolution(inner, 3, strides, groups),
-        convolution(filters, 3, groups=groups, dropout_rate=dropout_rate),
+        convolution(channels, 3, groups=groups, dropout_rate=dropout_rate),
     ]
 
 
 def _bottleneck(
-    filters: int, inner: int, strides: int, groups: int, dropout_rate: float, stride_in_1x1: bool
+    channels: int, inner: int, strides: int, groups: int, dropout_rate: float, stride_in_1x1: bool
 ) -> list[Linear]:
     """Return the convolutions of the bottleneck: He et al. 2015, figure 5, right."""
     first, second = (strides, 1) if stride_in_1x1 else (1, strides)
     return [
         convolution(inner, 1, first),
         convolution(inner, 3, second, groups),
-        convolution(4 * filters, 1, dropout_rate=dropout_rate),
+        convolution(channels, 1, dropout_rate=dropout_rate),
     ]
 
 
-@family
+@refuse_unknown
 def ResNet(
     blocks: Sequence[int],
     block: str = "bottleneck",
@@ -189,26 +189,26 @@ def ResNet(
     inputs = input_layer(input_tensor, input_shape, image_shape(32 if stem == "cifar" else 224), IMAGES)
     check_image_size(inputs, stem_strides * 2 ** (len(blocks) - 1))
 
-    x = make_stem(inputs, filters, build, rows.after(build.row))
+    x = make_stem(inputs, filters, build, rows.between(build.row))
     stages, size = {}, stem_strides
     for stage, repeats in enumerate(blocks):
-        width, inner = widen_factor * filters * 2**stage, inner_width * 2**stage
+        channels, inner = expansion * widen_factor * filters * 2**stage, inner_width * 2**stage
         for i in range(repeats):
             # the strides are in the first block of every stage but the first, or in the last block of the stage before
             strided = (i == repeats - 1 and stage < len(blocks) - 1) if stride_in_last_block else (i == 0 and stage > 0)
             strides = 2 if strided else 1
             if block == "basic":
-                layers = _basic(width, inner, strides, groups, dropout_rate)
+                layers = _basic(channels, inner, strides, groups, dropout_rate)
             else:
-                layers = _bottleneck(width, inner, strides, groups, dropout_rate, stride_in_1x1)
-            projects = x.shape[channel_axis(4)] != width * expansion
+                layers = _bottleneck(channels, inner, strides, groups, dropout_rate, stride_in_1x1)
+            projects = x.shape[channel_axis(4)] != channels
             x = residual_block(
                 x,
                 layers,
                 build,
                 f"conv{stage + 2}_block{i + 1}",
                 operations,
-                shortcut=make_shortcut(width * expansion, strides) if projects else subsampling_shortcut(strides),
+                shortcut=make_shortcut(channels, strides) if projects else subsampling_shortcut(strides),
                 preactivated=projects or stage == i == 0,
                 drop_path_rate=next(rates),
             )

@@ -1,4 +1,4 @@
-"""The rows of the papers' tables: named residual networks for ImageNet."""
+"""The named residual networks for ImageNet."""
 
 from typing import Any
 

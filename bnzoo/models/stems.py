@@ -30,7 +30,7 @@ def _imagenet_zero_pad(x: Any, filters: int, build: BlockBuilder, after: str) ->
 
 
 def _deep(x: Any, filters: int, build: BlockBuilder, after: str) -> Any:
-    narrow, between = max(1, filters // 2), f"{rows.after(build.row)} {build.start}"
+    narrow, between = max(1, filters // 2), f"{rows.between(build.row)} {build.start}"
     layers = [convolution(narrow, 3, strides=2), convolution(narrow, 3), convolution(filters, 3)]
     return build(x, f"conv {between} conv {between} conv {after} pool", layers, "conv1", {"pool": _pool})
 

@@ -15,11 +15,11 @@ from bnzoo.blocks import (
 from bnzoo.errors import number, positive_integer
 from bnzoo.layers import ClassToken, PositionEmbedding
 from bnzoo.layers.axes import channel_axis
-from bnzoo.models.arguments import family, variant
+from bnzoo.models.arguments import refuse_unknown, variant
 from bnzoo.models.ends import IMAGES, Head, finished_model, image_shape, image_sides, input_layer
 
 
-@family
+@refuse_unknown
 def ViT(
     patch_size: int = 16,
     depth: int = 12,

@@ -17,14 +17,26 @@ from bnzoo.norms.records import RECORDS
 class Norm:
     """A norm: a name of `bnzoo.norms.list_norms()` and options.
 
-    The mean and the variance of the kinds of batch norm are exact as far as float32 can tell the values apart. `group`,
-    `instance` and `layer` are layers of Keras, whose mean is rounded like any sum in float32: for equal values above
-    1e7 they take the rounding for a spread.
+    The batch norms compute mean and variance to the precision of float32. `group`, `instance` and `layer` are layers of
+    Keras: for equal values above 1e7, their rounding errors appear as variance.
 
     A norm does not depend on its position in the network. `Norm(None)` is no norm at all: no layer is made for it, and
     the linear layers get their biases back.
 
-    {table}
+    | name | statistics over | paper |
+    |---|---|---|
+    | `batch` | the batch and all positions, per channel | Ioffe & Szegedy 2015, arXiv:1502.03167 |
+    | `sync_batch` | as `batch`, over all replicas; TensorFlow only | Peng et al. 2018, arXiv:1711.07240 |
+    | `ghost_batch` | as `batch`, separately for each `batch` examples | Hoffer et al. 2017, arXiv:1705.08741 |
+    | `batch_renorm` | as `batch`, corrected towards the moving statistics | Ioffe 2017, arXiv:1702.03275 |
+    | `group` | positions and the channels of a group, per sample | Wu & He 2018, arXiv:1803.08494 |
+    | `instance` | positions, per sample and channel | Ulyanov et al. 2016, arXiv:1607.08022 |
+    | `layer` | channels, per sample and position | Ba et al. 2016, arXiv:1607.06450 |
+    | `rms` | channels, per sample and position, no mean | Zhang & Sennrich 2019, arXiv:1910.07467 |
+    | `filter_response` | positions, no mean; replaces the activation | Singh & Krishnan 2019, arXiv:1911.09737 |
+    | `evonorm_s0` | as `group`, no mean removed; replaces the activation | Liu et al. 2020, arXiv:2004.02967 |
+    | `dynamic_tanh` | nothing: a tanh with a trainable slope | Zhu et al. 2025, arXiv:2503.10622 |
+    | `affine` | nothing: a scale and a shift per channel | Touvron et al. 2021, arXiv:2105.03404 |
 
     Args:
         name: String or `None`, a name of `bnzoo.norms.list_norms()`.
@@ -79,12 +91,12 @@ class Norm:
 
     @property
     def replaces_activation(self) -> bool:
-        """Whether its layer is norm and activation in one; with `apply_activation=False` it is a norm alone."""
+        """`True` if its layer is norm and activation in one; with `apply_activation=False` it is a norm alone."""
         return self.record is not None and self.record.activation is not None
 
     @property
     def can_start_at_zero(self) -> bool:
-        """Whether its layer has a gamma with an initializer."""
+        """`True` if its layer has a gamma with an initializer."""
         return "gamma_initializer" in self.arguments and bool(self.options.get("scale", True))
 
     @property
@@ -108,7 +120,7 @@ class Norm:
             ValueError: If every group of channels would hold one value, or the backend has no such norm.
         """
         if self.record is None:
-            raise ValueError("`Norm(None)` has no layer: leave the slot empty")
+            raise ValueError("`Norm(None)` has no layer: leave the layer out")
         axis = channel_axis(len(shape))
         arguments = self.record.arguments_for(
             shape, {"axis": axis, **self.record.defaults, **self.options, **overrides}
@@ -125,14 +137,6 @@ class Norm:
     def get_config(self) -> str | dict[str, Any] | None:
         """Return the norm as JSON, from which `bnzoo.norms.get` makes it again."""
         return {"name": self.name, **self.options} if self.options else self.name
-
-
-def _table() -> str:
-    rows = (f"| `{name}` | {record.statistics} | {record.paper} |" for name, record in RECORDS.items())
-    return "\n    ".join(["| name | statistics over | paper |", "|---|---|---|", *rows])
-
-
-Norm.__doc__ = (Norm.__doc__ or "").replace("{table}", _table())
 
 
 def get(norm: "str | Mapping[str, Any] | Norm | None") -> Norm:

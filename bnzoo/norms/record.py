@@ -21,14 +21,14 @@ class Record:
 
     Attributes:
         layer: The class of its layer.
-        statistics: String, the axes that its statistics are over, for documents.
-        paper: String, the paper and its arXiv number, for documents.
+        statistics: String, the axes of its statistics, for the documentation.
+        paper: String, the paper and its arXiv number, for the documentation.
         defaults: Dict of arguments of the layer for which the norm has another default than the layer.
-        without: Collection of arguments of the layer that are no options, since they would make another norm of it.
+        excluded: Set of arguments that users may not set, because they would make it a different norm.
         activation: String, the activation that the norm replaces; `None` for a norm that replaces none.
-        unit_scale: Boolean, whether gamma and beta apply to values of unit scale. Among such norms they are carried
-            over.
-        fixed: Boolean, whether the norm is one scale and shift for each channel at inference, whatever the input.
+        unit_scale: Boolean, whether gamma and beta act on values of unit variance. `replace_norm` copies them between
+            such norms.
+        affine_at_inference: Boolean, whether the norm is a constant scale and shift per channel at inference.
         weights_of: String, the norm whose trained weights it also takes; `None` for its own only.
         arguments_for: Function of a shape and the arguments of the layer. Returns the arguments for this shape, or
             `None` if the norm would be constant on it.
@@ -41,10 +41,10 @@ class Record:
     statistics: str
     paper: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    without: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     activation: str | None = None
     unit_scale: bool = False
-    fixed: bool = False
+    affine_at_inference: bool = False
     weights_of: str | None = None
     arguments_for: Callable[[tuple, Arguments], Arguments | None] = lambda shape, arguments: arguments
     recognizes: Callable[[Any], bool] | None = None
@@ -52,7 +52,7 @@ class Record:
 
     @property
     def has_moving_statistics(self) -> bool:
-        """Whether the norm uses statistics of the batch in training, and their moving averages at inference."""
+        """`True` if the norm uses statistics of the batch in training, and their moving averages at inference."""
         return issubclass(self.layer, keras.layers.BatchNormalization)
 
     @property
@@ -65,7 +65,7 @@ class Record:
     @property
     def options(self) -> dict[str, Callable[[str, Any], Any] | None]:
         """The arguments that a user may set, each with the function that checks its value, or `None`."""
-        return {name: RULES.get(name) for name in self.arguments - _SET_BY_POSITION - self.without}
+        return {name: RULES.get(name) for name in self.arguments - _SET_BY_POSITION - self.excluded}
 
     def is_norm_of(self, layer: Any) -> bool:
         """Return whether a built layer is this norm."""

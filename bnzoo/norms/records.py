@@ -43,7 +43,7 @@ def _is_group_norm(layer: Any) -> bool:
     return isinstance(layer, keras.layers.GroupNormalization) and not _is_instance_norm(layer)
 
 
-_batch_record = partial(Record, without=frozenset(OTHER_NORMS), unit_scale=True, fixed=True)
+_batch_record = partial(Record, excluded=frozenset(OTHER_NORMS), unit_scale=True, affine_at_inference=True)
 
 RECORDS: dict[str, Record] = {
     "batch": _batch_record(
@@ -70,7 +70,7 @@ RECORDS: dict[str, Record] = {
         layer=layers.BatchRenormalization,
         statistics="as `batch`, corrected towards the moving statistics",
         paper="Ioffe 2017, arXiv:1702.03275",
-        without=frozenset(OTHER_NORMS) - {"renorm_momentum"},
+        excluded=frozenset(OTHER_NORMS) - {"renorm_momentum"},
         recognizes=_is_batch_renorm,
         follow_statistics=layers.BatchRenormalization.follow_moving_statistics,
     ),
@@ -88,7 +88,7 @@ RECORDS: dict[str, Record] = {
         statistics="positions, per sample and channel",
         paper="Ulyanov et al. 2016, arXiv:1607.08022",
         defaults={"epsilon": 1e-5},
-        without=frozenset({"groups"}),
+        excluded=frozenset({"groups"}),
         unit_scale=True,
         arguments_for=groups.instance,
         recognizes=_is_instance_norm,
@@ -131,6 +131,6 @@ RECORDS: dict[str, Record] = {
         layer=layers.Affine,
         statistics="nothing: a scale and a shift per channel",
         paper="Touvron et al. 2021, arXiv:2105.03404",
-        fixed=True,
+        affine_at_inference=True,
     ),
 }

@@ -26,6 +26,9 @@ class Header(NamedTuple):
 
 
 def header(content: Any, height: Any, width: Any, *, bits: Any = 8, orientation: Any = 1, problem: Any = "") -> Header:
-    """Return a `Header` of tensors, as the branches of a graph must have the same types."""
+    """Return a `Header` whose values are tensors. The arguments are the attributes of `Header`.
+
+    Integers become int64: all branches of a `tf.switch_case` or `tf.cond` must return the same types.
+    """
     height, width, bits, orientation = (tf.cast(value, tf.int64) for value in (height, width, bits, orientation))
     return Header(tf.convert_to_tensor(content), height, width, bits, orientation, tf.convert_to_tensor(problem))

@@ -27,7 +27,8 @@ def regular_file(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is a folder, a pipe, a socket or a device. Opening a pipe might never return.
+        ValueError: If it is a folder, a pipe, a socket or a device, or its name has a null character. Opening a pipe
+            might never return.
     """
     path = Path(path)
     try:

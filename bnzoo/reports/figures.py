@@ -38,9 +38,9 @@ _WORST_FIRST = ("failed", "diverged", "stalled", "pruned", "ok")
 def heatmap(results: "Results", narrow: bool = False) -> Figure:
     """Plot the score over learning rate and depth, in one panel per combination of the other axes.
 
-    The colour is the mean score on a log scale that ends at guessing, the number is the mean accuracy. Cells are
-    hatched if the outcome of a seed is not `ok`. One ring marks the best learning rate of each depth, two rings mark
-    the best configuration. If depth does not vary, the rows are the axis with the most values.
+    The colour is the mean score on a log scale that ends at guessing at the latest. The number is the mean accuracy.
+    Cells are hatched if the outcome of a seed is not `ok`. One ring marks the best learning rate of each depth, two
+    rings mark the best configuration. If depth does not vary, the rows are the axis with the most values.
     """
     layout = Layout(results)
     figure, shown = _heat_panels(layout, narrow)
@@ -166,7 +166,10 @@ def _rate(low: float, high: float) -> str:
 
 
 def _scale(results: "Results") -> LogNorm:
-    """Return a colour scale from the best score to guessing. Worse scores have the last colour."""
+    """Return a logarithmic colour scale over the scores of the trials with the outcome `ok`.
+
+    It ends near the worst of these scores, and at the loss of guessing if a score is worse. Callers clip scores to it.
+    """
     scores = [trial.score for trial in results.trials if trial.outcome == "ok"]
     lowest = max(min(scores, default=results.objective.guessing / 2), 1e-4)
     return LogNorm(lowest, max(min(max(scores, default=0.0), results.objective.guessing), 2 * lowest))

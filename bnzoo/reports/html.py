@@ -54,7 +54,7 @@ def _heatmap_caption(results: "Results") -> str:
     return (
         f"Numbers are validation {metric}, means over the seeds. A ring marks the best learning rate of each {row}, "
         "two rings mark the best configuration. Hatched cells have a seed that was not trained to the end; empty cells "
-        "were not tried. The colour scale ends at guessing."
+        "were not tried. The colour scale ends at guessing at the latest."
         + " Learning rates were sampled: each column shows the best one of a range, labelled by its middle." * binned
         + Layout(results).left_out
     )

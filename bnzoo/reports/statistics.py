@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def with_moving_statistics(results: "Results") -> pd.DataFrame:
-    """Return the usable configurations with moving statistics: those of norms with two different scores."""
+    """Return the usable configurations of norms with moving statistics.
+
+    A norm is included if any of its configurations has different scores with moving and with recalibrated statistics.
+    """
     usable = results.usable
     norms = usable.loc[(usable["moving_score"] - usable["score"]).abs() > 1e-9, "norm"].unique()
     return usable[usable["norm"].isin(norms)].reset_index(drop=True)

@@ -18,17 +18,17 @@ _AFFINE_OPTIONS = {"center", "scale", *(f"{w}_{kind}" for w in ("gamma", "beta")
 
 
 def check_function(old: keras.Layer, norm: Norm, calls: list[Call]) -> None:
-    """Raise `ValueError` unless a norm can start as the same function as another at inference.
+    """Raise `ValueError` unless a norm can replace another without changing the outputs at inference.
 
     Args:
-        old: The old norm's layer, built.
-        norm: The new norm.
-        calls: The calls of the old layer in its model.
+        old: The layer of the old norm, built.
+        norm: The `Norm` that replaces it.
+        calls: The calls of the old layer in its model. One with `training=True` may make it impossible.
     """
     before, after = _record_of(old), norm.record
-    both_fixed = before.fixed and after is not None and after.fixed
+    both_fixed = before.affine_at_inference and after is not None and after.affine_at_inference
     if not both_fixed and not (norm and _is_same(old, _successor(old, norm, False, True))):
-        fixed = ", ".join(name for name, each in RECORDS.items() if each.fixed)
+        fixed = ", ".join(name for name, each in RECORDS.items() if each.affine_at_inference)
         raise ValueError(
             f"`keep_function=True` is not possible from {norms.name_of(old)} to {norm.label}, which are different "
             f"functions. It is possible from a norm to itself, and among {fixed}. To remove batch norms, use "
@@ -98,7 +98,7 @@ def _carried_options(old: keras.Layer, norm: Norm, keep: bool) -> set[str]:
 def _needs_affine(old: keras.Layer, norm: Norm) -> bool:
     """Return whether the new norm needs another gamma and beta than the old one for the same function."""
     before, after = _record_of(old), norm.record
-    if after is None or not (before.fixed and after.fixed):
+    if after is None or not (before.affine_at_inference and after.affine_at_inference):
         return False
     return before.has_moving_statistics != after.has_moving_statistics or "epsilon" in norm.options
 

@@ -6,12 +6,12 @@ A trial passes through five files, in this order:
 2. `tuner.py`: `StudyTuner` is one worker. It asks for a trial, runs it, and stores its result and its model.
 3. `oracle.py`: `OptunaOracle` gives the tuner its next trial in the form that Keras Tuner expects.
 4. `queue.py`: `Queue` claims a waiting trial in the storage that all workers share, and adds new trials.
-5. `trial.py`: `train_and_evaluate` restores a compiled model, calls `fit`, and computes the score.
+5. `trial.py`: `train_and_evaluate` restores a compiled model, trains it with `Space.fit`, and computes the score.
 
-The other files each do one thing for these: `spaces/` (models and hyperparameters), `plans.py` (the next
-configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
-`definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes),
-`progress.py`, `results.py`, `verdict.py`, `artefact.py`, `measures.py` (the metrics of the best model).
+The other files support these: `spaces/` (models and hyperparameters), `plans.py` (the next configuration), `shared.py`
+and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the
+study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py`, `artefact.py` and
+`measures.py` (the metrics of the best model).
 """
 
 from bnzoo.tuning.artefact import Artefact

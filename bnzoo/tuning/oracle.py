@@ -167,7 +167,7 @@ class OptunaOracle(keras_tuner.Oracle):
 
     @property
     def prunes(self) -> bool:
-        """Whether the pruner may prune trials, so that they should report intermediate values."""
+        """`True` if the pruner may prune trials, so that they should report intermediate values."""
         return not isinstance(self.study.optuna.pruner, optuna.pruners.NopPruner)
 
     def trial_index(self, trial_id: str) -> int:

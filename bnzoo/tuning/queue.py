@@ -1,9 +1,9 @@
 """The queue of a study's trials, which its workers share through the storage alone.
 
 Each trial has an index: the index of its configuration times the number of seeds, plus its seed. It waits in the
-    storage
-until a worker claims it. If that worker dies, the trial is marked as failed, and a new trial with the same index waits.
-Two workers may add a trial with the same index at the same moment. Only the first of them counts and is run.
+storage until a worker claims it. If that worker dies, the trial is marked as failed, and a new trial with the same
+index waits. Two workers may add a trial with the same index at the same moment. Only the first of them counts and is
+run.
 """
 
 import time
@@ -110,7 +110,8 @@ class Queue:
         count = self._plan.size
         if count is None:
             count = max(trials, default=-1) // self._seeds + 1
-            count += propose and (self._limit is None or count * self._seeds < self._limit)
+            if propose and (self._limit is None or count * self._seeds < self._limit):
+                count += 1
         direction = self._study.optuna.direction
         known = {index(trial) // self._seeds: trial for trial in stored}  # abandoned trials too
         added = False

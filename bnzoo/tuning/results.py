@@ -174,7 +174,7 @@ class Results:
 
     @property
     def of_loss(self) -> bool:
-        """Whether the scores are losses."""
+        """`True` if the objective is the loss."""
         return self.objective.metric is None
 
     @property

@@ -160,7 +160,7 @@ class Study:
 
     @property
     def finished(self) -> bool:
-        """Whether all requested trials have run."""
+        """`True` if all requested trials have run."""
         return bool(len(self._results)) and not self._results.not_tried
 
     def run(
@@ -214,7 +214,7 @@ class Study:
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
         if self.sampler != "grid" and budget is None and trials is None:
-            raise ValueError(f"sampler={self.sampler!r} never ends by itself: pass `budget`, `trials` or both.")
+            raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
     def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
         """Run trials as one of several workers, without writing results. For the processes that `run` starts."""

@@ -95,7 +95,14 @@ class CompiledModel:
         self._trace(seed)
 
     def restore(self, seed: int, learning_rate: float) -> None:
-        """Restore the initial state of the model for a seed."""
+        """Restore weights, statistics, random generators and optimizer to their initial state for a seed.
+
+        The state of a new seed is taken from a newly built model, and kept.
+
+        Args:
+            seed: Integer.
+            learning_rate: Float, the learning rate of the next training. It is set in the optimizer and in `hp`.
+        """
         if seed not in self._states:
             self._states[seed] = self._state(self._fresh(seed))
         for variable, value in zip(self._variables(self.model), self._states[seed], strict=True):
@@ -134,7 +141,7 @@ class CompiledModel:
         """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
 
         The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
-            examples.
+        examples.
         """
         x, y = tf.constant(self.data.train.x), tf.constant(self._targets(self.data.train.y))
 
@@ -172,7 +179,11 @@ class CompiledModel:
         if self.class_weights is None:
             return batches
         weights = tf.constant(self.class_weights, "float32")
-        return batches.map(lambda x, y: (x, y, tf.gather(weights, y)))
+
+        def weight(y: tf.Tensor) -> tf.Tensor:  # of classes, or of rows of their shares, which mix examples
+            return tf.gather(weights, y) if y.dtype.is_integer else tf.linalg.matvec(y, weights)
+
+        return batches.map(lambda x, y: (x, y, weight(y)))
 
     def _fresh(self, seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)

@@ -57,7 +57,7 @@ def plain_network(
         classes: Integer.
     """
     build = blocks.block_builder("resnet", FAMILIES["resnet"].placements, norm, placement, activation)
-    after = blocks.rows.after(build.row)
+    after = blocks.rows.between(build.row)
     x = build(input_tensor, f"conv {after}", [blocks.convolution(filters, 3)], "conv1")
     of_stage = (depth - 2) // _STAGES
     for i in range(depth - 2):

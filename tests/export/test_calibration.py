@@ -95,6 +95,6 @@ def test_nothing_is_written_with_such_data(tmp_path, levels, spoil):
 def test_operations_that_stay_in_float32_are_named(tmp_path, levels, format, norm, left):
     model = bnzoo.ResNetCifar(8, norm=norm, input_shape=(8, 8, 1))
     report = getattr(export, format)(model, tmp_path / "1", quantize="int8", calibration=levels[:64] / 255)
-    assert ("in float32, since it has none in int8: " in str(report)) == bool(left)
+    assert ("has no int8 for these operations and computes them in float32: " in str(report)) == bool(left)
     assert left in str(report)
     assert json.loads((report.path / "MANIFEST.json").read_text())["quantization"] == "int8"

@@ -108,7 +108,7 @@ def test_an_artefact_that_does_not_load_is_told(tmp_path):
     broken = tmp_path / "1"
     broken.mkdir()
     model = bnzoo.MLP(input_shape=(4,), classes=2)
-    with pytest.raises(RuntimeError, match="saved_model artefact does not work in a process of its own"):
+    with pytest.raises(RuntimeError, match="saved_model artefact cannot be run in another process"):
         export.compare(model, broken, np.ones((2, 4)))
 
 

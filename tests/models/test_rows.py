@@ -243,3 +243,26 @@ def test_type_checkers_refuse_unknown_arguments(tmp_path):
 def test_a_row_with_another_number_of_layers_is_refused():
     with pytest.raises(ValueError, match=r"a layer for each of depthwise, expand, contract in .* Received: 2 layers"):
         network(CONVNEXT.replace(" scale", ""), convnext(3)[:2], (8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "expand norm act depthwise norm act project norm add",  # Sandler et al. 2018, figure 3b: MobileNetV2
+        "norm expand norm act contract norm add",
+        "conv norm act conv norm act conv norm add",
+    ],
+)
+def test_a_row_may_have_a_norm_everywhere(row):
+    words = [word for word in row.split() if word not in rows.NOT_LINEAR]
+    model = network(row, [convolution(3, 1) for _ in words], (4, 4, 3))
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("Conv2D") == len(words)
+    assert kinds.count("BatchNormalization") == row.split().count("norm")
+
+
+def test_operations_precede_the_addition_of_a_row():
+    assert (
+        rows.before_addition("conv zero_padding add act", "se", "drop_path") == "conv zero_padding se drop_path add act"
+    )
+    assert rows.end("conv norm act conv norm act add") == "norm act"

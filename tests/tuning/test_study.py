@@ -193,7 +193,7 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified
 @pytest.mark.parametrize(
     ("options", "bounds", "message"),
     [
-        ({"sampler": "tpe"}, {}, "sampler='tpe' never ends by itself: pass `budget`, `trials` or both"),
+        ({"sampler": "tpe"}, {}, "sampler='tpe' samples without end. Pass `budget`, `trials` or both"),
         ({}, {"trials": 0}, "`trials` must be a positive integer"),
         ({}, {"workers": 0}, "`workers` must be a positive integer"),
         ({}, {"budget": 0}, "`budget` must be a positive number of seconds"),

@@ -1,17 +1,16 @@
 """The export formats, one file each: a file of this folder that has a `FORMAT` adds a format.
 
 A process that has neither Keras nor bnzoo loads this folder to run an artefact (see `bnzoo.export.runtimes`), and the
-command line loads it for its help. So the files import each other relatively, and all else where it is used.
+command line loads it for its help. So its files import each other relatively, and everything else inside functions.
 """
 
 import importlib
-from pathlib import Path
+import pkgutil
 
 from .record import Format
 
-_MODULES = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
-_FOUND = (getattr(importlib.import_module(f"{__name__}.{name}"), "FORMAT", None) for name in _MODULES)
-FORMATS: dict[str, Format] = {format.name: format for format in _FOUND if format is not None}
+_MODULES = [importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
+FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _MODULES if hasattr(module, "FORMAT")}
 
 # each format with each quantization, by the name that the command line uses
 VARIANTS: dict[str, tuple[Format, str | None]] = {

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .batches import batches
 from .record import SERVE, Arrays, Format, Runner
 
@@ -188,6 +186,7 @@ def _bind_constants(model: Any, function: Any) -> None:
 
 def _erfc(graph: Any, node: Any, name: str, _: Any) -> None:
     """Convert Erfc, of which TensorFlow makes an exact GELU, to `1 - Erf`: ONNX and tf2onnx have no Erfc."""
+    import numpy as np
     from tf2onnx import utils
 
     node.type = "Erf"

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from bnzoo.export.report import ExportReport
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, "np.ndarray"]
 Runner = Callable[..., Arrays]
 
 # the signature that every artefact has

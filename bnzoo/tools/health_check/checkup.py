@@ -160,7 +160,10 @@ class Checkup:
         return []
 
     def _is_closed(self) -> bool:
-        """Return whether a residual branch is multiplied by zero, as only before the first step."""
+        """Return whether the gamma of a norm, or the alpha of a `SkipInit`, is all zeros.
+
+        Residual branches often start so. If the number of steps is not known, it is taken as a sign that none was made.
+        """
         factors = [placed.gamma for placed in self._norms]
         factors += [layer.alpha for layer in self._graph.layers() if isinstance(layer, SkipInit)]
         return any(not keras.ops.convert_to_numpy(factor).any() for factor in factors if factor is not None)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bnzoo.tools.health_check.report import NormHealth
 
 TITLES = {
-    "batch_of_one": "Batches that give a norm one value a channel",
+    "batch_of_one": "Batches with a single value per channel",
     "never_moved": "Moving statistics that never moved",
     "frozen": "Frozen statistics that do not fit the data",
     "momentum": "Moving statistics that still hold their initial values",

@@ -42,12 +42,12 @@ class PlacedNorm:
 
     @property
     def has_moving_statistics(self) -> bool:
-        """Whether the norm is a kind of batch norm."""
+        """`True` if the norm is a kind of batch norm."""
         return isinstance(self.norm, L.BatchNormalization)
 
     @property
     def is_initial(self) -> bool:
-        """Whether the moving statistics have exactly their initial values."""
+        """`True` if the moving statistics have exactly their initial values."""
         norm = self.norm
         initializers = norm.moving_mean_initializer, norm.moving_variance_initializer
         statistics = norm.moving_mean, norm.moving_variance

@@ -106,7 +106,7 @@ class HealthReport:
 
     @property
     def healthy(self) -> bool:
-        """Whether there are no findings."""
+        """`True` if there are no findings."""
         return not self.findings
 
     @property

@@ -49,7 +49,7 @@ class Axis:
 
     @property
     def searched(self) -> bool:
-        """Whether the axis has several values."""
+        """`True` if the axis has several values."""
         return len(self.values) > 1
 
     def value(self, label: Label) -> Any:

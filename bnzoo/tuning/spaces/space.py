@@ -21,7 +21,7 @@ from bnzoo.tuning.spaces.grid import Grid
 from bnzoo.tuning.spaces.optimizers import Optimizer
 from bnzoo.tuning.spaces.tasks import Task, task_of
 
-# the axes that the network does not know
+# the axes that are not arguments of the network
 _TRAINING = ("weight_decay", "batch_size")
 
 

@@ -27,7 +27,10 @@ class Journal(Backend):
         self._held: filelock.FileLock | None = None
 
     def acquire(self, number: int, trial_id: int) -> bool:
-        """Lock the file of the trial."""
+        """Lock the file of the trial, without waiting. Return `False` if another worker holds the lock.
+
+        The file is named after `number`; `trial_id` is not used.
+        """
         self._held = self._lock(number)
         return self._held is not None
 
