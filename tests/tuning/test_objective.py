@@ -35,6 +35,7 @@ def trained(data, **options):
     return compiled, train_and_evaluate(compiled, 0, 0.1, epochs=2)
 
 
+@pytest.mark.slow
 def test_the_score_of_an_objective(uneven):
     truth = uneven.validation.y
     compiled, found = trained(uneven, objective=objective_of("macro_f1", uneven))
@@ -43,6 +44,7 @@ def test_the_score_of_an_objective(uneven):
     assert found.score != found.loss
 
 
+@pytest.mark.slow
 def test_class_weights(uneven):
     """The loss has the weights of scikit-learn's `balanced`, the metrics have none."""
     compiled, found = trained(uneven, objective=loss_objective(10, True), class_weight="balanced")
