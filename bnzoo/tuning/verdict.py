@@ -40,14 +40,27 @@ def verdict(results: Results) -> Verdict:
         reason = lost if len(results.configurations) else "none has run with all its seeds"
         return Verdict(f"No configuration is usable: {reason}.", warnings)
     best = usable.iloc[0]
-    sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}, loss {best['score']:.4f}."
+    sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}{_objective(results, best)}."
     return Verdict(sentence, warnings + _edges(results, best) + _seeds(results, best) + _moving(results, best))
 
 
 def _figure(results: Results, row: Mapping[str, Any]) -> str:
-    """Return the metric of a configuration with its label."""
+    """Return the metric of a configuration with its label, and the same metric for guessing."""
     metric = metric_named(results.metric)
-    return f"{metric.label} {metric.text(row[metric.name])}"
+    figure = f"{metric.label} {metric.text(row[metric.name])}"
+    if results.baseline is None:
+        return figure
+    if results.definition["data"]["classes"]:
+        return f"{figure} (always guessing the most frequent class: {metric.text(results.baseline)})"
+    return f"{figure} (always guessing the mean: 0)"
+
+
+def _objective(results: Results, row: Mapping[str, Any]) -> str:
+    """Return the objective of a configuration, if it is not the metric that is shown in any case."""
+    metric = results.objective.metric
+    if metric is not None and metric.name == results.metric:
+        return ""
+    return f", {results.objective.text(row['score'])}"
 
 
 def _not_tried(results: Results) -> list[str]:

@@ -8,8 +8,9 @@ import pytest
 import rich.console
 from planted import planted
 
+from bnzoo.tuning.objective import score_cap
 from bnzoo.tuning.progress import progress_bar
-from bnzoo.tuning.results import Results, TrialResult, score_cap
+from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.verdict import verdict
 
 
