@@ -50,7 +50,11 @@ def test_the_main_job(bnzoo, tmp_path):
     wine = data.load("wine")
     serve = tf.saved_model.load(folder / "best/1").signatures["serve"]
     logits = serve(features=tf.constant(wine.test.x))["logits"].numpy()
-    assert f"{(logits.argmax(-1) == wine.test.y).mean():.2%} on {len(wine.test.y)} examples" in line
+    assert f"{(logits.argmax(-1) == wine.test.y).mean():.2%} (95 % interval " in line
+    assert f" on {len(wine.test.y)} examples" in line
+    assert "macro-F1" in out
+    assert "always guessing the most frequent class: " in out
+    assert "Confusion matrix" in (folder / "report.html").read_text()
     assert (folder / "best/1/assets/labels.txt").read_text().split() == list(wine.labels)
 
     status, again, err = bnzoo("tune", *SMALL, "--data", "wine")
@@ -114,6 +118,8 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--budget", "10x"], "--budget must be a time such as 90s, 10m or 2h. Received: '10x'"),
         (["tune", "--sampler", "tpe"], "Pass `budget`, `trials` or both"),
         (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
+        (["tune", "--objective", "macro-f1"], "Unknown `objective`: 'macro-f1'. Did you mean 'macro_f1'?"),
+        (["tune", "--class-weight", "even"], "Unknown `class_weight`: 'even'"),
         (["tune", "--pruner", "halving"], "Unknown `pruner`: 'halving'"),
         (["tune", "--workers", "0"], "`workers` must be a positive integer"),
         (["tune", "--enqueue", "depth:8"], "--enqueue must be NAME=VALUE. Received: 'depth:8'"),

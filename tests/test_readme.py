@@ -29,7 +29,7 @@ def test_the_guide_to_studies_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/studies.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     assert "trials=40" in blocks[0]
     for block in blocks:
         exec(compile(block.replace("trials=40", "trials=3"), "studies.md", "exec"), namespace)

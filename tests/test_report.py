@@ -119,8 +119,9 @@ def test_what_was_not_measured_is_not_shown(tmp_path):
     """The study has one depth, one trial, no times and no moving statistics."""
     text = write(planted(scores, depths=(8,), norms=("batch",), rates=(0.1,)), tmp_path)
     missing = ("Learning rates against depth", "Timeline", "Moving and recalibrated statistics", "What was not")
+    assert "1 trial:" in text
     assert not any(title in text for title in missing)
-    assert Page(text).tags.count("svg") in (3, 4)
+    assert Page(text).tags.count("svg") == 1, "the learning curve"
     assert not (tmp_path / "timeline.png").exists()
 
 
@@ -445,6 +446,36 @@ def test_the_page_is_no_wider_than_the_window(report, tmp_path, width):
     assert found["page"] <= width
     assert found["picture"] <= width
     assert (found["narrow"] > 0, found["wide"] > 0) == (width == 390, width == 1000)
+
+
+@pytest.mark.slow
+@in_browser
+def test_no_column_is_cut_at_1200_pixels(report, tmp_path):
+    cut = """
+        return [...document.querySelectorAll(".scroll")].map(box => box.scrollWidth - box.clientWidth);
+    """
+    assert max(driven(report, tmp_path, cut, 1200)) <= 0
+
+
+def test_panels_with_one_point_are_left_out(tmp_path):
+    """One of two norms has one trial."""
+    lone = (8, 0.01)
+    results = planted(
+        scores, rates=(0.01, 0.1), skip=lambda v: v["norm"] == "none" and (v["depth"], v["learning_rate"]) != lone
+    )
+    assert len(figures.score_against_learning_rate(results).axes) == 1
+    text = write(results, tmp_path)
+    assert "Not shown: 1 combination of the other axes with a single point." in text
+    assert "5 trials:" in text
+
+
+def test_numbers_on_log_axes_are_plain():
+    figure = figures.score_against_learning_rate(planted(scores))
+    figure.canvas.draw()
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        texts = [label.get_text() for label in axis.get_ticklabels()]
+        assert len(texts) >= 3
+        assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in texts)
 
 
 @pytest.mark.slow

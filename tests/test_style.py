@@ -43,6 +43,7 @@ ARROWS = {
     # The weights import the models. The models import the weights in one line, only if they are used.
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
+    "metrics": {"metrics"},
     "tools": {"keras_internals", "tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
     "export": {
         *("export", "tools", "files", "errors", "json_text", "keras_internals", "machine", "metrics", "pictures"),

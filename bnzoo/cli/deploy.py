@@ -216,7 +216,7 @@ def _table(
     reports: "dict[str, ExportReport]", latencies: dict[int, dict[str, float]], examples: "Dataset | None"
 ) -> str:
     """Return the comparison as a table in Markdown."""
-    from bnzoo.metrics import metric_of
+    from bnzoo.metrics import measured, metric_of, predictions_of
 
     head = ["format", "MB", "difference", *(f"ms, batch {size}" for size in latencies)]
     rows = []
@@ -225,8 +225,10 @@ def _table(
         rows.append([name, f"{report.size / 1e6:.2f}", f"{report.difference:.1e}", *times])
     if examples is not None:
         metric = metric_of(examples.test.y)
-        head.append(metric.label)
+        head.append(f"{metric.label} (95 % interval)")
+        truth = examples.test.y
         for row, report in zip(rows, reports.values(), strict=True):
-            row.append(metric.text(metric.of(report.outputs, examples.test.y)))
+            found = measured({"": metric}, predictions_of(report.outputs, truth), truth)[""]
+            row.append(f"{metric.text(found.value)} ({found.ends(metric)})")
     lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -32,7 +32,7 @@ def between(least: int, most: int) -> Callable[[int | None], int | None]:
 Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, a file saved by Keras.")]
 SOURCES = (
     "digits, wine, breast_cancer, diabetes; cifar10, cifar100, mnist, fashion_mnist (downloaded); an .npz file with x "
-    "and y; a .csv or .parquet table; a folder with a folder of images for each class"
+    "and y; a folder with x.npy and y.npy; a .csv or .parquet table; a folder with a folder of images for each class"
 )
 Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
 Column = Annotated[str | None, typer.Option("--target", help="The column of a table to predict.")]

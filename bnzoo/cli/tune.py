@@ -13,7 +13,7 @@ from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.inputs import SOURCES, Column, Drop, Encoding, ImageSize, Separator, TaskWord, load_data, table_options
 
 if TYPE_CHECKING:
-    from bnzoo.tuning import Space, Study
+    from bnzoo.tuning import Artefact, Space, Study
 
 # The help must not import the families, whose import takes seconds. A test compares.
 _FAMILIES = ("resnet", "densenet", "vit", "mlp")
@@ -84,6 +84,17 @@ def tune(
     workers: Annotated[
         int, typer.Option(help="The number of processes that share the trials and the cores, at most 256.")
     ] = 1,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="The score of a configuration: loss; accuracy, balanced_accuracy, macro_f1, top5, auc or "
+            "calibration_error for classes; r2, rmse or mae for numbers."
+        ),
+    ] = "loss",
+    class_weight: Annotated[
+        str | None,
+        typer.Option(help="balanced: all classes weigh the same in the loss, however many examples they have."),
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="The time after which no new trial begins: 90s, 10m, 2h.")] = None,
     trials: Annotated[int | None, typer.Option(help="The largest number of trials, at most 100000.")] = None,
     storage: Annotated[
@@ -124,8 +135,8 @@ def tune(
             _needs_extra()
             from bnzoo import tuning
         space = _space(family, axes)
-        reading = table_options(drop, separator, encoding)
-        examples = load_data(data, target, task, image_size, augment=augment, **reading)
+        options = table_options(drop, separator, encoding)
+        examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
         search = tuning.Study(
             space,
@@ -139,6 +150,8 @@ def tune(
             enqueue=start,
             storage=storage,
             name=study,
+            objective=objective,
+            class_weight=class_weight,
         )
         bounds: dict[str, Any] = {"workers": workers, "budget": seconds, "trials": trials}
         search.check_bounds(**bounds)
@@ -150,8 +163,12 @@ def tune(
             write_hparams(search.results, tensorboard)
     _print_results(search)
     if search.results.best is None:
+        _write_report(search)
         raise typer.Exit(1)
-    _print_artefact(search)
+    try:
+        _print_artefact(search)
+    finally:
+        _write_report(search)
 
 
 def _axes(
@@ -212,8 +229,15 @@ def _run(study: "Study", bounds: dict[str, Any]) -> None:
         except RuntimeError as error:
             say(str(error))
             raise typer.Exit(1) from error
-        report, results = study.directory / "report.html", study.directory / "results.json"
-        if len(study.results) and not (report.exists() and report.stat().st_mtime >= results.stat().st_mtime):
+
+
+def _write_report(study: "Study") -> None:
+    """Write the report if it is missing or older than the results or the artefact."""
+    report = study.directory / "report.html"
+    sources = [path for path in (study.directory / "results.json", study.directory / "export.json") if path.exists()]
+    newest = max((path.stat().st_mtime for path in sources), default=0.0)
+    with mistakes(ValueError, OSError, ImportError):
+        if len(study.results) and not (report.exists() and report.stat().st_mtime >= newest):
             study.report()
 
 
@@ -246,7 +270,8 @@ def _print_results(study: "Study") -> None:
     console.print(table)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
-    for line in (f"{len(study.results)} trials: {counts or 'none'}.", verdict.sentence):
+    count = len(study.results)
+    for line in (f"{count} trial{'s' * (count != 1)}: {counts or 'none'}.", verdict.sentence):
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
@@ -262,7 +287,7 @@ def _cell(column: str, value: Any) -> str:
     for metric in METRICS:
         if column == metric.name:
             return metric.text(value)
-    return f"{value:.4f}" if column == "loss" else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _print_artefact(study: "Study") -> None:
@@ -275,12 +300,26 @@ def _print_artefact(study: "Study") -> None:
             raise typer.Exit(1) from error
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
+    _print_measures(artefact)
     typer.echo(
         f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
         f"{study.directory / 'best.keras'}\n"
         f"{study.directory / 'report.html'}"
     )
+
+
+def _print_measures(artefact: "Artefact") -> None:
+    """Print a table of the metrics of the best model."""
+    rows = artefact.measures.rows()
+    if not rows:
+        return
+    table = Table(*rows[0], box=None, header_style="bold")
+    for number, column in enumerate(table.columns):
+        column.justify = "right" if number else "left"
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
 
 
 def _numbers(option: str, text: str, separator: str, kind: type, example: str) -> tuple:

@@ -126,7 +126,8 @@ class Dataset:
         if classes is not None and len(labels) < 2:
             raise ValueError(f"`classes` must be at least 2 classes or their names. Received: classes={classes!r}")
         parts = {"train": train, "validation": validation, "test": test}
-        return cls(name, labels, **read_splits(parts, len(labels), max_memory), augment=augment)
+        splits = read_splits(parts, len(labels), max_memory)
+        return cls(name, labels, splits["train"], splits["validation"], splits["test"], augment=augment)
 
     @property
     def task(self) -> str:

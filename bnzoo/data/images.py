@@ -181,7 +181,7 @@ def _warn_of_unread(paths: list[Path]) -> None:
     warnings.warn(
         f"Some files are ignored: {counts}, such as {paths[0]}. Images must be in the folder of a class, and have one "
         f"of the suffixes {', '.join(SUFFIXES)}.",
-        stacklevel=6,
+        stacklevel=5,
     )
 
 
@@ -282,7 +282,7 @@ def _warn_of_unserved(files: list[Path], kinds: list[_Kind]) -> None:
         f"`serve_image_bytes` of an exported model cannot decode {formats.total()} of {len(files)} images, such as "
         f"{example} ({counts}). Clients must send their pixels to `serve`, or 8-bit PNG or JPEG files. In the latter "
         "case, also train the model on such files.",
-        stacklevel=6,
+        stacklevel=5,
     )
 
 

@@ -122,33 +122,18 @@ def load(
     _check_options(name, path, target=target, task=task, image_size=image_size, test=test, **table_options)
     names = chosen(augment)
     shares = {"validation": validation, "test": _TEST if test is None else test}
-    if _is_table(name, path):
+    if name in downloads.NAMES:
+        data = _download(name, validation, seed)
+    elif _is_table(name, path):
         table = tables.read(path, target, task, max_bytes, drop=drop, separator=separator, encoding=encoding)
         data = _table(name, table, shares, seed)
+    elif name not in _EMBEDDED and has_npy(path):
+        data = _npy(name, path, shares, seed, max_memory)
+    elif name not in _EMBEDDED and path.is_dir():
+        data = _folder(name, path, image_size, shares, seed, max_memory)
     else:
-        data = _load(name, path, image_size, shares, seed, max_bytes, max_memory)
+        data = _arrays(name, path, shares, seed, max_bytes)
     return replace(data, augment=names)
-
-
-def _load(
-    name: str,
-    path: Path,
-    image_size: tuple[int, int] | int | None,
-    shares: dict[str, float],
-    seed: int,
-    max_bytes: int | None,
-    max_memory: int | None,
-) -> Dataset:
-    if name in downloads.NAMES:
-        return _download(name, shares["validation"], seed)
-    if name not in _EMBEDDED and has_npy(path):
-        return _npy(name, path, shares, seed, max_memory)
-    if name not in _EMBEDDED and path.is_dir():
-        return _folder(name, path, image_size, shares, seed, max_memory)
-    x, y, labels = _examples(name, path, max_bytes)
-    check_finite(name, x, y)
-    parts = divide(y, labels, name, shares, seed)
-    return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
 
 
 def _is_table(name: str, path: Path) -> bool:
@@ -190,6 +175,13 @@ def _examples(name: str, path: Path, max_bytes: int | None) -> Examples:
             "of images"
         )
     return npz(path, max_bytes)
+
+
+def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
+    x, y, labels = _examples(name, path, max_bytes)
+    check_finite(name, x, y)
+    parts = divide(y, labels, name, shares, seed)
+    return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
 
 
 def _folder(

@@ -16,7 +16,7 @@ from bnzoo.export.report import Accuracy, ExportReport
 from bnzoo.export.sample import Sample, samples
 from bnzoo.export.signatures import SERVE_ROWS, Signature, signatures
 from bnzoo.files import whole_version
-from bnzoo.metrics import metric_of
+from bnzoo.metrics import measured, metric_of, predictions_of
 
 # the distributions that make every artefact
 _PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")
@@ -78,6 +78,13 @@ class ExportPlan:
         encoding = rows.as_in_training(request.encoder)
         self.signatures = signatures(reference, request.image, request.labels, encoding)
         self.inputs = samples(reference, self.signatures, request.sample)
+        if request.truth is not None and request.sample is None:
+            raise ValueError("`truth` has the classes or targets of `sample`: pass `sample` too")
+        if request.truth is not None and len(request.truth) != (count := _count(self.inputs)):
+            raise ValueError(
+                f"`truth` must have a value for each of the {count} examples of `sample`. Received: "
+                f"{len(request.truth)} values"
+            )
         if request.encoder is not None:
             self.inputs[SERVE_ROWS] = request.encoder.examples()
         self.outputs = parity.run_model(self.signatures, self.inputs)
@@ -87,12 +94,13 @@ class ExportPlan:
 
     def accuracy(self, outputs: dict[str, np.ndarray]) -> Accuracy | None:
         """Return the accuracy of the model and of an artefact with these outputs; `None` if the truth is unknown."""
-        truth = self.request.truth
-        if truth is None:
+        if self.request.truth is None:
             return None
+        truth = np.asarray(self.request.truth)
         metric = metric_of(truth)
-        before, after = (metric.of(predictions, truth) for predictions in (self.outputs[SERVE], outputs))
-        return Accuracy(before, after, len(truth), metric.label)
+        before = metric.of(self.outputs[SERVE], truth)
+        after = measured({"": metric}, predictions_of(outputs, truth), truth)[""]
+        return Accuracy(before, after.value, len(truth), metric.label, after)
 
     def describe(self) -> dict[str, Any]:
         """Return the entries of the manifest on the model."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.metrics import metric_labelled
+from bnzoo.metrics import Measured, metric_labelled
 from bnzoo.tools import FoldReport
 
 
@@ -18,16 +18,20 @@ class Accuracy:
         after: Float, the accuracy of the artefact.
         examples: Integer, the number of examples.
         metric: String, `accuracy` for classes, `R²` for numbers.
+        interval: `bnzoo.metrics.Measured`, the accuracy of the artefact with its 95 % interval, or `None`.
     """
 
     before: float
     after: float
     examples: int
     metric: str = "accuracy"
+    interval: Measured | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        text = metric_labelled(self.metric).text
-        return f"{self.metric} {text(self.before)} before, {text(self.after)} after, on {self.examples} examples"
+        metric = metric_labelled(self.metric)
+        before, after = metric.text(self.before), metric.text(self.after)
+        interval = "" if self.interval is None else f" (95 % interval {self.interval.ends(metric)})"
+        return f"{self.metric} {before} before, {after} after, on {self.examples} examples{interval}"
 
 
 @dataclass(frozen=True)

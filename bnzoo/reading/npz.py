@@ -14,6 +14,8 @@ from bnzoo.reading.archive import members
 from bnzoo.reading.files import declared, reading
 
 _SUFFIX = ".npy"
+# bytes that are read at a time
+_PART = 2**24
 
 
 def read_npz(
@@ -59,6 +61,14 @@ def _array(member: IO[bytes], size: int) -> np.ndarray:
     length = math.prod(shape) * dtype.itemsize
     if any(side < 0 for side in shape) or length != size - member.tell():
         raise ValueError(f"its header declares the shape {shape} of {dtype}, but it has {size - member.tell()} bytes")
-    # reading to the end of the member compares its checksum
-    values = np.frombuffer(bytearray(member.read()), dtype, math.prod(shape))
+    values = np.frombuffer(_content(member, length), dtype, math.prod(shape))
     return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
+
+
+def _content(member: IO[bytes], length: int) -> bytearray:
+    """Return the rest of a member, without a second copy in memory."""
+    content, position = bytearray(length), 0
+    while part := member.read(_PART):  # reading to the end of the member compares its checksum
+        content[position : position + len(part)] = part
+        position += len(part)
+    return content

@@ -13,7 +13,18 @@ from matplotlib.patches import Ellipse, Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from bnzoo.metrics import Metric, metric_named
-from bnzoo.reports.layout import SIDE_BY_SIDE, Layout, colours, legend_below, matching, panels
+from bnzoo.reports.layout import (
+    FEWEST,
+    SIDE_BY_SIDE,
+    Layout,
+    colours,
+    legend_below,
+    matching,
+    panels,
+    plain,
+    plain_ticks,
+    ticks,
+)
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results, TrialResult
@@ -43,7 +54,7 @@ def heatmap(results: "Results", narrow: bool = False) -> Figure:
         keys = [Patch(facecolor="0.92", edgecolor="0.35", hatch=_HATCHES[o], label=f"a seed {o}") for o in present]
         figure.legend(handles=keys, loc="outside lower center", ncols=2 if narrow else 4, frameon=False)
     if results.counts["ok"]:
-        _colour_bar(figure, shown, scale, narrow)
+        _colour_bar(figure, shown, scale, narrow, _score(results))
     return figure
 
 
@@ -61,22 +72,25 @@ def score_against_learning_rate(results: "Results", narrow: bool = False) -> Fig
             _points(axes, layout.trials(series, row), colour, rail=results.cap * 1.8, shift=shift)
             axes.plot([], [], color=colour, label=f"{layout.row.replace('_', ' ')} {results.text(row)}")
         axes.axhline(results.cap * 1.8, color="0.8", linewidth=6, zorder=0)
-        axes.axhline(results.cap / 2, color="0.6", linestyle=":", linewidth=1)
+        axes.axhline(results.objective.guessing, color="0.6", linestyle=":", linewidth=1)
         axes.set(xscale="log", yscale="log", xlabel="learning rate", title=layout.title(series))
-    shown[0].set_ylabel("validation loss, recalibrated\n(x: not usable; triangle: pruned; dotted: guessing)")
+    for axes in shown:
+        plain_ticks(axes.xaxis)
+        plain_ticks(axes.yaxis)
+    shown[0].set_ylabel(f"{_score(results)}\n(x: not usable; triangle: pruned; dotted: guessing)")
     shown[0].legend(frameon=False, fontsize="small")
     return figure
 
 
 def learning_curves(results: "Results", narrow: bool = False) -> Figure:
     """Plot training and validation loss of the best trial of each series, in one panel per depth."""
-    layout = Layout(results, MOST_CURVES)
+    layout = curves_layout(results)
     lines = len(layout.series) + 2
-    figure, shown = panels(len(layout.rows), narrow, height=3.4 + 0.2 * lines)
-    for axes, row in zip(shown, layout.rows, strict=True):
+    rows = rows_with_curves(layout)
+    figure, shown = panels(len(rows), narrow, height=3.4 + 0.2 * lines)
+    for axes, row in zip(shown, rows, strict=True):
         for series, colour in zip(layout.series, colours(len(layout.series)), strict=True):
-            good = [trial for trial in layout.trials(series, row) if trial.outcome == "ok" and trial.history]
-            if good:
+            if good := _with_curves(layout.trials(series, row)):
                 _curve(axes, min(good, key=lambda trial: trial.score), layout.label(series), colour)
         axes.set(yscale="log", xlabel="epoch", title=f"{layout.row.replace('_', ' ')} {results.text(row)}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -86,8 +100,28 @@ def learning_curves(results: "Results", narrow: bool = False) -> Figure:
             Line2D([], [], color="0.4", linestyle="-", label="validation"),
         ]
         legend_below(axes, [*handles, *styles])
+    for axes in shown:
+        plain_ticks(axes.yaxis)
     shown[0].set_ylabel("loss (moving statistics)")
     return figure
+
+
+def curves_layout(results: "Results") -> Layout:
+    """Return the layout of the learning curves: one trial has a curve."""
+    return Layout(results, MOST_CURVES, fewest=1)
+
+
+def rows_with_curves(layout: Layout) -> list[Any]:
+    """Return the rows with a learning curve of two points or more."""
+    return [row for row in layout.rows if any(_with_curves(layout.trials(s, row)) for s in layout.series)]
+
+
+def _with_curves(trials: list["TrialResult"]) -> list["TrialResult"]:
+    return [t for t in trials if t.outcome == "ok" and len(t.history.get("loss", ())) >= FEWEST]
+
+
+def _score(results: "Results") -> str:
+    return f"validation {results.objective.label}, recalibrated"
 
 
 def _heat_panels(layout: Layout, narrow: bool) -> tuple[Figure, list[Axes]]:
@@ -103,7 +137,7 @@ def _heat_panels(layout: Layout, narrow: bool) -> tuple[Figure, list[Axes]]:
     small = {"rotation": 45, "fontsize": 8} if narrow and columns > 5 else {}
     for number, axes in enumerate(shown):
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(-0.5, rows - 0.5))
-        axes.set_xticks(range(columns), [f"{math.sqrt(low * high):.2g}" for low, high in layout.columns], **small)
+        axes.set_xticks(range(columns), [_rate(low, high) for low, high in layout.columns], **small)
         axes.set_yticks(range(rows), [layout.results.text(row) for row in layout.rows])
         axes.tick_params(length=0)
         axes.set_xlabel("learning rate" if count - across <= number < count else "")
@@ -112,7 +146,7 @@ def _heat_panels(layout: Layout, narrow: bool) -> tuple[Figure, list[Axes]]:
     return figure, shown[:count]
 
 
-def _colour_bar(figure: Figure, shown: list[Axes], scale: LogNorm, narrow: bool) -> None:
+def _colour_bar(figure: Figure, shown: list[Axes], scale: LogNorm, narrow: bool, label: str) -> None:
     options: dict[str, Any]
     width, height = figure.get_size_inches()
     if narrow:
@@ -120,7 +154,15 @@ def _colour_bar(figure: Figure, shown: list[Axes], scale: LogNorm, narrow: bool)
     else:
         options = {"fraction": 0.5 / width, "aspect": 5 * height, "pad": 0.02}
     colours_of = mpl.cm.ScalarMappable(scale, _COLOURS)
-    figure.colorbar(colours_of, ax=shown, label="validation loss, recalibrated", extend="max", **options)
+    bar_ends = float(scale.vmin or 0), float(scale.vmax or 0)
+    options |= {"ticks": ticks(*bar_ends), "format": plain}
+    bar = figure.colorbar(colours_of, ax=shown, label=label, extend="max", **options)
+    bar.minorticks_off()
+
+
+def _rate(low: float, high: float) -> str:
+    """Return the middle of a range of learning rates with two digits."""
+    return plain(float(f"{math.sqrt(low * high):.2g}"))
 
 
 def _scale(results: "Results") -> LogNorm:
@@ -129,8 +171,8 @@ def _scale(results: "Results") -> LogNorm:
     It ends near the worst of these scores, and at the loss of guessing if a score is worse. Callers clip scores to it.
     """
     scores = [trial.score for trial in results.trials if trial.outcome == "ok"]
-    lowest = max(min(scores, default=results.cap / 4), 1e-4)
-    return LogNorm(lowest, max(min(max(scores, default=0.0), results.cap / 2), 2 * lowest))
+    lowest = max(min(scores, default=results.objective.guessing / 2), 1e-4)
+    return LogNorm(lowest, max(min(max(scores, default=0.0), results.objective.guessing), 2 * lowest))
 
 
 def _row(axes: Axes, layout: Layout, series: dict, row: object, number: int, scale: LogNorm) -> None:

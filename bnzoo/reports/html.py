@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 
 from bnzoo.files import whole_file, write_text
 from bnzoo.metrics import metric_named
-from bnzoo.reports import figures, scaling, statistics, tables, timeline
-from bnzoo.reports.layout import Layout
+from bnzoo.reports import confusion, figures, scaling, statistics, tables, timeline
+from bnzoo.reports.layout import FEWEST, Layout
 from bnzoo.reports.page import draw, render
 
 if TYPE_CHECKING:
+    from bnzoo.tuning.artefact import Artefact
     from bnzoo.tuning.results import Results
     from bnzoo.tuning.verdict import Verdict
 
@@ -37,8 +38,8 @@ class Picture:
     """
 
     draw: Callable[..., Figure]
-    title: Callable[["Results"], str] | str
-    caption: Callable[["Results"], str] | str
+    title: Callable[[Any], str] | str
+    caption: Callable[[Any], str] | str
     shown: Callable[["Results"], bool] = lambda results: True
 
 
@@ -61,7 +62,7 @@ def _heatmap_caption(results: "Results") -> str:
 
 # file name -> figure
 _PICTURES = {
-    "heatmap": Picture(figures.heatmap, _axes, _heatmap_caption),
+    "heatmap": Picture(figures.heatmap, _axes, _heatmap_caption, lambda results: len(Layout(results).series) > 0),
     "learning_rate": Picture(
         figures.score_against_learning_rate,
         "Score against learning rate",
@@ -69,6 +70,7 @@ _PICTURES = {
             "Each point is a seed, the line connects their means. Crosses on the grey line at the top stalled, "
             "diverged or failed; triangles were pruned at this score." + Layout(results).left_out
         ),
+        lambda results: len(Layout(results).series) > 0,
     ),
     "rates": Picture(
         scaling.rates_against_depth,
@@ -81,33 +83,40 @@ _PICTURES = {
         "Learning curves",
         lambda results: (
             "Each series at its best learning rate. The validation uses the moving statistics here, which lag behind. "
-            "Scores use recalibrated statistics." + Layout(results, figures.MOST_CURVES).left_out
+            "Scores use recalibrated statistics." + figures.curves_layout(results).left_out
         ),
-        lambda results: any(trial.outcome == "ok" and trial.history for trial in results.trials),
+        lambda results: len(figures.rows_with_curves(figures.curves_layout(results))) > 0,
     ),
     "statistics": Picture(
         statistics.moving_against_recalibrated,
         "Moving and recalibrated statistics",
         statistics.caption,
-        lambda results: len(statistics.with_moving_statistics(results)) > 0,
+        lambda results: len(statistics.with_moving_statistics(results)) >= FEWEST,
     ),
     "timeline": Picture(
-        timeline.timeline, "Timeline", timeline.caption, lambda results: len(timeline.timed(results)) > 0
+        timeline.timeline, "Timeline", timeline.caption, lambda results: len(timeline.timed(results)) >= FEWEST
     ),
 }
 
 
-def write_report(results: "Results", verdict: "Verdict", path: str | Path, command: str = "") -> None:
+def write_report(
+    results: "Results",
+    verdict: "Verdict",
+    path: str | Path,
+    command: str = "",
+    artefact: "Artefact | None" = None,
+) -> None:
     """Write the report of a study as one self-contained HTML file, and its figures as PNG files in the same folder.
 
-    Figures without data are omitted: those over depth if only one depth was tried, the timeline if the start times are
-    not known.
+    Figures with fewer than two points are omitted: those over depth if only one depth was tried, the timeline if the
+    start times are not known.
 
     Args:
         results: `bnzoo.tuning.Results`, of at least one trial.
         verdict: `bnzoo.tuning.Verdict`.
         path: The HTML file. Its folder must exist.
         command: String, the command line that repeats the study.
+        artefact: `bnzoo.tuning.Artefact`, whose metrics are shown; `None` if the best model was not exported.
 
     Raises:
         ValueError: If no trial has run yet.
@@ -123,6 +132,8 @@ def write_report(results: "Results", verdict: "Verdict", path: str | Path, comma
         settings=_settings(results),
         definition=_json(results.definition),
         verdict=verdict,
+        artefact=artefact,
+        confusion=_confusion(artefact, path),
         counts=tables.outcomes(results),
         rates=tables.rates(results),
         trials=tables.trials(results),
@@ -134,8 +145,18 @@ def write_report(results: "Results", verdict: "Verdict", path: str | Path, comma
     write_text(path, page)
 
 
+def _confusion(artefact: "Artefact | None", path: Path) -> dict[str, Any] | None:
+    if artefact is None or not artefact.measures.confusion:
+        return None
+    picture = Picture(confusion.confusion, "Confusion matrix", confusion.caption)
+    return _drawn("confusion", picture, artefact.measures, path)
+
+
 def _picture(name: str, results: "Results", path: Path) -> dict[str, Any]:
-    picture = _PICTURES[name]
+    return _drawn(name, _PICTURES[name], results, path)
+
+
+def _drawn(name: str, picture: Picture, results: Any, path: Path) -> dict[str, Any]:
     figure, svg = draw(name, picture.draw, results)
     figure.set_layout_engine("none")  # the layout has been computed, which takes longer than drawing
     with whole_file(path.parent / f"{name}.png") as draft:

@@ -13,15 +13,19 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results, TrialResult
 
 
+FEWEST = 2  # a panel with one point compares nothing
 MOST_SERIES = 12  # more panels are hard to compare
 MOST_RATES = 12  # more learning rates were sampled, so that several share a column
 SIDE_BY_SIDE = 3
+_LONG = 2.5  # powers of ten on an axis; the numbers of a longer one would overlap
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,12 @@ class Layout:
     Args:
         results: `Results`.
         most: Integer, the maximum number of series that are shown.
+        fewest: Integer, the minimum number of configurations of a series that is shown.
     """
 
     results: "Results"
     most: int = MOST_SERIES
+    fewest: int = FEWEST
 
     @cached_property
     def varying(self) -> list[str]:
@@ -67,17 +73,25 @@ class Layout:
 
     @cached_property
     def series(self) -> list[dict[str, Any]]:
-        """The series that are shown: all, or the best ones."""
-        scores = [self._best(series) for series in self.all_series]
+        """The series that are shown: those with enough configurations, or the best of them."""
+        scores = [self._best(series) for series in self._large]
         kept = sorted(np.argsort(scores, kind="stable")[: self.most])
-        return [self.all_series[number] for number in kept]
+        return [self._large[number] for number in kept]
+
+    @cached_property
+    def _large(self) -> list[dict[str, Any]]:
+        return [series for series in self.all_series if self._size(series) >= self.fewest]
 
     @property
     def left_out(self) -> str:
         """A sentence about the series that are not shown, or an empty string."""
-        if len(self.series) == len(self.all_series):
-            return ""
-        return f" Only the best {len(self.series)} of {len(self.all_series)} combinations of the other axes are shown."
+        text, small = "", len(self.all_series) - len(self._large)
+        if len(self.series) < len(self._large):
+            text = f" Only the best {len(self.series)} of {len(self._large)} combinations of the other axes are shown."
+        if small:
+            which = "1 combination" if small == 1 else f"{small} combinations"
+            text += f" Not shown: {which} of the other axes with a single point."
+        return text
 
     def label(self, series: Mapping[str, Any]) -> str:
         """Return the values that distinguish a series from the others, as text."""
@@ -113,8 +127,29 @@ class Layout:
             groups.setdefault(trial.learning_rate, []).append(trial)
         yield from groups.values()
 
+    def _size(self, series: Mapping[str, Any]) -> int:
+        return len({(trial.values.get(self.row), trial.learning_rate) for trial in self.results.of(series)})
+
     def _best(self, series: Mapping[str, Any]) -> float:
         return min((t.score for t in self.results.of(series) if t.outcome == "ok"), default=math.inf)
+
+
+def plain(value: float, _: object = None) -> str:
+    """Return a number without an exponent, for the ticks of an axis."""
+    return np.format_float_positional(value, precision=4, fractional=False, trim="-")
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write plain numbers at an axis on a log scale, when its limits are known."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(ticks(low, high))
+    axis.set_major_formatter(plain)
+    axis.set_minor_locator(NullLocator())
+
+
+def ticks(low: float, high: float) -> LogLocator:
+    """Return the places of numbers on a log scale: 1, 2, 5, 10, ..., or powers of 10 on a long one."""
+    return LogLocator(subs=(1.0, 2.0, 5.0) if high < 10**_LONG * low else (1.0,), numticks=12)
 
 
 def matching(table: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnzoo.reports.layout import Layout, colours, legend_below, matching, panels
+from bnzoo.reports.layout import Layout, colours, legend_below, matching, panels, plain_ticks
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
@@ -91,6 +91,7 @@ def rates_against_depth(results: "Results", narrow: bool = False) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel="depth", title=title)
         axes.set_xticks(depths, [str(depth) for depth in depths])
         axes.set_xticks([], minor=True)
+        plain_ticks(axes.yaxis)
     shown[0].set_ylabel("learning rate")
     return figure
 

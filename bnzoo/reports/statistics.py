@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnzoo.reports.layout import plain_ticks
+
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
 
@@ -30,7 +32,10 @@ def moving_against_recalibrated(results: "Results", narrow: bool = False) -> Fig
     ends = scores.min().min() / 1.2, scores.max().max() * 1.2
     axes.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
     axes.axhline(results.cap, color="0.6", linestyle=":", linewidth=1)
-    axes.set(xscale="log", yscale="log", xlabel="validation loss, recalibrated", ylabel="with the moving statistics")
+    axes.set(xscale="log", yscale="log")
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
+    axes.set(xlabel="validation loss, recalibrated", ylabel="with the moving statistics")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize="small")
     return figure

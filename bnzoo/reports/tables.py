@@ -33,11 +33,18 @@ def rates(results: "Results") -> Table:
     table = results.table()
     metric = metric_named(results.metric)
     columns = [axis for axis in results.axes if axis != "learning_rate"]
-    head = [*map(_words, columns), "best learning rate", "largest usable", metric.label, "loss", "usable rates"]
+    head = [
+        *map(_words, columns),
+        "best learning rate",
+        "largest usable",
+        metric.label,
+        results.objective.label,
+        "usable rates",
+    ]
     rows = []
     for row in table.to_dict("records"):
         values = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
-        values += [_number(row[metric.name], metric.form), _number(row["loss"], ".4f"), row["usable"]]
+        values += [_number(row[metric.name], metric.form), _number(row[results.objective.label], ".4f"), row["usable"]]
         rows.append(Row([*(results.text(row[axis]) for axis in columns), *values]))
     return Table(head, rows)
 
@@ -61,6 +68,10 @@ def trials(results: "Results") -> Table:
         "worker": lambda t: t.worker,
         "reason": lambda t: t.reason,
     }
+    if not any(trial.reason for trial in results.trials):
+        del columns["reason"]
+    if results.definition["seeds"] == 1:
+        del columns["seed"]
     if math.isnan(first):
         del columns["started s"]
     if len({trial.worker for trial in results.trials}) < 2:

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from bnzoo.reports.layout import plain_ticks
+
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results, TrialResult
 
@@ -115,6 +117,7 @@ def _best_so_far(axes: Axes, trials: list[Bar], unit: float) -> None:
         least = np.minimum.accumulate(scores)
         axes.step([*ends, last], [*least, least[-1]], where="post", color=COLOURS["ok"])
         axes.set(yscale="log")
+        plain_ticks(axes.yaxis)
     axes.set(ylabel="best score so far")
     axes.grid(alpha=0.25)
 

@@ -9,8 +9,9 @@ A trial passes through five files, in this order:
 5. `trial.py`: `train_and_evaluate` restores a compiled model, trains it with `Space.fit`, and computes the score.
 
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` (the next configuration), `shared.py`
-and `storage/` (the Optuna study), `records.py` with `definition.py` and `folder.py` (the study's files),
-`checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py` and `artefact.py`.
+and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the
+study's files), `checkpoints.py`, `batches.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py`,
+`artefact.py` and `measures.py` (the metrics of the best model).
 """
 
 from bnzoo.tuning.artefact import Artefact

@@ -1,7 +1,7 @@
 """The artefact of a study: its best model as a SavedModel, with the test accuracy of the SavedModel itself."""
 
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,9 +14,10 @@ from bnzoo.export import manifest, rows
 from bnzoo.export.image import CHANNELS
 from bnzoo.files import write_text
 from bnzoo.json_text import json_text
-from bnzoo.metrics import METRICS, metric_labelled, metric_of
+from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
 from bnzoo.tuning.folder import NOTE, replaceable
+from bnzoo.tuning.measures import Measures, measure
 
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -29,6 +30,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "norms_kept": dict,
     "metric": str,
     "encoder": (str, type(None)),
+    "measures": dict,
 }
 
 
@@ -50,6 +52,8 @@ class Artefact:
         metric: String, the metric in `test_accuracy`: `accuracy` or `R²`.
         encoder: String, the JSON file for `bnzoo.data.TableEncoder`, which encodes the columns of a table as the input
             of the signature `serve`; `None` if the data is not a table. The signature `serve_rows` takes the columns.
+        measures: `Measures`, all metrics of the model on the validation data, and of the SavedModel on the test data,
+            with intervals. Empty for an artefact of an earlier version of bnzoo.
     """
 
     path: str
@@ -61,14 +65,17 @@ class Artefact:
     norms_kept: dict[str, str]
     metric: str = "accuracy"
     encoder: str | None = None
+    measures: Measures = field(default_factory=Measures)
 
     def __str__(self) -> str:
         return f"{self.path}: test {self.finding} on {self.test_examples} examples"
 
     @property
     def finding(self) -> str:
-        """The metric on the test data, with its name."""
-        return f"{self.metric} {metric_labelled(self.metric).text(self.test_accuracy)}"
+        """The metric on the test data, with its name and its interval."""
+        metric = metric_labelled(self.metric)
+        found = self.measures.test.get(metric.name)
+        return f"{self.metric} {metric.text(self.test_accuracy) if found is None else found.text(metric)}"
 
     def check(self) -> None:
         """Raise `RuntimeError` if files of the artefact are missing or do not match their checksums."""
@@ -107,11 +114,11 @@ class Artefact:
 
 def _checked(values: Any, versions: Path) -> dict[str, Any]:
     """Return the attributes of an artefact in a folder of versions. Raise `ValueError` if they are invalid."""
-    known = {field.name: field for field in fields(Artefact)}
+    known = {attribute.name: attribute for attribute in fields(Artefact)}
     if not isinstance(values, dict) or not values.keys() <= known.keys():
         raise ValueError(f"it must be an object with the fields {', '.join(known)}")
-    for name, field in known.items():
-        if name not in values and field.default is not MISSING:
+    for name, attribute in known.items():
+        if name not in values and not attribute.default is attribute.default_factory is MISSING:
             continue
         value, kinds = values.get(name), _KINDS[name]
         if not isinstance(value, kinds) or isinstance(value, bool):
@@ -124,7 +131,13 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
     if not version.isdecimal():
         raise ValueError(f"its field 'path' must be a version in {versions}")
     encoder = values.get("encoder") and str(_encoder(versions / version))
-    return {**values, "path": str(versions / version), "encoder": encoder}
+    measures = Measures()
+    if "measures" in values:
+        try:
+            measures = Measures.from_dict(values["measures"])
+        except ValueError as error:
+            raise ValueError(f"its field 'measures' is wrong: {error}") from error
+    return {**values, "path": str(versions / version), "encoder": encoder, "measures": measures}
 
 
 def export_once(load: Callable[[], keras.Model], trial: int, data: Dataset, folder: Path) -> Artefact:
@@ -166,7 +179,7 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
     Raises:
         RuntimeError: If the SavedModel cannot be used, or differs from the model.
     """
-    test, metric = data.test, metric_of(data.test.y)
+    test, metric = data.test, metric_for(data.classes)
     if path.exists():
         difference, outputs = export.compare(model, path, test.x)
         _, fold = tools.fold_batch_norm(model)
@@ -174,6 +187,7 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
         options: dict[str, Any] = {
             "labels": data.labels or None,
             "sample": test.x,
+            "truth": test.y,
             "image": _image(data),
             "encoder": data.encoder,
         }
@@ -189,6 +203,7 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
         norms_kept=fold.kept,
         metric=metric.label,
         encoder=None if data.encoder is None else str(_encoder(path)),
+        measures=measure(model, outputs, data),
     )
 
 

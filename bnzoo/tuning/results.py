@@ -13,19 +13,10 @@ import pandas as pd
 from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
+from bnzoo.tuning.objective import BALANCED, Objective, loss_objective
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 AXES = ("depth", "norm", "learning_rate")  # the axes of every study; a study may have more
-
-
-def score_cap(classes: int) -> float:
-    """Return the upper limit of scores: twice the loss of guessing.
-
-    Args:
-        classes: Integer, the number of classes; 0 for a regression, whose score is the squared error divided by the
-            variance of the target.
-    """
-    return 2 * math.log(classes) if classes else 2.0
 
 
 @dataclass(frozen=True)
@@ -39,10 +30,11 @@ class TrialResult:
         outcome: String: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it
             raised an error).
         reason: String, the reason for another outcome than `ok`; for a failed trial the error.
-        score: Float, the validation loss with recalibrated statistics, at most `score_cap`. Lower is better. It is the
-            cross-entropy, or for a regression the squared error divided by the variance of the target. A pruned trial
-            has its last score.
-        loss: Float, the score without the limit.
+        score: Float, the objective on the validation data with recalibrated statistics, at most `Results.cap`. Lower
+            is better. By default it is the loss. For a metric of which higher is better, it is 1 minus the metric. A
+            pruned trial has its last score.
+        loss: Float, the validation loss with recalibrated statistics: the cross-entropy, or for a regression the
+            squared error divided by the variance of the target.
         accuracy: Float, the validation accuracy with recalibrated statistics; R² for a regression.
         moving_loss: Float, the loss with the moving statistics.
         moving_accuracy: Float, the accuracy with the moving statistics.
@@ -147,6 +139,9 @@ class Results:
         trials: Sequence of `TrialResult`s.
         definition: Dict, the definition of the study: space, data, seeds, epochs, sampler, pruner.
         not_tried: Sequence of dicts, the values and the seed of each requested trial without a result.
+        objective: The `Objective`. By default the loss.
+        baseline: Float, the metric on the validation data of guessing the most frequent class, or the mean of the
+            targets; `None` if it is not known.
     """
 
     def __init__(
@@ -154,10 +149,15 @@ class Results:
         trials: Sequence[TrialResult],
         definition: dict[str, Any],
         not_tried: Sequence[dict[str, Any]] = (),
+        objective: Objective | None = None,
+        baseline: float | None = None,
     ) -> None:
-        self.trials = sorted(trials, key=lambda trial: trial.trial)
+        self.trials: list[TrialResult] = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
         self.not_tried = list(not_tried)
+        weighted = definition.get("class_weight") == BALANCED
+        self.objective = objective or loss_objective(definition["data"]["classes"], weighted)
+        self.baseline = baseline
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -170,7 +170,12 @@ class Results:
     @property
     def cap(self) -> float:
         """The upper limit of scores, which a failed trial has."""
-        return score_cap(self.definition["data"]["classes"])
+        return self.objective.cap
+
+    @property
+    def of_loss(self) -> bool:
+        """`True` if the objective is the loss."""
+        return self.objective.metric is None
 
     @property
     def metric(self) -> str:
@@ -227,11 +232,14 @@ class Results:
     def configurations(self) -> pd.DataFrame:
         """A table with one row per configuration that has run with all seeds, best first.
 
-        `score`, `accuracy` (or `r2`) and `moving_score` are means over the seeds. `spread` is the difference between
+        `score`, `accuracy` (or `r2`) and `moving_score` are means over the seeds. `moving_score` is the score with the
+        moving statistics, and the `score` itself if the objective is not the loss. `spread` is the difference between
         the highest and the lowest score. `ok` is `True` if the outcome of every seed is `ok`.
         """
         rows = self.frame().assign(ok=lambda f: f["outcome"] == "ok")
         rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(self.cap).clip(upper=self.cap)
+        if not self.of_loss:
+            rows["moving_score"] = rows["score"]
         groups = rows.groupby(list(self.axes), as_index=False, sort=False, dropna=False)
         aggregates: dict[str, Any] = {
             "score": ("score", "mean"),
@@ -271,8 +279,9 @@ class Results:
     def table(self) -> pd.DataFrame:
         """Return the best and the largest usable learning rate of each combination of the other axes.
 
-        A learning rate is usable if the outcome of every seed is `ok`. `accuracy` (or `r2`) and `loss` are those of the
-        best learning rate on the validation data, with recalibrated statistics, means over the seeds.
+        A learning rate is usable if the outcome of every seed is `ok`. `accuracy` (or `r2`) and the score, by
+        default `loss`, are those of the best learning rate on the validation data, with recalibrated statistics, means
+        over the seeds.
         """
         rows = []
         others = [axis for axis in self.axes if axis != "learning_rate"]
@@ -285,13 +294,13 @@ class Results:
                     "best learning rate": None if best is None else best["learning_rate"],
                     "largest usable": usable["learning_rate"].max() if len(usable) else None,
                     self.metric: math.nan if best is None else best[self.metric],
-                    "loss": math.nan if best is None else best["score"],
+                    self.objective.label: math.nan if best is None else best["score"],
                     "usable": f"{len(usable)}/{len(group)}",
                 }
             )
         order = {axis: {value: number for number, value in enumerate(self.axes[axis])} for axis in others}
         rows.sort(key=lambda row: [order[axis].get(row[axis], -1) for axis in others])
-        columns = [*others, "best learning rate", "largest usable", self.metric, "loss", "usable"]
+        columns = [*others, "best learning rate", "largest usable", self.metric, self.objective.label, "usable"]
         return pd.DataFrame(rows, columns=columns)
 
     def save(self, folder: Path, command: str) -> None:

@@ -12,9 +12,11 @@ from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
 from bnzoo.errors import choice, positive_integer
+from bnzoo.metrics import guesses, metric_for
 from bnzoo.tuning.artefact import Artefact, export_once
 from bnzoo.tuning.definition import command
-from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.folder import NOTE, one_writer
+from bnzoo.tuning.objective import BALANCED, LOSS, objective_of
 from bnzoo.tuning.plans import SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
@@ -57,6 +59,11 @@ class Study:
         name: String, the name of the study in the storage. Default: the name of the study in the folder; for a new
             study, the name of the folder.
         checkpoints: Integer, the number of best configurations whose trained models are kept.
+        objective: String, the score of a trial: `"loss"`, or a metric of the validation data. For classes `"accuracy"`,
+            `"balanced_accuracy"`, `"macro_f1"`, `"top5"`, `"auc"` or `"calibration_error"`; for a regression `"r2"`,
+            `"rmse"` or `"mae"`. It decides which configuration is the best, and which trials are pruned.
+        class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss, in training and in
+            validation, however many examples they have. It does not affect the metrics.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -88,6 +95,8 @@ class Study:
         storage: str | None = None,
         name: str | None = None,
         checkpoints: int = 1,
+        objective: str = LOSS,
+        class_weight: str | None = None,
         measure: MeasureFunction | None = None,
     ) -> None:
         self.space = space.for_data(data)
@@ -104,6 +113,8 @@ class Study:
         check_start(self.enqueue, self.hyperparameters())
         self.storage = storage
         self.checkpoints = positive_integer("checkpoints", checkpoints, TRIALS)
+        self._objective = objective_of(objective, data, class_weight)
+        self.objective, self.class_weight = objective, _class_weight(class_weight, data)
         self.measure = measure
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
         self.name = self._records.name
@@ -126,14 +137,17 @@ class Study:
             "sampler": {"name": self.sampler, "seed": self.sampler_seed},
             "pruner": None if self.pruner is None else {"name": self.pruner},
             "enqueue": self.enqueue,
+            **({} if self.objective == LOSS else {"objective": self.objective}),
+            **({} if self.class_weight is None else {"class_weight": self.class_weight}),
             **({} if self.measure is None else {"measure": f"{self.measure.__module__}.{self.measure.__qualname__}"}),
         }
 
     def get_arguments(self) -> dict[str, Any]:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
+        scores = ("objective", "class_weight")
         records = ("storage", "name", "checkpoints", "measure")
-        return {name: getattr(self, name) for name in (*computation, *records)}
+        return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
     @property
     def results(self) -> Results:
@@ -211,7 +225,8 @@ class Study:
     def refresh(self) -> Results:
         """Read the results of all workers and return them."""
         results, trials = self._records.read()
-        self._results = Results(results, self.definition, self._not_tried(results, trials))
+        not_tried = self._not_tried(results, trials)
+        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline)
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
@@ -227,6 +242,8 @@ class Study:
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report: one HTML file, and its figures as PNG files in the same folder.
 
+        After `export` it has the metrics of the best model.
+
         Args:
             path: The HTML file. Default: `report.html` in the study's folder.
 
@@ -237,7 +254,7 @@ class Study:
 
         path = self.directory / "report.html" if path is None else Path(path)
         with one_writer(self.directory):
-            reports.write_report(self._results, self.verdict, path, command())
+            reports.write_report(self._results, self.verdict, path, command(), self._artefact())
         return path
 
     def best_model(self) -> keras.Model:
@@ -283,6 +300,20 @@ class Study:
         with one_writer(self.directory):
             return export_once(lambda: self.model(best), best.trial, self.data, self.directory)
 
+    def _artefact(self) -> Artefact | None:
+        """Return the artefact of the best trial, if there is one."""
+        note, best = self.directory / NOTE, self._results.best
+        if best is None or not note.exists():
+            return None
+        artefact = Artefact.load(note)
+        return artefact if artefact.trial == best.trial else None
+
+    @cached_property
+    def _baseline(self) -> float:
+        """The metric of guessing on the validation data."""
+        metric, truth = metric_for(self.data.classes), self.data.validation.y
+        return metric.compute(guesses(self.data.train.y, self.data.classes, len(truth)), truth)
+
     def _best(self) -> TrialResult:
         best = self._results.best
         if best is None:
@@ -312,6 +343,14 @@ class Study:
     def _grid(self) -> list[dict[str, Any]]:
         points = GridPlan(self.hyperparameters(), self.enqueue).points
         return [{**point, "seed": seed} for point in points for seed in range(self.seeds)]
+
+
+def _class_weight(value: str | None, data: Dataset) -> str | None:
+    if value is None:
+        return None
+    if not data.classes:
+        raise ValueError(f"`class_weight` is for classes, and {data.name} is a regression. Omit it.")
+    return choice("class_weight", value, (BALANCED,))
 
 
 def _seed(value: Any) -> int:

@@ -12,9 +12,10 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.data import Dataset, Split
+from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
-from bnzoo.tuning.results import score_cap
+from bnzoo.tuning.batches import training_batches, validation_batches
+from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
@@ -31,9 +32,10 @@ class Evaluation:
     Attributes:
         outcome: `ok`, `stalled` (the training loss is still that of guessing), `diverged` or `pruned`.
         reason: The reason for another outcome than `ok`, else empty.
-        score: Cross-entropy on the validation data with recalibrated statistics, at most `2 ln(classes)`, so that it is
-            always finite. Lower is better. For a regression, the squared error divided by the variance, at most 2.
-        loss: The score without the limit. It may be `nan` or `inf`.
+        score: The objective on the validation data with recalibrated statistics, at most its `cap`, so that it is
+            always finite. Lower is better.
+        loss: Cross-entropy on the validation data with recalibrated statistics; for a regression, the squared error
+            divided by the variance. It may be `nan` or `inf`.
         accuracy: Accuracy on the validation data, with recalibrated statistics. For a regression, R².
         moving_loss: The loss with the moving statistics of the training.
         moving_accuracy: The accuracy with the moving statistics of the training.
@@ -69,16 +71,26 @@ class CompiledModel:
         hp: `keras_tuner.HyperParameters`. All but the learning rate determine the architecture.
         data: The `Dataset`.
         seed: Integer, the seed of the first trial.
+        objective: The `Objective`. By default the loss.
+        class_weight: String, as in `Study`.
     """
 
-    def __init__(self, space: Space, hp: keras_tuner.HyperParameters, data: Dataset, seed: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        hp: keras_tuner.HyperParameters,
+        data: Dataset,
+        seed: int,
+        objective: Objective | None = None,
+        class_weight: str | None = None,
+    ) -> None:
         self.space, self.hp, self.data = space, hp.copy(), data
+        self.objective = objective or loss_objective(data.classes)
+        self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
-        held_out = tf.data.Dataset.range(len(data.validation.x)).batch(EVALUATION_BATCH)
-        self._validation = held_out.map(self._examples(data.validation)).prefetch(2)
-        self._training = self._examples(data.train)
+        self._validation = self._weighted(validation_batches(data, EVALUATION_BATCH))
         self.recalibrate = Recalibration(self.model)
         self._trace(seed)
 
@@ -104,13 +116,14 @@ class CompiledModel:
         np.random.seed(seed)  # for a user's `fit` that uses NumPy's generator
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
-    def evaluate(self) -> tuple[float, float]:
-        """Return loss and accuracy, or R², on the validation data."""
+    def evaluate(self) -> tuple[float, float, float]:
+        """Return score, loss and accuracy, or R², on the validation data."""
         values = self.model.evaluate(self._validation, verbose=0, return_dict=True)
-        return values["loss"], values[self.space.metric]
+        loss = values["loss"]
+        return self.objective.score(loss, self._predict, self.data.validation.y), loss, values[self.space.metric]
 
-    def recalibrated(self, keep: bool) -> tuple[float, float]:
-        """Return loss and accuracy, or R², with statistics that are recalibrated on the training data.
+    def recalibrated(self, keep: bool) -> tuple[float, float, float]:
+        """Return score, loss and accuracy, or R², with statistics that are recalibrated on the training data.
 
         Args:
             keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
@@ -125,34 +138,14 @@ class CompiledModel:
         return values
 
     def batches(self, seed: int) -> tf.data.Dataset:
-        """Return an endless dataset of training batches, in an order that depends only on the seed and the epoch.
-
-        The random numbers of augmentations depend only on the seed and the number of the batch.
-
-        The incomplete last batch of an epoch is dropped: batch norm has no meaningful statistics of one or two
-        examples.
-        """
-        count = len(self.data.train.x)
-
-        def epoch(number: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
-            return tf.data.Dataset.from_tensor_slices(order).batch(self._batch, drop_remainder=True)
-
-        batches = tf.data.Dataset.counter().flat_map(epoch).map(self._training)
-        if self.data.augment:
-            batches = batches.map(self.data.augmentation(seed))
-        return batches.prefetch(2)
-
-    def _examples(self, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Return a function of indices that returns those examples, float32, with their targets."""
-        inputs, y = _rows_of(split.x), tf.constant(self._targets(split.y))
-        return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(y, rows))
+        """Return the training batches of a seed. See `training_batches`."""
+        return training_batches(self.data, self._batch, seed)
 
     def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
             self.hp,
             self.model,
-            batches,
+            self._weighted(batches),
             steps_per_epoch=steps or len(self.data.train.x) // self._batch,
             validation_data=self._validation,
             shuffle=False,
@@ -165,6 +158,22 @@ class CompiledModel:
         """Trace each compiled function, so that no trial has to."""
         self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
+        if self.objective.metric is not None:
+            self._predict()
+
+    def _predict(self) -> np.ndarray:
+        return self.model.predict(self._validation, verbose=0)
+
+    def _weighted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Add the weight of its class to each example. Keras applies the weights to the loss, not to the metrics."""
+        if self.class_weights is None:
+            return batches
+        weights = tf.constant(self.class_weights, "float32")
+
+        def weight(y: tf.Tensor) -> tf.Tensor:  # of classes, or of rows of their shares, which mix examples
+            return tf.gather(weights, y) if y.dtype.is_integer else tf.linalg.matvec(y, weights)
+
+        return batches.map(lambda x, y: (x, y, weight(y)))
 
     def _fresh(self, seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
@@ -172,29 +181,12 @@ class CompiledModel:
         model.optimizer.build(model.trainable_variables)
         return model
 
-    def _targets(self, y: np.ndarray) -> np.ndarray:
-        """Return labels unchanged, and the targets of a regression as the column that `R2Score` requires."""
-        return y if self.data.classes else y[:, None]
-
     @staticmethod
     def _variables(model: keras.Model) -> list[keras.Variable]:
         return [*model.variables, *model.optimizer.variables]
 
     def _state(self, model: keras.Model) -> list[np.ndarray]:
         return [variable.numpy() for variable in self._variables(model)]
-
-
-def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return a function of indices that returns those rows. Rows of a file are read one batch at a time."""
-    if not isinstance(x, np.memmap):
-        held = tf.constant(x)
-        return lambda rows: tf.gather(held, rows)
-
-    def read(rows: tf.Tensor) -> tf.Tensor:
-        found = tf.numpy_function(lambda rows: np.asarray(x[rows]), [rows], x.dtype, stateful=False)
-        return tf.ensure_shape(found, (*rows.shape, *x.shape[1:]))
-
-    return read
 
 
 class _StopWhenNotFinite(keras.callbacks.Callback):
@@ -214,18 +206,18 @@ class _Rungs(keras.callbacks.Callback):
     The score uses recalibrated statistics. The moving statistics are restored before the training continues.
     """
 
-    def __init__(self, compiled: CompiledModel, cap: float, epochs: int, report: Report) -> None:
+    def __init__(self, compiled: CompiledModel, epochs: int, report: Report) -> None:
         super().__init__()
-        self._compiled, self._cap, self._report = compiled, cap, report
+        self._compiled, self._report = compiled, report
         self._rungs = {3**i for i in range(epochs.bit_length()) if 3**i < epochs}
-        self.pruned: tuple[int, float, float] | None = None
+        self.pruned: tuple[int, float, float, float] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch + 1 not in self._rungs or not math.isfinite((logs or {}).get("loss", math.nan)):
             return
-        loss, accuracy = self._compiled.recalibrated(keep=False)
-        if self._report(_capped(loss, self._cap), epoch + 1):
-            self.pruned = epoch + 1, loss, accuracy
+        score, loss, accuracy = self._compiled.recalibrated(keep=False)
+        if self._report(score, epoch + 1):
+            self.pruned = epoch + 1, score, loss, accuracy
             self.model.stop_training = True
 
 
@@ -251,20 +243,21 @@ def train_and_evaluate(
     cap = score_cap(compiled.data.classes)
     compiled.restore(seed, learning_rate)
     callbacks: list[keras.callbacks.Callback] = [_StopWhenNotFinite()]
-    rungs = _Rungs(compiled, cap, epochs, report) if report else None
+    rungs = _Rungs(compiled, epochs, report) if report else None
     history = compiled.fit(seed, epochs, [*callbacks, rungs] if rungs else callbacks)
     moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
     if rungs and rungs.pruned:
-        after, loss, accuracy = rungs.pruned
+        after, score, loss, accuracy = rungs.pruned
         outcome, reason = "pruned", f"pruned after {after} of {epochs} epochs with the validation loss {loss:.3g}"
     else:
         finite = math.isfinite(history["loss"][-1])
-        loss, accuracy = compiled.recalibrated(keep=True) if finite else moving
-        outcome, reason = judge(history["loss"], loss, cap, _guessing(compiled.data))
+        worst = compiled.objective.cap, *moving
+        score, loss, accuracy = compiled.recalibrated(keep=True) if finite else worst
+        outcome, reason = judge(history["loss"], loss, cap, _guessing(compiled.data, compiled.class_weights))
     return Evaluation(
         outcome,
         reason,
-        score=_capped(loss, cap),
+        score=score,
         loss=loss,
         accuracy=accuracy,
         moving_loss=moving[0],
@@ -272,10 +265,6 @@ def train_and_evaluate(
         history=history,
         train_seconds=time.perf_counter() - start,
     )
-
-
-def _capped(loss: float, cap: float) -> float:
-    return min(loss, cap) if math.isfinite(loss) else cap
 
 
 def judge(training_losses: list[float], loss: float, cap: float, guessing: float) -> tuple[str, str]:
@@ -298,14 +287,21 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
     return "ok", ""
 
 
-def _guessing(data: Dataset) -> float:
+def class_weights(data: Dataset) -> np.ndarray:
+    """Return a weight for each class, with which all classes have the same sum of weights in the training data."""
+    counts = np.bincount(data.train.y, minlength=data.classes)
+    return len(data.train.y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+
+
+def _guessing(data: Dataset, weights: np.ndarray | None) -> float:
     """Return the loss of a network that ignores its input.
 
-    It is the entropy of the training labels in nats. The loss of a regression is measured in variances of the target,
-    so that it is 1.
+    It is the entropy of the training labels in nats, each with the weight of its class. The loss of a regression is
+    measured in variances of the target, so that it is 1.
     """
     if not data.classes:
         return 1.0
-    share = np.bincount(data.train.y) / len(data.train.y)
+    share = np.bincount(data.train.y, minlength=data.classes) / len(data.train.y)
+    share = share * (1 if weights is None else weights)
     share = share[share > 0]
     return float(-(share * np.log(share)).sum())

@@ -20,7 +20,7 @@ from bnzoo.tuning.checkpoints import best_checkpoints, may_win
 from bnzoo.tuning.definition import versions
 from bnzoo.tuning.oracle import OptunaOracle
 from bnzoo.tuning.records import RESULT, Records
-from bnzoo.tuning.results import TrialResult, score_cap
+from bnzoo.tuning.results import TrialResult
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class StudyTuner(keras_tuner.Tuner):
             values, model = self._train(trial)
         except Exception as error:  # an error in a trial is its outcome, and the study continues
             self._compiled.clear()  # the error may have left them in any state
-            values, model = _failure(error, self._study.data.classes), None
+            values, model = _failure(error, self._study.results.cap), None
         self._last = values, model
         return {"score": values["score"]}
 
@@ -156,16 +156,19 @@ class StudyTuner(keras_tuner.Tuner):
             while len(self._compiled) >= most:
                 self._compiled.popitem(last=False)
             keras.backend.clear_session()
-            self._compiled[key] = CompiledModel(self.hypermodel, hp, self._study.data, seed)
+            study = self._study
+            self._compiled[key] = CompiledModel(
+                self.hypermodel, hp, study.data, seed, study.results.objective, study.class_weight
+            )
         self._compiled.move_to_end(key)
         return self._compiled[key]
 
 
-def _failure(error: Exception, classes: int) -> dict[str, Any]:
+def _failure(error: Exception, cap: float) -> dict[str, Any]:
     """Return the fields of the result of a trial that raised an error."""
     return {
         "outcome": "failed",
         "reason": mask_passwords("".join(traceback.format_exception_only(error)).strip().partition("\n")[0]),
-        "score": score_cap(classes),
+        "score": cap,
         "traceback": mask_passwords("".join(traceback.format_exception(error))),
     }

@@ -11,6 +11,7 @@ from bnzoo.tuning.results import Results
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
 FEW = 0.9  # a value is listed if the share of its trials that ran is below this part of the share of all trials
+GAP = 0.05  # a training accuracy that is higher than that of the validation by this much asks for augmentation
 MANY = 12  # an axis with more values was sampled, so that no value has many trials
 
 
@@ -32,21 +33,34 @@ class Verdict:
 
 def verdict(results: Results) -> Verdict:
     """Return the verdict of a study."""
-    warnings = _not_tried(results) + _stopped(results)
+    warnings = _not_tried(results) + _stopped(results) + _overfitting(results)
     usable = results.usable
     if usable.empty:
         lost = "each of them stalled, diverged, was pruned or failed"
         reason = lost if len(results.configurations) else "none has run with all its seeds"
         return Verdict(f"No configuration is usable: {reason}.", warnings)
     best = usable.iloc[0]
-    sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}, loss {best['score']:.4f}."
+    sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}{_objective(results, best)}."
     return Verdict(sentence, warnings + _edges(results, best) + _seeds(results, best) + _moving(results, best))
 
 
 def _figure(results: Results, row: Mapping[str, Any]) -> str:
-    """Return the metric of a configuration with its label."""
+    """Return the metric of a configuration with its label, and the same metric for guessing."""
     metric = metric_named(results.metric)
-    return f"{metric.label} {metric.text(row[metric.name])}"
+    figure = f"{metric.label} {metric.text(row[metric.name])}"
+    if results.baseline is None:
+        return figure
+    if results.definition["data"]["classes"]:
+        return f"{figure} (always guessing the most frequent class: {metric.text(results.baseline)})"
+    return f"{figure} (always guessing the mean: 0)"
+
+
+def _objective(results: Results, row: Mapping[str, Any]) -> str:
+    """Return the objective of a configuration, if it is not the metric that is shown in any case."""
+    metric = results.objective.metric
+    if metric is not None and metric.name == results.metric:
+        return ""
+    return f", {results.objective.text(row['score'])}"
 
 
 def _not_tried(results: Results) -> list[str]:
@@ -77,6 +91,21 @@ def _stopped(results: Results) -> list[str]:
         pruned_trials = "1 trial was" if pruned == 1 else f"{pruned} trials were"
         warnings.append(f"{pruned_trials} pruned: with more epochs they might have become better")
     return warnings
+
+
+def _overfitting(results: Results) -> list[str]:
+    """Return a warning if the best model is much better on its training images than on the validation images."""
+    best, data = results.best, results.definition["data"]
+    images = len(data["input_shape"]) == 3 and data["input_shape"][-1] in (1, 3)
+    if best is None or not images or not data["classes"] or data.get("augment") or not best.history.get("accuracy"):
+        return []
+    training = best.history["accuracy"][-1]
+    if training - best.accuracy < GAP:
+        return []
+    return [
+        f"the accuracy is {training:.1%} on the training images and {best.accuracy:.1%} on the validation images: "
+        "try --augment flip,crop"
+    ]
 
 
 def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:

@@ -1,9 +1,11 @@
+import json
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 import bnzoo
 from bnzoo import export
@@ -38,6 +40,21 @@ def test_an_artefact_is_what_a_server_needs(tmp_path, network):
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-4 * np.abs(expected).max())
     np.testing.assert_allclose(outputs["probabilities"], keras.ops.softmax(expected), atol=1e-3)
     np.testing.assert_array_equal(report.outputs["logits"].shape, expected.shape)
+
+
+def test_the_accuracy_is_stored_with_its_interval(tmp_path, network):
+    x = np.random.default_rng(0).normal(size=(20, 8, 8, 1)).astype("float32")
+    truth = network.predict(x, verbose=0).argmax(-1)
+    truth[0] = (truth[0] + 1) % 3
+    report = export.saved_model(network, tmp_path / "1", sample=x, truth=truth)
+    stored = json.loads((report.path / "MANIFEST.json").read_text())["accuracy"]
+    assert (stored["before"], stored["after"], stored["examples"]) == (0.95, 0.95, 20)
+    ends = stats.binomtest(19, 20).proportion_ci(method="wilson")
+    assert (stored["interval"]["low"], stored["interval"]["high"]) == pytest.approx(tuple(ends))
+    with pytest.raises(ValueError, match=r"`truth` must have a value for each of the 20 examples"):
+        export.saved_model(network, tmp_path / "2", sample=x, truth=truth[:3])
+    with pytest.raises(ValueError, match=r"pass `sample` too"):
+        export.saved_model(network, tmp_path / "2", truth=truth)
 
 
 @pytest.mark.slow

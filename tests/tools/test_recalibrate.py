@@ -365,3 +365,13 @@ def test_relatives_of_batch_norm_are_recalibrated_alike(norm):
     np.testing.assert_allclose(after.pop("moving_variance"), X.var(0), rtol=1e-4)
     for name, value in after.items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_levels_may_be_integers():
+    levels = np.random.default_rng(0).integers(0, 256, (50, 6), np.uint8)
+    integers, floats = network(), network()
+    floats.set_weights(integers.get_weights())
+    recalibrate_batch_norm(integers, levels)
+    recalibrate_batch_norm(floats, levels.astype(np.float32))
+    for one, two in zip(integers.get_weights(), floats.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)

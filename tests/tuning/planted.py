@@ -4,7 +4,8 @@ import inspect
 import itertools
 import math
 
-from bnzoo.tuning.results import Results, TrialResult, score_cap
+from bnzoo.tuning.objective import score_cap
+from bnzoo.tuning.results import Results, TrialResult
 
 
 def planted(

@@ -160,6 +160,7 @@ def test_a_renamed_folder_is_the_same_study(original, few_digits, folder):
         (lambda note: note.pop("difference"), "'difference' is missing"),
         (lambda note: note.update(test_accuracy="1"), "'test_accuracy' is missing or has the wrong type"),
         (lambda note: note.update(metric="\x1b[2J"), "'metric' must be one of"),
+        (lambda note: note["measures"].update(test={}), "'measures' is wrong"),
         (lambda note: note.update(more=1), "must be an object with the fields"),
     ],
 )
@@ -169,6 +170,13 @@ def test_the_description_of_an_artefact_is_checked(few_digits, folder, change, m
         ValueError, match=rf"export\.json cannot be read as the description of an artefact: .*{message}"
     ):
         run_and_export(few_digits, folder)
+
+
+def test_the_description_of_an_earlier_version_has_no_measures(few_digits, folder):
+    edit(folder / "export.json", lambda note: note.pop("measures"))
+    artefact = run_and_export(few_digits, folder)
+    assert artefact.measures.rows() == []
+    assert artefact.finding == f"accuracy {artefact.test_accuracy:.2%}"
 
 
 def test_no_path_in_the_note_is_believed(few_digits, folder):

@@ -8,8 +8,9 @@ import pytest
 import rich.console
 from planted import planted
 
+from bnzoo.tuning.objective import score_cap
 from bnzoo.tuning.progress import progress_bar
-from bnzoo.tuning.results import Results, TrialResult, score_cap
+from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.verdict import verdict
 
 
@@ -215,3 +216,19 @@ def test_a_trial_survives_json():
     for trial in planted(bowl, workers=2).trials:
         again = TrialResult.from_dict(json.loads(json.dumps(trial.to_dict(), allow_nan=False)))
         assert repr(again) == repr(trial)
+
+
+def test_a_gap_between_training_and_validation_asks_for_augmentation():
+    results = planted(bowl)
+    best = results.best
+
+    def warned(training, **more):
+        best.history["accuracy"] = [0.5, training]
+        data = {**results.definition["data"], **more}
+        changed = Results(results.trials, {**results.definition, "data": data}, [])
+        return "--augment" in " | ".join(verdict(changed).warnings)
+
+    assert warned(best.accuracy + 0.06)
+    assert not warned(best.accuracy + 0.04)
+    assert not warned(best.accuracy + 0.06, augment=["flip"])
+    assert not warned(best.accuracy + 0.06, input_shape=[13])

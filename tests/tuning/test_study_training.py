@@ -1,5 +1,6 @@
 """Studies with training. `test_study.py` tests their records."""
 
+import json
 import math
 import os
 import signal
@@ -164,6 +165,10 @@ def test_the_artefact_and_its_figures(finished, few_digits):
     model = finished.best_model()
     accuracy = (model.predict(few_digits.test.x, verbose=0).argmax(-1) == few_digits.test.y).mean()
     assert artefact.test_accuracy == pytest.approx(accuracy)
+    found = artefact.measures.test["accuracy"]
+    assert found.low < found.value == artefact.test_accuracy < found.high
+    stored = json.loads((finished.directory / "best/1/MANIFEST.json").read_text())["accuracy"]
+    assert stored["interval"] == vars(found)
     assert artefact.test_examples == len(few_digits.test.y)
     assert artefact.trial == finished.results.best.trial
     assert (finished.directory / "best" / "1" / "saved_model.pb").exists()

@@ -29,6 +29,7 @@ def saved_model(
     labels: Sequence[str] | None = None,
     warmup: Sequence[int] | None = None,
     sample: Any = None,
+    truth: Any = None,
     sign: str | Path | None = None,
 ) -> "ExportReport":
     """Export a model as a SavedModel that needs TensorFlow alone, and verify it before it appears.
@@ -71,6 +72,8 @@ def saved_model(
             first request. Needs the extra `warmup`.
         sample: Array (or dict of arrays, by input name): the examples on which artefact and model are compared; by
             default drawn from a normal distribution.
+        truth: Array, the classes or targets of the examples of `sample`. The accuracy of the model and of the artefact,
+            or R², is then in the report and in `MANIFEST.json`, with its 95 % interval.
         sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
             the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 
@@ -91,7 +94,8 @@ def saved_model(
     """
     from bnzoo.export.writing import export
 
-    options = {"fold": fold, "image": image, "encoder": encoder, "labels": labels, "sample": sample, "sign": sign}
+    options = {"fold": fold, "image": image, "encoder": encoder, "labels": labels, "sample": sample, "truth": truth}
+    options["sign"] = sign
     return export(FORMAT, model, path, **options, warmup=warmup)
 
 

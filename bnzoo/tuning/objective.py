@@ -1,0 +1,96 @@
+"""The objective of a study: the loss or a metric, as a score that is lower for a better model."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bnzoo.data import Dataset
+from bnzoo.errors import choice
+from bnzoo.metrics import Metric, guesses, metrics_for, predictions_of
+
+LOSS = "loss"
+BALANCED = "balanced"
+
+
+def score_cap(classes: int) -> float:
+    """Return the upper limit of losses: twice the loss of guessing.
+
+    Args:
+        classes: Integer, the number of classes; 0 for a regression, whose loss is the squared error divided by the
+            variance of the target.
+    """
+    return 2 * math.log(classes) if classes else 2.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The objective of a study.
+
+    The score is the loss; or the metric if lower is better, else 1 minus the metric.
+
+    Attributes:
+        cap: Float, the upper limit of scores.
+        guessing: Float, the score of a model that ignores its input.
+        metric: The `Metric`, or `None` for the loss.
+        weighted: Boolean, whether the loss weights the examples by their classes.
+    """
+
+    cap: float
+    guessing: float
+    metric: Metric | None = None
+    weighted: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name of the score."""
+        if self.metric is None:
+            return "class-weighted loss" if self.weighted else LOSS
+        return f"1 - {self.metric.label}" if self.metric.higher_is_better else self.metric.label
+
+    def score(self, loss: float, predict: Callable[[], np.ndarray], truth: np.ndarray) -> float:
+        """Return the score of a model.
+
+        Args:
+            loss: Float, its validation loss.
+            predict: Function without arguments that returns its outputs for the validation data.
+            truth: Array, the classes or targets of the validation data.
+        """
+        if self.metric is None:
+            return self.capped(loss)
+        if not math.isfinite(loss):
+            return self.cap
+        return self.capped(self.metric.badness(self.metric.compute(predictions_of({"": predict()}, truth), truth)))
+
+    def capped(self, score: float) -> float:
+        """Return a score that is at most `cap`, which replaces NaN too."""
+        return min(score, self.cap) if math.isfinite(score) else self.cap
+
+    def text(self, score: float) -> str:
+        """Return a score as text: the loss or the metric, with its name."""
+        if self.metric is None:
+            return f"{self.label} {score:.4f}"
+        return f"{self.metric.label} {self.metric.text(self.metric.badness(score))}"
+
+
+def loss_objective(classes: int, weighted: bool = False) -> Objective:
+    """Return the objective `"loss"` for a number of classes, 0 for a regression."""
+    return Objective(score_cap(classes), score_cap(classes) / 2, weighted=weighted)
+
+
+def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> Objective:
+    """Return the objective with a name.
+
+    Raises:
+        ValueError: If the task has no such metric.
+    """
+    metrics = metrics_for(data.classes)
+    choice("objective", name, (LOSS, *metrics))
+    if name == LOSS:
+        return loss_objective(data.classes, class_weight is not None)
+    metric, truth = metrics[name], data.validation.y
+    guessing = metric.badness(metric.compute(guesses(data.train.y, data.classes, len(truth)), truth))
+    # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes.
+    cap = 1.0 if data.classes else 2 * guessing
+    return Objective(cap, guessing if guessing > 1 / len(truth) else cap, metric, class_weight is not None)
