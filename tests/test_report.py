@@ -469,6 +469,12 @@ def test_panels_with_one_point_are_left_out(tmp_path):
     assert "5 trials:" in text
 
 
+def test_the_objective_is_named(tmp_path):
+    results = planted(scores, depths=(8,), norms=("batch",), rates=(0.1,))
+    results.definition.update(objective="auc", class_weight="balanced")
+    assert "1 seed, objective auc, class weight balanced, sampler grid" in write(results, tmp_path)
+
+
 def test_numbers_on_log_axes_are_plain():
     figure = figures.score_against_learning_rate(planted(scores))
     figure.canvas.draw()
