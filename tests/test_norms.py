@@ -273,3 +273,10 @@ def test_a_record_agrees_with_its_layer(name):
     layer(keras.Input(X.shape[1:]))
     # of one group for each channel it is instance norm
     assert norms.name_of(layer) == ("instance" if name == "group" else name)
+
+
+def test_the_name_of_a_layer_that_is_in_no_model():
+    for groups, name in ((2, "group"), (4, "instance"), (-1, "instance")):
+        layer = keras.layers.GroupNormalization(groups)
+        layer.build((None, 3, 3, 4))
+        assert norms.name_of(layer) == name

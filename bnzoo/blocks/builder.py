@@ -77,7 +77,7 @@ class BlockBuilder:
             Tensor.
 
         Raises:
-            ValueError: If the row has another number of linear layers.
+            ValueError: If the row has another number of linear layers, or a shortcut does not fit it.
         """
         words = row.split()
         linear = [i for i, word in enumerate(words) if word not in (*rows.NOT_LINEAR, *operations)]
@@ -86,7 +86,9 @@ class BlockBuilder:
                 f"`layers` must have a layer for each of {', '.join(words[i] for i in linear) or 'no word'} in the row "
                 f"{row!r}. Received: {len(layers)} layers"
             )
-        prefixes = self._prefixes(words, linear, name)
+        if shortcut and "add" not in words[linear[0] if linear else len(words) :]:
+            raise ValueError(f"`shortcut` needs a row with a linear layer and an addition after it. Received: {row!r}")
+        prefixes, last_norm = self._prefixes(words, linear, name), _last_norm_of_branch(words, linear)
         ahead = [*words, *(self.start if next_operations is None else next_operations).split()]
         remaining, trunk = iter(layers), x
         for i, (word, prefix) in enumerate(zip(words, prefixes, strict=True)):
@@ -97,8 +99,8 @@ class BlockBuilder:
             if i in linear:
                 x = next(remaining)(x, self, prefix, word, self._uses_bias(ahead[i + 1 :]))
             elif word == "norm":
-                ends_branch = "add" in words[i:] and i > linear[-1]
-                x = self._norm(x, f"{prefix}_norm", fused=words[i + 1 : i + 2] == ["act"], ends_branch=ends_branch)
+                fused = words[i + 1 : i + 2] == ["act"]
+                x = self._norm(x, f"{prefix}_norm", fused=fused, ends_branch=i == last_norm)
             elif word == "act":
                 if not (self.norm.replaces_activation and words[i - 1 : i] == ["norm"]):
                     x = keras.layers.Activation(self.activation, name=f"{prefix}_act")(x)
@@ -145,6 +147,12 @@ class BlockBuilder:
         return prefixes
 
 
+def _last_norm_of_branch(words: list[str], linear: list[int]) -> int | None:
+    """Return the position of the last norm between the last linear layer and the addition, if there is one."""
+    end = words.index("add") if "add" in words else 0
+    return max((i for i in range(max(linear, default=end), end) if words[i] == "norm"), default=None)
+
+
 def block_builder(
     family: str,
     placements: Mapping[str, str],
@@ -187,10 +195,12 @@ def row_of(family: str, placements: Mapping[str, str], placement: str) -> str:
     """Return the row of a placement.
 
     Raises:
-        ValueError: If the family does not have the placement.
+        ValueError: If the family does not have the placement, or its row has no linear layer.
     """
     if not isinstance(placement, str) or placement not in placements:
         raise ValueError(unknown(f"placement for {family}", placement, placements))
+    if not rows.has_linear_layer(placements[placement]):
+        raise ValueError(f"The row of the placement {placement!r} has no linear layer: {placements[placement]!r}")
     return placements[placement]
 
 

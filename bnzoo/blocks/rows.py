@@ -57,6 +57,11 @@ def admits_fused_norm(row: str) -> bool:
     return any("norm act" in part for part in (start(row), between(row), last))
 
 
+def has_linear_layer(row: str) -> bool:
+    """Return whether the row has a linear layer."""
+    return bool(_linear(row))
+
+
 def _linear(row: str) -> list[int]:
     return [i for i, word in enumerate(_words(row)) if word not in NOT_LINEAR]
 

@@ -21,9 +21,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Arguments, weights, results and files are those of Keras' layer, the biased moving variance too. A `.weights.h5`
     file of one is a file of the other. From a `.keras` file of this layer `bnzoo.load_model` makes this layer, and
     `keras.saving.load_model` makes Keras' own, also where bnzoo is not installed. An `.h5` file of a whole model does
-    not tell the two apart: `bnzoo.load_model` makes this layer of both. `pickle` and `copy.deepcopy` of a whole model
-    load it as Keras does. `bnzoo.tools.replace_norm(model, "batch")` puts this layer into any model and keeps the
-    weights.
+    not tell the two apart: `bnzoo.load_model` makes this layer of both. `pickle`, `copy.deepcopy`, `from_config` and
+    `model_from_json` of a model, and `keras.models.clone_model` for layers inside other layers, make Keras'
+    layer. `bnzoo.tools.replace_norm(model, "batch")` puts this layer into any model and keeps the weights.
 
     The kernel is used in training: on a CPU for inputs of 3 to 5 axes with the channels last, on a GPU also for vectors
     and with the channels first. Its inputs are float32, float16 or bfloat16 without a cast, and its statistics are

@@ -133,6 +133,7 @@ def variant(
         return builder(**{"name": name, **fixed, **options})
 
     build.__name__ = build.__qualname__ = function
+    build.__module__ = "bnzoo"  # there pickle finds it
     build.__doc__ = _docstring(builder, function, paper, fixed)
     card = ModelCard(build, name, paper, *figures)
     vars(build).update(

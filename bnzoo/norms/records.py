@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from bnzoo import layers
-from bnzoo.keras_internals import output_shape
 from bnzoo.layers.batch_statistics import OTHER_NORMS
 from bnzoo.norms import groups
 from bnzoo.norms.record import Record
@@ -36,7 +35,7 @@ def _is_batch_renorm(layer: Any) -> bool:
 
 def _is_instance_norm(layer: Any) -> bool:
     is_group_norm = isinstance(layer, keras.layers.GroupNormalization)
-    return is_group_norm and layer.groups in (-1, output_shape(layer)[layer.axis])
+    return is_group_norm and layer.groups in (-1, layer.input_spec.axes[layer.axis])
 
 
 def _is_group_norm(layer: Any) -> bool:

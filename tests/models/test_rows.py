@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -266,3 +267,29 @@ def test_operations_precede_the_addition_of_a_row():
         rows.before_addition("conv zero_padding add act", "se", "drop_path") == "conv zero_padding se drop_path add act"
     )
     assert rows.end("conv norm act conv norm act add") == "norm act"
+
+
+def test_only_the_last_norm_of_a_branch_starts_at_zero():
+    build = block_builder("test", {"row": "dense norm norm add"}, "batch", "row", "relu", "zero_gamma")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, build(inputs, build.row, [dense(4)], "block"))
+    gammas = [np.asarray(model.get_layer(f"block_{name}").gamma) for name in ("norm", "out_norm")]
+    np.testing.assert_array_equal(gammas, [np.ones(4), np.zeros(4)])
+
+
+def test_rows_that_cannot_be_applied_are_refused():
+    build = block_builder("test", {"row": "conv norm add"}, "batch", "row", "relu")
+    images = keras.Input((4, 4, 3))
+    assert build(images, "norm add", [], "block").shape == images.shape
+    for row, layers in (("conv norm", [convolution(3, 1)]), ("act add", [])):
+        with pytest.raises(ValueError, match="`shortcut` needs a row with a linear layer and an addition"):
+            build(images, row, layers, "block", shortcut=zero_padding_shortcut(3, 1))
+    with pytest.raises(ValueError, match="The row of the placement 'row' has no linear layer: 'norm act'"):
+        block_builder("test", {"row": "norm act"}, "batch", "row", "relu")
+    with pytest.raises(ValueError, match=r"Unknown placement for mlp: \['pre'\]"):
+        bnzoo.MLP(2, 4, input_shape=(3,), placement=["pre"])
+
+
+def test_builders_can_be_pickled():
+    for builder in (bnzoo.ResNet, bnzoo.ResNetCifar, bnzoo.ResNet50, bnzoo.WRN28_10):
+        assert pickle.loads(pickle.dumps(builder)) is builder
