@@ -469,13 +469,15 @@ def test_quotes_that_are_closed(tmp_path):
 
 
 def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
-    rows = [("NA", "None", "1"), ("US", "some", "NA"), ("", "None", "None"), ("nan", "some", "4")] * 10
+    rows = [("NA", "None", "1", "NA"), ("US", "some", "NA", "2020-01-01"), ("", "None", "None", "2020-01-02")]
+    rows = [*rows, ("nan", "some", "4", "2020-01-03")] * 10
     path = tmp_path / "countries.csv"
-    path.write_text("country,label,size\n" + "".join(",".join(row) + "\n" for row in rows))
+    path.write_text("country,label,size,sold\n" + "".join(",".join(row) + "\n" for row in rows))
     found = data.load(path, target="label")
     assert found.labels == ("None", "some")
     assert found.encoder.features == [
-        *("country=NA", "country=US", "country=nan", "country is missing", "size", "size is missing")
+        *("country=NA", "country=US", "country=nan", "country is missing", "size", "size is missing"),
+        *("sold", "sold year", "sold month", "sold weekday", "sold is missing"),
     ]
 
 

@@ -19,8 +19,8 @@ def read(path: Path, separator: str | None = None, encoding: str | None = None) 
 
     A warning names the separator, the decimal sign and the encoding unless they are comma, point and UTF-8, or known.
 
-    In a column of numbers or booleans, pandas' words for a missing value (`NA`, `nan`, `None`, `null`, ...) are missing
-    values. In a column of text they are categories, and only an empty cell is a missing value.
+    In a column of numbers, booleans or dates, pandas' words for a missing value (`NA`, `nan`, `None`, `null`, ...) are
+    missing values. In a column of text they are categories, and only an empty cell is a missing value.
 
     Args:
         path: The file.
@@ -70,7 +70,7 @@ def _read(file: Path, dialect: Dialect) -> "pd.DataFrame":
     options |= {"header": 0, "names": list(range(len(names))), "index_col": False}
     frame = pd.read_csv(file, **options)
     inexact = [place for place in frame.columns if _lost_digits(frame[place])]
-    again = [*inexact, *(place for place in frame.columns if columns.inferred_type(frame[place]) == "string")]
+    again = [*inexact, *(place for place in frame.columns if _is_words(frame[place]))]
     if again:
         as_text = {"dtype": str, "keep_default_na": False, "na_values": [""], "usecols": again}
         texts = pd.read_csv(file, **as_text, **options)
@@ -80,6 +80,10 @@ def _read(file: Path, dialect: Dialect) -> "pd.DataFrame":
         frame[again] = texts[again]
     frame.columns = names
     return frame
+
+
+def _is_words(column: "pd.Series") -> bool:
+    return columns.inferred_type(column) == "string" and columns.form_of_dates(column) is None
 
 
 def _lost_digits(column: "pd.Series") -> bool:

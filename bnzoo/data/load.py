@@ -56,8 +56,8 @@ def load(
     The type of the target column of a table decides the task. Text, booleans and categories are classes. The integers
     of an integer column are classes if there are at most 20 distinct ones. Any other number is the target of a
     regression. The other columns are the features; `TableEncoder` learns their encoding from the training rows only. A
-    code that is an integer counts as a number; put a letter before it to make it a category. In a CSV column of
-    numbers, `NA`, `nan`, `None`, `null` and similar words are missing values; in a column of text they are categories,
+    code that is an integer counts as a number; put a letter before it to make it a category. In a CSV column of numbers
+    or dates, `NA`, `nan`, `None`, `null` and similar words are missing values; in a column of text they are categories,
     and only an empty cell is a missing value. Separator, decimal comma and encoding of a CSV file are found, and named
     in a warning unless they are comma, point and UTF-8. Rows without a target are left out, and counted in a warning.
     One message names all columns that cannot be used. It is an error if many numbers of a column become equal as

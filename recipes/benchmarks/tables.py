@@ -5,7 +5,12 @@ python -m recipes.benchmarks.tables [FOLDER] [--seconds 180] [--rows 200000]
 Each table is written as a CSV file, loaded, searched for a number of seconds or 40 trials, and shipped as a SavedModel.
 The scores are R² or accuracy on the same test rows. The trees are trained on the same training rows and features, with
 the defaults of scikit-learn. The generated table has 30 columns: numbers with missing values, integers, booleans, ids,
-dates, and texts, one of them with 500 different ones.
+dates, and texts, one of them with 500 different ones. On 2 cores that other programs used too:
+
+            table   rows  columns  features  load s  trials   metric  bnzoo  trees  difference
+        generated 200000       30       285   7.056       5       R²  0.899  0.827       0.072
+         diabetes    442       11        10   0.048      40       R²  0.448  0.430       0.018
+    breast_cancer    569       31        30   0.021      40 accuracy  0.973  0.956       0.018
 """
 
 import time
