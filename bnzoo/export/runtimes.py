@@ -16,7 +16,7 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
-_BATCH = 256
+_BATCH = 64
 _LENGTHS = ".lengths"
 
 

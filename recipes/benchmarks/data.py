@@ -2,8 +2,23 @@
 
 python -m recipes.benchmarks.data [FOLDER] [--files 100000] [--arrays FILE.npz] [--quick]
 
-Each part has a separate process. Memory is that of the process at its peak, in MB of 10^6 bytes. A process that has
-imported TensorFlow takes about 830 MB, 490 of them files of libraries.
+Each part has a separate process. Memory is that of the process at its peak, in MB of 10^6 bytes; without files at the
+end, that is without the libraries and arrays that are mapped into memory. A process that has imported TensorFlow takes
+about 830 MB, 490 of them files. On 2 cores that other work kept busy, so that the times are upper bounds:
+
+    100,000 JPEG files of 224x224 pixels, resized to 64x64
+        to load                        192 s, 77 s of one core (520 files/s, 1,290 files/s of one core)
+        to the first batch             193 s
+        scale and fingerprint           41 s
+        training batches, images/s     81,000 with none, 6,600 with flip,crop, 2,000 with flip,crop,color,cutmix,
+                                       160 with randaugment
+        memory                         2,283 MB, of which 1,229 MB are the images
+    Fashion-MNIST (--arrays), 70,000 images
+        tune, one trial of one epoch   1,375 MB, when the export still used batches of 256 instead of 64
+        a training step of ResNet-8    45.8 ms in the pipeline, 44.3 ms on a batch in memory: 1.045 (median of pairs)
+
+- All files are decoded before the first batch, which the training needs for the scale of the inputs anyway.
+- `keras.layers.RandAugment` computes all its changes for each batch and keeps two of them.
 """
 
 import functools
