@@ -148,3 +148,9 @@ def test_only_one_file_uses_private_members_of_keras():
     files = {path: private_members(path) for path in (ROOT / "bnzoo").rglob("*.py")}
     assert files.pop(ROOT / "bnzoo" / "keras_internals.py")
     assert {path.name: names for path, names in files.items() if names} == {}
+
+
+def test_test_files_have_different_names():
+    """Pytest imports them by their names, so that a second file of the same name is an error."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -191,7 +191,7 @@ def category(value: Any) -> str:
 
 
 def frequent(name: str, column: "pd.Series", codes: np.ndarray, categories: Sequence[str]) -> list[str]:
-    """Return the categories of a column of the training rows, the most frequent ones if there are more than 100.
+    """Return the categories of a column of the training rows, the 100 most frequent ones if there are more.
 
     Args:
         name: String, the name of the column.
@@ -200,8 +200,8 @@ def frequent(name: str, column: "pd.Series", codes: np.ndarray, categories: Sequ
         categories: The categories of the codes.
 
     Raises:
-        ValueError: If there are more than 10 categories, in fewer than twice as many rows, or more than 100 and most
-            are numbers.
+        ValueError: If there are more than 10 categories, in fewer than twice as many rows; or more than 100, and most
+            values, but not all, are numbers.
     """
     counts = Counter[str]()
     for category_, count in zip(categories, np.bincount(codes[codes >= 0], minlength=len(categories)), strict=True):

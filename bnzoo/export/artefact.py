@@ -103,7 +103,7 @@ class ExportPlan:
         return Accuracy(before, after.value, len(truth), metric.label, after)
 
     def describe(self) -> dict[str, Any]:
-        """Return the entries of the manifest on the model."""
+        """Return the entries of the manifest that do not depend on the format, as JSON."""
         request = self.request
         return {
             "model": {"name": request.model.name, "parameters": self.served.count_params()},

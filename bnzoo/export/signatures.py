@@ -50,12 +50,13 @@ def input_names(model: keras.Model) -> list[str]:
 def signatures(
     model: keras.Model, image: Image | None = None, labels: Sequence[str] | None = None, rows: Rows | None = None
 ) -> dict[str, Signature]:
-    """Return the signatures of an artefact of a model.
+    """Return the signatures of an artefact: `serve` on the inputs of the model, and those on images and rows.
 
     Args:
         model: A functional or Sequential `keras.Model`.
-        image: An `Image`, for the signatures that take unscaled images; `None` for none of these.
-        labels: Sequence of strings, the names of the classes, or `None`.
+        image: An `Image`, for the two signatures that take unscaled images, as levels and as files; `None` for none.
+        labels: Sequence of strings, the names of the classes, which the signatures on images and rows return. `None`
+            for the indices of the classes as text.
         rows: `Rows`, for the signature that takes the columns of a table; `None` for none.
 
     Returns:

@@ -34,7 +34,7 @@ def decode(file: tf.Tensor, max_pixels: int, bits: int = 8) -> Decoded:
 
     Args:
         file: Scalar string tensor.
-        max_pixels: Integer, the largest number of pixels.
+        max_pixels: Integer, the largest number of pixels. More than 65,535 rows or columns are always refused.
         bits: Integer, 8 or 16, the bits that each channel must have. Only PNG files have 16.
 
     Returns:

@@ -27,7 +27,9 @@ def decode(file: tf.Tensor) -> tf.Tensor:
 
 
 def is_plain(content: bytes, max_pixels: int) -> bool:
-    """Return whether a file is a JPEG file without EXIF that is small enough. `decode` alone reads it, without a graph.
+    """Return whether a file is a JPEG file without EXIF, grey or in 3 channels, with at most `max_pixels` pixels.
+
+    If so, `decode` of this module reads it without a graph.
 
     A damaged file raises an error of TensorFlow.
     """

@@ -146,7 +146,10 @@ def first_argument(args: tuple, kwargs: dict) -> Any:
 
 
 def inputs_in_order(model: keras.Model, inputs: Any) -> list:
-    """Return the inputs of a call of a model, in the order of `model.inputs`. A dict may replace a list."""
+    """Return the inputs of a call of a model as a list, in the order of `model.inputs`.
+
+    For a model with a list of inputs, they may be a dict by the names of the inputs.
+    """
     inner = functional_model(model)
     if isinstance(inputs, dict) and not isinstance(inner.input, dict):
         return [inputs[tensor.name] for tensor in inner.inputs]

@@ -103,7 +103,10 @@ class StudyTuner(keras_tuner.Tuner):
         return {"score": values["score"]}
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Store the result of a trial, and its model if it may be one of the best."""
+        """Store the result of a trial, and its model if it may be one of the best.
+
+        Models that no longer are among the best are deleted.
+        """
         outcome, model = self._last
         values = dict(trial.hyperparameters.values)
         seed = values.pop("seed", 0)

@@ -246,7 +246,8 @@ class Space(keras_tuner.HyperModel):
     ) -> keras.callbacks.History:
         """Train a model, as `keras_tuner.HyperModel` requires. The other arguments are those of `keras.Model.fit`.
 
-        The batch size of arrays is that of the space, unless `batch_size` is given.
+        The learning rate of `hp` decays to 0 over the epochs, on half a cosine, whatever that of the optimizer is.
+        Arrays are trained in batches of the size of the space, unless `batch_size` is given.
         """
         highest = hp.get("learning_rate")
 
