@@ -196,7 +196,7 @@ class Study:
             total = trials if self.sampler != "grid" else min(trials or len(self._grid), len(self._grid))
             with progress_bar(self, total=total) as bar:
                 return self.run(bar, workers=workers, budget=budget, trials=trials)
-        self._records.create()
+        self._begin()
         self.refresh()
         if not self.finished or self.sampler != "grid":
             if workers == 1:
@@ -219,8 +219,12 @@ class Study:
 
     def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
         """Run trials as one of several workers, without writing results. For the processes that `run` starts."""
-        self._records.create()
+        self._begin()
         run_trials(self, self._records, progress, budget=budget, trials=trials)
+
+    def _begin(self) -> None:
+        """Create the folder, the definition and the study in the storage, each if it does not exist."""
+        self._records.create()
 
     def refresh(self) -> Results:
         """Read the results of all workers and return them."""
