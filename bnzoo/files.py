@@ -168,9 +168,14 @@ def _rename(draft: Path, path: Path) -> Path:
         ) from error
 
 
+def version_numbers(versions: Path) -> list[int]:
+    """Return the numbers of the versions in a folder, in no order. A folder that does not exist has none."""
+    return [int(entry.name) for entry in versions.glob("*") if entry.name.isdecimal()]
+
+
 def _rename_to_next(draft: Path, versions: Path) -> Path:
     while True:
-        highest = max((int(entry.name) for entry in versions.iterdir() if entry.name.isdecimal()), default=0)
+        highest = max(version_numbers(versions), default=0)
         number = highest if highest and not _taken(versions / str(highest)) else highest + 1
         with suppress(FileExistsError):  # another process has made it: try the next one
             return _rename(draft, versions / str(number))

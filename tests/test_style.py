@@ -51,7 +51,7 @@ ARROWS = {
     },
     "data": {"data", "errors", "files", "machine", "pictures", "reading"},
     "pictures": {"pictures"},
-    "predicting": {"predicting", "export", "data", "tools", "errors", "pictures", "reading"},
+    "predicting": {"predicting", "export", "data", "tools", "errors", "files", "pictures", "reading"},
     "reading": {"reading", "errors"},
     "reports": {"reports", "files", "metrics"},
     "tuning": {

@@ -13,7 +13,7 @@ import numpy as np
 from bnzoo import machine
 from bnzoo.data import store
 from bnzoo.data.dataset import kept_type
-from bnzoo.pictures import MAX_PIXELS
+from bnzoo.pictures import MAX_BYTES
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
 from bnzoo.reading import reading
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bnzoo.pictures.read import Picture
 
 _SIDE = 2**14
-# the largest size of uncompressed pixels: four channels of 16 bits
-_BYTES = 8 * MAX_PIXELS
 _DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "int32": "32 bits", "float32": "float32"}
 # of the stored images; another decoding needs another number
 _VERSION = 1
@@ -245,8 +243,8 @@ def _read(file: Path, size: tuple[int, int] | None) -> "Picture":
     from bnzoo.pictures.read import Picture, read
 
     with reading(file, "an image") as path:
-        if (stored := path.stat().st_size) > _BYTES:
-            raise ValueError(f"it has {stored:,} bytes, more than the maximum of {_BYTES:,} for an image")
+        if (stored := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"it has {stored:,} bytes, more than the maximum of {MAX_BYTES:,} for an image")
         levels, unserved = read(path.read_bytes())
         return Picture(levels if size is None else _resized(levels, size), unserved)
 

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-# the encoder in the folder of an artefact
 ENCODER = "encoder.json"
 
 
@@ -34,6 +33,15 @@ class RowEncoder(Protocol):
 
     def save(self, path: str | Path) -> None:
         """Write the encoder to a file."""
+
+
+def encoder_file(artefact: Path) -> Path:
+    """Return the file of the encoder of an artefact, which only an artefact of a table has.
+
+    Earlier versions of bnzoo wrote it next to the artefact.
+    """
+    inside = artefact / ENCODER
+    return inside if inside.exists() else artefact.parent / ENCODER
 
 
 class Rows(NamedTuple):

@@ -4,3 +4,5 @@
 MAX_PIXELS = 2**26
 # The largest number of rows or columns, as in JPEG and GIF. Longer images are costly to resize.
 MAX_SIDE = 2**16 - 1
+# The largest file: uncompressed pixels of four channels of 16 bits.
+MAX_BYTES = 8 * MAX_PIXELS

@@ -11,7 +11,7 @@ from bnzoo.data import csv_tables, parquet_tables, tables
 from bnzoo.errors import printable
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8
-from bnzoo.pictures import MAX_PIXELS
+from bnzoo.pictures import MAX_BYTES
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
 from bnzoo.predicting.predictor import Arrays, Input, Predictor
 from bnzoo.reading import read_npz, regular_file
@@ -19,8 +19,6 @@ from bnzoo.reading import read_npz, regular_file
 _ARRAYS = ".npz"
 # in a batch: the rows of a table, the examples of arrays, and the files with their bytes
 _ROWS, _EXAMPLES, _FILES, _BYTES = 4096, 256, 32, 2**26
-# the largest file: uncompressed pixels of four channels of 16 bits
-_LARGEST = 8 * MAX_PIXELS
 
 
 class Batch(NamedTuple):
@@ -142,8 +140,8 @@ def _batch(name: str, files: Sequence[_File]) -> Batch:
 def _read(file: Path) -> _File:
     try:
         path = regular_file(file)
-        if (size := path.stat().st_size) > _LARGEST:
-            return _File(str(file), problem=f"it has {size:,} bytes. At most {_LARGEST:,} are allowed")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            return _File(str(file), problem=f"it has {size:,} bytes. At most {MAX_BYTES:,} are allowed")
         return _File(str(file), path.read_bytes())
     except OSError as error:
         return _File(str(file), problem=error.strerror or str(error))

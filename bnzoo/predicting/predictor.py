@@ -13,9 +13,10 @@ from bnzoo.export import image as images
 from bnzoo.export import manifest
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.prepare import check, in_float32
-from bnzoo.export.rows import ENCODER
+from bnzoo.export.rows import encoder_file
 from bnzoo.export.runtimes import open_artefact
 from bnzoo.export.signatures import Signature, signatures
+from bnzoo.files import version_numbers
 from bnzoo.tools import load_model
 
 Arrays = dict[str, np.ndarray]
@@ -114,10 +115,10 @@ def _compiled(signature: Signature) -> Any:
 def _artefact(path: Path) -> Path:
     """Return the folder of an artefact: the folder itself, its latest version, or that of a study."""
     for folder in (path, path / "best"):
-        numbers = [int(entry.name) for entry in folder.glob("*") if entry.name.isdecimal()]
-        for found in (folder, *(folder / str(number) for number in sorted(numbers, reverse=True))):
-            if (found / manifest.NAME).exists():
-                return found
+        numbers = sorted(version_numbers(folder), reverse=True)
+        for artefact in (folder, *(folder / str(number) for number in numbers)):
+            if (artefact / manifest.NAME).exists():
+                return artefact
     raise FileNotFoundError(
         f"{path} contains no artefact, which is a folder with a file {manifest.NAME}. Export the model first, or pass "
         "its .keras file"
@@ -147,8 +148,5 @@ def _inputs(folder: Path, document: dict[str, Any]) -> dict[str, dict[str, Input
 
 
 def _encoder(folder: Path) -> TableEncoder | None:
-    # earlier versions of bnzoo wrote it next to the artefact
-    for path in (folder / ENCODER, folder.parent / ENCODER):
-        if path.exists():
-            return TableEncoder.load(path)
-    return None
+    path = encoder_file(folder)
+    return TableEncoder.load(path) if path.exists() else None

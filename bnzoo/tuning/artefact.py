@@ -12,7 +12,7 @@ from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.export import manifest, rows
 from bnzoo.export.image import CHANNELS
-from bnzoo.files import write_text
+from bnzoo.files import version_numbers, write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
@@ -130,7 +130,7 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
     version = PurePath(values["path"]).name
     if not version.isdecimal():
         raise ValueError(f"its field 'path' must be a version in {versions}")
-    encoder = values.get("encoder") and str(_encoder(versions / version))
+    encoder = values.get("encoder") and str(rows.encoder_file(versions / version))
     measures = Measures()
     if "measures" in values:
         try:
@@ -160,7 +160,7 @@ def export_once(load: Callable[[], keras.Model], trial: int, data: Dataset, fold
             artefact.check()
             return artefact
         # the study has found a better trial since: its model becomes the next version
-        version = max((int(path.name) for path in versions.glob("*") if path.name.isdecimal()), default=0) + 1
+        version = max(version_numbers(versions), default=0) + 1
     artefact = export_model(load(), trial, data, versions / str(version))
     artefact.save(note)
     return artefact
@@ -202,15 +202,9 @@ def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> A
         norms_folded=len(fold.folded),
         norms_kept=fold.kept,
         metric=metric.label,
-        encoder=None if data.encoder is None else str(_encoder(path)),
+        encoder=None if data.encoder is None else str(rows.encoder_file(path)),
         measures=measure(model, outputs, data),
     )
-
-
-def _encoder(version: Path) -> Path:
-    """Return the encoder of a SavedModel of a table. Earlier versions of bnzoo wrote it next to the SavedModel."""
-    inside = version / rows.ENCODER
-    return inside if inside.exists() else version.parent / rows.ENCODER
 
 
 def _image(data: Dataset) -> export.Image | None:
