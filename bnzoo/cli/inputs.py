@@ -11,6 +11,7 @@ import typer
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.files import check_replaceable
 
 if TYPE_CHECKING:
     import keras
@@ -112,9 +113,11 @@ def check_folder(path: Path) -> None:
     """Check that a file can be made in its folder.
 
     Raises:
-        UserError: If the folder does not exist or is not writable.
+        UserError: If the folder does not exist or is not writable, or the path is that of a folder, device or pipe.
     """
     if not path.parent.is_dir():
         raise UserError(f"The folder {path.parent} does not exist. Make it first, or choose another one")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(f"The folder {path.parent} is not writable. Choose another one")
+    with mistakes(OSError):
+        check_replaceable(path)
