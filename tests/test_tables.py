@@ -12,7 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bnzoo import data
-from bnzoo.data import tables
+from bnzoo.data import csv_tables, tables
 
 ROWS = 200
 
@@ -466,6 +466,35 @@ def test_quotes_that_are_closed(tmp_path):
     (tmp_path / "notes.csv").write_text(f'"note",price\n{rows}5\'10", 3\n')
     features = data.load(tmp_path / "notes.csv", target="price").encoder.features
     assert {"note=two\nlines", 'note=a "quote"', "note=a, comma"} <= set(features)
+
+
+def test_rows_that_end_early(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{'xy'[i % 2]}" for i in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["size,heat,kind", *rows, "", '"20\n",b', "21", *rows]))
+    with pytest.warns(UserWarning, match="2 rows have fewer values than the first line, the first in line 23"):
+        found = data.load(tmp_path / "rows.csv", target="kind", drop=["size"])
+    assert sum(len(part.y) for part in parts(found)) == 40
+
+
+def test_a_row_alone_is_encoded_as_among_others(tmp_path):
+    """A text that looks like a number, a boolean or a missing value is a text, as in the table of the training."""
+    columns = {
+        "country": ["NA", "DE", "null"],
+        "code": ["007", "1.0", "A1"],
+        "flag": ["true", "false", "maybe"],
+        "size": ["1", "NA", "2.5"],
+        "sold": ["2020-01-01", "NA", ""],
+        "kind": ["x", "y", "x"],
+    }
+    frame = pd.DataFrame(columns).iloc[[0, 1, 2] * 10]
+    whole, alone = tmp_path / "whole.csv", tmp_path / "alone.csv"
+    frame.to_csv(whole, index=False)
+    encoder = data.load(whole, target="kind").encoder
+    expected = encoder.encode(tables.read(whole, "kind", None).features)
+    for row in range(3):
+        frame.iloc[[row]].to_csv(alone, index=False)
+        encoded = encoder.encode(csv_tables.read(alone, texts=encoder.texts))
+        np.testing.assert_array_equal(encoded, expected[[row]])
 
 
 def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
