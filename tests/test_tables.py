@@ -142,8 +142,11 @@ def test_the_splits_depend_on_the_seed(tmp_path):
         (np.arange(ROWS) % 2 + 0.0, "regression", ()),
         (np.arange(ROWS) % 2 == 1, "classification", ("False", "True")),
         (np.array(["yes", "no"])[np.arange(ROWS) % 2], "classification", ("no", "yes")),
+        ([None, 0, 1, 2] * (ROWS // 4), "classification", ("0", "1", "2")),
+        ([None, 0.5, 1, 2] * (ROWS // 4), "regression", ()),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.* 50 of 200 rows are left out")
 def test_the_task_follows_from_the_target(table, values, task, labels):
     found = data.load(table(houses().assign(price=values)), target="price")
     assert (found.task, found.labels) == (task, labels)
@@ -297,7 +300,17 @@ def test_a_column_of_durations_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "form",
-    ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", None],
+    [
+        "%Y-%m-%d",
+        "%Y-%m-%dT%H:%M:%SZ",
+        "%Y/%m/%d %H:%M UTC",
+        "%d.%m.%Y",
+        "%m/%d/%Y",
+        "%d/%m/%Y",
+        "%d-%m-%Y",
+        "%m-%d-%Y",
+        None,
+    ],
 )
 def test_dates_become_numbers_as_pandas_and_scikit_learn_make_them(form):
     seconds = np.random.default_rng(0).integers(-(2**33), 2**33, ROWS)  # from 1697 to 2242
@@ -468,6 +481,21 @@ def test_quotes_that_are_closed(tmp_path):
     assert {"note=two\nlines", 'note=a "quote"', "note=a, comma"} <= set(features)
 
 
+def test_what_may_hide_in_a_column_of_text(tmp_path):
+    """A number column with one text, outside of the training rows too; and dates in an unknown form."""
+    path = tmp_path / "houses.csv"
+    rows = 600
+    frame = pd.DataFrame({"size": np.arange(rows) % 200, "sold": [f"day {i % 200}" for i in range(rows)]})
+    frame["price"] = np.arange(rows) / 7
+    with pytest.warns(UserWarning, match="the 100 most frequent texts of 'sold' have a feature each, and all others"):
+        data.load(save(frame, path), target="price")
+    for row in range(0, rows, 100):
+        frame.assign(size=frame["size"].astype(str).where(frame.index != row, "n.n.")).to_csv(path, index=False)
+        with pytest.raises(ValueError, match=f"'size' has numbers in most rows, but 'n.n.' at index {row} is not"):
+            data.load(path, target="price")
+
+
+@pytest.mark.filterwarnings("ignore:.* 2 of 42 rows are left out")
 def test_rows_that_end_early(tmp_path):
     rows = [f"{i},{'ab'[i % 2]},{'xy'[i % 2]}" for i in range(20)]
     (tmp_path / "rows.csv").write_text("\n".join(["size,heat,kind", *rows, "", '"20\n",b', "21", *rows]))
