@@ -1,6 +1,7 @@
 import dataclasses
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,6 +66,15 @@ def test_an_erased_part_is_one_rectangle():
             assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
     erased = (found != IMAGES).any((1, 2, 3))
     assert 5 < erased.sum() < 35
+
+
+@pytest.mark.slow
+def test_randaugment_is_that_of_keras():
+    reference = keras.layers.RandAugment((0, 255), seed=3, dtype="float32")
+    examples = tf.data.Dataset.from_tensors(IMAGES.astype(np.float32)).repeat(20)
+    expected = list(examples.map(lambda x: reference(x, training=True)).as_numpy_iterator())
+    found = [x for x, _ in batches(dataset("randaugment"), seed=3, count=20)]
+    np.testing.assert_array_equal(found, expected)
 
 
 LEVELS = np.array([10, 60, 120, 250], np.uint8)

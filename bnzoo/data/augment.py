@@ -116,7 +116,9 @@ def _layer(name: str, images: Images, seed: int) -> "keras.Layer":
                 levels, brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
             )
         case "randaugment":
-            return layers.RandAugment(levels, **options)
+            from bnzoo.data.rand_augment import RandAugment
+
+            return RandAugment(levels, **options)
         case "mixup":
             return layers.MixUp(**options)
         case _:
