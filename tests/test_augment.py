@@ -1,6 +1,7 @@
 import dataclasses
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -81,6 +82,15 @@ def test_colours_change_by_a_fifth(low):
     ratio = ratio[np.ptp(before, -1) > 20]
     assert 0.799 < ratio.min() < 0.85
     assert 1.15 < ratio.max() < 1.201
+
+
+@pytest.mark.slow
+def test_randaugment_is_that_of_keras():
+    reference = keras.layers.RandAugment((0, 255), seed=3, dtype="float32")
+    examples = tf.data.Dataset.from_tensors(IMAGES.astype(np.float32)).repeat(20)
+    expected = list(examples.map(lambda x: reference(x, training=True)).as_numpy_iterator())
+    found = [x for x, _ in batches(dataset("randaugment"), seed=3, count=20)]
+    np.testing.assert_array_equal(found, expected)
 
 
 LEVELS = np.array([10, 60, 120, 250], np.uint8)

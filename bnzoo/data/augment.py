@@ -120,7 +120,9 @@ def _layer(name: str, images: Images, seed: int) -> "Callable[..., Any]":
             )
             return _from_0_to_1(jitter, images)
         case "randaugment":
-            return _from_0_to_1(layers.RandAugment((0, 1), **options), images)
+            from bnzoo.data.rand_augment import RandAugment
+
+            return _from_0_to_1(RandAugment((0, 1), **options), images)
         case "mixup":
             return layers.MixUp(**options)
         case _:
