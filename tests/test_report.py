@@ -485,6 +485,14 @@ def test_numbers_on_log_axes_are_plain():
         assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in texts)
 
 
+def test_a_perfect_score_is_shown(recwarn):
+    results = planted(lambda depth, norm, rate, seed: 0.0, workers=1)
+    best = timeline.timeline(results).axes[1]
+    curve = figures.score_against_learning_rate(results).axes[0]
+    assert [axes.get_yscale() for axes in (best, curve)] == ["linear", "linear"]
+    assert not recwarn.list
+
+
 def test_a_character_that_the_font_lacks_is_no_warning(recwarn):
     _, svg = page.draw("dogs", lambda text: Figure().text(0, 0, text).figure, "\N{CJK UNIFIED IDEOGRAPH-72AC}")
     assert svg.startswith("<svg")
