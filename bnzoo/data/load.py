@@ -64,8 +64,8 @@ def load(
     in a warning unless they are comma, point and UTF-8. Rows without a target are left out, and counted in a warning.
     One message names all columns that cannot be used. It is an error if many numbers of a column become equal as
     floating-point numbers, such as 64-bit ids. Dates are recognized as text too: `2020-12-31`, `2020/12/31`,
-    `31.12.2020`, `12/31/2020`, `31/12/2020` or `31-12-2020`, with or without a time. An `.npz` file with an integer `y`
-    is a classification, one with a float `y` a regression.
+    `31.12.2020`, `12/31/2020`, `31/12/2020` or `31-12-2020`, with or without a time. An `.npz` file with a `y` of
+    integers, booleans or strings is a classification, one with a float `y` a regression.
 
     Images are PNG, JPEG, GIF, BMP, WebP or TIFF files with at most 2**26 (67 million) pixels. The content of a file
     decides its format, not its name. Only the first frame or page is read. The EXIF orientation is applied. Grey images
