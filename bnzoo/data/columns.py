@@ -247,8 +247,12 @@ def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:
     import pandas as pd
 
     present = column.dropna().astype(str)
-    text = pd.to_numeric(present, errors="coerce").isna()
-    return (text.idxmax(), present[text.idxmax()]) if text.any() and text.mean() < 0.5 else None
+    counts = present.value_counts(sort=False)  # fewer than the rows
+    text = counts[pd.to_numeric(counts.index.to_series(), errors="coerce").isna().to_numpy()]
+    if not 0 < text.sum() < 0.5 * len(present):
+        return None
+    first = present.isin(text.index).idxmax()
+    return first, present[first]
 
 
 def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[str]) -> "pd.DataFrame":
