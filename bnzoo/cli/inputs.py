@@ -68,7 +68,12 @@ def load(path: Path) -> "keras.Model":
 
 def table_options(drop: list[str] | None, separator: str | None, encoding: str | None) -> dict[str, Any]:
     """Return the arguments of `bnzoo.data.load` for these options."""
-    return {"drop": drop or (), "separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
+    return {"drop": drop or (), **csv_options(separator, encoding)}
+
+
+def csv_options(separator: str | None, encoding: str | None) -> dict[str, Any]:
+    """Return the arguments of a reader of CSV tables for these options."""
+    return {"separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
 
 
 def load_data(name: str, target: str | None, task: str | None, image_size: int | None, **options: Any) -> "Dataset":
