@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, store, tables
+from bnzoo.data import downloads, tables
 from bnzoo.data.augment import chosen
 from bnzoo.data.columns import one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
 from bnzoo.data.encoder import TableEncoder, problems_of
 from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
+from bnzoo.data.mapped import gathered
+from bnzoo.data.rows import Rows, between
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
 from bnzoo.data.splits import Parts, divide
 from bnzoo.errors import unknown
@@ -203,14 +205,14 @@ def _npy(name: str, path: Path, shares: dict[str, float], seed: int, max_memory:
     check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     order = np.concatenate([*parts.values()])
-    return _dataset(name, labels, _consecutive(store.gathered(x, order, max_memory), y, parts))
+    return _dataset(name, labels, _consecutive(gathered(x, order, max_memory), y, parts))
 
 
-def _consecutive(x: np.ndarray, y: np.ndarray, parts: Parts) -> dict[str, Split]:
+def _consecutive(x: np.ndarray | Rows, y: np.ndarray, parts: Parts) -> dict[str, Split]:
     """Return the splits of examples that lie in the order of the parts. Nothing is copied."""
     ends = np.cumsum([len(rows) for rows in parts.values()])
     return {
-        part: Split(store.rows(x, end - len(rows), end), _values(y, rows))
+        part: Split(between(x, end - len(rows), end), _values(y, rows))
         for end, (part, rows) in zip(ends.tolist(), parts.items(), strict=True)
     }
 

@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo import machine
-from bnzoo.data.dataset import kept_type
 from bnzoo.files import whole_file
 from bnzoo.reading import reading
 
 # the share of the machine's memory that the examples may take by default
 _SHARE = 0.25
-# rows that are copied at a time
-_ROWS = 256
 
 
 class NoRoomError(ValueError):
@@ -56,24 +53,48 @@ def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int 
     Raises:
         NoRoomError: If the array fits neither into memory nor on the disk.
     """
-    size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    if size <= memory_limit(max_memory):
-        try:
-            array = np.empty(shape, dtype)
-        except MemoryError as error:
-            raise NoRoomError(f"need {size:,} bytes, more than this process may use") from error
+    if fits(shape, dtype, max_memory):
+        array = in_memory(shape, dtype)
         fill(array)
         return array
-    path = _path(key)
+    with whole_file(path := file_for(key, shape, dtype)) as draft:
+        fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
+    return mapped(path)
+
+
+def fits(shape: tuple[int, ...], dtype: np.dtype, max_memory: int | None) -> bool:
+    """Return whether an array may be held in memory. The arguments are those of `filled`."""
+    return bytes_of(shape, dtype) <= memory_limit(max_memory)
+
+
+def in_memory(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array without content. Raise `NoRoomError` if the process may not use so much memory."""
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        size = bytes_of(shape, dtype)
+        raise NoRoomError(f"need {size:,} bytes, more than this process may use") from error
+
+
+def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
+    """Return the path of the file for an array that does not fit into memory, in a folder that exists.
+
+    Raises:
+        NoRoomError: If it does not fit on the disk either.
+    """
+    path, size = _path(key), bytes_of(shape, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
     if size > (free := shutil.disk_usage(path.parent).free):
         raise NoRoomError(
             f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
             f"{path.parent}"
         )
-    with whole_file(path) as draft:
-        fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
-    return mapped(path)
+    return path
+
+
+def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return the number of bytes of an array."""
+    return int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
 
 
 def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | None:
@@ -110,36 +131,6 @@ def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
     return np.memmap(path, part.dtype, "r", 0, (rows, *part.shape[1:]))
 
 
-def gathered(array: np.ndarray, order: np.ndarray, max_memory: int | None) -> np.ndarray:
-    """Return rows of an array that is mapped into memory, as `filled` makes them.
-
-    Args:
-        array: The array, from `mapped`.
-        order: Integer array, the rows of the result.
-        max_memory: Integer, the limit in bytes, as in `memory_limit`.
-
-    Raises:
-        ValueError: If the rows fit neither into memory nor on the disk. The message names the file.
-    """
-    assert isinstance(array, np.memmap)
-    path = Path(str(array.filename))
-    state = path.stat()
-    digest = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode())
-    digest.update(np.ascontiguousarray(order, np.int64).data)
-    if (stored := find(digest.hexdigest())) is not None:
-        return stored
-
-    def fill(target: np.ndarray) -> None:
-        for start in range(0, len(order), _ROWS):
-            target[start : start + _ROWS] = array[order[start : start + _ROWS]]
-
-    shape = (len(order), *array.shape[1:])
-    try:
-        return filled(shape, kept_type(array.dtype), fill, max_memory, digest.hexdigest())
-    except NoRoomError as error:
-        raise ValueError(f"{path}: its {len(order)} examples {error}") from error
-
-
 def mapped(path: Path) -> np.ndarray:
     """Return the array in an `.npy` file, mapped into memory, read-only.
 
@@ -148,15 +139,6 @@ def mapped(path: Path) -> np.ndarray:
     """
     with reading(path, "an .npy file") as file:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-
-
-def rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return consecutive rows as a view. Rows of a file have a mapping of their own, which knows its offset."""
-    if not isinstance(array, np.memmap):
-        return array[start:stop]
-    assert array.filename is not None
-    offset = array.offset + start * array.strides[0]
-    return np.memmap(array.filename, array.dtype, "r", offset, (stop - start, *array.shape[1:]))
 
 
 def _path(key: str) -> Path:

@@ -41,5 +41,7 @@ def header(
 
     Integers become int64: all branches of a `tf.switch_case` or `tf.cond` must return the same types.
     """
-    numbers = [tf.cast(value, tf.int64) for value in (height, width, channels, bits, orientation)]
-    return Header(tf.convert_to_tensor(content), *numbers, tf.convert_to_tensor(problem))
+    numbers = (height, width, channels, bits, orientation)
+    height, width, channels, bits, orientation = (tf.cast(value, tf.int64) for value in numbers)
+    content, problem = tf.convert_to_tensor(content), tf.convert_to_tensor(problem)
+    return Header(content, height, width, channels, bits, orientation, problem)

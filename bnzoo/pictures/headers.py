@@ -3,31 +3,17 @@
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from bnzoo.pictures import MAX_PIXELS, jpeg, others
 from bnzoo.pictures.file import NAMES, UNKNOWN, inspect
+from bnzoo.pictures.form import Form
 from bnzoo.pictures.read import DEEP, read
 
 # the bytes in which the header of a JPEG file usually lies; cameras put a small picture and colour profiles before it
 _HEAD = 2**16
-
-
-class Form(NamedTuple):
-    """The form of the pixels that `bnzoo.pictures.read.read` returns for a file.
-
-    Attributes:
-        dtype: NumPy's dtype of the levels.
-        shape: Tuple `(height, width, channels)`, 1 channel for grey, else 3.
-        unserved: String, the kind of the file if the graph of a server does not decode it, else empty.
-    """
-
-    dtype: np.dtype
-    shape: tuple[int, int, int]
-    unserved: str = ""
 
 
 def form_of(path: Path) -> Form:
@@ -71,8 +57,8 @@ def _form(content: bytes) -> Form:
 
 
 def _numbers(file: tf.Tensor, bits: int) -> tuple[tf.Tensor, tf.Tensor]:
-    head = inspect(file, MAX_PIXELS, bits)
-    return tf.stack([head.height, head.width, head.channels, head.bits, head.orientation]), head.problem
+    head, problem = inspect(file, MAX_PIXELS, bits)
+    return tf.stack([head.height, head.width, head.channels, head.bits, head.orientation]), problem
 
 
 # each is traced once, at the first file
