@@ -181,7 +181,7 @@ def test_more_than_memory_or_disk_hold_is_refused_at_the_first_image(tmp_path, m
     message = r"10 images of 64x64 pixels need 40,960 bytes, .* the 40,959 bytes that are free in .*keras/bnzoo; choose"
     with pytest.raises(ValueError, match=message):
         data.load(save(tmp_path / "images"), image_size=64)
-    assert not list(cache.iterdir())
+    assert not list(cache.glob("*.npy"))
 
 
 def test_above_the_limit_images_are_held_in_a_file_that_the_next_run_reads(tmp_path, monkeypatch, cache):
@@ -200,7 +200,7 @@ def test_above_the_limit_images_are_held_in_a_file_that_the_next_run_reads(tmp_p
 
     monkeypatch.setattr("bnzoo.data.images.read", None)
     assert data.load(folder).fingerprint == held.fingerprint
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*.npy")
     assert file.stat().st_size == 128 + 900
     os.utime(folder / "cat/1.png", (0, 0))
     with pytest.raises(TypeError):  # it is read again

@@ -53,6 +53,7 @@ class PartialArray:
             self._files = ()
             with suppress(OSError):  # Windows does not rename a file that is mapped
                 self._draft.close()
+                store.find(self._arguments[-1])  # marks the file as used
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _attached, (self._arguments, self._files)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo import machine
+from bnzoo.data import cache
 from bnzoo.files import whole_file
 from bnzoo.reading import reading
 
@@ -29,15 +30,10 @@ def memory_limit(max_memory: int | None) -> float:
     return machine.memory() * _SHARE if max_memory is None else max_memory
 
 
-def folder() -> Path:
-    """Return the folder of the files: `bnzoo` in the folder in which Keras keeps its downloads."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "bnzoo"
-
-
 def find(key: str) -> np.ndarray | None:
     """Return the array that was stored under a key, mapped into memory, or `None`."""
     path = _path(key)
-    return mapped(path) if path.exists() else None
+    return mapped(path) if cache.use(path) else None
 
 
 def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int | None, key: str) -> np.ndarray:
@@ -59,6 +55,7 @@ def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int 
         return array
     with whole_file(path := file_for(key, shape, dtype)) as draft:
         fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
+    cache.use(path)
     return mapped(path)
 
 
@@ -77,13 +74,14 @@ def in_memory(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
-    """Return the path of the file for an array that does not fit into memory, in a folder that exists.
+    """Return the path of the file for an array that does not fit into memory, in a folder without old files.
 
     Raises:
         NoRoomError: If it does not fit on the disk either.
     """
     path, size = _path(key), bytes_of(shape, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
+    cache.remove_unused(path.parent)
     if size > (free := shutil.disk_usage(path.parent).free):
         raise NoRoomError(
             f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
@@ -118,8 +116,10 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
 
 def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
-    folder().mkdir(parents=True, exist_ok=True)
-    draft_path = folder() / f"{os.getpid()}.bin"
+    folder = cache.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    cache.remove_unused(folder)
+    draft_path = folder / f"{os.getpid()}.bin"
     digest, rows = hashlib.sha256(), 0
     with whole_file(draft_path) as draft, draft.open("wb") as file:
         for part in parts:
@@ -127,7 +127,8 @@ def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
             file.write(content.data)
             digest.update(content.data)
             rows += len(part)
-    path = draft_path.replace(folder() / f"{digest.hexdigest()}.bin")
+    path = draft_path.replace(folder / f"{digest.hexdigest()}.bin")
+    cache.use(path)
     return np.memmap(path, part.dtype, "r", 0, (rows, *part.shape[1:]))
 
 
@@ -142,4 +143,4 @@ def mapped(path: Path) -> np.ndarray:
 
 
 def _path(key: str) -> Path:
-    return folder() / f"{key}.npy"
+    return cache.folder() / f"{key}.npy"

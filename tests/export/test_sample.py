@@ -18,6 +18,7 @@ def test_examples_are_split_into_parts_of_whole_batches(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.own_process
 def test_many_examples_are_compared_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(runtimes, "_PART", 1)
     monkeypatch.setattr(sample, "_COPIED", 0)
