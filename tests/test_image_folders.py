@@ -257,7 +257,7 @@ def decoded(monkeypatch):
 def test_images_of_a_large_folder_are_decoded_when_they_are_used(cache, different, request, max_memory):
     whole = data.load(different, image_size=4)
     decoded = request.getfixturevalue("decoded")
-    large = data.load(different, image_size=4, max_memory=max_memory)
+    large, meanwhile = (data.load(different, image_size=4, max_memory=max_memory) for _ in range(2))
     assert (large.train.x.shape, large.train.x.dtype, large.input_shape) == (whole.train.x.shape, np.uint8, (4, 4, 3))
     assert decoded == []
     np.testing.assert_array_equal(large.train.x[3:5], whole.train.x[3:5])
@@ -270,6 +270,9 @@ def test_images_of_a_large_folder_are_decoded_when_they_are_used(cache, differen
     assert not list(cache.glob("*.npy")), "it has its name only when it is complete"
     np.testing.assert_array_equal(x_of(large), x_of(whole))
     assert len(list(cache.glob("*.npy"))) == (1 if max_memory else 0)
+    np.testing.assert_array_equal(x_of(meanwhile), x_of(whole))
+    np.testing.assert_array_equal(x_of(large), x_of(whole))
+    assert len(list(cache.glob("*.npy"))) == (1 if max_memory else 0), "both have written the same file"
     assert large.scale == whole.scale, "there are fewer images than in the sample"
     if max_memory:
         decoded.clear()
