@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import warnings
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from portable import make_pipe, make_socket
+from portable import ON_LINUX, make_pipe, make_socket
 
 from bnzoo import data, machine, tuning
 from bnzoo.cli.inputs import load_data
@@ -182,6 +183,17 @@ def test_more_than_memory_or_disk_hold_is_refused_at_the_first_image(tmp_path, m
     with pytest.raises(ValueError, match=message):
         data.load(save(tmp_path / "images"), image_size=64)
     assert not list(cache.glob("*.npy"))
+
+
+@ON_LINUX
+def test_more_than_a_user_may_store_is_refused(tmp_path, monkeypatch, cache):
+    def allocate(file, start, size):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("os.posix_fallocate", allocate)
+    with pytest.raises(ValueError, match=r"10 images of 64x64 pixels need 40,960 bytes, more than may be written to"):
+        data.load(save(tmp_path / "images"), image_size=64, max_memory=1)
+    assert not [path for path in cache.iterdir() if not path.name.endswith(".lock")]
 
 
 def test_above_the_limit_images_are_held_in_a_file_that_the_next_run_reads(tmp_path, monkeypatch, cache):

@@ -44,8 +44,8 @@ class PartialArray:
             path = self._draft.enter_context(whole_file(store.file_for(key, shape, dtype)))
             finalize(self, _discard, self._draft)
             self._files = path, path.with_suffix(".written")
-            self.array = np.lib.format.open_memmap(self._files[0], "w+", dtype, shape)
-            self.written = np.lib.format.open_memmap(self._files[1], "w+", np.dtype(bool), shape[:1])
+            self.array = store.in_file(self._files[0], shape, dtype)
+            self.written = store.in_file(self._files[1], shape[:1], np.dtype(bool))
 
     def publish(self) -> None:
         """Give the file its name if all rows are written."""

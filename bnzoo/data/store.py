@@ -54,7 +54,7 @@ def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int 
         fill(array)
         return array
     with whole_file(path := file_for(key, shape, dtype)) as draft:
-        fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
+        fill(in_file(draft, shape, dtype))
     cache.use(path)
     return mapped(path)
 
@@ -88,6 +88,21 @@ def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
             f"{path.parent}"
         )
     return path
+
+
+def in_file(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array without content in a new file, mapped into memory.
+
+    Raises:
+        NoRoomError: If the file may not become so large.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    try:
+        machine.reserve(path)
+    except OSError as error:
+        size = bytes_of(shape, dtype)
+        raise NoRoomError(f"need {size:,} bytes, more than may be written to {cache.folder()}") from error
+    return array
 
 
 def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
