@@ -43,7 +43,7 @@ class Decoded:
         store.NoRoomError: If the images fit neither into memory nor on the disk.
     """
 
-    sample = SAMPLE
+    sample: int | None = SAMPLE
 
     def __init__(self, files: Sequence[Path], size: Size, form: Form, max_memory: int | None, key: str) -> None:
         self.shape, self.dtype = (len(files), *form.shape), kept_type(form.dtype)

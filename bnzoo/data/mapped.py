@@ -8,7 +8,7 @@ import numpy as np
 
 from bnzoo.data import store
 from bnzoo.data.dataset import chunks, kept_type
-from bnzoo.data.rows import Rows
+from bnzoo.data.rows import ReadError, Rows
 
 # rows that are copied at a time
 _ROWS = 256
@@ -22,7 +22,8 @@ class Mapped:
     """
 
     # all examples count for constants, and all were checked when they were loaded
-    sample = error = None
+    sample: int | None = None
+    error: ReadError | None = None
 
     def __init__(self, array: np.ndarray) -> None:
         assert isinstance(array, np.memmap)

@@ -22,14 +22,8 @@ class Source(Protocol):
 
     shape: tuple[int, ...]
     dtype: np.dtype
-
-    @property
-    def sample(self) -> int | None:
-        """The number of examples from which constants are computed."""
-
-    @property
-    def error(self) -> ReadError | None:
-        """The error of the first example that could not be read."""
+    sample: int | None
+    error: ReadError | None
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return examples by their indices. Raise `ReadError` if one cannot be read."""
@@ -90,9 +84,12 @@ def between(x: "np.ndarray | Rows", start: int, stop: int) -> "np.ndarray | Rows
 
 
 def read_error(*arrays: Any) -> ReadError | None:
-    """Return the error of the first example that could not be read, if there is one.
+    """Return the error of the first example that could not be read, if there is one, and forget it.
 
     TensorFlow replaces errors in its pipelines by errors of its own, so that they are kept here.
     """
-    errors = (array.source.error for array in arrays if isinstance(array, Rows))
-    return next((error for error in errors if error is not None), None)
+    for source in (array.source for array in arrays if isinstance(array, Rows)):
+        if (error := source.error) is not None:
+            source.error = None
+            return error
+    return None
