@@ -20,6 +20,7 @@ from bnzoo.metrics import (
     metrics_for,
     predictions_of,
 )
+from bnzoo.tuning.batches import validation_batches
 
 MOST_CLASSES = 100  # of a confusion matrix, which has the square of it as entries
 _NAMES = [metric.name for metric in METRICS]
@@ -89,7 +90,7 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
     """
     metrics, test, validation = metrics_for(data.classes), data.test.y, data.validation.y
     predictions = predictions_of(outputs, test)
-    logits = model.predict(data.validation.x, batch_size=256, verbose=0)
+    logits = model.predict(validation_batches(data, 256), verbose=0)
     found = measured(metrics, predictions, test)
     others = {
         "validation": _values(metrics, predictions_of({"": logits}, validation), validation),
