@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The help must not import the families, whose import takes seconds. A test compares.
 _FAMILIES = ("resnet", "densenet", "vit", "mlp")
-_OF_DATA = ("input_shape", "classes", "scale", "target_scale")
+_OF_DATA = ("input_shape", "classes", "task", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -88,7 +88,8 @@ def tune(
         str,
         typer.Option(
             help="The score of a configuration: loss; accuracy, balanced_accuracy, macro_f1, top5, auc or "
-            "calibration_error for classes; r2, rmse or mae for numbers."
+            "calibration_error for classes; mean_average_precision, macro_f1, auc or all_labels for several labels an "
+            "example; r2, rmse or mae for numbers."
         ),
     ] = "loss",
     class_weight: Annotated[
