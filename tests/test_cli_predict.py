@@ -132,6 +132,10 @@ def test_the_rows_of_a_table(bnzoo, houses, tmp_path, monkeypatch):
         assert found["row"].tolist() == list(range(300))
         np.testing.assert_allclose(found["prediction"], houses["price"], rtol=1e-6)
         Path("found.csv").write_text("older")
+    Path("none.csv").write_text("heating,rooms\n")
+    assert bnzoo("predict", "study", "none.csv") == (0, "input,row,prediction\n", "")
+    status, _, err = bnzoo("predict", "study", "new.csv", "--output", "study")
+    assert (status, err) == (2, "bnzoo: study is a folder. Choose a file in it\n")
     Path("bad.csv").write_text("heating,rooms\ngas,many\n")
     status, out, err = bnzoo("predict", "study", "new.csv", "bad.csv", "--output", "found.csv")
     assert status == 2

@@ -117,8 +117,10 @@ def check_folder(path: Path) -> None:
     """Check that a file can be made in its folder.
 
     Raises:
-        UserError: If the folder does not exist or is not writable.
+        UserError: If it is a folder itself, or its folder does not exist or is not writable.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Choose a file in it")
     if not path.parent.is_dir():
         raise UserError(f"The folder {path.parent} does not exist. Make it first, or choose another one")
     if not os.access(path.parent, os.W_OK | os.X_OK):

@@ -85,6 +85,12 @@ def unusable(inferred: str) -> str:
     )
 
 
+def integers(column: "pd.Series") -> "pd.Series":
+    """Return floats as integers if all are whole: integers with missing values are read as floats."""
+    whole = column.dtype == np.float64 and bool((column % 1 == 0).all() and (column.abs() < 2**53).all())
+    return column.astype(np.int64) if whole else column
+
+
 def numbers(name: str, column: "pd.Series") -> np.ndarray:
     """Return the values of a column as float64, missing ones as NaN.
 
@@ -200,27 +206,41 @@ def frequent(name: str, column: "pd.Series", codes: np.ndarray, categories: Sequ
         categories: The categories of the codes.
 
     Raises:
-        ValueError: If there are more than 10 categories, in fewer than twice as many rows; or more than 100, and most
-            values, but not all, are numbers.
+        ValueError: If there are more than 10 categories, in fewer than twice as many rows.
     """
+    if _too_many(len(categories), len(column)):
+        raise ValueError(
+            f"column {name!r} has {len(categories)} different texts in {len(column)} training rows, too many for one "
+            "feature each; drop the column if it only identifies the rows; else merge rare texts, or convert it to "
+            "numbers, or to dates in the form YYYY-MM-DD"
+        )
     counts = Counter[str]()
     for category_, count in zip(categories, np.bincount(codes[codes >= 0], minlength=len(categories)), strict=True):
         counts[category_] += int(count)
-    unique = len(categories) > max(FEW_CATEGORIES, len(column) / 2)
-    if not unique and len(categories) <= MANY_CATEGORIES:
+    if len(categories) <= MANY_CATEGORIES:
         return list(counts)
-    text = text_among_numbers(column)
-    if unique or text:
-        advice = (
-            f"most are numbers, but {text[1]!r} at index {text[0]} is not: replace it by a number or a missing value"
-            if text
-            else "drop the column if it only identifies the rows; else merge rare texts, or convert it to numbers"
-        )
-        raise ValueError(
-            f"column {name!r} has {len(categories)} different texts in {len(column)} training rows, too many for one "
-            f"feature each; {advice}"
-        )
     return sorted(counts, key=lambda word: (-counts[word], word))[:MANY_CATEGORIES]
+
+
+def _too_many(categories: int, rows: int) -> bool:
+    return categories > max(FEW_CATEGORIES, rows / 2)
+
+
+def stray_texts(frame: "pd.DataFrame") -> dict[str, str]:
+    """Return a sentence for each column with many different numbers and a few texts, by the name of the column."""
+    found = {}
+    for name in frame.columns:
+        column = frame[name]
+        if inferred_type(column) != "string":
+            continue
+        categories = column.nunique()
+        many = categories > MANY_CATEGORIES or _too_many(categories, len(column))
+        if many and (text := text_among_numbers(column)):
+            found[name] = (
+                f"column {name!r} has numbers in most rows, but {text[1]!r} at index {text[0]} is not one; replace it "
+                "by a number or a missing value"
+            )
+    return found
 
 
 def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:

@@ -133,9 +133,12 @@ class Dataset:
         """
         from bnzoo.data.batches import read_splits
 
-        labels = tuple(map(str, range(classes) if isinstance(classes, int) else classes or ()))
-        if classes is not None and len(labels) < 2:
-            raise ValueError(f"`classes` must be at least 2 classes or their names. Received: classes={classes!r}")
+        named = () if classes is None else range(classes) if isinstance(classes, int | np.integer) else classes
+        labels = tuple(map(str, named))
+        if classes is not None and not 2 <= len(labels) == len({*labels}):
+            raise ValueError(
+                f"`classes` must be at least 2 classes or their names, which differ. Received: classes={classes!r}"
+            )
         if task not in (None, "multilabel") or (task and classes is None):
             raise ValueError(
                 "`task` must be 'multilabel', with the number or the names of the labels in `classes`, or None. "

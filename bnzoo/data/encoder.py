@@ -65,6 +65,11 @@ class TableEncoder:
         """The names of the features: `rooms`, `rooms is missing`, `heating=gas`."""
         return [feature for column in self.columns for feature in column.features]
 
+    @property
+    def texts(self) -> list[str]:
+        """The names of the columns of categories. In a CSV file of a few rows, these may look like numbers."""
+        return [column.name for column in self.columns if isinstance(column, Categorical)]
+
     def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
         """Return the features of rows.
 

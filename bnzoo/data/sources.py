@@ -88,13 +88,12 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     several = y.ndim == 2 and y.shape[1] > 1 and (y.dtype.kind == "f" or np.isin(y, (0, 1)).all())
-    if not (several or y.ndim == 1) or y.dtype.kind not in ("biuf" if several else "iuf"):
-        # NumPy counts timedelta64 as an integer type
+    if not (several or y.ndim == 1) or y.dtype.kind not in ("biuf" if several else "biufU"):
         raise ValueError(
-            f"{path}: y must have one integer label or one float target per example, or a row of 0 and 1 (several "
-            f"labels) or of float targets. Received: dtype {y.dtype}, shape {y.shape}"
+            f"{path}: y must have one label (integer, boolean or string) or one float target per example, or a row of "
+            f"0 and 1 (several labels) or of float targets. Received: dtype {y.dtype}, shape {y.shape}"
         )
-    if len(x) != len(y):
+    if x.ndim and len(x) != len(y):
         raise ValueError(f"{path}: x and y must have the same length. Received: {len(x)} and {len(y)}")
     if x.ndim not in (2, 3, 4) or not x.size:
         raise ValueError(
@@ -102,7 +101,7 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
             f"Received: {x.shape}"
         )
     x = x[..., None] if x.ndim == 3 else x
-    if np.issubdtype(y.dtype, np.floating):
+    if y.dtype.kind == "f":
         return x, y, []
     if several:
         if (y.sum(1) == 1).all():
@@ -113,4 +112,4 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
             )
         return x, y.astype(np.int32), [str(number) for number in range(y.shape[1])]
     values, labels = np.unique(y, return_inverse=True)
-    return x, labels, [str(value) for value in values]
+    return x, labels, [printable(str(value)) for value in values]

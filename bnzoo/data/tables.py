@@ -95,15 +95,20 @@ def read(
     if missing or not 0 < len(targets) < max(len(names), 2) or frame.empty:
         raise ValueError(columns.one_message(path, problems))
     absent = frame[targets].isna()
-    rows = frame[~absent.any(axis=1)]
+    left_out = absent.any(axis=1)
+    rows = frame[~left_out]
     features = rows.drop(columns=targets)
+    stray = columns.stray_texts(features)
+    problems += stray.values()
     try:
-        y, labels = _target_of(rows[targets], task)
+        whole_numbers = {name: columns.integers(rows[name]) for name in targets if absent[name].any()}
+        y, labels = _target_of(rows[targets].assign(**whole_numbers), task)
     except ValueError as error:
         problems.append(str(error))
     if problems:
-        raise ValueError(columns.one_message(path, [*problems, *problems_of(features, features)]))
-    if (left_out := absent.any(axis=1)).any():
+        others = features.drop(columns=list(stray))
+        raise ValueError(columns.one_message(path, [*problems, *problems_of(others, others)]))
+    if left_out.any():
         named = " or ".join(repr(name) for name in targets if absent[name].any())
         warnings.warn(
             f"{path}: {left_out.sum()} of {len(frame)} rows are left out, as they have no value in the target "

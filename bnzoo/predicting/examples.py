@@ -156,8 +156,9 @@ def _of_table(predictor: Predictor, path: Path) -> Iterator[Batch]:
             "features as an .npz file"
         )
     (name,) = predictor.inputs[SERVE]
-    frame = csv_tables.read(path) if path.suffix.lower() == ".csv" else parquet_tables.read(path)
-    for start in range(0, len(frame), _ROWS):
+    texts = predictor.encoder.texts
+    frame = csv_tables.read(path, texts=texts) if path.suffix.lower() == ".csv" else parquet_tables.read(path)
+    for start in range(0, max(len(frame), 1), _ROWS):  # a table without rows has answers without rows
         part = frame.iloc[start : start + _ROWS]
         try:
             features = predictor.encoder.encode(part)
