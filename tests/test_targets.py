@@ -67,6 +67,7 @@ def test_the_task_turns_labels_into_numbers(table):
         (["word", "b"], {}, "the target 'word' is text"),
         (["word", "old"], {"task": "classification"}, "needs one column in `target`. Received: 'word', 'old'"),
         ("rare", {"task": "multilabel"}, "at least two columns of 0 and 1 in `target`. Received: 'rare'"),
+        ("rare,old", {}, "For several columns, pass a list, or repeat `--target`"),
         (["rare", "rar"], {}, "column in `target`.*'rar'"),
         (["rare", "old"], {"drop": ["old"]}, "the target 'old' is also in `drop`"),
         (["a", "b", "old", "big, red", "rare", "mass", "size", "word", "wet"], {}, "all columns are in `target`"),

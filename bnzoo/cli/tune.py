@@ -263,7 +263,8 @@ def _needs_extra() -> None:
 def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
-    table = Table(*columns.columns, box=None, header_style="bold")
+    names = (str(name).replace("_", " ") for name in columns.columns)
+    table = Table(*names, box=None, header_style="bold")
     for column in table.columns:
         column.justify = "right"
     for row in columns.itertuples(index=False):

@@ -87,7 +87,7 @@ def read(
         shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
         problems.append(f"`target` (`--target`), the column to predict, is missing; it must be one of: {shown}")
     missing = [name for name in targets if name not in names]
-    problems += [unknown("column in `target`", name, names) for name in missing]
+    problems += [_unknown_target(name, names) for name in missing]
     if 1 < len(names) == len(targets):
         problems.append("all columns are in `target`; at least one other column is needed to predict them from")
     if frame.empty:
@@ -116,6 +116,12 @@ def read(
             stacklevel=4,
         )
     return LabelledTable(features, y, labels, () if labels else tuple(targets))
+
+
+def _unknown_target(name: str, names: Sequence[str]) -> str:
+    several = "," in name and all(part.strip() in names for part in name.split(","))
+    hint = ". For several columns, pass a list, or repeat `--target`" if several else ""
+    return unknown("column in `target`", name, names) + hint
 
 
 def _target_of(frame: "pd.DataFrame", task: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
