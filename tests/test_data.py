@@ -215,7 +215,7 @@ def good(n=30):
         ({**good(), "y": np.array([b"a"] * 30)}, "one label .* or one float target"),
         ({**good(), "y": (np.arange(30) % 2).astype("timedelta64[s]")}, r"y must have .* timedelta64\[s\]"),
         ({**good(), "x": np.ones((30, 3), "timedelta64[s]")}, r"real numbers.*timedelta64\[s\]"),
-        ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
+        ({**good(), "y": np.full((30, 2), 2)}, r"shape \(30, 2\)"),
         ({**good(), "x": np.array([None] * 30)}, "must hold numbers or strings"),
         ({**good(), "x": np.array(["a"] * 30)}, "x must have real numbers"),
         ({**good(), "x": np.ones(30)}, "x must have the shape"),

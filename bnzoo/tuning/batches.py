@@ -50,7 +50,7 @@ def validation_batches(data: Dataset, batch_size: int) -> tf.data.Dataset:
 def _examples(data: Dataset, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function of indices that returns those examples with their targets."""
     # `R2Score` requires the targets of a regression as a column
-    inputs, targets = _rows_of(split.x), tf.constant(split.y if data.classes else split.y[:, None])
+    inputs, targets = _rows_of(split.x), tf.constant(split.y if data.classes or split.y.ndim == 2 else split.y[:, None])
     return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(targets, rows))
 
 
