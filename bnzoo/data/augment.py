@@ -48,7 +48,7 @@ def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
         ValueError: If a name is unknown.
     """
     given = augment.split(",") if isinstance(augment, str) else list(augment or ())
-    given = [name.strip() for name in given]
+    given = [str(name).strip() for name in given]
     if given in ([], ["none"]):
         return ()
     for name in given:

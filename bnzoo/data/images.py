@@ -70,7 +70,8 @@ def list_images(folder: Path, size: Any = None) -> ImageFolder:
         chosen = [entry for entry in entries if is_image(entry)]
         unread += [entry for entry in entries if not is_image(entry)]
         if not chosen:
-            raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file")
+            hint = ". It has folders: if these are the classes, pass it alone" if any(map(Path.is_dir, entries)) else ""
+            raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file{hint}")
         files += chosen
         y += [index] * len(chosen)
     _warn_of_unread(unread)
