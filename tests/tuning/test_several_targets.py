@@ -11,6 +11,7 @@ from sklearn import metrics as peer
 
 from bnzoo import data, tuning
 from bnzoo.data import Dataset, Split
+from bnzoo.export import parity
 from bnzoo.predicting.answers import answers
 from bnzoo.predicting.examples import batches
 from bnzoo.predicting.predictor import open_predictor
@@ -139,6 +140,13 @@ def test_class_weights_and_errors_of_numbers_are_refused(tmp_path):
     two = Split(np.zeros((4, 2), "float32"), np.arange(8.0, dtype="float32").reshape(4, 2))
     with pytest.raises(ValueError, match="objective"):
         tuning.Study(space, Dataset("numbers", (), two, two, two), tmp_path, objective="rmse")
+
+
+def test_each_target_is_verified_in_its_own_unit():
+    expected, actual = ({"serve": {"prediction": np.array([[1e6, 1e-3], [0, 0]])}} for _ in range(2))
+    assert parity.difference(expected, actual) == 0
+    actual["serve"]["prediction"][0, 1] = 2e-3
+    assert parity.difference(expected, actual) == pytest.approx(1)
 
 
 def test_the_losses_of_several_outputs():
