@@ -87,6 +87,29 @@ def test_images_in_folders(bnzoo, classifier, tmp_path):
     np.testing.assert_array_equal(good["probability"].astype(float), found.max(-1))
 
 
+@pytest.mark.slow
+def test_images_that_only_training_reads(bnzoo, classifier, tmp_path):
+    path, probabilities = classifier
+    pixels = {name: picture(n) for n, name in enumerate(["a.tiff", "b.webp", "c.bmp"])}
+    Image.fromarray(pixels["a.tiff"]).save("a.tiff")
+    Image.fromarray(pixels["b.webp"]).save("b.webp", lossless=True)
+    colours = Image.fromarray(pixels["c.bmp"]).quantize(16)  # a palette
+    colours.save("c.bmp")
+    pixels["c.bmp"] = np.asarray(colours.convert("RGB"))
+    Image.fromarray(pixels["a.tiff"][..., 0].astype(np.uint16)).save("deep.tiff")
+    Path("torn.tiff").write_bytes(Path("a.tiff").read_bytes()[:20])
+    status, out, _ = bnzoo("predict", path, *pixels, "deep.tiff", "torn.tiff", "--image", "raw")
+    assert status == 1
+    table = pd.read_csv(io.StringIO(out), keep_default_na=False)
+    assert table["error"].tolist() == [
+        *[""] * 3,
+        "it is a TIFF file of uint16. It must have 8 bits",
+        "it is damaged, or a kind of TIFF file that Pillow does not read",
+    ]
+    found = table.loc[:2, [f"probability of {label}" for label in range(3)]].to_numpy(float)
+    np.testing.assert_allclose(found, probabilities(list(pixels.values())), rtol=1e-4)
+
+
 def test_a_terminal_gets_a_table(bnzoo, classifier, tmp_path, monkeypatch):
     path, probabilities = classifier
     pixels = [picture(0, (8, 9)), picture(1, (8, 9))]
@@ -132,6 +155,9 @@ def test_the_rows_of_a_table(bnzoo, houses, tmp_path, monkeypatch):
         assert found["row"].tolist() == list(range(300))
         np.testing.assert_allclose(found["prediction"], houses["price"], rtol=1e-6)
         Path("found.csv").write_text("older")
+    Path("tilde.csv").write_bytes("heating~rooms\ngas~2\n".encode("utf-16-le"))
+    status, out, _ = bnzoo("predict", "study", "tilde.csv", "--separator", "~", "--encoding", "utf-16-le")
+    assert (status, out) == (0, "input,row,prediction\ntilde.csv,0,2001.0\n")
     Path("none.csv").write_text("heating,rooms\n")
     assert bnzoo("predict", "study", "none.csv") == (0, "input,row,prediction\n", "")
     status, _, err = bnzoo("predict", "study", "new.csv", "--output", "study")
@@ -171,6 +197,7 @@ def test_what_cannot_be_predicted(bnzoo, classifier, houses, tmp_path):
         (["study", "one.png"], "study/best/1 takes no image files: it was exported without `image`."),
         (["study", "x.npz", "--image", "raw"], "`image` is for a .keras file. study is an artefact"),
         (["empty", "x.npz"], "empty contains no artefact, which is a folder with a file MANIFEST.json."),
+        (["study", "x.npz", "--separator", ";"], "`separator` is for .csv tables. Received: separator=';' for x.npz"),
         (["gone.keras", "x.npz"], "There is no file gone.keras"),
     ):
         status, out, err = bnzoo("predict", *arguments)

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from PIL import Image
 from sklearn import datasets
 
 from bnzoo import data
+from bnzoo.data.rows import Rows
 from bnzoo.data.splits import at_random, stratified
 
 
@@ -150,7 +153,13 @@ def test_a_pair_of_npy_files_is_like_an_npz(tmp_path, monkeypatch):
     assert (found.labels, found.fingerprint) == (expected.labels, expected.fingerprint)
     large = data.load(folder, max_memory=x.nbytes - 1)
     assert large.fingerprint == expected.fingerprint
-    assert isinstance(large.validation.x, np.memmap)
+    assert (large.scale, large.levels) == (expected.scale, expected.levels)
+    copy = pickle.loads(pickle.dumps(large)).validation.x
+    assert isinstance(copy, Rows), "nothing is copied"
+    assert not (tmp_path / "keras").exists()
+    np.testing.assert_array_equal(copy, expected.validation.x)
+    for part in (3, -1, slice(2, 9), [4, 7], np.arange(len(copy)) > 60):
+        np.testing.assert_array_equal(copy[part], expected.validation.x[part])
     with pytest.raises(ValueError, match="`image_size` is for a folder of images"):
         data.load(folder, image_size=8)
     np.save(folder / "y.npy", y[1:])

@@ -250,6 +250,8 @@ def test_rows_that_cannot_be_encoded(tmp_path, change, message):
         encoder.encode([row, change(row)] if message.startswith("row 1") else [change(row)])
     with pytest.raises(ValueError, match="column 'area' is missing; the columns are rooms, garden"):
         encoder.encode(frame.drop(columns="area"))
+    with pytest.raises(ValueError, match="columns 'rooms', 'garden' are missing; the columns are area, built"):
+        encoder.encode(frame.drop(columns=["rooms", "garden"]))
     with pytest.raises(ValueError, match="column 'area' occurs more than once"):
         encoder.encode(pd.concat([frame, frame.area], axis=1))
 
@@ -409,6 +411,7 @@ def written(frame, path, encoding="utf-8", **form):
         ({"sep": "\t", "encoding": "utf-16"}, "tab, encoding utf-16"),
         ({"sep": "|", "encoding": "utf-16-le"}, "vertical bar, encoding utf-16-le"),
         ({"sep": ",", "encoding": "utf-16-be"}, "comma, encoding utf-16-be"),
+        ({"sep": ",", "encoding": "utf-32"}, "comma, encoding utf-32"),
     ],
 )
 def test_the_dialect_of_a_csv_file_is_found(tmp_path, form, sentence):

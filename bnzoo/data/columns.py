@@ -196,21 +196,20 @@ def category(value: Any) -> str:
     return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
 
 
-def frequent(name: str, column: "pd.Series", codes: np.ndarray, categories: Sequence[str]) -> list[str]:
+def frequent(name: str, codes: np.ndarray, categories: Sequence[str]) -> list[str]:
     """Return the categories of a column of the training rows, the 100 most frequent ones if there are more.
 
     Args:
         name: String, the name of the column.
-        column: The column.
         codes: The code of each row, as `categories` returns it.
         categories: The categories of the codes.
 
     Raises:
         ValueError: If there are more than 10 categories, in fewer than twice as many rows.
     """
-    if _too_many(len(categories), len(column)):
+    if _too_many(len(categories), len(codes)):
         raise ValueError(
-            f"column {name!r} has {len(categories)} different texts in {len(column)} training rows, too many for one "
+            f"column {name!r} has {len(categories)} different texts in {len(codes)} training rows, too many for one "
             "feature each; drop the column if it only identifies the rows; else merge rare texts, or convert it to "
             "numbers, or to dates in the form YYYY-MM-DD"
         )
@@ -248,8 +247,12 @@ def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:
     import pandas as pd
 
     present = column.dropna().astype(str)
-    text = pd.to_numeric(present, errors="coerce").isna()
-    return (text.idxmax(), present[text.idxmax()]) if text.any() and text.mean() < 0.5 else None
+    counts = present.value_counts(sort=False)  # fewer than the rows
+    text = counts[pd.to_numeric(counts.index.to_series(), errors="coerce").isna().to_numpy()]
+    if not 0 < text.sum() < 0.5 * len(present):
+        return None
+    first = present.isin(text.index).idxmax()
+    return first, present[first]
 
 
 def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[str]) -> "pd.DataFrame":
@@ -263,9 +266,10 @@ def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[st
     if not isinstance(rows, pd.DataFrame):
         rows = _from_dicts(rows, names)
     twice = set(rows.columns[rows.columns.duplicated()])
+    if absent := [repr(name) for name in names if name not in rows.columns]:
+        subject = f"columns {', '.join(absent)} are" if absent[1:] else f"column {absent[0]} is"
+        raise ValueError(f"{subject} missing; the columns are {', '.join(map(str, rows.columns))}")
     for name in names:
-        if name not in rows.columns:
-            raise ValueError(f"column {name!r} is missing; the columns are {', '.join(map(str, rows.columns))}")
         if name in twice:
             raise ValueError(f"column {name!r} occurs more than once; keep one of them, or rename them")
     return rows

@@ -12,6 +12,7 @@ import numpy as np
 
 from bnzoo.data import augment
 from bnzoo.data.encoder import TableEncoder
+from bnzoo.data.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ def kept_type(dtype: np.dtype) -> np.dtype:
     return np.dtype(dtype.type if dtype.type in _KEPT else np.float32)
 
 
-def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+def chunks(x: np.ndarray | Rows) -> Iterator[np.ndarray]:
     """Return the examples in parts that are small enough to be converted to float64."""
     size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, 8 * int(np.prod(x.shape[1:])))))
     return (x[start : start + size] for start in range(0, len(x), size))
@@ -38,13 +39,14 @@ class Split(NamedTuple):
 
     Attributes:
         x: Array of shape `(examples, *input_shape)`, uint8, uint16 or float32 as the source has it, not scaled: models
-            scale them.
+            scale them. `bnzoo.data.rows.Rows`, which has the form of an array, for examples that are read when they are
+            used.
         y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression. Of
             shape `(examples, labels)` for several labels an example, int32 0 or 1; of shape `(examples, targets)` for
             several targets.
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -184,14 +186,19 @@ class Dataset:
     def scale(self) -> tuple[list[float], list[float]]:
         """Mean and variance of each channel or feature of the training data, for a `Normalization` layer.
 
-        A constant feature gets the variance 1.
+        A constant feature gets the variance 1. Images that are decoded when they are used are represented by the first
+        4,096 of the training data, which are in random order: the error of a mean is about a 64th of the deviation
+        between images, and the layers behind the scale learn the rest.
 
         Raises:
             ValueError: If a variance is too large for float32. (The encoder of a table avoids that.)
         """
-        x = self.train.x
+        x = self._sample
         axes = tuple(range(x.ndim - 1))
-        mean = x.mean(axes, dtype=np.float64)
+        if isinstance(x, Rows):
+            mean = np.asarray(sum(part.sum(axes, dtype=np.float64) for part in chunks(x))) / (x.size / x.shape[-1])
+        else:
+            mean = x.mean(axes, dtype=np.float64)
         # not x.var(), which would make a float64 copy of all examples
         squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in chunks(x)))
         variance = squares / (x.size / x.shape[-1])
@@ -204,9 +211,18 @@ class Dataset:
 
     @cached_property
     def levels(self) -> tuple[float, float]:
-        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the training data."""
+        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the data in `scale`."""
+        x = self._sample
+        if x.dtype == np.uint8:
+            return 0.0, 255.0
+        ends = [(float(part.min()), float(part.max())) for part in chunks(x)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+    @property
+    def _sample(self) -> Any:
+        """The training inputs from which constants are computed."""
         x = self.train.x
-        return (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
+        return x.sample() if isinstance(x, Rows) else x
 
     def augmentation(self, seed: int) -> Callable[[Any, Any], tuple[Any, Any]]:
         """Return a function that augments a batch of inputs and targets. See `bnzoo.data.augment.augmentation`.
@@ -233,11 +249,18 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all examples and labels in their splits."""
+        """A digest of all examples and labels in their splits.
+
+        Images that are decoded when they are used count with the bytes of their files.
+        """
         digest = hashlib.sha256(repr((self.labels, self.input_shape)).encode())
         for split in (self.train, self.validation, self.test):
-            for part in chunks(split.x):  # as float32, so that the digest depends on the values only
-                digest.update(np.ascontiguousarray(part, np.float32).data)
+            if isinstance(split.x, Rows):
+                contents = split.x.contents()
+            else:  # as float32, so that the digest depends on the values only
+                contents = (np.ascontiguousarray(part, np.float32).data for part in chunks(split.x))
+            for content in contents:
+                digest.update(content)
             digest.update(np.ascontiguousarray(split.y).data)
         return digest.hexdigest()
 

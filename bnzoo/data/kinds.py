@@ -174,7 +174,7 @@ class Categorical:
     def learn(cls, name: str, column: "pd.Series") -> "Categorical":
         """Learn from the column of the training rows."""
         codes, categories = columns.categories(name, column)
-        kept = columns.frequent(name, column, codes, categories)
+        kept = columns.frequent(name, codes, categories)
         # an empty text is a missing value: as the category "", or else as this one
         missing = "" not in kept and bool((codes < 0).any() or "" in categories)
         return cls(name, tuple(sorted(kept)), missing, bool({*categories} - {*kept, ""}))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, store, tables
+from bnzoo.data import downloads, tables
 from bnzoo.data.augment import chosen
 from bnzoo.data.columns import MANY_CATEGORIES, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
@@ -15,6 +15,8 @@ from bnzoo.data.encoder import TableEncoder, problems_of
 from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
 from bnzoo.data.kinds import Categorical
+from bnzoo.data.mapped import gathered
+from bnzoo.data.rows import Rows, between
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
 from bnzoo.data.splits import Parts, divide
 from bnzoo.errors import unknown
@@ -76,7 +78,10 @@ def load(
     have one channel; if any image has colours, all have three. The alpha channel is ignored. The values are not changed
     and may have 8 bits, 16 bits or be float32, but all images must have the same type. Warnings count the ignored
     files, and the files that `serve_image_bytes` of an exported model cannot decode: WebP, TIFF, BMP with a palette, 16
-    bits. Hidden files and files of operating systems are skipped.
+    bits. Hidden files and files of operating systems are skipped. The headers of all files are read first. Images of at
+    most 128 MiB (after `image_size`) are decoded here. More are decoded when they are first used, several at a time.
+    Then a damaged file is found by the training, which it ends; the scale is that of 4,096 training images; and the
+    bytes of the files identify the data of a study.
 
     Args:
         source: One of `list_datasets()` or `list_downloads()`; the path of an `.npz` file with arrays `x` and `y`; a
@@ -97,9 +102,10 @@ def load(
         max_bytes: Integer, the maximum number of bytes of a file's content in memory; `None` for 512 MiB or 100 times
             the size of the file, whichever is larger.
         max_memory: Integer, the number of bytes up to which the examples of a folder are held in memory; `None` for a
-            quarter of the machine's memory. More are held in a file in `~/.keras/bnzoo` (or `$KERAS_HOME/bnzoo`), which
-            is mapped into memory. The next run reads it if the folder has not changed. It may be removed when no run
-            uses it.
+            quarter of the machine's memory. More images are held in a file in `~/.keras/bnzoo` (or
+            `$KERAS_HOME/bnzoo`), which is mapped into memory. The next run reads it if the folder has not changed. When
+            a new file is written, those that were not used for 30 days are removed. A larger `x.npy` is itself mapped
+            into memory.
         augment: String of names separated by commas, or sequence of names, the random changes of the images in a
             training: `"flip"` (left and right), `"crop"` (of the padded image, by up to an eighth), `"rotation"` (up to
             15 degrees), `"erasing"` (of a part of half of the images), `"color"` (brightness, contrast, saturation),
@@ -212,14 +218,14 @@ def _npy(name: str, path: Path, shares: dict[str, float], seed: int, max_memory:
     check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     order = np.concatenate([*parts.values()])
-    return _dataset(name, labels, _consecutive(store.gathered(x, order, max_memory), y, parts))
+    return _dataset(name, labels, _consecutive(gathered(x, order, max_memory), y, parts))
 
 
-def _consecutive(x: np.ndarray, y: np.ndarray, parts: Parts) -> dict[str, Split]:
+def _consecutive(x: np.ndarray | Rows, y: np.ndarray, parts: Parts) -> dict[str, Split]:
     """Return the splits of examples that lie in the order of the parts. Nothing is copied."""
     ends = np.cumsum([len(rows) for rows in parts.values()])
     return {
-        part: Split(store.rows(x, end - len(rows), end), _values(y, rows))
+        part: Split(between(x, end - len(rows), end), _values(y, rows))
         for end, (part, rows) in zip(ends.tolist(), parts.items(), strict=True)
     }
 

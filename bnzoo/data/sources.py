@@ -12,6 +12,7 @@ import numpy as np
 
 from bnzoo.data import store
 from bnzoo.data.images import list_images, read_images
+from bnzoo.data.rows import Rows
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
@@ -55,7 +56,7 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
     return _examples(path, arrays["x"], arrays["y"])
 
 
-def image_folder(folder: Path, size: object = None) -> Examples:
+def image_folder(folder: Path, size: object = None) -> tuple[np.ndarray | Rows, np.ndarray, list[str]]:
     """Return the images of a folder with a subfolder for each class, in the order of their files.
 
     The arguments and errors are those of `list_images` and `read_images`.

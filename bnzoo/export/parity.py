@@ -62,9 +62,11 @@ def run_artefact(format: str, folder: Path, sample: Sample) -> Sample:
         RuntimeError: If the artefact cannot be loaded or called there.
     """
     with scratch(folder) as files:
-        source, target, log = (files / name for name in ("inputs.npz", "outputs.npz", "stderr"))
-        runtimes.save(source, sample)
-        command = [sys.executable, "-P", runtimes.__file__, format, str(folder), str(source), str(target)]
+        target, log, sources = files / "outputs.npz", files / "stderr", []
+        for number, part in enumerate(runtimes.parts(sample)):
+            sources.append(files / f"inputs-{number}.npz")
+            runtimes.save(sources[-1], part)
+        command = [sys.executable, "-P", runtimes.__file__, format, *map(str, (folder, *sources, target))]
         with log.open("wb") as stderr:  # a file, as an artefact may print more than fits into memory
             process = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, check=False

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from bnzoo.data import csv_tables, parquet_tables, tables
 from bnzoo.errors import printable
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8
 from bnzoo.pictures import MAX_BYTES
+from bnzoo.pictures import read as pictures
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
+from bnzoo.pictures.others import pillow_format
 from bnzoo.predicting.predictor import Arrays, Input, Predictor
 from bnzoo.reading import read_npz, regular_file
 
@@ -45,29 +48,41 @@ class _File(NamedTuple):
     problem: str = ""  # the reason why it cannot be read
 
 
-def batches(predictor: Predictor, sources: Sequence[Path]) -> Iterator[Batch]:
+def batches(
+    predictor: Predictor, sources: Sequence[Path], separator: str | None = None, encoding: str | None = None
+) -> Iterator[Batch]:
     """Read examples in batches.
 
     Args:
         predictor: The `Predictor`.
         sources: Paths of image files and of folders of them at any depth; or of tables; or of `.npz` files.
+        separator: String, the separator of `.csv` tables; `None` to find it.
+        encoding: String, the encoding of `.csv` tables; `None` to find it.
 
     Yields:
         `Batch`es, in the order of the sources, the files of a folder by name.
 
     Raises:
         ValueError: If a table or an `.npz` file cannot be read, if the sources are of several kinds, or if the
-            predictor does not take them.
+            predictor or an option does not fit them.
         FileNotFoundError: If a source does not exist, or a folder has no images.
     """
     kinds = {_kind(source) for source in sources}
     if len(kinds) > 1:
         raise ValueError(f"All inputs must be of one kind. Received: {' and '.join(sorted(kinds))}")
     (kind,) = kinds
+    options = {"separator": separator, "encoding": encoding}
+    for option, value in options.items():
+        if value is not None and (other := next((file for file in sources if not _is_csv(file)), None)):
+            raise ValueError(f"`{option}` is for .csv tables. Received: {option}={value!r} for {other}")
     if kind == "images":
         yield from _of_images(predictor, _files(sources))
     for source in sources if kind != "images" else ():
-        yield from _of_table(predictor, source) if kind == "tables" else _of_arrays(predictor, source)
+        yield from _of_table(predictor, source, options) if kind == "tables" else _of_arrays(predictor, source)
+
+
+def _is_csv(file: Path) -> bool:
+    return file.suffix.lower() == ".csv"
 
 
 def _kind(source: Path) -> str:
@@ -142,14 +157,30 @@ def _read(file: Path) -> _File:
         path = regular_file(file)
         if (size := path.stat().st_size) > MAX_BYTES:
             return _File(str(file), problem=f"it has {size:,} bytes. At most {MAX_BYTES:,} are allowed")
-        return _File(str(file), path.read_bytes())
+        return _File(str(file), _served(path.read_bytes()))
     except OSError as error:
         return _File(str(file), problem=error.strerror or str(error))
     except ValueError as error:
         return _File(str(file), problem=str(error))
 
 
-def _of_table(predictor: Predictor, path: Path) -> Iterator[Batch]:
+def _served(content: bytes) -> bytes:
+    """Return an image file that a model decodes: a PNG file of the same pixels for a format that only training reads.
+
+    Raises:
+        ValueError: If such a file is damaged, or has more than 8 bits for each channel.
+    """
+    if pillow_format(content) is None:
+        return content
+    picture = pictures.read(content)
+    if not picture.unserved:
+        return content
+    if picture.levels.dtype != np.uint8:
+        raise ValueError(f"it is a {picture.unserved} file of {picture.levels.dtype}. It must have 8 bits")
+    return tf.io.encode_png(picture.levels).numpy()
+
+
+def _of_table(predictor: Predictor, path: Path, options: dict[str, str | None]) -> Iterator[Batch]:
     if predictor.encoder is None:
         raise ValueError(
             f"{predictor.path} takes no tables: it has no encoder.json. Pass the folder of a study on a table, or its "
@@ -157,7 +188,7 @@ def _of_table(predictor: Predictor, path: Path) -> Iterator[Batch]:
         )
     (name,) = predictor.inputs[SERVE]
     texts = predictor.encoder.texts
-    frame = csv_tables.read(path, texts=texts) if path.suffix.lower() == ".csv" else parquet_tables.read(path)
+    frame = csv_tables.read(path, **options, texts=texts) if _is_csv(path) else parquet_tables.read(path)
     for start in range(0, max(len(frame), 1), _ROWS):  # a table without rows has answers without rows
         part = frame.iloc[start : start + _ROWS]
         try:

@@ -54,9 +54,9 @@ def _examples(data: Dataset, split: Split) -> Callable[[tf.Tensor], tuple[tf.Ten
     return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(targets, rows))
 
 
-def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], Any]:
+def _rows_of(x: Any) -> Callable[[tf.Tensor], Any]:
     """Return a function of indices that returns those rows."""
-    if x.nbytes <= _COPIED and not isinstance(x, np.memmap):
+    if isinstance(x, np.ndarray) and x.nbytes <= _COPIED and not isinstance(x, np.memmap):
         copy = tf.constant(x)
         return lambda rows: tf.gather(copy, rows)
 

@@ -22,6 +22,7 @@ from bnzoo.metrics import (
     metrics_of_targets,
     predictions_of,
 )
+from bnzoo.tuning.batches import validation_batches
 
 MOST_CLASSES = 100  # of a confusion matrix, which has the square of it as entries
 _NAMES = [metric.name for metric in METRICS]
@@ -94,7 +95,7 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
     if data.outputs > 1:
         metrics |= metrics_of_targets(data.targets)
     predictions = predictions_of(outputs, test)
-    logits = model.predict(data.validation.x, batch_size=256, verbose=0)
+    logits = model.predict(validation_batches(data, 256), verbose=0)
     found = measured(metrics, predictions, test)
     others = {
         "validation": _values(metrics, predictions_of({"": logits}, validation), validation),

@@ -26,8 +26,9 @@ def shop():
             "seen": pd.date_range("1960-12-01", periods=ROWS, freq="D"),
             "word": random.choice(words, ROWS),
             "self": random.random(ROWS) < 0.5,
+            "class": random.integers(0, 3, ROWS),
             "a b": 1e30 * random.random(ROWS),
-            "a_b": random.choice(["yes", None], ROWS),
+            "A_b": random.choice(["yes", None], ROWS),
         }
     )
     frame.loc[::7, ["area", "time", "sold", "seen", "word"]] = None
@@ -73,7 +74,18 @@ def test_columns_by_name_give_what_the_encoder_gives(artefact, encoder):
     asked.iloc[5, 0], asked.iloc[6, 3], asked.iloc[7, 6] = 1e6, "29.2.2096", 1.0
     asked.iloc[8] = None
     given = tensors(asked, encoder)
-    assert list(given) == ["area", "Stra_e_1", "time", "sold", "seen", "word", "column_self", "a_b", "a_b_2"]
+    assert list(given) == [
+        "area",
+        "Stra_e_1",
+        "time",
+        "sold",
+        "seen",
+        "word",
+        "column_self",
+        "column_class",
+        "a_b",
+        "A_b_2",
+    ]
     expected = loaded.signatures["serve"](features=tf.constant(encoder.encode(asked)))
     found = loaded.signatures["serve_rows"](**dict(reversed(given.items())))
     np.testing.assert_allclose(found["logits"], expected["logits"], rtol=1e-5, atol=1e-5)

@@ -27,11 +27,15 @@ def uneven(few_digits):
     return replace(few_digits, train=Split(x[kept], y[kept]))
 
 
-def trained(data, **options):
-    space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=16, batch_size=16).for_data(data)
+def compiled_model(data, norm, **options):
+    space = tuning.MLPSpace(depths=(1,), norms=(norm,), width=16, batch_size=16).for_data(data)
     hp = keras_tuner.HyperParameters()
-    hp.values.update(depth=1, norm="batch", learning_rate=0.1)
-    compiled = CompiledModel(space, hp, data, 0, **options)
+    hp.values.update(depth=1, norm=norm, learning_rate=0.1)
+    return CompiledModel(space, hp, data, 0, **options)
+
+
+def trained(data, **options):
+    compiled = compiled_model(data, "batch", **options)
     return compiled, train_and_evaluate(compiled, 0, 0.1, epochs=2)
 
 
@@ -59,6 +63,22 @@ def test_class_weights(uneven):
     assert found.score == found.loss == pytest.approx((weights * losses).mean(), rel=1e-5)
     assert found.accuracy == pytest.approx((probabilities.argmax(-1) == y).mean())
     assert found.history["loss"] != trained(uneven)[1].history["loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("augment", ["mixup", "cutmix"])
+def test_class_weights_of_mixed_examples(uneven, augment):
+    """The weight of a mixed example is the mean of the weights of its classes."""
+    compiled = compiled_model(replace(uneven, augment=augment), "none", class_weight="balanced")
+    compiled.restore(0, 0.0)  # steps of length 0: all batches meet the same weights of the model
+    found = compiled.fit(0, 1, [])["loss"]
+    weights = len(uneven.train.y) / (10 * np.bincount(uneven.train.y))
+    expected, steps = [], len(uneven.train.y) // 16
+    for x, shares in compiled.batches(0).take(steps).as_numpy_iterator():
+        assert ((shares > 0) & (shares < 1)).any()
+        logs = np.log(softmax(compiled.model.predict_on_batch(x)))
+        expected.append((shares @ weights * -(shares * logs).sum(-1)).mean())
+    assert found == [pytest.approx(np.mean(expected), rel=1e-5)]
 
 
 @pytest.mark.parametrize(
