@@ -163,8 +163,8 @@ def test_intervals_of_the_bootstrap():
 
 @pytest.mark.filterwarnings("error")
 def test_a_metric_that_the_examples_do_not_have():
-    found = measured(metrics_for(2), np.full((5, 2), 0.5), np.zeros(5, int))
-    assert found["auc"].text(metrics_for(2)["auc"]) == "nan (95 % interval nan to nan)"
+    found = measured(metrics_for("classification", 2), np.full((5, 2), 0.5), np.zeros(5, int))
+    assert found["auc"].text(metrics_for("classification", 2)["auc"]) == "nan (95 % interval nan to nan)"
 
 
 def test_the_data_decides_which_metric_is_used():
