@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import test_cli
 
 from bnzoo import data
 from bnzoo.data.splits import divide
 
+bnzoo = test_cli.bnzoo
 RANDOM = np.random.default_rng(0)
 ROWS = 200
 X = RANDOM.normal(size=(ROWS, 3)).astype("float32")
@@ -76,6 +78,13 @@ def test_the_task_turns_labels_into_numbers(table):
 def test_targets_that_do_not_fit(table, target, options, message):
     with pytest.raises(ValueError, match=message):
         data.load(table[0], target=target, **options)
+
+
+def test_the_command_line_repeats_the_target(table, bnzoo):
+    targets = ("--target", "word", "--target", "big, red")
+    status, _, error = bnzoo("tune", "mlp", "--data", table[0], *targets, "--task", "multilabel")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "'word' has other values" in error
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics as peer
 
-from bnzoo import data, tuning
+from bnzoo import data, tools, tuning
 from bnzoo.data import Dataset, Split
+from bnzoo.export import parity
 from bnzoo.predicting.answers import answers
 from bnzoo.predicting.examples import batches
 from bnzoo.predicting.predictor import open_predictor
@@ -141,6 +142,13 @@ def test_class_weights_and_errors_of_numbers_are_refused(tmp_path):
         tuning.Study(space, Dataset("numbers", (), two, two, two), tmp_path, objective="rmse")
 
 
+def test_each_target_is_verified_in_its_own_unit():
+    expected, actual = ({"serve": {"prediction": np.array([[1e6, 1e-3], [0, 0]])}} for _ in range(2))
+    assert parity.difference(expected, actual) == 0
+    actual["serve"]["prediction"][0, 1] = 2e-3
+    assert parity.difference(expected, actual) == pytest.approx(1)
+
+
 def test_the_losses_of_several_outputs():
     random = np.random.default_rng(0)
     inputs = keras.Input((2,))
@@ -175,3 +183,28 @@ def test_studies_of_one_target_have_the_same_definition(tmp_path, name):
     expected = {"name": name, "classes": one.classes, "input_shape": shape, "fingerprint": fingerprint}
     assert study.definition["data"] == expected
     assert not {"task", "targets"} & study.definition["space"].keys()
+
+
+@pytest.fixture(scope="module")
+def label_model():
+    """A model of images with several labels an example, which is not compiled."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 5, 1), name="image")
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, use_bias=False)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(3, name="label_logits")(keras.layers.Flatten()(x)))
+
+
+def test_files_of_images_get_a_probability_of_each_label(label_model, tmp_path, exported_here):
+    exported_here(label_model, tmp_path / "1", image="raw", labels=["a", "b", "c"])
+    image = np.random.default_rng(0).integers(0, 256, (6, 5, 1), dtype="uint8")
+    serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serve_image_bytes"]
+    outputs = serve(image_bytes=tf.constant([tf.io.encode_png(image).numpy()]))
+    logits = label_model.predict(image[None].astype("float32"), verbose=0)[0]
+    np.testing.assert_allclose(outputs["probabilities"][0], 1 / (1 + np.exp(-logits)), atol=1e-6)
+    assert outputs["label"][0].numpy().tolist() == [b"abc"[i : i + 1] for i in np.argsort(-logits)]
+
+
+def test_the_checkup_knows_the_loss_of_labels(label_model):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(64, 6, 5, 1)).astype("float32"), random.integers(0, 2, (64, 3))
+    assert "Gradients were not measured" not in str(tools.health(label_model, (x, y)))

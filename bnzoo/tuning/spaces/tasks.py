@@ -94,11 +94,12 @@ class Regression:
 
     @property
     def _several(self) -> bool:
-        return isinstance(self.variance, list)
+        return isinstance(self.variance, list | tuple)
 
     def finish(self, model: keras.Model) -> keras.Model:
         """Return the network with an output in the units of the target."""
-        scale = keras.layers.Rescaling(self._deviation, offset=self.mean, name=PREDICTION)
+        offset = list(self.mean) if self._several else self.mean
+        scale = keras.layers.Rescaling(self._deviation, offset=offset, name=PREDICTION)
         return keras.Model(model.input, scale(model.output), name=model.name)
 
     @property
