@@ -261,6 +261,10 @@ def test_other_bad_sources(tmp_path):
         data.load("digits").encode([])
     fails(ValueError, "`image_size` is for a folder", "digits", image_size=(8, 8))
     fails(ValueError, "shares above 0", "digits", validation=0.5, test=0.5)
+    fails(ValueError, "`validation` and `test` must be shares .* validation='a'", "digits", validation="a")
+    fails(ValueError, "`seed` must be an integer of at least 0. Received: seed=-1", "digits", seed=-1)
+    for wrong in ("1GB", -1, float("nan")):
+        fails(ValueError, "`max_memory` must be a number of bytes.* Received: max_memory=", "digits", max_memory=wrong)
 
 
 def test_a_constant_feature_can_be_scaled(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, tables
+from bnzoo.data import downloads, store, tables
 from bnzoo.data.augment import chosen
 from bnzoo.data.columns import MANY_CATEGORIES, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
@@ -18,7 +18,7 @@ from bnzoo.data.kinds import Categorical
 from bnzoo.data.mapped import gathered
 from bnzoo.data.rows import Rows, between
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
-from bnzoo.data.splits import Parts, divide
+from bnzoo.data.splits import Parts, check_split, divide
 from bnzoo.errors import unknown
 
 _EMBEDDED = ("digits", "wine", "breast_cancer", "diabetes")
@@ -136,9 +136,13 @@ def load(
     table_options = {"drop": drop or None, "separator": separator, "encoding": encoding}
     _check_options(name, path, target=target or None, task=task, image_size=image_size, test=test, **table_options)
     names = chosen(augment)
-    shares = {"validation": validation, "test": _TEST if test is None else test}
+    store.memory_limit(max_memory)  # checks it before anything is read
+    shares = {"validation": validation}
+    if name not in downloads.NAMES:
+        shares["test"] = _TEST if test is None else test
+    check_split(shares, seed)
     if name in downloads.NAMES:
-        data = _download(name, validation, seed)
+        data = _download(name, shares, seed)
     elif _is_table(name, path):
         table = tables.read(path, target, task, max_bytes, drop=drop, separator=separator, encoding=encoding)
         data = _table(name, table, shares, seed)
@@ -230,9 +234,9 @@ def _consecutive(x: np.ndarray | Rows, y: np.ndarray, parts: Parts) -> dict[str,
     }
 
 
-def _download(name: str, validation: float, seed: int) -> Dataset:
+def _download(name: str, shares: dict[str, float], seed: int) -> Dataset:
     (x, y), test, labels = downloads.read(name)
-    parts = divide(y, labels, name, {"validation": validation}, seed)
+    parts = divide(y, labels, name, shares, seed)
     splits = {part: _split(x, y, rows) for part, rows in parts.items()}
     return _dataset(name, labels, {**splits, "test": _split(*test, np.arange(len(test[1])))})
 

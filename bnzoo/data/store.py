@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,18 @@ Fill = Callable[[np.ndarray], None]
 
 
 def memory_limit(max_memory: int | None) -> float:
-    """Return the bytes up to which examples are held in memory: the argument, or a quarter of the machine's memory."""
-    return machine.memory() * _SHARE if max_memory is None else max_memory
+    """Return the bytes up to which examples are held in memory: the argument, or a quarter of the machine's memory.
+
+    Raises:
+        ValueError: If the argument is no number of bytes.
+    """
+    if max_memory is None:
+        return machine.memory() * _SHARE
+    if not isinstance(max_memory, Real) or not max_memory >= 0:
+        raise ValueError(
+            f"`max_memory` must be a number of bytes, such as 2 * 2**30, or None. Received: max_memory={max_memory!r}"
+        )
+    return max_memory
 
 
 def find(key: str) -> np.ndarray | None:
