@@ -73,7 +73,20 @@ def test_the_content_decides_not_the_name(tmp_path):
     save(tmp_path, suffix=".jpg", format="GIF")
     assert (x_of(data.load(tmp_path)) == 7).all()
     (tmp_path / "cat/x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
-    with pytest.raises(ValueError, match=r"cat/x\.png cannot be read as an image: it is no JPEG, PNG"):
+    with pytest.raises(ValueError, match=r"cat/x\.png cannot be read as an image: it is no PNG, JPEG"):
+        data.load(tmp_path)
+
+
+def test_all_files_that_cannot_be_read_are_in_one_message(tmp_path):
+    whole = (save(tmp_path) / "cat/0.png").read_bytes()
+    for name in ("cat/1", "cat/2", "dog/0", "dog/3"):
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    some = r"cat/1\.png cannot .*: it is empty; .*cat/2\.png .*: it is empty; .*dog/0\.png cannot .*: it is empty$"
+    with pytest.raises(ValueError, match=rf"^4 of 10 images cannot be read, such as: .*{some}"):
+        data.load(tmp_path)
+    for name in ("cat/1", "cat/2", "dog/0", "dog/3"):
+        (tmp_path / f"{name}.png").write_bytes(whole if name == "dog/3" else whole[:-20])
+    with pytest.raises(ValueError, match=r"^3 of 10 images cannot be read: .*png cannot .*: it is a damaged JPEG, PNG"):
         data.load(tmp_path)
 
 

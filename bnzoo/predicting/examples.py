@@ -12,8 +12,8 @@ from bnzoo.data import csv_tables, parquet_tables, tables
 from bnzoo.errors import printable
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8
-from bnzoo.pictures import MAX_BYTES
 from bnzoo.pictures import read as pictures
+from bnzoo.pictures.bounds import bounded
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
 from bnzoo.pictures.others import pillow_format
 from bnzoo.predicting.predictor import Arrays, Input, Predictor
@@ -154,10 +154,7 @@ def _batch(name: str, files: Sequence[_File]) -> Batch:
 
 def _read(file: Path) -> _File:
     try:
-        path = regular_file(file)
-        if (size := path.stat().st_size) > MAX_BYTES:
-            return _File(str(file), problem=f"it has {size:,} bytes. At most {MAX_BYTES:,} are allowed")
-        return _File(str(file), _served(path.read_bytes()))
+        return _File(str(file), _served(bounded(regular_file(file)).read_bytes()))
     except OSError as error:
         return _File(str(file), problem=error.strerror or str(error))
     except ValueError as error:
