@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from portable import ON_LINUX, make_pipe, make_socket
 
@@ -196,6 +197,17 @@ def test_more_than_memory_or_disk_hold_is_refused_at_the_first_image(tmp_path, m
     with pytest.raises(ValueError, match=message):
         data.load(save(tmp_path / "images"), image_size=64)
     assert not list(cache.glob("*.npy"))
+
+
+def test_a_folder_of_the_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_bytes(b"")
+    message = r"more memory than `max_memory`, .*file/bnzoo, cannot be written \(Not a directory\): set KERAS_HOME to"
+    with pytest.raises(ValueError, match=rf"images: 10 images of 5x6 pixels need {message}"):
+        data.load(save(tmp_path / "images"), max_memory=1)
+    batches = tf.data.Dataset.from_tensors((np.zeros((4, 3), np.float32), np.zeros(4)))
+    with pytest.raises(ValueError, match=rf"`train`: its inputs need {message}"):
+        data.Dataset.from_tf_data(batches, batches, batches, max_memory=1)
 
 
 @ON_LINUX

@@ -23,6 +23,8 @@ _SIDE = 2**14
 _SMALL = 2**27
 # of the stored images; another decoding needs another number
 _VERSION = 1
+# the usual names of folders that are no classes
+_SPLITS = ("train", "training", "val", "valid", "validation", "test")
 
 
 class ImageFolder(NamedTuple):
@@ -67,7 +69,7 @@ def list_images(folder: Path, size: Any = None) -> ImageFolder:
         chosen = [entry for entry in entries if is_image(entry)]
         unread += [entry for entry in entries if not is_image(entry)]
         if not chosen:
-            hint = ". It has folders: if these are the classes, pass it alone" if any(map(Path.is_dir, entries)) else ""
+            hint = _hint(labels) if any(map(Path.is_dir, entries)) else ""
             raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file{hint}")
         files += chosen
         y += [index] * len(chosen)
@@ -171,6 +173,17 @@ def _entries(folder: Path) -> list[Path]:
     except PermissionError as error:
         raise PermissionError(f"{folder}: no permission to read this folder") from error
     return [path for path in paths if not is_stray(path.name)]
+
+
+def _hint(labels: Sequence[str]) -> str:
+    """Return what to do about folders in the folders of classes."""
+    hint = ". It has folders: if these are the classes, pass it alone"
+    if splits := [label for label in labels if label.lower() in _SPLITS]:
+        hint += (
+            f"; to keep {' and '.join(splits)} as splits, read each with keras.utils.image_dataset_from_directory, and "
+            "pass them to bnzoo.data.Dataset.from_tf_data"
+        )
+    return hint
 
 
 def _warn_of_unread(paths: list[Path]) -> None:

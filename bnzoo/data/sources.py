@@ -16,6 +16,10 @@ from bnzoo.data.rows import Rows
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
+_PARTS = (
+    ", where x is np.concatenate([x_train, x_test]); to keep the parts as splits, pass them to "
+    "bnzoo.data.Dataset.from_tf_data"
+)
 _PAIR = ("x.npy", "y.npy")
 
 Examples = tuple[np.ndarray, np.ndarray, list[str]]
@@ -48,10 +52,10 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
     arrays = read_npz(path, ("x", "y"), max_bytes)
     if missing := {"x", "y"} - arrays.keys():
         with zipfile.ZipFile(path) as archive:
-            held = ", ".join(printable(name).removesuffix(".npy") for name in archive.namelist()) or "nothing"
+            held = [printable(name).removesuffix(".npy") for name in archive.namelist()]
         raise ValueError(
-            f"{path} has no array named {' or '.join(sorted(missing))}; it has {held}. Save it with np.savez(path, "
-            "x=..., y=...)"
+            f"{path} has no array named {' or '.join(sorted(missing))}; it has {', '.join(held) or 'nothing'}. Save it "
+            f"with np.savez(path, x=..., y=...){_PARTS if {'x_train', 'x_test'} <= {*held} else ''}"
         )
     return _examples(path, arrays["x"], arrays["y"])
 

@@ -88,17 +88,29 @@ def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
     """Return the path of the file for an array that does not fit into memory, in a folder without old files.
 
     Raises:
-        NoRoomError: If it does not fit on the disk either.
+        NoRoomError: If it does not fit on the disk either, or the folder cannot be written.
     """
-    path, size = _path(key), bytes_of(shape, dtype)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cache.remove_unused(path.parent)
-    if size > (free := shutil.disk_usage(path.parent).free):
+    folder, size = _writable_folder(), bytes_of(shape, dtype)
+    if size > (free := shutil.disk_usage(folder).free):
         raise NoRoomError(
             f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
-            f"{path.parent}"
+            f"{folder}"
         )
-    return path
+    return _path(key)
+
+
+def _writable_folder() -> Path:
+    """Return the folder of the files, without old ones. Raise `NoRoomError` if it cannot be written."""
+    folder = cache.folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        cache.remove_unused(folder)
+    except OSError as error:
+        raise NoRoomError(
+            f"need more memory than `max_memory`, and their folder on the disk, {folder}, cannot be written "
+            f"({error.strerror}): set KERAS_HOME to another folder"
+        ) from error
+    return folder
 
 
 def in_file(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -130,6 +142,9 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
     Returns:
         The array, or `None` if there is no row.
+
+    Raises:
+        NoRoomError: If the folder of the file cannot be written.
     """
     held: list[np.ndarray] = []
     parts = iter(parts)
@@ -142,9 +157,7 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
 
 def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
-    folder = cache.folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    cache.remove_unused(folder)
+    folder = _writable_folder()
     draft_path = folder / f"{os.getpid()}.bin"
     digest, rows = hashlib.sha256(), 0
     with whole_file(draft_path) as draft, draft.open("wb") as file:
