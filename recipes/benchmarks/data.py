@@ -11,14 +11,17 @@ about 830 MB, 490 of them files. On 2 cores that other work kept busy, so that t
         to the first batch             193 s
         scale and fingerprint           41 s
         training batches, images/s     81,000 with none, 6,600 with flip,crop, 2,000 with flip,crop,color,cutmix,
-                                       160 with randaugment
+                                       5,900 with randaugment (with --files 8000)
         memory                         2,283 MB, of which 1,229 MB are the images
     Fashion-MNIST (--arrays), 70,000 images
-        tune, one trial of one epoch   1,375 MB, when the export still used batches of 256 instead of 64
+        tune, one trial of one epoch   1,240 MB: 841 MB after `import tensorflow`, 925 MB after `load`, 1,105 MB after
+                                       the training, 1,240 MB in the export. Without JAX, which TensorFlow imports if
+                                       it is installed, 1,109 MB: 732, 817, 1,006 and 1,109 MB
         a training step of ResNet-8    45.8 ms in the pipeline, 44.3 ms on a batch in memory: 1.045 (median of pairs)
 
 - All files are decoded before the first batch, which the training needs for the scale of the inputs anyway.
-- `keras.layers.RandAugment` computes all its changes for each batch and keeps two of them.
+- `keras.layers.RandAugment` computes all its changes for each batch and keeps two of them. Here only these two are
+  computed, with the same results.
 """
 
 import functools
