@@ -16,7 +16,7 @@ about 830 MB, 490 of them files. On 2 cores that other work kept busy, so that t
     Fashion-MNIST (--arrays), 70,000 images
         tune, one trial of one epoch   1,240 MB: 841 MB after `import tensorflow`, 925 MB after `load`, 1,105 MB after
                                        the training, 1,240 MB in the export. Without JAX, which TensorFlow imports if
-                                       it is installed, 1,109 MB: 732, 817, 1,006 and 1,109 MB
+                                       it is installed, 1,095 MB: 732, 817, 995 and 1,095 MB
         a training step of ResNet-8    45.8 ms in the pipeline, 44.3 ms on a batch in memory: 1.045 (median of pairs)
 
 - All files are decoded before the first batch, which the training needs for the scale of the inputs anyway.
