@@ -18,7 +18,7 @@ def _average_precision(probabilities: np.ndarray, labels: np.ndarray) -> Prepare
             chosen = np.add.reduceat(weight, starts).cumsum()
             if inside.any():
                 precision = inside.cumsum() / np.maximum(chosen, 1e-300)
-                found.append(inside @ precision / inside.sum())
+                found.append((inside * precision).sum() / inside.sum())  # not `@`, as in the area
         return float(np.mean(found)) if found else float("nan")
 
     return value
