@@ -1,5 +1,6 @@
 """System calls that differ between Linux, macOS and Windows."""
 
+import errno
 import os
 import shutil
 import stat
@@ -21,6 +22,21 @@ def memory() -> float:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return float("inf")
+
+
+def reserve(path: Path) -> None:
+    """Reserve the space of a file with gaps, where Linux can: a full disk would kill the process that fills a mapping.
+
+    Raises:
+        OSError: If the disk is full, or the user may not store so much.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
 
 
 def regular_file_opener(path: str, flags: int) -> int:

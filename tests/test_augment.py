@@ -65,7 +65,23 @@ def test_an_erased_part_is_one_rectangle():
         if len(rows):
             assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
     erased = (found != IMAGES).any((1, 2, 3))
-    assert 5 < erased.sum() < 35
+    assert 14 < erased.sum() < 26, "half"
+
+
+@pytest.mark.parametrize("low", [0, -400])
+def test_colours_change_by_a_fifth(low):
+    flat = RANDOM.integers(80, 170, (400, 1, 1, 3)).repeat(4, 1).repeat(4, 2)
+    flat[-1] = np.linspace(0, 255, 48).reshape(4, 4, 3)  # the levels are 0 to 255
+    inputs = flat.astype(np.uint8) if low == 0 else (flat + low).astype(np.float32)
+    ((found, _),) = batches(dataset("color", inputs, np.arange(400, dtype=np.int32) % 4), count=1)
+    before, after = flat[:-1, 0, 0], found[:-1, 0, 0] - low
+    brighter = after.max(-1) - before.max(-1)
+    assert -51.1 < brighter.min() < -45
+    assert 45 < brighter.max() < 51.1
+    ratio = np.ptp(after, -1) / np.ptp(before, -1)  # brightness leaves it, contrast has none to change
+    ratio = ratio[np.ptp(before, -1) > 20]
+    assert 0.799 < ratio.min() < 0.85
+    assert 1.15 < ratio.max() < 1.201
 
 
 @pytest.mark.slow
@@ -114,6 +130,8 @@ def test_names_are_checked_and_ordered():
     assert data.load("digits", augment="flip").augment == ("flip",)
     with pytest.raises(ValueError, match=r"Unknown augmentation: 'flop'\. Did you mean 'flip'"):
         dataset("crop,flop")
+    with pytest.raises(ValueError, match=r"Unknown augmentation: '3'"):
+        dataset(["crop", 3])
     with pytest.raises(ValueError, match=r"`augment` is for images .* augment='flip' for examples .* \(13,\)"):
         data.load("wine", augment="flip")
     with pytest.raises(ValueError, match="1 or 3 channels"):

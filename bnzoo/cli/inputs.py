@@ -11,6 +11,7 @@ import typer
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.files import check_replaceable
 
 if TYPE_CHECKING:
     import keras
@@ -35,10 +36,13 @@ SOURCES = (
     "and y; a folder with x.npy and y.npy; a .csv or .parquet table; a folder with a folder of images for each class"
 )
 Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
-Column = Annotated[str | None, typer.Option("--target", help="The column of a table to predict.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="COLUMN", help="The column of a table to predict. Repeatable, for several."),
+]
 TaskWord = Annotated[
     str | None,
-    typer.Option("--task", help="classification or regression, if the target of a table leaves that open."),
+    typer.Option("--task", help="classification, multilabel or regression, if the target leaves that open."),
 ]
 Drop = Annotated[
     list[str] | None, typer.Option("--drop", metavar="COLUMN", help="A column of a table to leave out. Repeatable.")
@@ -67,13 +71,20 @@ def load(path: Path) -> "keras.Model":
 
 def table_options(drop: list[str] | None, separator: str | None, encoding: str | None) -> dict[str, Any]:
     """Return the arguments of `bnzoo.data.load` for these options."""
-    return {"drop": drop or (), "separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
+    return {"drop": drop or (), **csv_options(separator, encoding)}
 
 
-def load_data(name: str, target: str | None, task: str | None, image_size: int | None, **options: Any) -> "Dataset":
+def csv_options(separator: str | None, encoding: str | None) -> dict[str, Any]:
+    """Return the arguments of a reader of CSV tables for these options."""
+    return {"separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
+
+
+def load_data(
+    name: str, target: list[str] | None, task: str | None, image_size: int | None, **options: Any
+) -> "Dataset":
     """Load the data that the command line names. The options are further arguments of `bnzoo.data.load`."""
     with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
-        return bnzoo.data.load(name, target=target, task=task, image_size=image_size, **options)
+        return bnzoo.data.load(name, target=target or None, task=task, image_size=image_size, **options)
 
 
 @contextmanager
@@ -90,7 +101,7 @@ def shown_warnings() -> Iterator[None]:
 
 
 def load_examples(
-    model: "keras.Model", name: str, target: str | None, task: str | None, image_size: int | None, **options: Any
+    model: "keras.Model", name: str, target: list[str] | None, task: str | None, image_size: int | None, **options: Any
 ) -> "Dataset":
     """Load the data that the command line names, and check that it fits the model."""
     examples = load_data(name, target, task, image_size, **options)
@@ -112,9 +123,13 @@ def check_folder(path: Path) -> None:
     """Check that a file can be made in its folder.
 
     Raises:
-        UserError: If the folder does not exist or is not writable.
+        UserError: If it is a folder, a device or a pipe itself, or its folder does not exist or is not writable.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Choose a file in it")
     if not path.parent.is_dir():
         raise UserError(f"The folder {path.parent} does not exist. Make it first, or choose another one")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(f"The folder {path.parent} is not writable. Choose another one")
+    with mistakes(OSError):
+        check_replaceable(path)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The help must not import the families, whose import takes seconds. A test compares.
 _FAMILIES = ("resnet", "densenet", "vit", "mlp")
-_OF_DATA = ("input_shape", "classes", "scale", "target_scale")
+_OF_DATA = ("input_shape", "classes", "task", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -88,7 +88,8 @@ def tune(
         str,
         typer.Option(
             help="The score of a configuration: loss; accuracy, balanced_accuracy, macro_f1, top5, auc or "
-            "calibration_error for classes; r2, rmse or mae for numbers."
+            "calibration_error for classes; mean_average_precision, macro_f1, auc or all_labels for several labels an "
+            "example; r2, rmse or mae for numbers."
         ),
     ] = "loss",
     class_weight: Annotated[
@@ -262,7 +263,8 @@ def _needs_extra() -> None:
 def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
-    table = Table(*columns.columns, box=None, header_style="bold")
+    names = (str(name).replace("_", " ") for name in columns.columns)
+    table = Table(*names, box=None, header_style="bold")
     for column in table.columns:
         column.justify = "right"
     for row in columns.itertuples(index=False):

@@ -16,6 +16,8 @@ MIXING = ("mixup", "cutmix")
 # the largest shift of a crop as a share of the side (4 pixels of 32), the largest angle as a share of a full turn
 # (15 degrees), the share of images in which a part is erased, and the strength of changes of colour
 _SHIFT, _ANGLE, _ERASED, _STRENGTH = 0.125, 15 / 360, 0.5, 0.2
+# the factors by which saturation changes, as Keras takes them: `factor / (1 - factor)`
+_SATURATION = tuple(factor / (1 + factor) for factor in (1 - _STRENGTH, 1 + _STRENGTH))
 
 Examples = tuple[Any, Any]
 
@@ -27,7 +29,7 @@ class Images(NamedTuple):
         channels: Integer.
         low: Float, the lowest level.
         high: Float, the highest level.
-        classes: Integer, the number of classes, 0 for a regression.
+        classes: Integer, the number of classes or labels, 0 for a regression.
     """
 
     channels: int
@@ -46,7 +48,7 @@ def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
         ValueError: If a name is unknown.
     """
     given = augment.split(",") if isinstance(augment, str) else list(augment or ())
-    given = [name.strip() for name in given]
+    given = [str(name).strip() for name in given]
     if given in ([], ["none"]):
         return ()
     for name in given:
@@ -69,7 +71,7 @@ def augmentation(
 ) -> "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
     """Return a function of a batch that returns the augmented batch, for a `map` of `tf.data` that is not parallel.
 
-    The same seed leads to the same batches. With a mixing augmentation, the classes become rows of shares.
+    The same seed leads to the same batches. With a mixing augmentation, classes and labels become rows of shares.
 
     Args:
         names: Sequence of strings, the names of the augmentations.
@@ -82,7 +84,7 @@ def augmentation(
 
     def augmented(x: "tf.Tensor", y: "tf.Tensor") -> Examples:
         if images.classes and {*names} & {*MIXING}:
-            y = tf.one_hot(y, images.classes)
+            y = tf.one_hot(y, images.classes) if y.shape.rank == 1 else tf.cast(y, tf.float32)
         for name, layer in layers.items():
             if name in MIXING:
                 mixed = layer({"images": x, "labels": y}, training=True)
@@ -94,11 +96,10 @@ def augmentation(
     return augmented
 
 
-def _layer(name: str, images: Images, seed: int) -> "keras.Layer":
+def _layer(name: str, images: Images, seed: int) -> "Callable[..., Any]":
     from keras import layers
 
     options: dict[str, Any] = {"seed": seed, "dtype": "float32"}
-    levels = (images.low, images.high)
     edge = {"fill_mode": "constant", "fill_value": images.low}
     match name:
         case "flip":
@@ -109,17 +110,30 @@ def _layer(name: str, images: Images, seed: int) -> "keras.Layer":
         case "rotation":
             return layers.RandomRotation(_ANGLE, **edge, **options)
         case "erasing":
-            return layers.RandomErasing(_ERASED, value_range=levels, **options)
+            # two factors: Keras takes one as the upper bound of the share
+            levels = (images.low, images.high)
+            return layers.RandomErasing((_ERASED, _ERASED), value_range=levels, **options)
         case "color":
-            saturation = {"saturation_factor": _STRENGTH} if images.channels == 3 else {}
-            return layers.RandomColorJitter(
-                levels, brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
+            saturation = {"saturation_factor": _SATURATION} if images.channels == 3 else {}
+            jitter = layers.RandomColorJitter(
+                (0, 1), brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
             )
+            return _from_0_to_1(jitter, images)
         case "randaugment":
             from bnzoo.data.rand_augment import RandAugment
 
-            return RandAugment(levels, **options)
+            return _from_0_to_1(RandAugment((0, 1), **options), images)
         case "mixup":
             return layers.MixUp(**options)
         case _:
             return layers.CutMix(**options)
+
+
+def _from_0_to_1(layer: "keras.Layer", images: Images) -> "Callable[..., Any]":
+    """Return a function of images that applies a layer to levels of 0 to 1, as Keras mistakes saturation in others."""
+    span = images.high - images.low or 1.0
+
+    def scaled(x: "tf.Tensor", training: bool) -> "tf.Tensor":
+        return layer((x - images.low) / span, training=training) * span + images.low
+
+    return scaled

@@ -50,13 +50,13 @@ def validation_batches(data: Dataset, batch_size: int) -> tf.data.Dataset:
 def _examples(data: Dataset, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function of indices that returns those examples with their targets."""
     # `R2Score` requires the targets of a regression as a column
-    inputs, targets = _rows_of(split.x), tf.constant(split.y if data.classes else split.y[:, None])
+    inputs, targets = _rows_of(split.x), tf.constant(split.y if data.classes or split.y.ndim == 2 else split.y[:, None])
     return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(targets, rows))
 
 
-def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], Any]:
+def _rows_of(x: Any) -> Callable[[tf.Tensor], Any]:
     """Return a function of indices that returns those rows."""
-    if x.nbytes <= _COPIED and not isinstance(x, np.memmap):
+    if isinstance(x, np.ndarray) and x.nbytes <= _COPIED and not isinstance(x, np.memmap):
         copy = tf.constant(x)
         return lambda rows: tf.gather(copy, rows)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bnzoo.data import Dataset
 from bnzoo.metrics import (
+    CLASSIFICATION,
     METRICS,
     Measured,
     Metric,
@@ -18,8 +19,10 @@ from bnzoo.metrics import (
     measured,
     metric_named,
     metrics_for,
+    metrics_of_targets,
     predictions_of,
 )
+from bnzoo.tuning.batches import validation_batches
 
 MOST_CLASSES = 100  # of a confusion matrix, which has the square of it as entries
 _NAMES = [metric.name for metric in METRICS]
@@ -27,7 +30,7 @@ _NAMES = [metric.name for metric in METRICS]
 
 @dataclass(frozen=True)
 class Measures:
-    """The metrics of a model, by name.
+    """The metrics of a model, by name. The name of an error of one of several targets is that of both: `rmse:height`.
 
     Attributes:
         validation: Dict of floats.
@@ -35,7 +38,7 @@ class Measures:
         guessing: Dict of floats: on the test data, with the shares of the classes or the mean of the targets in the
             training data as the predictions.
         confusion: List of lists of integers: the number of test examples of each class (rows) for which each class
-            (columns) is predicted. Empty for a regression, and for more than 100 classes.
+            (columns) is predicted. Empty for more than 100 classes, several labels an example, and a regression.
         labels: List of strings, the names of the classes in `confusion`.
     """
 
@@ -71,10 +74,11 @@ class Measures:
             validation, guessing = _numbers(values["validation"]), _numbers(values["guessing"])
             matrix, labels = values["confusion"], [str(label) for label in values["labels"]]
             whole = all(isinstance(count, int) and not isinstance(count, bool) for row in matrix for count in row)
+            known = {name.partition(":")[0] for name in test} <= set(_NAMES)
             square = all(len(row) == len(matrix) for row in (*matrix, labels))
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError("it has another form") from error
-        if not test.keys() == validation.keys() == guessing.keys() <= set(_NAMES) or not (whole and square):
+        if not test.keys() == validation.keys() == guessing.keys() or not known or not (whole and square):
             raise ValueError("its metrics or its confusion matrix are wrong")
         return cls(validation, test, guessing, matrix, labels)
 
@@ -87,18 +91,20 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
         outputs: Dict of the outputs for the test data by name: those of the model, or of its SavedModel.
         data: The `Dataset`.
     """
-    metrics, test, validation = metrics_for(data.classes), data.test.y, data.validation.y
+    metrics, test, validation = metrics_for(data.task, data.outputs), data.test.y, data.validation.y
+    if data.outputs > 1:
+        metrics |= metrics_of_targets(data.targets)
     predictions = predictions_of(outputs, test)
-    logits = model.predict(data.validation.x, batch_size=256, verbose=0)
+    logits = model.predict(validation_batches(data, 256), verbose=0)
     found = measured(metrics, predictions, test)
     others = {
         "validation": _values(metrics, predictions_of({"": logits}, validation), validation),
-        "guessing": _values(metrics, guesses(data.train.y, data.classes, len(test)), test),
+        "guessing": _values(metrics, guesses(data.train.y, data.task, data.outputs, len(test)), test),
     }
     # a metric may have no value for few examples
     tables = (others["validation"], others["guessing"], {name: found[name].value for name in metrics})
     known = [name for name in metrics if all(math.isfinite(table[name]) for table in tables)]
-    small = 0 < data.classes <= MOST_CLASSES
+    small = data.task == CLASSIFICATION and data.classes <= MOST_CLASSES
     return Measures(
         test={name: found[name] for name in known},
         confusion=confusion_matrix(predictions, test).tolist() if small else [],

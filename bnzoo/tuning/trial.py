@@ -1,9 +1,10 @@
 """One trial: training from the initial state of a compiled model, and a score with recalibrated statistics."""
 
+import functools
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 
 from bnzoo.data import Dataset
 from bnzoo.keras_internals import temporary_gradients
+from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
 from bnzoo.tuning.batches import training_batches, validation_batches
 from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
@@ -37,7 +39,8 @@ class Evaluation:
             always finite. Lower is better.
         loss: Cross-entropy on the validation data with recalibrated statistics; for a regression, the squared error
             divided by the variance. It may be `nan` or `inf`.
-        accuracy: Accuracy on the validation data, with recalibrated statistics. For a regression, R².
+        accuracy: Accuracy on the validation data, with recalibrated statistics. For several labels an example, the mean
+            average precision; for a regression, R².
         moving_loss: The loss with the moving statistics of the training.
         moving_accuracy: The accuracy with the moving statistics of the training.
         history: The learning curves, one entry per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`. The
@@ -86,7 +89,7 @@ class CompiledModel:
         class_weight: str | None = None,
     ) -> None:
         self.space, self.hp, self.data = space, hp.copy(), data
-        self.objective = objective or loss_objective(data.classes)
+        self.objective = objective or loss_objective(data.task, data.outputs)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         with temporary_gradients():
@@ -119,13 +122,28 @@ class CompiledModel:
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
     def evaluate(self) -> tuple[float, float, float]:
-        """Return score, loss and accuracy, or R², on the validation data."""
+        """Return score, loss and the first metric of the task, such as accuracy, on the validation data."""
         values = self.model.evaluate(self._validation, verbose=0, return_dict=True)
-        loss = values["loss"]
-        return self.objective.score(loss, self._predict, self.data.validation.y), loss, values[self.space.metric]
+        loss, predict = values["loss"], functools.cache(self._predict)
+        score = self.objective.score(loss, predict, self.data.validation.y)
+        return score, loss, self.metric_of(values, predict)
+
+    def metric_of(self, logs: Mapping[str, float], predict: Callable[[], np.ndarray] | None = None) -> float:
+        """Return the first metric of the task on the validation data.
+
+        Args:
+            logs: Dict of the loss and the metric that Keras has computed, if it computes it.
+            predict: Function without arguments that returns the outputs of the model for the validation data.
+        """
+        if self.space.metric:
+            return logs[self.space.metric]
+        truth = self.data.validation.y
+        if not math.isfinite(logs["loss"]):
+            return math.nan
+        return metric_for(self.data.task).of({"": (predict or self._predict)()}, truth)
 
     def recalibrated(self, keep: bool) -> tuple[float, float, float]:
-        """Return score, loss and accuracy, or R², with statistics that are recalibrated on the training data.
+        """Return what `evaluate` returns, with statistics that are recalibrated on the training data.
 
         Args:
             keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
@@ -160,7 +178,7 @@ class CompiledModel:
         """Trace each compiled function, so that no trial has to."""
         self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
-        if self.objective.metric is not None:
+        if self.objective.metric is not None or not self.space.metric:
             self._predict()
 
     def _predict(self) -> np.ndarray:
@@ -242,12 +260,13 @@ def train_and_evaluate(
         An `Evaluation` without `compile_seconds` and `measured`.
     """
     start = time.perf_counter()
-    cap = score_cap(compiled.data.classes)
+    cap = score_cap(compiled.data.task, compiled.data.outputs)
     compiled.restore(seed, learning_rate)
     callbacks: list[keras.callbacks.Callback] = [_StopWhenNotFinite()]
     rungs = _Rungs(compiled, epochs, report) if report else None
     history = compiled.fit(seed, epochs, [*callbacks, rungs] if rungs else callbacks)
-    moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
+    last = {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
+    moving = last["loss"], compiled.metric_of(last)
     if rungs and rungs.pruned:
         after, score, loss, accuracy = rungs.pruned
         outcome, reason = "pruned", f"pruned after {after} of {epochs} epochs with the validation loss {loss:.3g}"
@@ -277,7 +296,7 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
     Args:
         training_losses: List of floats, the mean training loss of each epoch.
         loss: Float, the validation loss with recalibrated statistics.
-        cap: Float, `score_cap(classes)`.
+        cap: Float, the upper limit of losses, as in `score_cap`.
         guessing: Float, the loss of a network that ignores its input.
     """
     if not all(math.isfinite(value) for value in training_losses):
@@ -298,12 +317,19 @@ def class_weights(data: Dataset) -> np.ndarray:
 def _guessing(data: Dataset, weights: np.ndarray | None) -> float:
     """Return the loss of a network that ignores its input.
 
-    It is the entropy of the training labels in nats, each with the weight of its class. The loss of a regression is
-    measured in variances of the target, so that it is 1.
+    It is the entropy of the training classes in nats, each with its weight, or the mean entropy of the labels. The loss
+    of a regression is measured in variances of the target, so that it is 1.
     """
-    if not data.classes:
+    if data.task == REGRESSION:
         return 1.0
+    if data.task == MULTILABEL:
+        share = data.train.y.mean(0, dtype=np.float64)
+        return (_entropy(share) + _entropy(1 - share)) / len(share)
     share = np.bincount(data.train.y, minlength=data.classes) / len(data.train.y)
-    share = share * (1 if weights is None else weights)
-    share = share[share > 0]
-    return float(-(share * np.log(share)).sum())
+    return _entropy(share, 1 if weights is None else weights)
+
+
+def _entropy(shares: np.ndarray, weights: np.ndarray | int = 1) -> float:
+    weighted = shares * weights
+    weighted = weighted[weighted > 0]
+    return float(-(weighted * np.log(weighted)).sum())

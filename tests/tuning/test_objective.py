@@ -51,7 +51,7 @@ def test_the_score_of_an_objective(uneven):
 @pytest.mark.slow
 def test_class_weights(uneven):
     """The loss has the weights of scikit-learn's `balanced`, the metrics have none."""
-    compiled, found = trained(uneven, objective=loss_objective(10, True), class_weight="balanced")
+    compiled, found = trained(uneven, objective=loss_objective("classification", 10, True), class_weight="balanced")
     x, y = uneven.validation
     probabilities = softmax(compiled.model.predict(x, verbose=0))
     counts = np.bincount(uneven.train.y)
@@ -122,7 +122,7 @@ def test_mistakes(few_digits, tmp_path, options, message):
 
 
 def test_numbers_have_no_class_weight(tmp_path):
-    with pytest.raises(ValueError, match="`class_weight` is for classes"):
+    with pytest.raises(ValueError, match="`class_weight` is for one class an example"):
         tuning.Study(tuning.MLPSpace(depths=(1,)), load("diabetes"), tmp_path, class_weight="balanced")
 
 
@@ -135,7 +135,7 @@ def test_results_name_the_objective_and_the_baseline(few_digits):
     assert "1 - macro-F1" in results.table()
     results.objective = objective_of("accuracy", few_digits)
     assert verdict(results).sentence.endswith("class: 10.00%).")
-    results.objective = loss_objective(10, weighted=True)
+    results.objective = loss_objective("classification", 10, weighted=True)
     assert verdict(results).sentence.endswith("class-weighted loss 0.0010.")
     regression = planted(lambda depth, norm, rate, seed: rate / 10, classes=0)
     regression.baseline = -0.001
