@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, store, tables
+from bnzoo.data import downloads, store, table_files, tables
 from bnzoo.data.augment import chosen
 from bnzoo.data.columns import MANY_CATEGORIES, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
@@ -17,7 +17,7 @@ from bnzoo.data.images import list_images, read_images
 from bnzoo.data.kinds import Categorical
 from bnzoo.data.mapped import gathered
 from bnzoo.data.rows import Rows, between
-from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
+from bnzoo.data.sources import embedded, has_npy, npy, npz
 from bnzoo.data.splits import Parts, check_split, divide
 from bnzoo.errors import unknown
 
@@ -156,7 +156,7 @@ def load(
 
 
 def _is_table(name: str, path: Path) -> bool:
-    return name not in _EMBEDDED and path.suffix.lower() in tables.SUFFIXES and path.is_file()
+    return name not in _EMBEDDED and table_files.is_table(path) and path.is_file()
 
 
 def _check_options(name: str, path: Path, *, test: float | None, image_size: object, **columns: object) -> None:
@@ -179,25 +179,19 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
                 f"`{option}` is for a .csv or .parquet table, which {name} is not. Received: {option}={value}"
             )
     for option in ("separator", "encoding"):
-        if columns[option] is not None and path.suffix.lower() != ".csv":
+        if columns[option] is not None and not table_files.is_csv(path):
             raise ValueError(f"`{option}` is for a .csv table. Received: {option}={columns[option]!r} for {name}")
     if test is not None and name in downloads.NAMES:
         raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
 
-def _examples(name: str, path: Path, max_bytes: int | None) -> Examples:
-    if name in _EMBEDDED:
-        return embedded(name)
-    if path.suffix != ".npz":
+def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
+    if name not in _EMBEDDED and path.suffix != ".npz":
         raise ValueError(
             f"{name} cannot be read; supported are .npz files (arrays x and y), .csv and .parquet tables, and folders "
             "of images"
         )
-    return npz(path, max_bytes)
-
-
-def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
-    x, y, labels = _examples(name, path, max_bytes)
+    x, y, labels = embedded(name) if name in _EMBEDDED else npz(path, max_bytes)
     check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
