@@ -34,6 +34,7 @@ def test_files_that_were_not_used_for_30_days_are_removed_when_a_new_one_is_writ
     old, other, used = write("old.npy"), write("other.bin"), write("used.npy")
     recent = write("recent.npy")
     os.utime(recent)
+    (cache.folder() / "renamed.bin").symlink_to("nowhere")
     kept = cache.folder() / "notes.txt"
     kept.write_text("not of the cache")
     os.utime(kept, (LONG_AGO, LONG_AGO))

@@ -51,10 +51,13 @@ def remove_unused(path: Path) -> None:
     with filelock.FileLock(path / _LOCK):
         used = _used(path)
         for file in path.iterdir():
-            state = file.stat()
-            if file.suffix in _SUFFIXES and state.st_mtime < oldest and file.name not in used:
-                file.unlink()
-                count, size = count + 1, size + state.st_size
+            if file.suffix not in _SUFFIXES or file.name in used:
+                continue
+            with suppress(FileNotFoundError):  # another process has renamed it
+                state = file.stat()
+                if state.st_mtime < oldest:
+                    file.unlink()
+                    count, size = count + 1, size + state.st_size
     if count:
         warnings.warn(
             f"{count} file{'s' * (count > 1)} of {path}, {size:,} bytes, not used for {DAYS} days, "
