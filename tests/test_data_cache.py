@@ -45,6 +45,11 @@ def test_files_that_were_not_used_for_30_days_are_removed_when_a_new_one_is_writ
     assert used.stat().st_mtime > LONG_AGO + 1, "the use of a file is noted"
 
 
+def test_in_a_folder_that_cannot_exist_nothing_is_found(monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", "x" * 300)
+    assert store.find("any") is None
+
+
 @pytest.mark.slow
 def test_a_file_is_not_removed_while_another_process_uses_it():
     path = write("mapped.npy")

@@ -30,7 +30,7 @@ def use(path: Path) -> bool:
     Returns:
         Whether the file exists.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # unlike a Path, False where it may not be looked for
         return False
     with suppress(OSError), filelock.FileLock(path.parent / _LOCK):  # the folder may be read-only
         if path.exists() and path not in _held:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bnzoo.data import Dataset
 from bnzoo.errors import choice
-from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION, Metric, guesses, metrics_for, predictions_of
+from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION, Metric, guesses, metrics_for
 
 LOSS = "loss"
 BALANCED = "balanced"
@@ -65,7 +65,7 @@ class Objective:
             return self.capped(loss)
         if not math.isfinite(loss):
             return self.cap
-        return self.capped(self.metric.badness(self.metric.compute(predictions_of({"": predict()}, truth), truth)))
+        return self.capped(self.metric.badness(self.metric.of({"": predict()}, truth)))
 
     def capped(self, score: float) -> float:
         """Return a score that is at most `cap`, which replaces NaN too."""
