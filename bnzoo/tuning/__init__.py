@@ -10,8 +10,8 @@ A trial passes through five files, in this order:
 
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` (the next configuration), `shared.py`
 and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the
-study's files), `checkpoints.py`, `batches.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py`,
-`artefact.py` and `measures.py` (the metrics of the best model).
+study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py` and `artefact.py`.
+Batches, tasks, optimizers and the metrics of a model are in `bnzoo.training`.
 """
 
 from bnzoo.tuning.artefact import Artefact

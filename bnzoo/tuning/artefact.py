@@ -16,8 +16,8 @@ from bnzoo.files import version_numbers, write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
+from bnzoo.training.measures import Measures, measure
 from bnzoo.tuning.folder import NOTE, replaceable
-from bnzoo.tuning.measures import Measures, measure
 
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {

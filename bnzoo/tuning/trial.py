@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
-from bnzoo.tuning.batches import training_batches, validation_batches
+from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from bnzoo import tuning
 from bnzoo.data import Split, load
 from bnzoo.metrics import softmax
-from bnzoo.tuning.measures import Measures, measure
+from bnzoo.training.measures import Measures, measure
 from bnzoo.tuning.objective import loss_objective, objective_of
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 from bnzoo.tuning.verdict import verdict

@@ -15,11 +15,11 @@ from bnzoo.errors import is_finite, number, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.models.family import Family
 from bnzoo.norms import Norm
+from bnzoo.training.optimizers import Optimizer
+from bnzoo.training.tasks import Task, task_of
 from bnzoo.tuning.spaces import bounds, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
 from bnzoo.tuning.spaces.grid import Grid
-from bnzoo.tuning.spaces.optimizers import Optimizer
-from bnzoo.tuning.spaces.tasks import Task, task_of
 
 # the axes that are not arguments of the network
 _TRAINING = ("weight_decay", "batch_size")

@@ -1,0 +1,1 @@
+"""Training: one configuration, trained to the end. Studies train their trials with the same parts."""
