@@ -15,6 +15,7 @@ import tensorflow as tf
 from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
+from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
@@ -189,17 +190,6 @@ class CompiledModel:
         return [variable.numpy() for variable in self._variables(model)]
 
 
-class _StopWhenNotFinite(keras.callbacks.Callback):
-    """A callback that ends the training at a loss that is NaN or infinite.
-
-    `keras.callbacks.TerminateOnNaN` prints into the progress bar.
-    """
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
 class _Rungs(keras.callbacks.Callback):
     """A callback that reports the score after 1, 3, 9, ... epochs, and ends the training if the trial is pruned.
 
@@ -242,9 +232,10 @@ def train_and_evaluate(
     start = time.perf_counter()
     cap = score_cap(compiled.data.classes)
     compiled.restore(seed, learning_rate)
-    callbacks: list[keras.callbacks.Callback] = [_StopWhenNotFinite()]
+    callbacks: list[keras.callbacks.Callback] = [StopWhenNotFinite()]
     rungs = _Rungs(compiled, epochs, report) if report else None
     history = compiled.fit(seed, epochs, [*callbacks, rungs] if rungs else callbacks)
+    compiled.model.optimizer.learning_rate = learning_rate  # for a further `fit`, not the last value of the schedule
     moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
     if rungs and rungs.pruned:
         after, score, loss, accuracy = rungs.pruned
