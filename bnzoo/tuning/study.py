@@ -230,7 +230,8 @@ class Study:
         """Read the results of all workers and return them."""
         results, trials = self._records.read()
         not_tried = self._not_tried(results, trials)
-        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline)
+        values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
+        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline, values)
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:

@@ -33,7 +33,7 @@ class Verdict:
 
 def verdict(results: Results) -> Verdict:
     """Return the verdict of a study."""
-    warnings = _not_tried(results) + _stopped(results) + _overfitting(results)
+    warnings = _not_tried(results) + _never_tried(results) + _stopped(results) + _overfitting(results)
     usable = results.usable
     if usable.empty:
         lost = "each of them stalled, diverged, was pruned or failed"
@@ -80,6 +80,18 @@ def _not_tried(results: Results) -> list[str]:
             ]
     tried_values = f"; tried: {', '.join(missing)}" if missing else ""
     return [f"{len(results.not_tried)} of {results.size} trials were not tried (budget){tried_values}"]
+
+
+def _never_tried(results: Results) -> list[str]:
+    """Return a warning about values that no trial of a sampler has. The trials of a grid are known before they run."""
+    if results.not_tried or not len(results):
+        return []
+    named = [
+        f"{name.replace('_', ' ')} {results.text(value)}"
+        for name, values in results.never_tried.items()
+        for value in values[:MANY]
+    ]
+    return [f"no trial has {', '.join(named)}: more trials or a larger budget would try them"] if named else []
 
 
 def _stopped(results: Results) -> list[str]:
