@@ -29,7 +29,8 @@ class TrialResult:
         seed: Integer, the seed.
         outcome: String: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it
             raised an error).
-        reason: String, the reason for another outcome than `ok`; for a failed trial the error.
+        reason: String, the reason for another outcome than `ok`, or for an end at the deadline; for a failed trial
+            the error.
         score: Float, the objective on the validation data with recalibrated statistics, at most `Results.cap`. Lower
             is better. By default it is the loss. For a metric of which higher is better, it is 1 minus the metric. A
             pruned trial has its last score.
