@@ -29,7 +29,8 @@ class TrialResult:
         seed: Integer, the seed.
         outcome: String: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it
             raised an error).
-        reason: String, the reason for another outcome than `ok`; for a failed trial the error.
+        reason: String, the reason for another outcome than `ok`, or for an end at the deadline; for a failed trial
+            the error.
         score: Float, the objective on the validation data with recalibrated statistics, at most `Results.cap`. Lower
             is better. By default it is the loss. For a metric of which higher is better, it is 1 minus the metric. A
             pruned trial has its last score.
@@ -142,6 +143,7 @@ class Results:
         objective: The `Objective`. By default the loss.
         baseline: Float, the metric on the validation data of guessing the most frequent class, or the mean of the
             targets; `None` if it is not known.
+        values: Dict, the values of each hyperparameter of the space but the learning rate; empty if they are not known.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Results:
         not_tried: Sequence[dict[str, Any]] = (),
         objective: Objective | None = None,
         baseline: float | None = None,
+        values: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         self.trials: list[TrialResult] = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
@@ -158,6 +161,7 @@ class Results:
         weighted = definition.get("class_weight") == BALANCED
         self.objective = objective or loss_objective(definition["data"]["classes"], weighted)
         self.baseline = baseline
+        self.values = dict(values or {})
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -196,6 +200,15 @@ class Results:
             if all(isinstance(value, int | float) for value in values):
                 values.sort()
         return axes
+
+    @property
+    def never_tried(self) -> dict[str, list[Any]]:
+        """The values of each hyperparameter that no trial has, by its name."""
+        missing = {
+            name: [value for value in values if value not in self.axes.get(name, ())]
+            for name, values in self.values.items()
+        }
+        return {name: values for name, values in missing.items() if values}
 
     @cached_property
     def measured(self) -> list[str]:

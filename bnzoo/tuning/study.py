@@ -178,7 +178,7 @@ class Study:
             progress: Function that replaces the progress bar. It is called with the study and the values of a trial
                 that starts (with one worker only), or the `TrialResult` of a trial that has ended.
             workers: Integer, the number of processes that share the trials and the cores of this machine, at most 256.
-            budget: Float, the seconds in which trials are started. Trials that are running then are finished.
+            budget: Float, the seconds after which trials end. One that is running then is evaluated as it is.
             trials: Integer, the maximum number of trials of the study, including those of earlier runs and of other
                 workers; at most 100,000.
 
@@ -230,7 +230,8 @@ class Study:
         """Read the results of all workers and return them."""
         results, trials = self._records.read()
         not_tried = self._not_tried(results, trials)
-        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline)
+        values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
+        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline, values)
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:

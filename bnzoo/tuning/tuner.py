@@ -57,8 +57,9 @@ def run_trials(
         hyperparameters=study.hyperparameters(),
     )
     oracle.verbose = 0
+    deadline = None if budget is None else time.monotonic() + budget
     try:
-        StudyTuner(oracle, study, records, progress).search()
+        StudyTuner(oracle, study, records, progress, deadline).search()
     finally:
         records.shared.backend.release()  # of an interrupted trial, which this process may run again
 
@@ -71,10 +72,18 @@ class StudyTuner(keras_tuner.Tuner):
         study: The `Study`.
         records: Its `Records`.
         progress: As in `Study.run`.
+        deadline: Float, the moment as `time.monotonic()` at which a running trial ends.
     """
 
-    def __init__(self, oracle: OptunaOracle, study: "Study", records: Records, progress: "Progress") -> None:
-        self._study, self._records, self._progress = study, records, progress
+    def __init__(
+        self,
+        oracle: OptunaOracle,
+        study: "Study",
+        records: Records,
+        progress: "Progress",
+        deadline: float | None = None,
+    ) -> None:
+        self._study, self._records, self._progress, self._deadline = study, records, progress, deadline
         self._versions = versions()
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
@@ -143,7 +152,12 @@ class StudyTuner(keras_tuner.Tuner):
         compiled = self._compiled_model(hp, seed)
         ready = time.perf_counter()
         evaluation = train_and_evaluate(
-            compiled, seed, hp.get("learning_rate"), self._study.epochs, report if self.oracle.prunes else None
+            compiled,
+            seed,
+            hp.get("learning_rate"),
+            self._study.epochs,
+            report if self.oracle.prunes else None,
+            deadline=self._deadline,
         )
         evaluation.compile_seconds = round(ready - start, 3)
         if self._study.measure and evaluation.outcome != "pruned":

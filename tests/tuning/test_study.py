@@ -190,6 +190,17 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified
         assert second.path.endswith("best/2"), "the better one is the next version"
 
 
+def test_the_verdict_names_the_values_that_no_trial_has(few_digits, tmp_path):
+    space = tuning.MLPSpace(depths=(1, 2, 3), learning_rates=(0.01, 1.0), norms=("batch", None), width=4)
+    sampled = study(few_digits, tmp_path / "s", space, sampler="random", seeds=1)
+    sampled.run(quiet, trials=2)
+    assert {trial.norm for trial in sampled.results.trials} == {"batch", "none"}
+    assert sampled.results.never_tried == {"depth": [3]}
+    assert "no trial has depth 3: more trials" in str(sampled.verdict)
+    sampled.run(quiet, trials=3)
+    assert "no trial has" not in str(sampled.verdict)
+
+
 @pytest.mark.parametrize(
     ("options", "bounds", "message"),
     [
