@@ -16,8 +16,8 @@ from bnzoo.files import version_numbers, write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
+from bnzoo.training.files import NOTE, VERSIONS, replaceable
 from bnzoo.training.measures import Measures, measure
-from bnzoo.tuning.folder import NOTE, replaceable
 
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -108,7 +108,7 @@ class Artefact:
         """
         with replaceable():
             return read_json(
-                path, "the description of an artefact", lambda values: cls(**_checked(values, path.parent / "best"))
+                path, "the description of an artefact", lambda values: cls(**_checked(values, path.parent / VERSIONS))
             )
 
 
@@ -153,7 +153,7 @@ def export_once(load: Callable[[], keras.Model], trial: int, data: Dataset, fold
         RuntimeError: If the artefact is damaged, or differs from the model.
         ValueError: If the description of an earlier artefact is damaged.
     """
-    note, versions, version = folder / NOTE, folder / "best", 1
+    note, versions, version = folder / NOTE, folder / VERSIONS, 1
     if note.exists():
         artefact = Artefact.load(note)
         if artefact.trial == trial and Path(artefact.path).exists():
