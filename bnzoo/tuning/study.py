@@ -17,7 +17,7 @@ from bnzoo.tuning.artefact import Artefact, export_once
 from bnzoo.tuning.definition import command
 from bnzoo.tuning.folder import NOTE, one_writer
 from bnzoo.tuning.objective import BALANCED, LOSS, objective_of
-from bnzoo.tuning.plans import SAMPLER_NAMES, GridPlan, check_sampler, check_start
+from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
@@ -47,7 +47,8 @@ class Study:
         seeds: Integer, the number of seeds (0, 1, ...) of each configuration, for weights and shuffling. At most 1,000;
             a grid with all seeds has at most 100,000 trials.
         epochs: Integer, the epochs of each trial, at most 1,000,000.
-        sampler: `"grid"`, every combination; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
+        sampler: `"grid"`, every combination; `"local"`, each value of the grid once, then the neighbours of the best
+            combinations; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which sample learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: stops trials that are worse than others
             after 1, 3, 9, ... epochs.
@@ -193,12 +194,12 @@ class Study:
         if progress is None:
             from bnzoo.tuning.progress import progress_bar
 
-            total = trials if self.sampler != "grid" else min(trials or len(self._grid), len(self._grid))
-            with progress_bar(self, total=total) as bar:
+            total = trials if self.sampler != GRID else min(trials or len(self._grid), len(self._grid))
+            with progress_bar(self, total=total, budget=budget) as bar:
                 return self.run(bar, workers=workers, budget=budget, trials=trials)
         self._begin()
         self.refresh()
-        if not self.finished or self.sampler != "grid":
+        if not self.finished or self.sampler != GRID:
             if workers == 1:
                 run_trials(self, self._records, progress, budget=budget, trials=trials)
             else:
@@ -214,7 +215,7 @@ class Study:
             positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
-        if self.sampler != "grid" and budget is None and trials is None:
+        if self.sampler != GRID and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
     def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
@@ -237,7 +238,7 @@ class Study:
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the hyperparameters: for a grid with their values, else with their ranges."""
         hyperparameters = keras_tuner.HyperParameters()
-        if self.sampler == "grid":
+        if self.sampler in (GRID, LOCAL):
             for name, values in self.space.axes().items():
                 hyperparameters.Choice(name, list(values))
         else:
@@ -328,7 +329,7 @@ class Study:
     def _check_size(self) -> None:
         axes = {name: len(values) for name, values in self.space.axes().items()}
         size = math.prod(axes.values()) * self.seeds
-        if self.sampler == "grid" and size > TRIALS:
+        if self.sampler in (GRID, LOCAL) and size > TRIALS:
             parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
             raise ValueError(
                 f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed. Remove values, or use "
@@ -338,7 +339,7 @@ class Study:
     def _not_tried(self, results: list[TrialResult], trials: Mapping[int, FrozenTrial]) -> list[dict[str, Any]]:
         """Return the values and seeds of requested trials without a result. Future proposals are not known."""
         done = {result.trial for result in results}
-        if self.sampler == "grid":
+        if self.sampler == GRID:
             points = dict(enumerate(self._grid))
         else:
             points = {number: {**trial.params, "seed": number % self.seeds} for number, trial in trials.items()}

@@ -19,6 +19,7 @@ from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.checkpoints import best_checkpoints, may_win
 from bnzoo.tuning.definition import versions
 from bnzoo.tuning.oracle import OptunaOracle
+from bnzoo.tuning.progress import shown_steps
 from bnzoo.tuning.records import RESULT, Records
 from bnzoo.tuning.results import TrialResult
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
@@ -158,6 +159,7 @@ class StudyTuner(keras_tuner.Tuner):
             self._study.epochs,
             report if self.oracle.prunes else None,
             deadline=self._deadline,
+            callbacks=shown_steps(self._progress),
         )
         evaluation.compile_seconds = round(ready - start, 3)
         if self._study.measure and evaluation.outcome != "pruned":
