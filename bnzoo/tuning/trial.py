@@ -15,6 +15,7 @@ import tensorflow as tf
 from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
+from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.tuning.looks import STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
@@ -138,7 +139,7 @@ class CompiledModel:
         if not self.recalibrate.norms:
             return self.evaluate(callbacks)
         before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
-        late = _BATCHES * EVALUATION_BATCH if deadline and deadline.passed else None
+        late = _BATCHES * EVALUATION_BATCH if deadline and deadline.stopped else None
         self.recalibrate(self._calibration[:late], batch_size=EVALUATION_BATCH)
         values = self.evaluate(callbacks)
         for variable, value in () if keep else before:
@@ -197,17 +198,6 @@ class CompiledModel:
         return [variable.numpy() for variable in self._variables(model)]
 
 
-class _StopWhenNotFinite(keras.callbacks.Callback):
-    """A callback that ends the training at a loss that is NaN or infinite.
-
-    `keras.callbacks.TerminateOnNaN` prints into the progress bar.
-    """
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
 def train_and_evaluate(
     compiled: CompiledModel,
     seed: int,
@@ -240,7 +230,8 @@ def train_and_evaluate(
     compiled.restore(seed, learning_rate)
     looks = Looks(compiled, epochs, guessing, cap, report)
     end = TrialDeadline(deadline)
-    history = compiled.fit(seed, epochs, [_StopWhenNotFinite(), looks, end, *callbacks])
+    history = compiled.fit(seed, epochs, [StopWhenNotFinite(), looks, end, *callbacks])
+    compiled.model.optimizer.learning_rate = learning_rate  # for a further `fit`, not the last value of the schedule
     moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
     if looks.ended:
         outcome, reason, (score, loss, accuracy) = looks.ended
@@ -249,7 +240,7 @@ def train_and_evaluate(
         worst = compiled.objective.cap, *moving
         score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
         outcome, reason = judge(history["loss"], loss, cap, guessing)
-    if end.passed and not looks.ended:
+    if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
         # with more time it might have learned
         outcome, reason = ("pruned" if outcome == "stalled" else outcome), f"{early}; {reason}" if reason else early
