@@ -65,8 +65,8 @@ class LocalPlan(Plan):
                 yield point
                 for name, value in point.items():
                     seen[name].add(value)
-        for point in best_first:
-            yield from self._neighbours(dict(point))
+        for best in best_first:
+            yield from self._neighbours(dict(best))
         yield from self._by_rank
 
     def _neighbours(self, point: dict[str, Any]) -> Iterator[dict[str, Any]]:

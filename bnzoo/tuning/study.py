@@ -2,26 +2,31 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
+from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, positive_integer
 from bnzoo.metrics import guesses, metric_for
 from bnzoo.tuning.artefact import Artefact, export_once
 from bnzoo.tuning.definition import command
 from bnzoo.tuning.folder import NOTE, one_writer
 from bnzoo.tuning.objective import BALANCED, LOSS, objective_of
+from bnzoo.tuning.planning import VALIDATION, Plan
 from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
+from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
 from bnzoo.tuning.workers import run_workers
@@ -65,6 +70,8 @@ class Study:
             `"rmse"` or `"mae"`. It decides which configuration is the best, and which trials are pruned.
         class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss, in training and in
             validation, however many examples they have. It does not affect the metrics.
+        plan: A `bnzoo.tuning.planning.Plan`, which divides a budget: the trials have fewer steps, and are evaluated on
+            fewer examples. `bnzoo tune --budget` makes one.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -99,6 +106,7 @@ class Study:
         objective: str = LOSS,
         class_weight: str | None = None,
         measure: MeasureFunction | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -117,6 +125,9 @@ class Study:
         self._objective = objective_of(objective, data, class_weight)
         self.objective, self.class_weight = objective, _class_weight(class_weight, data)
         self.measure = measure
+        self.plan = plan
+        # compiled models for the trials of this process, by architecture
+        self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
         self.name = self._records.name
         self.refresh()
@@ -140,6 +151,7 @@ class Study:
             "enqueue": self.enqueue,
             **({} if self.objective == LOSS else {"objective": self.objective}),
             **({} if self.class_weight is None else {"class_weight": self.class_weight}),
+            **({} if self.plan is None else {"plan": self.plan.get_config()}),
             **({} if self.measure is None else {"measure": f"{self.measure.__module__}.{self.measure.__qualname__}"}),
         }
 
@@ -147,8 +159,21 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure")
+        records = ("storage", "name", "checkpoints", "measure", "plan")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
+
+    def with_plan(self, plan: Plan) -> "Study":
+        """Return the same study with a plan."""
+        return Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+
+    @cached_property
+    def trial_data(self) -> Dataset:
+        """The data of a trial. With a plan it has fewer validation examples, the same in each trial."""
+        split = self.data.validation
+        if self.plan is None or len(split.x) <= VALIDATION:
+            return self.data
+        rows = np.sort(np.random.default_rng(0).permutation(len(split.x))[:VALIDATION])
+        return replace(self.data, validation=Split(split.x[rows], split.y[rows]))
 
     @property
     def results(self) -> Results:
