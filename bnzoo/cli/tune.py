@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.inputs import SOURCES, Column, Drop, Encoding, ImageSize, Separator, TaskWord, load_data, table_options
 
@@ -57,7 +58,13 @@ def tune(
         ),
     ] = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
-    batch_size: Annotated[str, typer.Option(help="The number of examples in a training batch: 64, or 32,128.")] = "64",
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            help="The number of examples in a training batch: 64, or 32,128. By default 64; with a budget and many "
+            "examples 128."
+        ),
+    ] = None,
     weight_decay: Annotated[
         str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
     ] = None,
@@ -70,7 +77,13 @@ def tune(
     ] = None,
     seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
     epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
-    sampler: Annotated[str, typer.Option(help="The sampler: grid (all configurations), random, tpe or gp.")] = "grid",
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="The sampler: grid (all configurations), local (the neighbours of the best), random, tpe or gp. By "
+            "default grid, with a budget local."
+        ),
+    ] = None,
     pruner: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +108,10 @@ def tune(
         str | None,
         typer.Option(help="balanced: all classes weigh the same in the loss, however many examples they have."),
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="The time after which no new trial begins: 90s, 10m, 2h.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="The time of the whole command, which plans its trials accordingly: 90s, 10m, 2h."),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="The largest number of trials, at most 100000.")] = None,
     storage: Annotated[
         str | None,
@@ -127,24 +143,28 @@ def tune(
         from bnzoo.errors import unknown
 
         raise UserError(unknown("family", family, _FAMILIES))
-    axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
-    start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     seconds = None if budget is None else _seconds(budget)
+    clock = Clock(seconds)
+    start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
+    axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
             _needs_extra()
             from bnzoo import tuning
-        space = _space(family, axes)
+            from bnzoo.tuning.planning import default_batch_size
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
+        plans = clock.plans(output, storage)
+        if batch_size is None and plans:
+            axes["batch_size"] = default_batch_size(len(examples.train.x))
         search = tuning.Study(
-            space,
+            _space(family, axes),
             examples,
             output,
             seeds=seeds,
-            epochs=epochs,
-            sampler=sampler,
+            epochs=epochs if clock.plan is None else clock.plan.epochs,
+            sampler=sampler or ("local" if plans else "grid"),
             pruner=pruner,
             sampler_seed=sampler_seed,
             enqueue=start,
@@ -152,9 +172,11 @@ def tune(
             name=study,
             objective=objective,
             class_weight=class_weight,
+            plan=clock.plan,
         )
-        bounds: dict[str, Any] = {"workers": workers, "budget": seconds, "trials": trials}
-        search.check_bounds(**bounds)
+        search.check_bounds(workers, seconds, trials)
+        search = clock.timed(search)
+        bounds: dict[str, Any] = {"workers": workers, "budget": clock.of_search(), "trials": trials or clock.trials}
     _run(search, bounds)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
@@ -177,7 +199,7 @@ def _axes(
     norms: str | None,
     placement: str | None,
     activation: str | None,
-    batch_size: str,
+    batch_size: str | None,
     weight_decay: str | None,
     options: list[str],
 ) -> dict[str, Any]:
@@ -189,9 +211,8 @@ def _axes(
         "norms": norms and norms.split(","),
         "placement": placement and _one_or_more(placement.split(",")),
         "activation": activation and _one_or_more(activation.split(",")),
-        "batch_size": _one_or_more(
-            _numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")
-        ),
+        "batch_size": batch_size
+        and _one_or_more(_numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")),
         "weight_decay": weight_decay
         and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers separated by commas: 0,1e-4")),
     }

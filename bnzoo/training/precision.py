@@ -1,11 +1,8 @@
 """The precision of a training: float32, or 16 bits with variables in float32."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from bnzoo.errors import choice
 from bnzoo.keras_internals import functional_model
@@ -15,7 +12,6 @@ AUTO, FLOAT32 = "auto", "float32"
 # the dtype policies of Keras
 _POLICIES = {FLOAT32: "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 PRECISIONS = (AUTO, *_POLICIES)
-_STEPS = 3  # that are timed, of which the fastest counts
 
 
 def check_precision(precision: Any) -> str:
@@ -48,32 +44,15 @@ def scaled_loss(optimizer: keras.Optimizer, precision: str) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
 
 
-def fastest(model: keras.Model, compiled: Callable[[str], keras.Model], batch: tuple) -> str:
-    """Return the precision in which a step takes the least time, on this machine.
+def candidates(model: keras.Model) -> list[str]:
+    """Return the precisions among which `"auto"` chooses the fastest on this machine.
 
     A processor without instructions for bfloat16 takes some ten times as long. float16 is tried on a GPU only.
-
-    Args:
-        model: The model in float32.
-        compiled: Function of a precision that returns a copy of the model, compiled.
-        batch: The arguments of `keras.Model.train_on_batch`.
     """
     if functional_model(model) is None:
-        return FLOAT32
+        return [FLOAT32]
     has_gpu = keras.backend.backend() == "tensorflow" and _gpus()
-    names = [name for name in _POLICIES if name != "float16" or has_gpu]
-    return min(names, key=lambda name: step_seconds(compiled(name), batch))
-
-
-def step_seconds(model: keras.Model, batch: tuple, steps: int = _STEPS) -> float:
-    """Return the seconds of the fastest of a few training steps. The first one, which is traced, does not count."""
-    model.train_on_batch(*batch)
-    taken = []
-    for _ in range(steps):
-        start = time.perf_counter()
-        np.asarray(model.train_on_batch(*batch))
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+    return [name for name in _POLICIES if name != "float16" or has_gpu]
 
 
 def _gpus() -> bool:

@@ -1,11 +1,12 @@
 """Callbacks of a trial that look at it before its last epoch: they end it if it is pruned, lost or out of time."""
 
 import math
-import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import keras
+
+from bnzoo.training.endings import Deadline
 
 # a function of a score and the number of epochs that returns whether the trial is pruned
 Report = Callable[[float, int], bool]
@@ -84,7 +85,7 @@ class Looks(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class TrialDeadline(keras.callbacks.Callback):
+class TrialDeadline(Deadline):
     """A callback that ends a trial after the step in which a moment has passed, and shortens its evaluation.
 
     Args:
@@ -92,20 +93,18 @@ class TrialDeadline(keras.callbacks.Callback):
 
     Attributes:
         steps: Integer, the number of steps.
-        passed: Boolean, whether the training was ended.
     """
 
     def __init__(self, moment: float | None) -> None:
-        super().__init__()
-        self.moment, self.steps, self.passed = math.inf if moment is None else moment, 0, False
+        super().__init__(math.inf if moment is None else moment)
+        self.steps = 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """End the training if the moment has passed."""
         self.steps += 1
-        if time.monotonic() >= self.moment:
-            self.passed = self.model.stop_training = True
+        super().on_train_batch_end(batch, logs)
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """End the evaluation if the moment has passed."""
-        if batch + 1 >= _BATCHES and time.monotonic() >= self.moment:
+        """End the evaluation if the training was ended."""
+        if self.stopped and batch + 1 >= _BATCHES:
             self.model.stop_evaluating = True

@@ -21,7 +21,8 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
 }
-SAMPLER_NAMES = ("grid", *SAMPLERS)
+GRID, LOCAL = "grid", "local"
+SAMPLER_NAMES = (GRID, LOCAL, *SAMPLERS)
 # the space counts as exhausted after this many proposals that are known already, as in Keras Tuner
 COLLISIONS = 20
 # the trials of each worker before a new architecture is compiled
@@ -251,10 +252,14 @@ def make_plan(
     start: Sequence[dict[str, Any]],
     cheap: Set[str],
 ) -> Plan:
-    """Return the plan for a sampler: `"grid"`, one of `SAMPLERS`, or an `optuna.samplers.BaseSampler`."""
+    """Return the plan for a sampler: one of `SAMPLER_NAMES`, or an `optuna.samplers.BaseSampler`."""
     check_start(start, hyperparameters)
-    if sampler == "grid":
+    if sampler == GRID:
         return GridPlan(hyperparameters, start, cheap)
+    if sampler == LOCAL:
+        from bnzoo.tuning.local_search import LocalPlan
+
+        return LocalPlan(hyperparameters, direction, start, cheap)
     return SampledPlan(hyperparameters, sampler, seed, direction, start, cheap)
 
 

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
+from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, positive_integer
 from bnzoo.metrics import guesses, metric_for
 from bnzoo.training.artefact import Artefact, export_once
@@ -19,11 +22,13 @@ from bnzoo.training.files import NOTE
 from bnzoo.tuning.definition import command
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.objective import LOSS, objective_of
-from bnzoo.tuning.plans import SAMPLER_NAMES, GridPlan, check_sampler, check_start
+from bnzoo.tuning.planning import VALIDATION, Plan
+from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
+from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
 from bnzoo.tuning.workers import run_workers
@@ -49,7 +54,8 @@ class Study:
         seeds: Integer, the number of seeds (0, 1, ...) of each configuration, for weights and shuffling. At most 1,000;
             a grid with all seeds has at most 100,000 trials.
         epochs: Integer, the epochs of each trial, at most 1,000,000.
-        sampler: `"grid"`, every combination; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
+        sampler: `"grid"`, every combination; `"local"`, each value of the grid once, then the neighbours of the best
+            combinations; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which sample learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: stops trials that are worse than others
             after 1, 3, 9, ... epochs.
@@ -66,6 +72,8 @@ class Study:
             `"rmse"` or `"mae"`. It decides which configuration is the best, and which trials are pruned.
         class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss, in training and in
             validation, however many examples they have. It does not affect the metrics.
+        plan: A `bnzoo.tuning.planning.Plan`, which divides a budget: the trials have fewer steps, and are evaluated on
+            fewer examples. `bnzoo tune --budget` makes one.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -100,6 +108,7 @@ class Study:
         objective: str = LOSS,
         class_weight: str | None = None,
         measure: MeasureFunction | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -118,6 +127,9 @@ class Study:
         self._objective = objective_of(objective, data, class_weight)
         self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.measure = measure
+        self.plan = plan
+        # compiled models for the trials of this process, by architecture
+        self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
         self.name = self._records.name
         self.refresh()
@@ -141,6 +153,7 @@ class Study:
             "enqueue": self.enqueue,
             **({} if self.objective == LOSS else {"objective": self.objective}),
             **({} if self.class_weight is None else {"class_weight": self.class_weight}),
+            **({} if self.plan is None else {"plan": self.plan.get_config()}),
             **({} if self.measure is None else {"measure": f"{self.measure.__module__}.{self.measure.__qualname__}"}),
         }
 
@@ -148,8 +161,21 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure")
+        records = ("storage", "name", "checkpoints", "measure", "plan")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
+
+    def with_plan(self, plan: Plan) -> "Study":
+        """Return the same study with a plan."""
+        return Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+
+    @cached_property
+    def trial_data(self) -> Dataset:
+        """The data of a trial. With a plan it has fewer validation examples, the same in each trial."""
+        split = self.data.validation
+        if self.plan is None or len(split.x) <= VALIDATION:
+            return self.data
+        rows = np.sort(np.random.default_rng(0).permutation(len(split.x))[:VALIDATION])
+        return replace(self.data, validation=Split(split.x[rows], split.y[rows]))
 
     @property
     def results(self) -> Results:
@@ -195,12 +221,12 @@ class Study:
         if progress is None:
             from bnzoo.tuning.progress import progress_bar
 
-            total = trials if self.sampler != "grid" else min(trials or len(self._grid), len(self._grid))
-            with progress_bar(self, total=total) as bar:
+            total = trials if self.sampler != GRID else min(trials or len(self._grid), len(self._grid))
+            with progress_bar(self, total=total, budget=budget) as bar:
                 return self.run(bar, workers=workers, budget=budget, trials=trials)
         self._begin()
         self.refresh()
-        if not self.finished or self.sampler != "grid":
+        if not self.finished or self.sampler != GRID:
             if workers == 1:
                 run_trials(self, self._records, progress, budget=budget, trials=trials)
             else:
@@ -216,7 +242,7 @@ class Study:
             positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
-        if self.sampler != "grid" and budget is None and trials is None:
+        if self.sampler != GRID and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
     def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
@@ -239,7 +265,7 @@ class Study:
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the hyperparameters: for a grid with their values, else with their ranges."""
         hyperparameters = keras_tuner.HyperParameters()
-        if self.sampler == "grid":
+        if self.sampler in (GRID, LOCAL):
             for name, values in self.space.axes().items():
                 hyperparameters.Choice(name, list(values))
         else:
@@ -330,7 +356,7 @@ class Study:
     def _check_size(self) -> None:
         axes = {name: len(values) for name, values in self.space.axes().items()}
         size = math.prod(axes.values()) * self.seeds
-        if self.sampler == "grid" and size > TRIALS:
+        if self.sampler in (GRID, LOCAL) and size > TRIALS:
             parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
             raise ValueError(
                 f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed. Remove values, or use "
@@ -340,7 +366,7 @@ class Study:
     def _not_tried(self, results: list[TrialResult], trials: Mapping[int, FrozenTrial]) -> list[dict[str, Any]]:
         """Return the values and seeds of requested trials without a result. Future proposals are not known."""
         done = {result.trial for result in results}
-        if self.sampler == "grid":
+        if self.sampler == GRID:
             points = dict(enumerate(self._grid))
         else:
             points = {number: {**trial.params, "seed": number % self.seeds} for number, trial in trials.items()}

@@ -140,7 +140,7 @@ class CompiledModel:
         if not self.recalibrate.norms:
             return self.evaluate(callbacks)
         before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
-        late = _BATCHES * EVALUATION_BATCH if deadline and deadline.passed else None
+        late = _BATCHES * EVALUATION_BATCH if deadline and deadline.stopped else None
         self.recalibrate(self._calibration[:late], batch_size=EVALUATION_BATCH)
         values = self.evaluate(callbacks)
         for variable, value in () if keep else before:
@@ -230,7 +230,7 @@ def train_and_evaluate(
         worst = compiled.objective.cap, *moving
         score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
         outcome, reason = judge(history["loss"], loss, cap, guessing)
-    if end.passed and not looks.ended:
+    if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
         # with more time it might have learned
         outcome, reason = ("pruned" if outcome == "stalled" else outcome), f"{early}; {reason}" if reason else early

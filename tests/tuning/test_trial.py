@@ -169,7 +169,7 @@ class Clock:
 
 
 def test_a_trial_ends_at_its_deadline_with_its_score(small, monkeypatch):
-    monkeypatch.setattr("bnzoo.tuning.looks.time", Clock())
+    monkeypatch.setattr("bnzoo.training.endings.time", Clock())
     found = train_and_evaluate(small, 0, 0.1, epochs=9, deadline=60.0)
     assert found.outcome == "ok"
     assert found.reason == "ended at the deadline after 60 of 360 steps"

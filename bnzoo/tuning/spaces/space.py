@@ -177,6 +177,12 @@ class Space(keras_tuner.HyperModel):
             **options,
         )
 
+    def network(self, depth: int) -> keras.Model:
+        """Return a network of a depth, not compiled, with the first value of every other hyperparameter."""
+        self._require_data()
+        first = {name: axis.values[0] for name, axis in self._grid.axes.items()}
+        return self._network({**first, "depth": depth}, new_input(self.input_shape))
+
     def check(self) -> None:
         """Raise `ValueError` if a network is too large, or a norm or an option cannot be used on the data."""
         self._require_data()

@@ -1,0 +1,90 @@
+"""The time of `bnzoo tune`: its budget, the plan for it, and its deadline."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bnzoo.cli.console import message_of, quietly, say
+
+if TYPE_CHECKING:
+    from bnzoo.tuning import Study
+    from bnzoo.tuning.planning import Plan
+
+
+class Clock:
+    """The time of a command, from the start of the process.
+
+    Args:
+        budget: Float, the seconds of the command; `None` for no budget.
+        final: Boolean, whether the best configuration is trained again.
+
+    Attributes:
+        deadline: Float, the end of the budget as `time.monotonic()`, or `None`.
+        plan: The plan of the study, or `None`.
+    """
+
+    def __init__(self, budget: float | None, final: bool = True) -> None:
+        # until now the process has loaded modules, which is work of the processor
+        start = time.monotonic() - time.process_time()
+        self.deadline = None if budget is None else start + budget
+        self.plan: Plan | None = None
+        self._final, self._is_new = final, False
+
+    def plans(self, folder: Path, storage: str | None) -> bool:
+        """Return whether the study in a folder has a plan, or gets one. The plan of a study that has begun is read.
+
+        Raises:
+            ValueError: If the definition of the study is damaged, or the folder has other files.
+        """
+        from bnzoo.tuning.folder import stored_definition
+        from bnzoo.tuning.planning import Plan
+
+        stored = stored_definition(folder)
+        if stored is not None:
+            self.plan = Plan.from_config(stored["plan"]) if "plan" in stored else None
+            return self.plan is not None
+        # the plan of a study on several machines would depend on the speed of the first one
+        self._is_new = storage is None
+        return self._is_new and self.deadline is not None
+
+    def timed(self, study: "Study") -> "Study":
+        """Time the networks of a new study, print what its search takes, and return it with the plan for the budget."""
+        if not self._is_new:
+            return study
+        from bnzoo.tuning import planning, timing
+
+        epochs = study.epochs
+        try:
+            with quietly():
+                if self.deadline is None:
+                    found, study.compiled = timing.measure(study)
+                else:
+                    study, found = timing.planned(study, self.left, self._final)
+        except Exception as error:  # the trials will show the same error
+            say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
+            return study
+        self.plan = study.plan
+        typer.echo(planning.announcement(found, epochs, study.seeds, study.plan))
+        return study
+
+    @property
+    def left(self) -> float:
+        """The seconds of the budget that are left, at least 1."""
+        assert self.deadline is not None
+        return max(1.0, self.deadline - time.monotonic())
+
+    @property
+    def trials(self) -> int | None:
+        """The largest number of trials of the plan; `None` without a plan."""
+        return None if self.plan is None else self.plan.trials
+
+    def of_search(self) -> float | None:
+        """Return the seconds for the search from now on; `None` without a budget."""
+        if self.deadline is None or self.plan is None:
+            return None if self.deadline is None else self.left
+        later = self.plan.final + self.plan.export
+        whole = self.plan.search + later
+        # a command that continues a study has its own budget, of which the search gets its share
+        return min(self.plan.search, self.left * self.plan.search / whole) if whole else self.left
