@@ -65,7 +65,7 @@ def check_images(names: Sequence[str], input_shape: Sequence[int]) -> None:
 
 
 def augmentation(
-    names: Sequence[str], images: Images, seed: int
+    names: Sequence[str], images: Images, seed: int, first: int = 0, batch: Any = None
 ) -> "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
     """Return a function of a batch that returns the augmented batch, for a `map` of `tf.data` that is not parallel.
 
@@ -75,6 +75,8 @@ def augmentation(
         names: Sequence of strings, the names of the augmentations.
         images: The `Images`.
         seed: Integer.
+        first: Integer, the number of the first batch, for a pipeline that goes on there.
+        batch: Tuple of `tf.TensorSpec`, the inputs and the targets of a batch; needed with `first`.
     """
     import tensorflow as tf
 
@@ -91,7 +93,21 @@ def augmentation(
                 x = layer(x, training=True)
         return x, y
 
+    if first:
+        _skip_batches([variable for layer in layers.values() for variable in layer.variables], augmented, first, batch)
     return augmented
+
+
+def _skip_batches(states: Sequence[Any], augmented: Callable, count: int, batch: Any) -> None:
+    """Set the random states of layers, a seed and a number of draws each, to those after a number of batches."""
+    import tensorflow as tf
+    from keras.ops import convert_to_numpy
+
+    x, y = (tf.zeros([2 if side is None else side for side in spec.shape], spec.dtype) for spec in batch)
+    starts = [convert_to_numpy(state) for state in states]
+    augmented(x, y)  # each batch draws as often
+    for state, start in zip(states, starts, strict=True):
+        state.assign(start + (convert_to_numpy(state) - start) * count)
 
 
 def _layer(name: str, images: Images, seed: int) -> "keras.Layer":

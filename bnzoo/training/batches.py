@@ -12,7 +12,9 @@ from bnzoo.data import Dataset, Split
 _COPIED = 2**24
 
 
-def training_batches(data: Dataset, batch_size: int, seed: int) -> tf.data.Dataset:
+def training_batches(
+    data: Dataset, batch_size: int, seed: int, *, first: int = 0, with_validation: bool = False
+) -> tf.data.Dataset:
     """Return an endless dataset of training batches.
 
     Their order depends only on the seed and the epoch, the random numbers of augmentations only on the seed and the
@@ -23,16 +25,20 @@ def training_batches(data: Dataset, batch_size: int, seed: int) -> tf.data.Datas
         data: The `Dataset`.
         batch_size: Integer.
         seed: Integer.
+        first: Integer, the number of the first batch: a training goes on there.
+        with_validation: Boolean, whether the validation data is training data too.
     """
-    count = len(data.train.x)
+    splits = (data.train, data.validation) if with_validation else (data.train,)
+    count = sum(len(split.x) for split in splits)
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
 
-    batches = tf.data.Dataset.counter().flat_map(epoch).map(_examples(data, data.train))
+    epochs, rest = divmod(first, count // batch_size)
+    batches = tf.data.Dataset.counter(epochs).flat_map(epoch).skip(rest).map(_examples(data, *splits))
     if data.augment:
-        batches = batches.map(data.augmentation(seed))
+        batches = batches.map(data.augmentation(seed, first, batches.element_spec))
     return batches.prefetch(2)
 
 
@@ -47,21 +53,31 @@ def validation_batches(data: Dataset, batch_size: int) -> tf.data.Dataset:
     return rows.map(_examples(data, data.validation)).prefetch(2)
 
 
-def _examples(data: Dataset, split: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a function of indices that returns those examples with their targets."""
+def _examples(data: Dataset, *splits: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function of indices that returns those examples, with their targets, of splits one after another."""
+    y = np.concatenate([split.y for split in splits])
     # `R2Score` requires the targets of a regression as a column
-    inputs, targets = _rows_of(split.x), tf.constant(split.y if data.classes else split.y[:, None])
+    inputs, targets = _rows_of(*(split.x for split in splits)), tf.constant(y if data.classes else y[:, None])
     return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(targets, rows))
 
 
-def _rows_of(x: np.ndarray) -> Callable[[tf.Tensor], Any]:
-    """Return a function of indices that returns those rows."""
-    if x.nbytes <= _COPIED and not isinstance(x, np.memmap):
-        copy = tf.constant(x)
+def _rows_of(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
+    """Return a function of indices that returns those rows of arrays, one after another."""
+    first = arrays[0]
+    if sum(x.nbytes for x in arrays) <= _COPIED and not any(isinstance(x, np.memmap) for x in arrays):
+        copy = tf.constant(np.concatenate(arrays))
         return lambda rows: tf.gather(copy, rows)
+    starts = np.cumsum([0, *(len(x) for x in arrays[:-1])])
+
+    def rows_of_arrays(rows: np.ndarray) -> np.ndarray:
+        found = np.empty((len(rows), *first.shape[1:]), first.dtype)
+        for x, start in zip(arrays, starts, strict=True):
+            here = (rows >= start) & (rows < start + len(x))
+            found[here] = x[rows[here] - start]
+        return found
 
     def read(rows: tf.Tensor) -> tf.Tensor:
-        found = tf.numpy_function(lambda rows: np.asarray(x[rows]), [rows], x.dtype, stateful=False)
-        return tf.ensure_shape(found, (*rows.shape, *x.shape[1:]))
+        found = tf.numpy_function(rows_of_arrays, [rows], first.dtype, stateful=False)
+        return tf.ensure_shape(found, (*rows.shape, *first.shape[1:]))
 
     return read

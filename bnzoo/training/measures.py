@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from bnzoo.data import Dataset
+from bnzoo.keras_internals import operation_of
 from bnzoo.metrics import (
     METRICS,
     Measured,
@@ -79,6 +80,19 @@ class Measures:
         return cls(validation, test, guessing, matrix, labels)
 
 
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Return whether the outputs of a model are probabilities of classes."""
+    layer = operation_of(model.outputs[0])
+    softmax = getattr(layer, "activation", None) is keras.activations.softmax
+    return softmax or isinstance(layer, keras.layers.Softmax)
+
+
+def outputs_of(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the outputs of a model by name, as those of its SavedModel."""
+    name = "probabilities" if ends_in_softmax(model) else "logits"
+    return {name: model.predict(x, batch_size=256, verbose=0)}
+
+
 def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset) -> Measures:
     """Measure a model.
 
@@ -89,10 +103,10 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
     """
     metrics, test, validation = metrics_for(data.classes), data.test.y, data.validation.y
     predictions = predictions_of(outputs, test)
-    logits = model.predict(data.validation.x, batch_size=256, verbose=0)
+    outputs = outputs_of(model, data.validation.x)
     found = measured(metrics, predictions, test)
     others = {
-        "validation": _values(metrics, predictions_of({"": logits}, validation), validation),
+        "validation": _values(metrics, predictions_of(outputs, validation), validation),
         "guessing": _values(metrics, guesses(data.train.y, data.classes, len(test)), test),
     }
     # a metric may have no value for few examples

@@ -34,6 +34,10 @@ class Position(keras.callbacks.Callback):
         """The finished share of the training."""
         return (self.epoch + self.step / (self.steps or 1)) / self.epochs
 
+    def go_to(self, epoch: int, step: int) -> None:
+        """Set the numbers of finished epochs and steps."""
+        self.epoch, self.step, self._skipped = epoch, step, step
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Note the number of steps, if Keras knows it."""
         if self.steps is None:
@@ -50,4 +54,4 @@ class Position(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Begin the next epoch."""
         if self.steps is None or self.step >= self.steps:  # else it ended early
-            self.epoch, self.step, self._skipped = epoch + 1, 0, 0
+            self.go_to(epoch + 1, 0)

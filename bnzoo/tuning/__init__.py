@@ -14,11 +14,11 @@ measures.
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
 configuration), `shared.py`
 and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the
-study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py` and `artefact.py`.
-Batches, tasks, optimizers and the metrics of a model are in `bnzoo.training`.
+study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py` and `verdict.py`. The
+loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
 """
 
-from bnzoo.tuning.artefact import Artefact
+from bnzoo.training.artefact import Artefact
 from bnzoo.tuning.oracle import OptunaOracle, PruningCallback
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import DenseNetSpace, MLPSpace, ResNetSpace, Space, ViTSpace

@@ -11,7 +11,6 @@ from bnzoo.errors import choice
 from bnzoo.metrics import Metric, guesses, metrics_for, predictions_of
 
 LOSS = "loss"
-BALANCED = "balanced"
 
 
 def score_cap(classes: int) -> float:

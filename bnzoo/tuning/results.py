@@ -13,7 +13,8 @@ import pandas as pd
 from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
-from bnzoo.tuning.objective import BALANCED, Objective, loss_objective
+from bnzoo.training.class_weights import BALANCED
+from bnzoo.tuning.objective import Objective, loss_objective
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 AXES = ("depth", "norm", "learning_rate")  # the axes of every study; a study may have more

@@ -16,10 +16,12 @@ from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, positive_integer
 from bnzoo.metrics import guesses, metric_for
-from bnzoo.tuning.artefact import Artefact, export_once
+from bnzoo.training.artefact import Artefact, export_once
+from bnzoo.training.class_weights import check_class_weight
+from bnzoo.training.files import NOTE
 from bnzoo.tuning.definition import command
-from bnzoo.tuning.folder import NOTE, one_writer
-from bnzoo.tuning.objective import BALANCED, LOSS, objective_of
+from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import VALIDATION, Plan
 from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
@@ -123,7 +125,7 @@ class Study:
         self.storage = storage
         self.checkpoints = positive_integer("checkpoints", checkpoints, TRIALS)
         self._objective = objective_of(objective, data, class_weight)
-        self.objective, self.class_weight = objective, _class_weight(class_weight, data)
+        self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.measure = measure
         self.plan = plan
         # compiled models for the trials of this process, by architecture
@@ -374,14 +376,6 @@ class Study:
     def _grid(self) -> list[dict[str, Any]]:
         points = GridPlan(self.hyperparameters(), self.enqueue).points
         return [{**point, "seed": seed} for point in points for seed in range(self.seeds)]
-
-
-def _class_weight(value: str | None, data: Dataset) -> str | None:
-    if value is None:
-        return None
-    if not data.classes:
-        raise ValueError(f"`class_weight` is for classes, and {data.name} is a regression. Omit it.")
-    return choice("class_weight", value, (BALANCED,))
 
 
 def _seed(value: Any) -> int:

@@ -15,9 +15,10 @@ import tensorflow as tf
 from bnzoo.data import Dataset
 from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
+from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.tuning.looks import STALLED, Looks, Report, TrialDeadline
-from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
+from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
@@ -96,7 +97,7 @@ class CompiledModel:
         self._calibration = data.train.x[:calibration]
         self.model = self._fresh(seed)
         self._states = {seed: self._state(self.model)}
-        self._validation = self._weighted(validation_batches(data, EVALUATION_BATCH))
+        self._validation = weighted(validation_batches(data, EVALUATION_BATCH), self.class_weights)
         self.recalibrate = Recalibration(self.model)
         self._trace(seed)
 
@@ -154,7 +155,7 @@ class CompiledModel:
         history = self.space.fit(
             self.hp,
             self.model,
-            self._weighted(batches),
+            weighted(batches, self.class_weights),
             steps_per_epoch=steps or self.steps,
             validation_data=self._validation,
             shuffle=False,
@@ -172,17 +173,6 @@ class CompiledModel:
 
     def _predict(self) -> np.ndarray:
         return self.model.predict(self._validation, verbose=0)
-
-    def _weighted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Add the weight of its class to each example. Keras applies the weights to the loss, not to the metrics."""
-        if self.class_weights is None:
-            return batches
-        weights = tf.constant(self.class_weights, "float32")
-
-        def weight(y: tf.Tensor) -> tf.Tensor:  # of classes, or of rows of their shares, which mix examples
-            return tf.gather(weights, y) if y.dtype.is_integer else tf.linalg.matvec(y, weights)
-
-        return batches.map(lambda x, y: (x, y, weight(y)))
 
     def _fresh(self, seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
@@ -275,12 +265,6 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
     if training_losses[-1] >= STALLED * guessing:
         return "stalled", f"the training loss {training_losses[-1]:.3g} is that of guessing ({guessing:.3g})"
     return "ok", ""
-
-
-def class_weights(data: Dataset) -> np.ndarray:
-    """Return a weight for each class, with which all classes have the same sum of weights in the training data."""
-    counts = np.bincount(data.train.y, minlength=data.classes)
-    return len(data.train.y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
 
 
 def _guessing(data: Dataset, weights: np.ndarray | None) -> float:
