@@ -95,7 +95,7 @@ def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
 @pytest.mark.slow
 def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
     monkeypatch.setattr("bnzoo.reports.write_report", lambda *arguments: None)  # which other tests look at
-    status, out, _ = bnzoo("tune", *SMALL, "--data", "wine", "--trials", "3", "--budget", "10m")
+    status, out, _ = bnzoo("tune", *SMALL, "--data", "wine", "--trials", "3")
     assert status == 0
     assert "3 trials" in out
     assert "5 of 8 trials were not tried" in out

@@ -53,6 +53,7 @@ class Clock:
         """Time the networks of a new study, print what its search takes, and return it with the plan for the budget."""
         if not self._is_new:
             return study
+        study.directory.mkdir(parents=True, exist_ok=True)  # before time is spent on a folder that cannot be made
         from bnzoo.tuning import planning, timing
 
         epochs = study.epochs

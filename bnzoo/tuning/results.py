@@ -280,6 +280,16 @@ class Results:
             return None
         return min(self.of(self.usable.iloc[0]), key=lambda trial: trial.score)
 
+    @property
+    def candidate(self) -> TrialResult | None:
+        """The trial from which a longer training starts: the best one; `None` if there is nothing to start from.
+
+        If no configuration is usable, it is the one with the best score of those that ended early or had not learned
+        yet, as all trials of a short search may be too short.
+        """
+        early = [trial for trial in self.trials if trial.outcome in ("pruned", "stalled")]
+        return self.best or min(early, key=lambda trial: trial.score, default=None)
+
     def of(self, values: Mapping[str, Any] | pd.Series) -> list[TrialResult]:
         """Return the trials of a configuration, one per seed.
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -264,6 +265,19 @@ def test_what_cannot_be_built_is_refused_before_anything_runs(few_digits, tmp_pa
     with pytest.raises(ValueError, match="too small"):
         study(load(tmp_path / "tiny.npz"), tmp_path / "s", tuning.ResNetSpace())
     assert not (tmp_path / "s").exists()
+
+
+def test_a_longer_training_starts_from_the_best_trial_or_from_one_that_had_no_time(finished):
+    assert finished.results.candidate == finished.results.best
+    lost, short, worse = (
+        replace(trial, outcome=outcome, score=score)
+        for trial, outcome, score in zip(
+            finished.results.trials[::2], ("diverged", "pruned", "stalled"), (1.0, 2.0, 3.0), strict=False
+        )
+    )
+    definition = finished.definition
+    assert tuning.Results([lost, short, worse], definition).candidate == short
+    assert tuning.Results([lost], definition).candidate is None
 
 
 def test_nothing_usable_has_no_best_model(few_digits, tmp_path):
