@@ -34,7 +34,6 @@ class Checkpoints(keras.callbacks.Callback):
         history: Dict of lists, the values of each epoch. It changes.
         averaging: The `Averaging`, or `None`.
         patience: The `Patience`, or `None`.
-        interval: Float, the seconds between two checkpoints.
 
     Attributes:
         ended: String, the reason why the training ended before its last epoch, for good.
@@ -47,11 +46,10 @@ class Checkpoints(keras.callbacks.Callback):
         history: dict[str, list[float]],
         averaging: Averaging | None,
         patience: Patience | None,
-        interval: float = _INTERVAL,
     ) -> None:
         super().__init__()
         self._path, self._position, self._history = path, position, history
-        self._averaging, self._patience, self._interval = averaging, patience, interval
+        self._averaging, self._patience = averaging, patience
         self._last = time.monotonic()
         self._metrics: list[np.ndarray] = []  # of the epoch that goes on
         self.ended = ""
@@ -66,13 +64,13 @@ class Checkpoints(keras.callbacks.Callback):
         """Write a checkpoint if the last one is old, or the training ends here."""
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             return
-        if self.model.stop_training or time.monotonic() - self._last >= self._interval:
+        if self.model.stop_training or time.monotonic() - self._last >= _INTERVAL:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write a checkpoint if the last one is old."""
         # validation has changed the metrics of an epoch that ended early
-        if not self._position.step and time.monotonic() - self._last >= self._interval:
+        if not self._position.step and time.monotonic() - self._last >= _INTERVAL:
             self.save()
 
     def save(self) -> None:
@@ -84,7 +82,11 @@ class Checkpoints(keras.callbacks.Callback):
             notes["patience"] = {"best": patience.best, "waited": patience.waited}
         groups = {name: list(values) for name, values in self._groups().items()}
         groups["best"] = list(patience.weights) if patience else []
-        arrays = {f"{name}/{i}": np.asarray(value) for name, group in groups.items() for i, value in enumerate(group)}
+        arrays = {
+            f"{name}/{i}": keras.ops.convert_to_numpy(value)
+            for name, group in groups.items()
+            for i, value in enumerate(group)
+        }
         with whole_file(self._path) as draft, draft.open("wb") as file:
             np.savez(file, allow_pickle=False, **{_NOTES: np.array(json_text(notes)), **arrays})  # type: ignore[arg-type]
         self._last = time.monotonic()

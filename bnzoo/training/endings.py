@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import keras
-import numpy as np
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
@@ -72,7 +71,7 @@ class Patience(keras.callbacks.Callback):
         loss = (logs or {}).get("val_loss", math.nan)
         if loss < self.best:
             self.best, self.waited = loss, 0
-            self.weights = [np.array(variable) for variable in self.model.variables]
+            self.weights = [keras.ops.convert_to_numpy(variable) for variable in self.model.variables]
             return
         self.waited += 1
         if self.waited >= self.epochs:

@@ -55,9 +55,9 @@ def recipe_of(
     model: keras.Model,
     data: Dataset,
     learning_rate: float | None,
-    optimizer: str | None,
-    momentum: float | None,
-    weight_decay: float | None,
+    optimizer: str | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
 ) -> Recipe:
     """Return the recipe of a training. A compiled model keeps its loss, its metrics and its kind of optimizer.
 

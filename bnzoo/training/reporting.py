@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,4 +76,4 @@ def write_log(path: Path, history: dict[str, list[float]]) -> None:
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("epoch", *history))
-        writer.writerows((epoch, *row) for epoch, row in enumerate(zip(*history.values(), strict=True), 1))
+        writer.writerows((epoch, *row) for epoch, row in enumerate(zip_longest(*history.values(), fillvalue=""), 1))

@@ -1,6 +1,7 @@
 """A study: a space and data in; results, the best model, a report and a SavedModel out."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -14,11 +15,16 @@ from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
-from bnzoo.errors import choice, positive_integer
+from bnzoo.errors import choice, number, positive_integer
 from bnzoo.metrics import guesses, metric_for
+from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
+from bnzoo.training.precision import AUTO
+from bnzoo.training.recipe import recipe_of
+from bnzoo.training.session import SCHEDULE, Options
+from bnzoo.training.session import run as run_training
 from bnzoo.tuning.definition import command
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.objective import LOSS, objective_of
@@ -313,6 +319,90 @@ class Study:
             ValueError: If its file is damaged.
         """
         return self._records.load_model(trial)
+
+    def train(
+        self,
+        *,
+        epochs: int | None = None,
+        budget: float | None = None,
+        deadline: float | None = None,
+        trial: TrialResult | Mapping[str, Any] | None = None,
+        schedule: str = SCHEDULE,
+        precision: str = AUTO,
+        average: bool = True,
+        patience: int | None = None,
+        all_data: bool = False,
+        tensorboard: str | Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        progress: Callable[[Moment], None] | None = None,
+    ) -> Training:
+        """Train the best configuration from its start to the end, and export the model.
+
+        The training is that of `bnzoo.train`, with the learning rate, the batch size, the optimizer and the class
+        weights of the study. It writes `best.keras`, the next version of the SavedModel in `best`, and `export.json`
+        into the study's folder, and its checkpoints into `training`. A training that was killed goes on where it was.
+
+        Args:
+            epochs: Integer. Default: 30, or as many as fit into the time.
+            budget: Float, the seconds of this call, export included.
+            deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
+            trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
+                `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
+            schedule: As in `bnzoo.train`.
+            precision: As in `bnzoo.train`.
+            average: As in `bnzoo.train`.
+            patience: As in `bnzoo.train`.
+            all_data: As in `bnzoo.train`.
+            tensorboard: As in `bnzoo.train`.
+            callbacks: As in `bnzoo.train`.
+            progress: As in `bnzoo.train`.
+
+        Returns:
+            A `bnzoo.training.Training`.
+
+        Raises:
+            ValueError: If an argument is invalid.
+            RuntimeError: If no trial is usable, the loss becomes infinite or NaN, or the SavedModel differs from the
+                model.
+        """
+        if budget is not None:
+            deadline = time.monotonic() + number("budget", budget, above=0)
+        chosen = self._best() if trial is None else trial
+        result = chosen if isinstance(chosen, TrialResult) else None
+        values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
+        hp = keras_tuner.HyperParameters()
+        hp.values.update(values)
+        seed = 0 if result is None else result.seed
+        keras.utils.set_random_seed(seed)
+        model = self.space.build(hp)
+        options = Options(
+            epochs=epochs,
+            deadline=deadline,
+            batch_size=self.space.batch_size_of(values),
+            schedule=schedule,
+            precision=precision,
+            average=average,
+            patience=patience,
+            class_weight=self.class_weight,
+            all_data=all_data,
+            seed=seed,
+        )
+        recipe = recipe_of(model, self.data, float(values["learning_rate"]))
+        self._begin()
+        return run_training(
+            model,
+            self.data,
+            recipe,
+            options,
+            directory=self.directory,
+            checkpoints=self.directory / "training",
+            trial=None if result is None else result.trial,
+            values=values,
+            writing=lambda: one_writer(self.directory),
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+            progress=progress,
+        )
 
     def export(self) -> Artefact:
         """Export the best model as a SavedModel, `best/1` in the study's folder. See `bnzoo.export.saved_model`.
