@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bnzoo.cli.console import quietly, say
-from bnzoo.training.silence import SILENCE, repeated
+from bnzoo.silence import SILENCE, repeated
 
 if TYPE_CHECKING:
     from bnzoo.training import Moment, Training

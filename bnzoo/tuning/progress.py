@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from bnzoo.metrics import ACCURACY, metric_named
-from bnzoo.training.silence import SILENCE, repeated
+from bnzoo.silence import SILENCE, repeated
 from bnzoo.tuning.results import Results, TrialResult
 
 if TYPE_CHECKING:
