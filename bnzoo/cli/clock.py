@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from bnzoo.cli.console import message_of, quietly, say
+from bnzoo.machine import process_seconds
 
 if TYPE_CHECKING:
     from bnzoo.tuning import Study
     from bnzoo.tuning.planning import Plan
+
+# the most seconds, and the largest share of the budget, that are kept for the report
+_REPORT, _REPORT_SHARE = 15.0, 0.05
 
 
 class Clock:
@@ -26,8 +30,8 @@ class Clock:
     """
 
     def __init__(self, budget: float | None, final: bool = True) -> None:
-        # until now the process has loaded modules, which is work of the processor
-        start = time.monotonic() - time.process_time()
+        start = time.monotonic() - process_seconds()
+        self._budget = budget or 0.0
         self.deadline = None if budget is None else start + budget
         self.plan: Plan | None = None
         self._final, self._is_new = final, False
@@ -80,6 +84,11 @@ class Clock:
     def trials(self) -> int | None:
         """The largest number of trials of the plan; `None` without a plan."""
         return None if self.plan is None else self.plan.trials
+
+    @property
+    def training_deadline(self) -> float | None:
+        """The end of the final training and of its export, as `time.monotonic()`: the report follows."""
+        return None if self.deadline is None else self.deadline - min(_REPORT, _REPORT_SHARE * self._budget)
 
     def of_search(self) -> float | None:
         """Return the seconds for the search from now on; `None` without a budget."""

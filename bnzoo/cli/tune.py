@@ -11,6 +11,7 @@ from rich.table import Table
 
 from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import SOURCES, Column, Drop, Encoding, ImageSize, Separator, TaskWord, load_data, table_options
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ def tune(
             "of the folder."
         ),
     ] = None,
+    final: Annotated[
+        bool, typer.Option("--final/--no-final", help="Whether the best configuration is trained again, to the end.")
+    ] = True,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
     augment: Annotated[
@@ -144,7 +148,7 @@ def tune(
 
         raise UserError(unknown("family", family, _FAMILIES))
     seconds = None if budget is None else _seconds(budget)
-    clock = Clock(seconds)
+    clock = Clock(seconds, final)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     with mistakes(ValueError, OSError, ImportError):
@@ -184,13 +188,17 @@ def tune(
         with mistakes(ValueError, OSError, ImportError):
             write_hparams(search.results, tensorboard)
     _print_results(search)
-    if search.results.best is None:
+    artefact = None
+    if search.results.candidate is not None:
+        try:
+            artefact = _exported(search, clock, final)
+        finally:
+            _write_report(search)
+    else:
         _write_report(search)
+    if artefact is None:
         raise typer.Exit(1)
-    try:
-        _print_artefact(search)
-    finally:
-        _write_report(search)
+    _print_artefact(search, artefact)
 
 
 def _axes(
@@ -311,14 +319,21 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _print_artefact(study: "Study") -> None:
+def _exported(study: "Study", clock: Clock, final: bool) -> "Artefact | None":
+    """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            with Console(stderr=True).status("verifying the SavedModel in another process"):
-                artefact = study.export()
+            artefact = trained(study, clock.training_deadline) if final else None
+            if artefact is None and study.results.best is not None:
+                with Console(stderr=True).status("verifying the SavedModel in another process"):
+                    artefact = study.export()
         except RuntimeError as error:
             say(str(error))
             raise typer.Exit(1) from error
+    return artefact
+
+
+def _print_artefact(study: "Study", artefact: "Artefact") -> None:
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
     _print_measures(artefact)

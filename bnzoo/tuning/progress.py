@@ -1,6 +1,5 @@
 """The progress of a study: finished trials, the running one, the best result so far, and the time left."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from bnzoo.metrics import ACCURACY, metric_named
+from bnzoo.silence import SILENCE, repeated
 from bnzoo.tuning.results import Results, TrialResult
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 Event = dict[str, Any] | TrialResult
 
 _COLOURS = {"ok": "green", "stalled": "yellow", "diverged": "red", "pruned": "cyan", "failed": "bold red"}
-# seconds without a line after which one is printed
-SILENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ def progress_bar(
     pace = _Pace(study, total, budget)
     if not console.is_terminal:
         lines = Lines(console, pace)
-        with lines.repeated():
+        with repeated(lines.remind):
             yield lines
         return
     columns = (_Done(), BarColumn(bar_width=16), _TimeLeft(), TextColumn("{task.description}"))
@@ -221,23 +219,6 @@ class Lines:
         if time.monotonic() - self._printed >= SILENCE:
             where = f": {self._pace.step}" if self._pace.step else ""
             self._print(self._pace.done, f"{self._words}{where}")
-
-    @contextmanager
-    def repeated(self) -> Iterator[None]:
-        """Call `remind` again and again, in a thread: compiling and evaluating take their time too."""
-        ended = threading.Event()
-
-        def remind() -> None:
-            while not ended.wait(1.0):
-                self.remind()
-
-        thread = threading.Thread(target=remind, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
 
     def _print(self, done: int, text: str) -> None:
         self._printed = time.monotonic()

@@ -293,7 +293,9 @@ class Study:
 
         path = self.directory / "report.html" if path is None else Path(path)
         with one_writer(self.directory):
-            reports.write_report(self._results, self.verdict, path, command(), self._artefact())
+            reports.write_report(
+                self._results, self.verdict, path, command(), self.artefact_of(self._results.candidate)
+            )
         return path
 
     def best_model(self) -> keras.Model:
@@ -423,13 +425,13 @@ class Study:
         with one_writer(self.directory):
             return export_once(lambda: self.model(best), best.trial, self.data, self.directory)
 
-    def _artefact(self) -> Artefact | None:
-        """Return the artefact of the best trial, if there is one."""
-        note, best = self.directory / NOTE, self._results.best
-        if best is None or not note.exists():
+    def artefact_of(self, trial: TrialResult | None) -> Artefact | None:
+        """Return the artefact of a trial; `None` if the newest artefact is that of another one, or there is none."""
+        note = self.directory / NOTE
+        if trial is None or not note.exists():
             return None
         artefact = Artefact.load(note)
-        return artefact if artefact.trial == best.trial else None
+        return artefact if artefact.trial == trial.trial else None
 
     @cached_property
     def _baseline(self) -> float:

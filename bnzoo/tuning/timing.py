@@ -15,8 +15,8 @@ from bnzoo.tuning.tuner import compile_model
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study
 
-# the measurement ends after this many steps, or seconds
-_STEPS, _SECONDS = 20, 4.0
+# the measurement has at least so many steps, unless they take too long, and ends after so many steps or seconds
+_FEWEST, _STEPS, _SECONDS = 5, 20, 4.0
 # up to this many depths between are interpolated by their multiply-accumulates, more of them by the depth
 _BUILT = 8
 
@@ -26,12 +26,16 @@ class _Timer(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._moments: list[float] = []
-        self.validation = 0.0
+        self._steps: list[float] = []
+        self._begun = self.validation = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._begun = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._moments.append(time.perf_counter())
-        if len(self._moments) > _STEPS or self._moments[-1] - self._moments[0] > _SECONDS:
+        float((logs or {}).get("loss", 0.0))  # waits for the step
+        self._steps.append(time.perf_counter() - self._begun)
+        if len(self._steps) > _STEPS or sum(self._steps) > _SECONDS:
             self.model.stop_training = True
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -43,7 +47,7 @@ class _Timer(keras.callbacks.Callback):
     @property
     def step(self) -> float:
         """The seconds of a step, without the first one: the median, as other processes may disturb some."""
-        return float(np.median(np.diff(self._moments))) if len(self._moments) > 1 else _SECONDS
+        return float(np.median(self._steps[1:] or self._steps))
 
 
 def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
@@ -67,7 +71,7 @@ def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
         compilation.append(time.perf_counter() - start)
         timer = _Timer()
         model.restore(0, values["learning_rate"])
-        model.fit(0, 1, [timer])
+        model.fit(0, math.ceil(_FEWEST / model.steps), [timer])
         step[depth] = timer.step
         validation.append(timer.validation)
         compiled[space.architecture(values)] = model
