@@ -175,6 +175,25 @@ def test_the_average_is_that_of_the_weights_of_the_last_quarter(few):
     np.testing.assert_allclose(Chosen.found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_path, each_step):
+    """The deadline has passed when the training begins, so that it ends after a step."""
+    options = {**OPTIONS, "epochs": 2, "precision": "float32"}
+    ended = train(small_model(), few, directory=tmp_path / "ended", budget=1e-9, **options)
+    assert (ended.steps, ended.epochs) == (1, 0)
+    assert ended.ended == "ended at the deadline after 1 of 14 steps"
+    resumed = train(small_model(9), few, directory=tmp_path / "ended", **options)
+    whole = train(small_model(), few, **options)
+    assert resumed.history == whole.history
+    assert resumed.choice == whole.choice
+
+
+def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
+    options = {name: value for name, value in OPTIONS.items() if name != "epochs"} | {"precision": "float32"}
+    first = train(small_model(), few, directory=tmp_path / "run", budget=1e-9, **options)
+    again = train(small_model(), few, directory=tmp_path / "run", budget=1e6, **options)
+    assert first.steps == again.steps == 1, "not even an epoch fitted into the first budget"
+
+
 def test_with_all_data_nothing_is_validated(few):
     training = train(small_model(), few, precision="float32", all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
