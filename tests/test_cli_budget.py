@@ -19,19 +19,22 @@ PLAN = Plan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, expor
 def clock(monkeypatch):
     """The time of the commands, in seconds."""
     now = types.SimpleNamespace(seconds=0.0)
-    fake = types.SimpleNamespace(monotonic=lambda: now.seconds)
+    fake = types.SimpleNamespace(monotonic=lambda: now.seconds, process_time=lambda: 5.0)
     monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     monkeypatch.setattr(clocks, "time", fake)
     monkeypatch.setattr(final, "time", fake)
     return now
 
 
-def test_the_budget_counts_from_the_start_of_the_process(clock, tmp_path):
+def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     clock.seconds = 105.0
     found = clocks.Clock(600.0)
     assert found.deadline == 700.0, "five seconds of work were before"
     assert found.training_deadline == 685.0
     assert clocks.Clock(100.0).training_deadline == 195.0
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 10.0)
+    assert found.training_deadline == 670.0, "half of the time went to other processes"
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
 
 
