@@ -56,8 +56,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Restore the metrics of an epoch that goes on: Keras has reset them."""
-        for variable, value in zip(self.model.metrics_variables, self._metrics, strict=False):
-            variable.assign(value)
+        if self._metrics:
+            _assign_all("metrics", self.model.metrics_variables, self._metrics)
         self._metrics = []
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -118,8 +118,7 @@ class Checkpoints(keras.callbacks.Callback):
             self._averaging.set_model(self.model)
             self._averaging.begin()
         for name, variables in self._groups().items():
-            if name != "metrics":
-                _assign_all(name, variables, groups.get(name, []))
+            _assign_all(name, variables, groups.get(name, []))
         self._metrics = groups.get("metrics", []) if step else []
         if self._patience is not None:
             self._patience.best, self._patience.waited = float(notes["patience"]["best"]), notes["patience"]["waited"]

@@ -142,6 +142,8 @@ class _Session:
         if self._store:
             saved = Checkpoints(self._store.checkpoint, self._position, self._history, self._averaging, self._patience)
             if self._store.checkpoint.exists():
+                # Keras makes the variables of the metrics with the first batch
+                self._trained.evaluate(self._validation(), steps=1, verbose=0)
                 saved.restore(self._trained)
                 self._ended = saved.ended
             every.append(saved)

@@ -57,6 +57,7 @@ def each_step(monkeypatch):
 OPTIONS = {"learning_rate": 0.05, "epochs": 4, "batch_size": 16, "seed": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precision):
     """The stops are in an epoch, at its end, in the last quarter with averages, and a step before the end."""
