@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bnzoo.cli.console import quietly, say
+from bnzoo.cli.console import say
 from bnzoo.silence import SILENCE, repeated
 
 # the epochs of a final training without a budget, and the seconds up to which it is a short one
@@ -49,15 +49,14 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
     training: Training | None = None
     with shown(console) as progress:
         try:
-            with quietly():
-                training = study.train(
-                    epochs=None if deadline is not None else EPOCHS,
-                    deadline=deadline,
-                    trial=candidate,
-                    precision=_precision(study, deadline),
-                    augment=augment,
-                    progress=progress,
-                )
+            training = study.train(
+                epochs=None if deadline is not None else EPOCHS,
+                deadline=deadline,
+                trial=candidate,
+                precision=_precision(study, deadline),
+                augment=augment,
+                progress=progress,
+            )
         except RuntimeError as error:
             if "diverged" not in str(error):
                 raise
