@@ -98,7 +98,7 @@ def step_seconds(model: keras.Model, batches: Any) -> float:
     variables = [*model.variables, *model.optimizer.variables]
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     timer = _Timer()
-    model.fit(batches, steps_per_epoch=_UNTIMED + _TIMED, verbose=0, callbacks=[timer])
+    model.fit(batches, steps_per_epoch=_UNTIMED + _TIMED, shuffle=False, verbose=0, callbacks=[timer])
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     return min(timer.seconds[_UNTIMED:])
