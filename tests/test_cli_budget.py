@@ -73,6 +73,10 @@ def test_the_progress_of_the_final_training(clock):
     assert console.file.getvalue() == "epoch 2/4 step 10/20: loss 0.5 | 100 s left\n"
     lines(moment(epoch=2, step=0, logs={"loss": 0.4, "val_loss": 0.3, "val_accuracy": 0.9}, epoch_ended=True))
     assert console.file.getvalue().splitlines()[1] == "epoch 2/4: loss 0.4 val_loss 0.3 val_accuracy 0.9 | 60 s left"
+    lines(moment(epoch=4, step=0, epoch_ended=True))
+    clock.seconds = 120.0
+    lines.remind()
+    assert "export" in console.file.getvalue().splitlines()[-1]
     terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
     with final.shown(terminal) as show:
         show(moment())

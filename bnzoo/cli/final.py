@@ -122,6 +122,8 @@ class Lines:
         self._last = f"{where}{step}: {_values(moment)} | {left}"
         if moment.epoch_ended:
             self._print()
+            if moment.epoch >= moment.epochs:
+                self._last = "the training has ended: statistics, figures and the export follow"
 
     def remind(self) -> None:
         """Print the position, if no line was printed for a minute."""
