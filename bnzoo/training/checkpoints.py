@@ -18,7 +18,7 @@ from bnzoo.training.endings import Patience
 from bnzoo.training.position import Position
 
 # seconds between two checkpoints
-_INTERVAL = 30.0
+INTERVAL = 30.0
 _NOTES = "notes"
 
 
@@ -64,13 +64,13 @@ class Checkpoints(keras.callbacks.Callback):
         """Write a checkpoint if the last one is old, or the training ends here."""
         if not math.isfinite((logs or {}).get("loss", 0.0)):
             return
-        if self.model.stop_training or time.monotonic() - self._last >= _INTERVAL:
+        if self.model.stop_training or time.monotonic() - self._last >= INTERVAL:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write a checkpoint if the last one is old."""
         # validation has changed the metrics of an epoch that ended early
-        if not self._position.step and time.monotonic() - self._last >= _INTERVAL:
+        if not self._position.step and time.monotonic() - self._last >= INTERVAL:
             self.save()
 
     def save(self) -> None:
