@@ -28,14 +28,24 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Yields:
         The path of the draft, in another folder, with the same name.
+
+    Raises:
+        FileExistsError: If the path is a folder, a device or a pipe, which root could replace.
     """
     path = Path(path)
+    check_replaceable(path)
     with _draft(path.parent) as folder:
         draft = folder / path.name  # the same name, as some writers choose the format by the suffix
         yield draft
         with draft.open("rb+") as file:  # Windows flushes only files that are open for writing
             os.fsync(file.fileno())
         draft.replace(path)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise `FileExistsError` if the path is that of a folder, a device or a pipe."""
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is no file, and is not overwritten. Choose another path")
 
 
 @contextmanager

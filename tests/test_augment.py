@@ -1,6 +1,7 @@
 import dataclasses
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -64,7 +65,32 @@ def test_an_erased_part_is_one_rectangle():
         if len(rows):
             assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
     erased = (found != IMAGES).any((1, 2, 3))
-    assert 5 < erased.sum() < 35
+    assert 14 < erased.sum() < 26, "half"
+
+
+@pytest.mark.parametrize("low", [0, -400])
+def test_colours_change_by_a_fifth(low):
+    flat = RANDOM.integers(80, 170, (400, 1, 1, 3)).repeat(4, 1).repeat(4, 2)
+    flat[-1] = np.linspace(0, 255, 48).reshape(4, 4, 3)  # the levels are 0 to 255
+    inputs = flat.astype(np.uint8) if low == 0 else (flat + low).astype(np.float32)
+    ((found, _),) = batches(dataset("color", inputs, np.arange(400, dtype=np.int32) % 4), count=1)
+    before, after = flat[:-1, 0, 0], found[:-1, 0, 0] - low
+    brighter = after.max(-1) - before.max(-1)
+    assert -51.1 < brighter.min() < -45
+    assert 45 < brighter.max() < 51.1
+    ratio = np.ptp(after, -1) / np.ptp(before, -1)  # brightness leaves it, contrast has none to change
+    ratio = ratio[np.ptp(before, -1) > 20]
+    assert 0.799 < ratio.min() < 0.85
+    assert 1.15 < ratio.max() < 1.201
+
+
+@pytest.mark.slow
+def test_randaugment_is_that_of_keras():
+    reference = keras.layers.RandAugment((0, 255), seed=3, dtype="float32")
+    examples = tf.data.Dataset.from_tensors(IMAGES.astype(np.float32)).repeat(20)
+    expected = list(examples.map(lambda x: reference(x, training=True)).as_numpy_iterator())
+    found = [x for x, _ in batches(dataset("randaugment"), seed=3, count=20)]
+    np.testing.assert_array_equal(found, expected)
 
 
 LEVELS = np.array([10, 60, 120, 250], np.uint8)

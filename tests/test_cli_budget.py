@@ -19,19 +19,22 @@ PLAN = Plan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, expor
 def clock(monkeypatch):
     """The time of the commands, in seconds."""
     now = types.SimpleNamespace(seconds=0.0)
-    fake = types.SimpleNamespace(monotonic=lambda: now.seconds)
+    fake = types.SimpleNamespace(monotonic=lambda: now.seconds, process_time=lambda: 5.0)
     monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     monkeypatch.setattr(clocks, "time", fake)
     monkeypatch.setattr(final, "time", fake)
     return now
 
 
-def test_the_budget_counts_from_the_start_of_the_process(clock, tmp_path):
+def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     clock.seconds = 105.0
     found = clocks.Clock(600.0)
     assert found.deadline == 700.0, "five seconds of work were before"
     assert found.training_deadline == 685.0
     assert clocks.Clock(100.0).training_deadline == 195.0
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 10.0)
+    assert found.training_deadline == 670.0, "half of the time went to other processes"
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
 
 
@@ -70,6 +73,10 @@ def test_the_progress_of_the_final_training(clock):
     assert console.file.getvalue() == "epoch 2/4 step 10/20: loss 0.5 | 100 s left\n"
     lines(moment(epoch=2, step=0, logs={"loss": 0.4, "val_loss": 0.3, "val_accuracy": 0.9}, epoch_ended=True))
     assert console.file.getvalue().splitlines()[1] == "epoch 2/4: loss 0.4 val_loss 0.3 val_accuracy 0.9 | 60 s left"
+    lines(moment(epoch=4, step=0, epoch_ended=True))
+    clock.seconds = 120.0
+    lines.remind()
+    assert "export" in console.file.getvalue().splitlines()[-1]
     terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
     with final.shown(terminal) as show:
         show(moment())

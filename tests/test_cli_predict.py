@@ -132,6 +132,13 @@ def test_the_rows_of_a_table(bnzoo, houses, tmp_path, monkeypatch):
         assert found["row"].tolist() == list(range(300))
         np.testing.assert_allclose(found["prediction"], houses["price"], rtol=1e-6)
         Path("found.csv").write_text("older")
+    Path("tilde.csv").write_bytes("heating~rooms\ngas~2\n".encode("utf-16-le"))
+    status, out, _ = bnzoo("predict", "study", "tilde.csv", "--separator", "~", "--encoding", "utf-16-le")
+    assert (status, out) == (0, "input,row,prediction\ntilde.csv,0,2001.0\n")
+    Path("none.csv").write_text("heating,rooms\n")
+    assert bnzoo("predict", "study", "none.csv") == (0, "input,row,prediction\n", "")
+    status, _, err = bnzoo("predict", "study", "new.csv", "--output", "study")
+    assert (status, err) == (2, "bnzoo: study is a folder. Choose a file in it\n")
     Path("bad.csv").write_text("heating,rooms\ngas,many\n")
     status, out, err = bnzoo("predict", "study", "new.csv", "bad.csv", "--output", "found.csv")
     assert status == 2
@@ -167,6 +174,7 @@ def test_what_cannot_be_predicted(bnzoo, classifier, houses, tmp_path):
         (["study", "one.png"], "study/best/1 takes no image files: it was exported without `image`."),
         (["study", "x.npz", "--image", "raw"], "`image` is for a .keras file. study is an artefact"),
         (["empty", "x.npz"], "empty contains no artefact, which is a folder with a file MANIFEST.json."),
+        (["study", "x.npz", "--separator", ";"], "`separator` is for .csv tables. Received: separator=';' for x.npz"),
         (["gone.keras", "x.npz"], "There is no file gone.keras"),
     ):
         status, out, err = bnzoo("predict", *arguments)

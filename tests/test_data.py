@@ -177,6 +177,14 @@ def test_an_npz_with_a_float_y_is_a_regression(tmp_path):
     assert scaled.target_scale == (2 * heights.target_scale[0], 4 * heights.target_scale[1])
 
 
+@pytest.mark.parametrize("names", [np.array(["cat", "dog\n"]), np.array([False, True])])
+def test_an_npz_with_names_of_classes(tmp_path, names):
+    np.savez(tmp_path / "pets.npz", x=np.arange(40)[:, None] % 2, y=names[np.arange(40) % 2])
+    pets = data.load(tmp_path / "pets.npz")
+    assert pets.labels == (("cat", "dog\\n") if names.dtype.kind == "U" else ("False", "True"))
+    np.testing.assert_array_equal(pets.test.x[:, 0], pets.test.y)
+
+
 def good(n=30):
     return {"x": np.ones((n, 3)), "y": np.arange(n) % 3}
 
@@ -195,13 +203,14 @@ def good(n=30):
         ({**good(), "y": np.where(np.arange(30) == 7, np.nan, 1)}, "1 of 30 examples in y hold NaN .* at index 7"),
         ({"x": np.ones((5, 3)), "y": np.arange(5.0)}, "the part train gets 1 of the 5 examples"),
         ({**good(), "y": np.eye(30)[0]}, "the part .* examples, and needs at least two with different targets"),
-        ({**good(), "y": np.array(["a"] * 30)}, "integer label or one float target"),
+        ({**good(), "y": np.array([b"a"] * 30)}, "one label .* or one float target"),
         ({**good(), "y": (np.arange(30) % 2).astype("timedelta64[s]")}, r"y must have .* timedelta64\[s\]"),
         ({**good(), "x": np.ones((30, 3), "timedelta64[s]")}, r"real numbers.*timedelta64\[s\]"),
         ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
         ({**good(), "x": np.array([None] * 30)}, "must hold numbers or strings"),
         ({**good(), "x": np.array(["a"] * 30)}, "x must have real numbers"),
         ({**good(), "x": np.ones(30)}, "x must have the shape"),
+        ({**good(), "x": np.float32(1)}, "x must have the shape"),
         ({**good(), "y": np.zeros(30, int)}, "only one class"),
         ({**good(), "y": np.r_[np.zeros(28, int), 1, 1]}, "class '1' has only 2 examples; .* 3 or more"),
     ],

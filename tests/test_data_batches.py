@@ -32,15 +32,22 @@ UNLIKE = tf.data.Dataset.from_generator(
     output_signature=(tf.TensorSpec((None, None, 5, 3), tf.uint8), tf.TensorSpec((None,), tf.int64)),
 )
 
+SIZES = tf.data.Dataset.from_generator(
+    lambda: [(X[0], 0), (X[1, :3], 1)],
+    output_signature=(tf.TensorSpec((None, 5, 3), tf.uint8), tf.TensorSpec((), tf.int64)),
+)
+
 
 def made(train, **options):
-    return data.Dataset.from_tf_data(train, pairs().take(7), Batches(X[:9], Y[:9]), **{"classes": 3, **options})
+    return data.Dataset.from_tf_data(
+        train, pairs().take(7), Batches(X[:9], Y[:9]), **{"classes": np.int64(3), **options}
+    )
 
 
 @pytest.mark.parametrize(
     "train",
-    [pairs(), pairs().batch(7), pairs(y=np.eye(3)[Y]).batch(7), Batches(X, Y[:, None])],
-    ids=["examples", "batches", "one-hot", "PyDataset"],
+    [pairs(), pairs().batch(7), pairs(y=np.eye(3)[Y]), pairs(y=np.eye(3)[Y]).batch(7), Batches(X, Y[:, None])],
+    ids=["examples", "batches", "one-hot examples", "one-hot", "PyDataset"],
 )
 def test_all_batches_are_read(train):
     found = made(train)
@@ -85,7 +92,9 @@ def test_a_regression():
         (pairs(X[:, :3]), {}, "`train`, `validation`, `test` must have inputs of the same shape"),
         (UNLIKE, {}, r"`train`, batch 1: its inputs have the shape \(3, 5, 3\) .* the first batch \(4, 5, 3\)"),
         (pairs(np.full((9, 2), np.nan), Y[:9]), {}, "train: 9 of 9 examples in x hold NaN"),
+        (SIZES, {}, "`train`: Cannot batch tensors with different shapes .* resize them with `map`"),
         (pairs(), {"classes": 1}, "`classes` must be at least 2 classes"),
+        (pairs(), {"classes": ["a", "b", "a"]}, r"`classes` must .* differ. Received: classes=\['a', 'b', 'a'\]"),
     ],
 )
 def test_other_forms_are_refused(train, options, message):

@@ -27,6 +27,16 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
 
 
+@pytest.mark.parametrize("kind", ["folder", pytest.param("pipe", marks=ON_POSIX)])
+def test_only_files_are_replaced(tmp_path, kind):
+    path = tmp_path / "results.csv"
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with pytest.raises(FileExistsError, match=r"results\.csv is no file, and is not overwritten"):
+        write_text(path, "new")
+    assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
+    assert not path.is_file()
+
+
 def test_a_version_is_whole_or_not_there(tmp_path):
     path = tmp_path / "best" / "1"
     with pytest.raises(FullError), whole_version(path) as version:

@@ -113,6 +113,12 @@ def test_intervals_of_the_bootstrap():
     assert found["r2"].low < found["r2"].value < found["r2"].high
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_metric_that_the_examples_do_not_have():
+    found = measured(metrics_for(2), np.full((5, 2), 0.5), np.zeros(5, int))
+    assert found["auc"].text(metrics_for(2)["auc"]) == "nan (95 % interval nan to nan)"
+
+
 def test_the_data_decides_which_metric_is_used():
     assert metric_for(3) is metric_of(np.array([0, 2])) is ACCURACY
     assert metric_for(0) is metric_of(np.array([0.5])) is R2

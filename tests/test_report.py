@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent / "tuning"))
 from planted import planted
 
 from bnzoo import reports
-from bnzoo.reports import figures, scaling, statistics, timeline
+from bnzoo.reports import figures, page, scaling, statistics, timeline
 from bnzoo.reports.layout import Layout
 from bnzoo.tuning.results import Results
 from bnzoo.tuning.verdict import verdict
@@ -482,6 +483,20 @@ def test_numbers_on_log_axes_are_plain():
         texts = [label.get_text() for label in axis.get_ticklabels()]
         assert len(texts) >= 3
         assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in texts)
+
+
+def test_a_perfect_score_is_shown(recwarn):
+    results = planted(lambda depth, norm, rate, seed: 0.0, workers=1)
+    best = timeline.timeline(results).axes[1]
+    curve = figures.score_against_learning_rate(results).axes[0]
+    assert [axes.get_yscale() for axes in (best, curve)] == ["linear", "linear"]
+    assert not recwarn.list
+
+
+def test_a_character_that_the_font_lacks_is_no_warning(recwarn):
+    _, svg = page.draw("dogs", lambda text: Figure().text(0, 0, text).figure, "\N{CJK UNIFIED IDEOGRAPH-72AC}")
+    assert svg.startswith("<svg")
+    assert not recwarn.list
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from bnzoo import data
-from bnzoo.data import tables
+from bnzoo.data import csv_tables, tables
 
 ROWS = 200
 
@@ -142,8 +142,11 @@ def test_the_splits_depend_on_the_seed(tmp_path):
         (np.arange(ROWS) % 2 + 0.0, "regression", ()),
         (np.arange(ROWS) % 2 == 1, "classification", ("False", "True")),
         (np.array(["yes", "no"])[np.arange(ROWS) % 2], "classification", ("no", "yes")),
+        ([None, 0, 1, 2] * (ROWS // 4), "classification", ("0", "1", "2")),
+        ([None, 0.5, 1, 2] * (ROWS // 4), "regression", ()),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.* 50 of 200 rows are left out")
 def test_the_task_follows_from_the_target(table, values, task, labels):
     found = data.load(table(houses().assign(price=values)), target="price")
     assert (found.task, found.labels) == (task, labels)
@@ -247,6 +250,8 @@ def test_rows_that_cannot_be_encoded(tmp_path, change, message):
         encoder.encode([row, change(row)] if message.startswith("row 1") else [change(row)])
     with pytest.raises(ValueError, match="column 'area' is missing; the columns are rooms, garden"):
         encoder.encode(frame.drop(columns="area"))
+    with pytest.raises(ValueError, match="columns 'rooms', 'garden' are missing; the columns are area, built"):
+        encoder.encode(frame.drop(columns=["rooms", "garden"]))
     with pytest.raises(ValueError, match="column 'area' occurs more than once"):
         encoder.encode(pd.concat([frame, frame.area], axis=1))
 
@@ -297,7 +302,17 @@ def test_a_column_of_durations_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "form",
-    ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y/%m/%d %H:%M", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", None],
+    [
+        "%Y-%m-%d",
+        "%Y-%m-%dT%H:%M:%SZ",
+        "%Y/%m/%d %H:%M UTC",
+        "%d.%m.%Y",
+        "%m/%d/%Y",
+        "%d/%m/%Y",
+        "%d-%m-%Y",
+        "%m-%d-%Y",
+        None,
+    ],
 )
 def test_dates_become_numbers_as_pandas_and_scikit_learn_make_them(form):
     seconds = np.random.default_rng(0).integers(-(2**33), 2**33, ROWS)  # from 1697 to 2242
@@ -396,6 +411,7 @@ def written(frame, path, encoding="utf-8", **form):
         ({"sep": "\t", "encoding": "utf-16"}, "tab, encoding utf-16"),
         ({"sep": "|", "encoding": "utf-16-le"}, "vertical bar, encoding utf-16-le"),
         ({"sep": ",", "encoding": "utf-16-be"}, "comma, encoding utf-16-be"),
+        ({"sep": ",", "encoding": "utf-32"}, "comma, encoding utf-32"),
     ],
 )
 def test_the_dialect_of_a_csv_file_is_found(tmp_path, form, sentence):
@@ -466,6 +482,50 @@ def test_quotes_that_are_closed(tmp_path):
     (tmp_path / "notes.csv").write_text(f'"note",price\n{rows}5\'10", 3\n')
     features = data.load(tmp_path / "notes.csv", target="price").encoder.features
     assert {"note=two\nlines", 'note=a "quote"', "note=a, comma"} <= set(features)
+
+
+def test_what_may_hide_in_a_column_of_text(tmp_path):
+    """A number column with one text, outside of the training rows too; and dates in an unknown form."""
+    path = tmp_path / "houses.csv"
+    rows = 600
+    frame = pd.DataFrame({"size": np.arange(rows) % 200, "sold": [f"day {i % 200}" for i in range(rows)]})
+    frame["price"] = np.arange(rows) / 7
+    with pytest.warns(UserWarning, match="the 100 most frequent texts of 'sold' have a feature each, and all others"):
+        data.load(save(frame, path), target="price")
+    for row in range(0, rows, 100):
+        frame.assign(size=frame["size"].astype(str).where(frame.index != row, "n.n.")).to_csv(path, index=False)
+        with pytest.raises(ValueError, match=f"'size' has numbers in most rows, but 'n.n.' at index {row} is not"):
+            data.load(path, target="price")
+
+
+@pytest.mark.filterwarnings("ignore:.* 2 of 42 rows are left out")
+def test_rows_that_end_early(tmp_path):
+    rows = [f"{i},{'ab'[i % 2]},{'xy'[i % 2]}" for i in range(20)]
+    (tmp_path / "rows.csv").write_text("\n".join(["size,heat,kind", *rows, "", '"20\n",b', "21", *rows]))
+    with pytest.warns(UserWarning, match="2 rows have fewer values than the first line, the first in line 23"):
+        found = data.load(tmp_path / "rows.csv", target="kind", drop=["size"])
+    assert sum(len(part.y) for part in parts(found)) == 40
+
+
+def test_a_row_alone_is_encoded_as_among_others(tmp_path):
+    """A text that looks like a number, a boolean or a missing value is a text, as in the table of the training."""
+    columns = {
+        "country": ["NA", "DE", "null"],
+        "code": ["007", "1.0", "A1"],
+        "flag": ["true", "false", "maybe"],
+        "size": ["1", "NA", "2.5"],
+        "sold": ["2020-01-01", "NA", ""],
+        "kind": ["x", "y", "x"],
+    }
+    frame = pd.DataFrame(columns).iloc[[0, 1, 2] * 10]
+    whole, alone = tmp_path / "whole.csv", tmp_path / "alone.csv"
+    frame.to_csv(whole, index=False)
+    encoder = data.load(whole, target="kind").encoder
+    expected = encoder.encode(tables.read(whole, "kind", None).features)
+    for row in range(3):
+        frame.iloc[[row]].to_csv(alone, index=False)
+        encoded = encoder.encode(csv_tables.read(alone, texts=encoder.texts))
+        np.testing.assert_array_equal(encoded, expected[[row]])
 
 
 def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):

@@ -88,7 +88,11 @@ class Clock:
     @property
     def training_deadline(self) -> float | None:
         """The end of the final training and of its export, as `time.monotonic()`: the report follows."""
-        return None if self.deadline is None else self.deadline - min(_REPORT, _REPORT_SHARE * self._budget)
+        if self.deadline is None:
+            return None
+        # on a machine that others use too, a process gets less work done in the same time
+        slowness = max(1.0, process_seconds() / max(1.0, time.process_time()))
+        return self.deadline - min(slowness * _REPORT, slowness * _REPORT_SHARE * self._budget, self.left / 2)
 
     def of_search(self) -> float | None:
         """Return the seconds for the search from now on; `None` without a budget."""

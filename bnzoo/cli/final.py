@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bnzoo.cli.console import quietly, say
+from bnzoo.cli.console import say
 from bnzoo.silence import SILENCE, repeated
+
+# the epochs of a final training without a budget, and the seconds up to which it is a short one
+EPOCHS, _SHORT = 30, 60.0
 
 if TYPE_CHECKING:
     from bnzoo.training import Moment, Training
@@ -17,13 +20,14 @@ if TYPE_CHECKING:
     from bnzoo.tuning import Study
 
 
-def trained(study: "Study", deadline: float | None) -> "Artefact | None":
+def trained(study: "Study", deadline: float | None, augment: str | None = None) -> "Artefact | None":
     """Return the artefact of the final training of a study, which is run unless that was done before.
 
     Args:
         study: The `Study`, which has a candidate.
         deadline: Float, the end of the training and of the export as `time.monotonic()`; `None` for the default number
             of epochs.
+        augment: String, as in `Study.train`.
 
     Returns:
         The artefact; `None` if the training diverged, which is printed.
@@ -45,8 +49,14 @@ def trained(study: "Study", deadline: float | None) -> "Artefact | None":
     training: Training | None = None
     with shown(console) as progress:
         try:
-            with quietly():
-                training = study.train(deadline=deadline, trial=candidate, progress=progress)
+            training = study.train(
+                epochs=None if deadline is not None else EPOCHS,
+                deadline=deadline,
+                trial=candidate,
+                precision=_precision(study, deadline),
+                augment=augment,
+                progress=progress,
+            )
         except RuntimeError as error:
             if "diverged" not in str(error):
                 raise
@@ -55,6 +65,14 @@ def trained(study: "Study", deadline: float | None) -> "Artefact | None":
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
     return training.artefact
+
+
+def _precision(study: "Study", deadline: float | None) -> str:
+    """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
+    candidate = study.results.candidate
+    assert candidate is not None
+    each = candidate.train_seconds / max(1, len(candidate.history.get("loss", ())))
+    return "float32" if deadline is None and each * EPOCHS < _SHORT else "auto"
 
 
 @contextmanager
@@ -104,6 +122,8 @@ class Lines:
         self._last = f"{where}{step}: {_values(moment)} | {left}"
         if moment.epoch_ended:
             self._print()
+            if moment.epoch >= moment.epochs:
+                self._last = "the training has ended: statistics, figures and the export follow"
 
     def remind(self) -> None:
         """Print the position, if no line was printed for a minute."""

@@ -11,6 +11,7 @@ import typer
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.files import check_replaceable
 
 if TYPE_CHECKING:
     import keras
@@ -79,7 +80,12 @@ def load(path: Path) -> "keras.Model":
 
 def table_options(drop: list[str] | None, separator: str | None, encoding: str | None) -> dict[str, Any]:
     """Return the arguments of `bnzoo.data.load` for these options."""
-    return {"drop": drop or (), "separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
+    return {"drop": drop or (), **csv_options(separator, encoding)}
+
+
+def csv_options(separator: str | None, encoding: str | None) -> dict[str, Any]:
+    """Return the arguments of a reader of CSV tables for these options."""
+    return {"separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
 
 
 def load_data(name: str, target: str | None, task: str | None, image_size: int | None, **options: Any) -> "Dataset":
@@ -124,9 +130,13 @@ def check_folder(path: Path) -> None:
     """Check that a file can be made in its folder.
 
     Raises:
-        UserError: If the folder does not exist or is not writable.
+        UserError: If it is a folder, a device or a pipe itself, or its folder does not exist or is not writable.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Choose a file in it")
     if not path.parent.is_dir():
         raise UserError(f"The folder {path.parent} does not exist. Make it first, or choose another one")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise UserError(f"The folder {path.parent} is not writable. Choose another one")
+    with mistakes(OSError):
+        check_replaceable(path)

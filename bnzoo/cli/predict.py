@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bnzoo.cli.console import mistakes, quietly, say
 from bnzoo.cli.deploy import read_labels
-from bnzoo.cli.inputs import check_folder, shown_warnings
+from bnzoo.cli.inputs import Encoding, Separator, check_folder, csv_options, shown_warnings
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def predict(
             help="A text file with the name of a class of a .keras file on each line. By default their numbers."
         ),
     ] = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
 ) -> None:
     """Predict the classes of images, tables or arrays, or the numbers of a regression.
 
@@ -71,7 +73,8 @@ def predict(
 
         predictor = open_predictor(model, image, names)
     tally = _Tally()
-    found = tally.counted(_answers(predictor, inputs))
+    options = csv_options(separator, encoding)
+    found = tally.counted(_answers(predictor, inputs, options))
     if output is not None:
         with mistakes(OSError), whole_file(output) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             _write(found, file)
@@ -104,11 +107,11 @@ class _Tally:
             yield part
 
 
-def _answers(predictor: "Predictor", inputs: list[Path]) -> "Iterator[Answers]":
+def _answers(predictor: "Predictor", inputs: list[Path], options: dict[str, Any]) -> "Iterator[Answers]":
     from bnzoo.predicting.answers import answers
     from bnzoo.predicting.examples import batches
 
-    parts = batches(predictor, inputs)
+    parts = batches(predictor, inputs, **options)
     while True:
         with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
             batch = next(parts, None)

@@ -152,7 +152,7 @@ def tune(
         str | None,
         typer.Option(
             help="Random changes of the training images: flip, crop, rotation, erasing, color, randaugment, mixup, "
-            "cutmix. Several are applied: flip,crop."
+            "cutmix. Several are applied: flip,crop. By default none in the search, and crop in the final training."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,
@@ -204,7 +204,7 @@ def tune(
     artefact = None
     if search.results.candidate is not None:
         try:
-            artefact = _exported(search, clock, final)
+            artefact = _exported(search, clock, final, augment)
         finally:
             _write_report(search)
     else:
@@ -269,11 +269,11 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _exported(study: "Study", clock: Clock, final: bool) -> "Artefact | None":
+def _exported(study: "Study", clock: Clock, final: bool, augment: str | None) -> "Artefact | None":
     """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            artefact = trained(study, clock.training_deadline) if final else None
+            artefact = trained(study, clock.training_deadline, augment) if final else None
             if artefact is None and study.results.best is not None:
                 with Console(stderr=True).status("verifying the SavedModel in another process"):
                     artefact = study.export()

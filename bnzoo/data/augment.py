@@ -16,6 +16,8 @@ MIXING = ("mixup", "cutmix")
 # the largest shift of a crop as a share of the side (4 pixels of 32), the largest angle as a share of a full turn
 # (15 degrees), the share of images in which a part is erased, and the strength of changes of colour
 _SHIFT, _ANGLE, _ERASED, _STRENGTH = 0.125, 15 / 360, 0.5, 0.2
+# the factors by which saturation changes, as Keras takes them: `factor / (1 - factor)`
+_SATURATION = tuple(factor / (1 + factor) for factor in (1 - _STRENGTH, 1 + _STRENGTH))
 
 Examples = tuple[Any, Any]
 
@@ -110,11 +112,10 @@ def _skip_batches(states: Sequence[Any], augmented: Callable, count: int, batch:
         state.assign(start + (convert_to_numpy(state) - start) * count)
 
 
-def _layer(name: str, images: Images, seed: int) -> "keras.Layer":
+def _layer(name: str, images: Images, seed: int) -> "keras.Layer | _From0To1":
     from keras import layers
 
     options: dict[str, Any] = {"seed": seed, "dtype": "float32"}
-    levels = (images.low, images.high)
     edge = {"fill_mode": "constant", "fill_value": images.low}
     match name:
         case "flip":
@@ -125,15 +126,40 @@ def _layer(name: str, images: Images, seed: int) -> "keras.Layer":
         case "rotation":
             return layers.RandomRotation(_ANGLE, **edge, **options)
         case "erasing":
-            return layers.RandomErasing(_ERASED, value_range=levels, **options)
+            # two factors: Keras takes one as the upper bound of the share
+            levels = (images.low, images.high)
+            return layers.RandomErasing((_ERASED, _ERASED), value_range=levels, **options)
         case "color":
-            saturation = {"saturation_factor": _STRENGTH} if images.channels == 3 else {}
-            return layers.RandomColorJitter(
-                levels, brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
+            saturation = {"saturation_factor": _SATURATION} if images.channels == 3 else {}
+            jitter = layers.RandomColorJitter(
+                (0, 1), brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
             )
+            return _From0To1(jitter, images)
         case "randaugment":
-            return layers.RandAugment(levels, **options)
+            from bnzoo.data.rand_augment import RandAugment
+
+            return _From0To1(RandAugment((0, 1), **options), images)
         case "mixup":
             return layers.MixUp(**options)
         case _:
             return layers.CutMix(**options)
+
+
+class _From0To1:
+    """A layer that is applied to levels of 0 to 1, as Keras mistakes saturation in others.
+
+    Args:
+        layer: The `keras.Layer`.
+        images: The `Images`.
+    """
+
+    def __init__(self, layer: "keras.Layer", images: Images) -> None:
+        self._layer, self._low, self._span = layer, images.low, images.high - images.low or 1.0
+
+    @property
+    def variables(self) -> list[Any]:
+        """The random states."""
+        return self._layer.variables
+
+    def __call__(self, x: "tf.Tensor", training: bool) -> "tf.Tensor":
+        return self._layer((x - self._low) / self._span, training=training) * self._span + self._low

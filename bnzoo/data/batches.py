@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from bnzoo.data import store
 from bnzoo.data.dataset import Split, kept_type
@@ -83,9 +84,24 @@ def _batches(name: str, data: Any) -> Iterator[Any]:
         )
     if int(data.cardinality()) == -1:
         raise ValueError(f"`{name}` has no end: leave out `repeat()`, or call `take(count)`")
-    spec = data.element_spec
-    single = isinstance(spec, tuple) and len(spec) == 2 and getattr(spec[1], "shape", None) == ()
-    return iter((data.batch(_BATCH) if single else data).as_numpy_iterator())
+    return _read(name, data.batch(_BATCH) if _is_single(data.element_spec) else data)
+
+
+def _is_single(spec: Any) -> bool:
+    """Return whether the elements of a dataset are single examples: `y` is a number, or not as long as `x`."""
+    if not isinstance(spec, tuple) or len(spec) != 2 or not all(isinstance(part, tf.TensorSpec) for part in spec):
+        return False
+    x, y = (part.shape for part in spec)
+    return y.rank == 0 or bool(x.rank and y.rank and None not in (x[0], y[0]) and x[0] != y[0])
+
+
+def _read(name: str, data: tf.data.Dataset) -> Iterator[Any]:
+    try:
+        yield from data.as_numpy_iterator()
+    except tf.errors.InvalidArgumentError as error:  # such as images of several sizes in a batch
+        raise ValueError(
+            f"`{name}`: {error.message.rpartition('}} ')[2]}. If its images differ in size, resize them with `map`"
+        ) from error
 
 
 def _checked(place: str, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -85,6 +85,12 @@ def unusable(inferred: str) -> str:
     )
 
 
+def integers(column: "pd.Series") -> "pd.Series":
+    """Return floats as integers if all are whole: integers with missing values are read as floats."""
+    whole = column.dtype == np.float64 and bool((column % 1 == 0).all() and (column.abs() < 2**53).all())
+    return column.astype(np.int64) if whole else column
+
+
 def numbers(name: str, column: "pd.Series") -> np.ndarray:
     """Return the values of a column as float64, missing ones as NaN.
 
@@ -190,37 +196,50 @@ def category(value: Any) -> str:
     return str(int(value)) if isinstance(value, float | np.floating) and value.is_integer() else str(value)
 
 
-def frequent(name: str, column: "pd.Series", codes: np.ndarray, categories: Sequence[str]) -> list[str]:
+def frequent(name: str, codes: np.ndarray, categories: Sequence[str]) -> list[str]:
     """Return the categories of a column of the training rows, the 100 most frequent ones if there are more.
 
     Args:
         name: String, the name of the column.
-        column: The column.
         codes: The code of each row, as `categories` returns it.
         categories: The categories of the codes.
 
     Raises:
-        ValueError: If there are more than 10 categories, in fewer than twice as many rows; or more than 100, and most
-            values, but not all, are numbers.
+        ValueError: If there are more than 10 categories, in fewer than twice as many rows.
     """
+    if _too_many(len(categories), len(codes)):
+        raise ValueError(
+            f"column {name!r} has {len(categories)} different texts in {len(codes)} training rows, too many for one "
+            "feature each; drop the column if it only identifies the rows; else merge rare texts, or convert it to "
+            "numbers, or to dates in the form YYYY-MM-DD"
+        )
     counts = Counter[str]()
     for category_, count in zip(categories, np.bincount(codes[codes >= 0], minlength=len(categories)), strict=True):
         counts[category_] += int(count)
-    unique = len(categories) > max(FEW_CATEGORIES, len(column) / 2)
-    if not unique and len(categories) <= MANY_CATEGORIES:
+    if len(categories) <= MANY_CATEGORIES:
         return list(counts)
-    text = text_among_numbers(column)
-    if unique or text:
-        advice = (
-            f"most are numbers, but {text[1]!r} at index {text[0]} is not: replace it by a number or a missing value"
-            if text
-            else "drop the column if it only identifies the rows; else merge rare texts, or convert it to numbers"
-        )
-        raise ValueError(
-            f"column {name!r} has {len(categories)} different texts in {len(column)} training rows, too many for one "
-            f"feature each; {advice}"
-        )
     return sorted(counts, key=lambda word: (-counts[word], word))[:MANY_CATEGORIES]
+
+
+def _too_many(categories: int, rows: int) -> bool:
+    return categories > max(FEW_CATEGORIES, rows / 2)
+
+
+def stray_texts(frame: "pd.DataFrame") -> dict[str, str]:
+    """Return a sentence for each column with many different numbers and a few texts, by the name of the column."""
+    found = {}
+    for name in frame.columns:
+        column = frame[name]
+        if inferred_type(column) != "string":
+            continue
+        categories = column.nunique()
+        many = categories > MANY_CATEGORIES or _too_many(categories, len(column))
+        if many and (text := text_among_numbers(column)):
+            found[name] = (
+                f"column {name!r} has numbers in most rows, but {text[1]!r} at index {text[0]} is not one; replace it "
+                "by a number or a missing value"
+            )
+    return found
 
 
 def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:
@@ -228,8 +247,12 @@ def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:
     import pandas as pd
 
     present = column.dropna().astype(str)
-    text = pd.to_numeric(present, errors="coerce").isna()
-    return (text.idxmax(), present[text.idxmax()]) if text.any() and text.mean() < 0.5 else None
+    counts = present.value_counts(sort=False)  # fewer than the rows
+    text = counts[pd.to_numeric(counts.index.to_series(), errors="coerce").isna().to_numpy()]
+    if not 0 < text.sum() < 0.5 * len(present):
+        return None
+    first = present.isin(text.index).idxmax()
+    return first, present[first]
 
 
 def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[str]) -> "pd.DataFrame":
@@ -243,9 +266,10 @@ def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[st
     if not isinstance(rows, pd.DataFrame):
         rows = _from_dicts(rows, names)
     twice = set(rows.columns[rows.columns.duplicated()])
+    if absent := [repr(name) for name in names if name not in rows.columns]:
+        subject = f"columns {', '.join(absent)} are" if absent[1:] else f"column {absent[0]} is"
+        raise ValueError(f"{subject} missing; the columns are {', '.join(map(str, rows.columns))}")
     for name in names:
-        if name not in rows.columns:
-            raise ValueError(f"column {name!r} is missing; the columns are {', '.join(map(str, rows.columns))}")
         if name in twice:
             raise ValueError(f"column {name!r} occurs more than once; keep one of them, or rename them")
     return rows

@@ -2,6 +2,7 @@
 
 import csv
 import warnings
+from collections.abc import Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read(path: Path, separator: str | None = None, encoding: str | None = None) -> "pd.DataFrame":
+def read(
+    path: Path, separator: str | None = None, encoding: str | None = None, texts: Collection[str] = ()
+) -> "pd.DataFrame":
     """Read a CSV file, whose first line has the names of the columns.
 
     A warning names the separator, the decimal sign and the encoding unless they are comma, point and UTF-8, or known.
@@ -26,6 +29,7 @@ def read(path: Path, separator: str | None = None, encoding: str | None = None) 
         path: The file.
         separator: String, the separator; `None` to find it.
         encoding: String, the encoding; `None` to find it.
+        texts: Collection of strings, the columns that are known to hold text, even if all values look like numbers.
 
     Returns:
         A DataFrame. Its names are those of the file, which may be empty or occur twice.
@@ -38,10 +42,10 @@ def read(path: Path, separator: str | None = None, encoding: str | None = None) 
     with reading(path, "a CSV table") as file:
         try:
             dialect = sniff(file, separator, encoding)
-            _check_quotes(file, dialect)
+            short = _short_lines(file, dialect)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
-                frame = _read(file, dialect)
+                frame = _read(file, dialect, texts)
         except pd.errors.EmptyDataError as error:
             raise ValueError("it is empty; its first line must have the names of the columns") from error
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -49,10 +53,16 @@ def read(path: Path, separator: str | None = None, encoding: str | None = None) 
     known = Dialect(separator or ",", encoding=dialect.encoding if encoding else Dialect.encoding)
     if dialect != known:
         warnings.warn(f"{path} is read with {dialect}.", stacklevel=5)
+    if short:
+        warnings.warn(
+            f"{path}: {len(short)} rows have fewer values than the first line, the first in line {short[0]}. The "
+            "values at their end are missing.",
+            stacklevel=5,
+        )
     return frame
 
 
-def _read(file: Path, dialect: Dialect) -> "pd.DataFrame":
+def _read(file: Path, dialect: Dialect, texts: Collection[str]) -> "pd.DataFrame":
     import pandas as pd
 
     options: dict[str, Any] = {
@@ -70,14 +80,15 @@ def _read(file: Path, dialect: Dialect) -> "pd.DataFrame":
     options |= {"header": 0, "names": list(range(len(names))), "index_col": False}
     frame = pd.read_csv(file, **options)
     inexact = [place for place in frame.columns if _lost_digits(frame[place])]
-    again = [*inexact, *(place for place in frame.columns if _is_words(frame[place]))]
+    words = [place for place in frame.columns if names[place] in texts or _is_words(frame[place])]
+    again = sorted({*inexact, *words})
     if again:
         as_text = {"dtype": str, "keep_default_na": False, "na_values": [""], "usecols": again}
-        texts = pd.read_csv(file, **as_text, **options)
-        for place in inexact:  # Python's integers keep all digits
-            pairs = zip(frame[place].isna(), texts[place], strict=True)
-            texts[place] = pd.Series([None if absent else int(Decimal(text)) for absent, text in pairs], dtype=object)
-        frame[again] = texts[again]
+        exact = pd.read_csv(file, **as_text, **options)
+        for place in set(inexact).difference(words):  # Python's integers keep all digits
+            pairs = zip(frame[place].isna(), exact[place], strict=True)
+            exact[place] = pd.Series([None if absent else int(Decimal(text)) for absent, text in pairs], dtype=object)
+        frame[again] = exact[again]
     frame.columns = names
     return frame
 
@@ -102,18 +113,24 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _check_quotes(file: Path, dialect: Dialect) -> None:
-    """Raise an error for a quote that is not closed, or closed in the middle of another value.
+def _short_lines(file: Path, dialect: Dialect) -> list[int]:
+    """Return the lines of the rows that have fewer values than the first line.
 
-    pandas would read the lines between two such quotes as one value.
+    Raises:
+        ValueError: If a quote is not closed, or closed in the middle of another value. pandas would read the lines
+            between two such quotes as one value.
     """
     with file.open(encoding=dialect.encoding, newline="") as lines, any_length():
         rows = csv.reader(lines, delimiter=dialect.separator, skipinitialspace=True, strict=True)
-        begun = 1
+        short: list[int] = []
+        begun, width = 1, 0
         while True:
             try:
-                if next(rows, None) is None:
-                    return
+                if (row := next(rows, None)) is None:
+                    return short
+                width = width or len(row)
+                if 0 < len(row) < width:  # an empty line has none
+                    short.append(begun)
             except csv.Error as error:
                 if rows.line_num > begun or "end of data" in str(error):
                     raise ValueError(

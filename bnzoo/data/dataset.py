@@ -122,9 +122,12 @@ class Dataset:
         """
         from bnzoo.data.batches import read_splits
 
-        labels = tuple(map(str, range(classes) if isinstance(classes, int) else classes or ()))
-        if classes is not None and len(labels) < 2:
-            raise ValueError(f"`classes` must be at least 2 classes or their names. Received: classes={classes!r}")
+        named = () if classes is None else range(classes) if isinstance(classes, int | np.integer) else classes
+        labels = tuple(map(str, named))
+        if classes is not None and not 2 <= len(labels) == len({*labels}):
+            raise ValueError(
+                f"`classes` must be at least 2 classes or their names, which differ. Received: classes={classes!r}"
+            )
         parts = {"train": train, "validation": validation, "test": test}
         splits = read_splits(parts, len(labels), max_memory)
         return cls(name, labels, splits["train"], splits["validation"], splits["test"], augment=augment)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import tensorflow as tf
 
-_TIME = r"(?:[T ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}(?:\.[0-9]+)?))?Z?)?"
+_CLOCK = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}(?:\.[0-9]+)?))?"
+_TIME = rf"(?:[T ]{_CLOCK}(?: ?(?:Z|UTC|\+00:?00))?)?"
 _FIELDS = ("year", "month", "day", "hour", "minute", "second")
 _OF_LETTER = {"Y": "year", "M": "month", "D": "day"}
 # the days of 0001-01-01 and 9999-12-31
@@ -25,8 +26,14 @@ def _pattern(form: str) -> str:
     return re.escape(re.sub(r"[YMD]", "", form)[0]).join(words) + _TIME
 
 
-# Of two forms that fit, the first is taken: of 03/04/2020 the month is March. A time may follow.
-FORMS = {form: _pattern(form) for form in ("YYYY-MM-DD", "YYYY/MM/DD", "DD.MM.YYYY", "MM/DD/YYYY", "DD/MM/YYYY")}
+# Of two forms that fit, the first is taken: of 03/04/2020 the month is March, of 03-04-2020 April. A time may follow.
+FORMS = {
+    form: _pattern(form)
+    for form in (
+        *("YYYY-MM-DD", "YYYY/MM/DD", "DD.MM.YYYY", "MM/DD/YYYY", "DD/MM/YYYY"),
+        *("DD-MM-YYYY", "MM-DD-YYYY"),
+    )
+}
 
 
 class Dates(NamedTuple):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _UTF8 = "utf-8-sig"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _SEPARATORS = (",", ";", "\t", "|")
 _SPOKEN = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _NAMES = {_UTF8: "UTF-8", "cp1252": "Windows-1252 (Latin-1)", "latin-1": "Latin-1"}
@@ -62,6 +63,8 @@ def sniff(file: Path, separator: str | None = None, encoding: str | None = None)
 def _encoding(file: Path) -> str:
     with file.open("rb") as stream:
         start = stream.read(4)
+    if start in _UTF32_MARKS:  # that of UTF-16 is its beginning
+        return "utf-32"
     if start.startswith(_UTF16_MARKS):
         return "utf-16"
     if len(start) == 4 and start[1] == start[3] == 0 != start[0]:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, count, filterfalse
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,11 @@ class TableEncoder:
         """The names of the features: `rooms`, `rooms is missing`, `heating=gas`."""
         return [feature for column in self.columns for feature in column.features]
 
+    @property
+    def texts(self) -> list[str]:
+        """The names of the columns of categories. In a CSV file of a few rows, these may look like numbers."""
+        return [column.name for column in self.columns if isinstance(column, Categorical)]
+
     def encode(self, rows: "pd.DataFrame | Sequence[Mapping[str, Any]]") -> np.ndarray:
         """Return the features of rows.
 
@@ -91,12 +97,16 @@ class TableEncoder:
     def inputs(self) -> dict[str, Kind]:
         """The columns by the name of their tensor: the name of the column in the characters A-Z, a-z, 0-9 and _."""
         named: dict[str, Kind] = {}
+        taken: set[str] = set()
         for column in self.columns:
             letters = filterfalse(unicodedata.combining, unicodedata.normalize("NFKD", column.name))
             name = re.sub(r"[^A-Za-z0-9_]", "_", "".join(letters))
-            name = name if name[:1].isalpha() and name != "self" else f"column_{name}"
+            if not name[:1].isalpha() or name == "self" or iskeyword(name):  # TensorFlow's signatures refuse these
+                name = f"column_{name}"
             names = chain([name], (f"{name}_{number}" for number in count(2)))
-            named[next(free for free in names if free not in named)] = column
+            free = next(name for name in names if name.lower() not in taken)
+            taken.add(free.lower())  # the names of TensorFlow's nodes have no case
+            named[free] = column
         return named
 
     def encode_tensors(self, tensors: "Mapping[str, tf.Tensor]") -> "tf.Tensor":

@@ -157,7 +157,8 @@ class Categorical:
     Attributes:
         name: String, the name of the column.
         categories: Tuple of strings. If there are more than 100, the most frequent ones.
-        missing: Boolean, whether the training rows have missing values, which are then a category too.
+        missing: Boolean, whether the training rows have missing values, which are then a category too. An empty text is
+            a missing value. (In `categories` it is that of a table with empty texts.)
         other: Boolean, whether the training rows have other categories, which are then one category. If not, all
             features are 0 for any other category.
     """
@@ -173,9 +174,9 @@ class Categorical:
     def learn(cls, name: str, column: "pd.Series") -> "Categorical":
         """Learn from the column of the training rows."""
         codes, categories = columns.categories(name, column)
-        kept = columns.frequent(name, column, codes, categories)
-        # an empty text that is no category of its own is a missing value
-        missing = bool((codes < 0).any()) or ("" in categories and "" not in kept)
+        kept = columns.frequent(name, codes, categories)
+        # an empty text is a missing value: as the category "", or else as this one
+        missing = "" not in kept and bool((codes < 0).any() or "" in categories)
         return cls(name, tuple(sorted(kept)), missing, bool({*categories} - {*kept, ""}))
 
     @property
@@ -189,7 +190,8 @@ class Categorical:
         codes, categories = columns.categories(self.name, column)
         known = {category: number for number, category in enumerate(self.categories)}
         # the code -1 of a missing value selects the last entry
-        numbers = np.array([known.get(category, -1) for category in categories] + [-1])[codes]
+        absent = -1 if self.missing else known.get("", -1)
+        numbers = np.array([*(known.get(category, -1) for category in categories), absent])[codes]
         missing = np.array([category == "" for category in categories] + [True])[codes] & (numbers < 0)
         other = [(numbers < 0) & ~missing] * self.other
         return [*(numbers == number for number in range(len(known))), *other, *[missing] * self.missing]

@@ -1,5 +1,6 @@
 """The loader of data sets: from a name, a file or a folder to a `Dataset`."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,12 @@ import numpy as np
 
 from bnzoo.data import downloads, store, tables
 from bnzoo.data.augment import chosen
-from bnzoo.data.columns import one_message
+from bnzoo.data.columns import MANY_CATEGORIES, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
 from bnzoo.data.encoder import TableEncoder, problems_of
 from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
+from bnzoo.data.kinds import Categorical
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
 from bnzoo.data.splits import Parts, divide
 from bnzoo.errors import unknown
@@ -62,8 +64,8 @@ def load(
     in a warning unless they are comma, point and UTF-8. Rows without a target are left out, and counted in a warning.
     One message names all columns that cannot be used. It is an error if many numbers of a column become equal as
     floating-point numbers, such as 64-bit ids. Dates are recognized as text too: `2020-12-31`, `2020/12/31`,
-    `31.12.2020`, `12/31/2020` or `31/12/2020`, with or without a time. An `.npz` file with an integer `y` is a
-    classification, one with a float `y` a regression.
+    `31.12.2020`, `12/31/2020`, `31/12/2020` or `31-12-2020`, with or without a time. An `.npz` file with a `y` of
+    integers, booleans or strings is a classification, one with a float `y` a regression.
 
     Images are PNG, JPEG, GIF, BMP, WebP or TIFF files with at most 2**26 (67 million) pixels. The content of a file
     decides its format, not its name. Only the first frame or page is read. The EXIF orientation is applied. Grey images
@@ -237,6 +239,12 @@ def _table(name: str, table: tables.LabelledTable, shares: dict[str, float], see
             problems.append(str(error).removeprefix(f"{name}: "))
         problems += problems_of(training, table.features)
         raise ValueError(one_message(name, problems or [str(error)])) from error
+    if grouped := [column.name for column in encoder.columns if isinstance(column, Categorical) and column.other]:
+        warnings.warn(
+            f"{name}: the {MANY_CATEGORIES} most frequent texts of {', '.join(map(repr, grouped))} have a feature "
+            "each, and all others one. If they are dates or numbers, write them as 2020-12-31 or 1234.5.",
+            stacklevel=3,
+        )
     return _dataset(name, table.labels, splits, encoder)
 
 

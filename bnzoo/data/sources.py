@@ -85,12 +85,12 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
         raise ValueError(f"{path}: x must have real numbers. Received: dtype {x.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "iuf":  # NumPy counts timedelta64 as an integer type
+    if y.ndim != 1 or y.dtype.kind not in "biufU":
         raise ValueError(
-            f"{path}: y must have one integer label or one float target per example. Received: dtype "
-            f"{y.dtype}, shape {y.shape}"
+            f"{path}: y must have one label (integer, boolean or string) or one float target per example. Received: "
+            f"dtype {y.dtype}, shape {y.shape}"
         )
-    if len(x) != len(y):
+    if x.ndim and len(x) != len(y):
         raise ValueError(f"{path}: x and y must have the same length. Received: {len(x)} and {len(y)}")
     if x.ndim not in (2, 3, 4) or not x.size:
         raise ValueError(
@@ -98,7 +98,7 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
             f"Received: {x.shape}"
         )
     x = x[..., None] if x.ndim == 3 else x
-    if np.issubdtype(y.dtype, np.floating):
+    if y.dtype.kind == "f":
         return x, y, []
     values, labels = np.unique(y, return_inverse=True)
-    return x, labels, [str(value) for value in values]
+    return x, labels, [printable(str(value)) for value in values]

@@ -40,7 +40,7 @@ def stratified(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[
         ValueError: If there is only one class, or a class has too few examples.
     """
     if len(labels) < 2:
-        raise ValueError(f"{name} has only one class ({', '.join(labels)}); a classification needs at least two")
+        raise ValueError(f"{name}: there is only one class ({', '.join(labels)}); a classification needs at least two")
     random = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {"train": [], **{part: [] for part in shares}}
     for label, class_name in enumerate(labels):

@@ -91,12 +91,16 @@ def read(
     absent = frame[target].isna()
     rows = frame[~absent]
     features = rows.drop(columns=target)
+    stray = columns.stray_texts(features)
+    problems += stray.values()
     try:
-        y, labels = _target(f"the target {target!r}", rows[target], task)
+        column = columns.integers(rows[target]) if absent.any() else rows[target]
+        y, labels = _target(f"the target {target!r}", column, task)
     except ValueError as error:
         problems.append(str(error))
     if problems:
-        raise ValueError(columns.one_message(path, [*problems, *problems_of(features, features)]))
+        others = features.drop(columns=list(stray))
+        raise ValueError(columns.one_message(path, [*problems, *problems_of(others, others)]))
     if absent.any():
         warnings.warn(
             f"{path}: {absent.sum()} of {len(frame)} rows are left out, as they have no value in the target "

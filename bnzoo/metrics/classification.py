@@ -57,7 +57,8 @@ def _auc(probabilities: np.ndarray, classes: np.ndarray) -> Prepared:
             outside = np.add.reduceat(ordered, starts) - inside
             pairs = inside.sum() * outside.sum()
             if pairs:
-                areas.append(inside @ (outside.cumsum() - outside / 2) / pairs)
+                # not `@`, whose threads wait for each other on a busy machine
+                areas.append((inside * (outside.cumsum() - outside / 2)).sum() / pairs)
         return float(np.mean(areas)) if areas else float("nan")
 
     return value

@@ -74,4 +74,6 @@ def _bootstrap(functions: Mapping[str, Prepared], examples: int) -> dict[str, An
         weights = np.bincount(random.integers(examples, size=examples), minlength=examples).astype(np.float64)
         for name, function in functions.items():
             found[name].append(function(weights))
-    return {name: tuple(np.nanpercentile(values, (2.5, 97.5)).tolist()) for name, values in found.items()}
+    # not numpy.nanpercentile, which warns of a metric that no sample has, such as the AUC of one class
+    known = {name: [value for value in values if not math.isnan(value)] or [math.nan] for name, values in found.items()}
+    return {name: tuple(np.percentile(values, (2.5, 97.5)).tolist()) for name, values in known.items()}

@@ -70,7 +70,7 @@ def _others(outputs: Arrays) -> Iterable[Column]:
             raise ValueError(
                 f"the output {name!r} has the shape {values.shape}, which fits into no row. Call the model in Python"
             )
-        parts = values.reshape(len(values), -1).T
+        parts = np.atleast_2d(values.T)
         if len(outputs) == len(parts) == 1:
             yield "prediction", parts[0]
         else:

@@ -45,29 +45,41 @@ class _File(NamedTuple):
     problem: str = ""  # the reason why it cannot be read
 
 
-def batches(predictor: Predictor, sources: Sequence[Path]) -> Iterator[Batch]:
+def batches(
+    predictor: Predictor, sources: Sequence[Path], separator: str | None = None, encoding: str | None = None
+) -> Iterator[Batch]:
     """Read examples in batches.
 
     Args:
         predictor: The `Predictor`.
         sources: Paths of image files and of folders of them at any depth; or of tables; or of `.npz` files.
+        separator: String, the separator of `.csv` tables; `None` to find it.
+        encoding: String, the encoding of `.csv` tables; `None` to find it.
 
     Yields:
         `Batch`es, in the order of the sources, the files of a folder by name.
 
     Raises:
         ValueError: If a table or an `.npz` file cannot be read, if the sources are of several kinds, or if the
-            predictor does not take them.
+            predictor or an option does not fit them.
         FileNotFoundError: If a source does not exist, or a folder has no images.
     """
     kinds = {_kind(source) for source in sources}
     if len(kinds) > 1:
         raise ValueError(f"All inputs must be of one kind. Received: {' and '.join(sorted(kinds))}")
     (kind,) = kinds
+    options = {"separator": separator, "encoding": encoding}
+    for option, value in options.items():
+        if value is not None and (other := next((file for file in sources if not _is_csv(file)), None)):
+            raise ValueError(f"`{option}` is for .csv tables. Received: {option}={value!r} for {other}")
     if kind == "images":
         yield from _of_images(predictor, _files(sources))
     for source in sources if kind != "images" else ():
-        yield from _of_table(predictor, source) if kind == "tables" else _of_arrays(predictor, source)
+        yield from _of_table(predictor, source, options) if kind == "tables" else _of_arrays(predictor, source)
+
+
+def _is_csv(file: Path) -> bool:
+    return file.suffix.lower() == ".csv"
 
 
 def _kind(source: Path) -> str:
@@ -149,15 +161,16 @@ def _read(file: Path) -> _File:
         return _File(str(file), problem=str(error))
 
 
-def _of_table(predictor: Predictor, path: Path) -> Iterator[Batch]:
+def _of_table(predictor: Predictor, path: Path, options: dict[str, str | None]) -> Iterator[Batch]:
     if predictor.encoder is None:
         raise ValueError(
             f"{predictor.path} takes no tables: it has no encoder.json. Pass the folder of a study on a table, or its "
             "features as an .npz file"
         )
     (name,) = predictor.inputs[SERVE]
-    frame = csv_tables.read(path) if path.suffix.lower() == ".csv" else parquet_tables.read(path)
-    for start in range(0, len(frame), _ROWS):
+    texts = predictor.encoder.texts
+    frame = csv_tables.read(path, **options, texts=texts) if _is_csv(path) else parquet_tables.read(path)
+    for start in range(0, max(len(frame), 1), _ROWS):  # a table without rows has answers without rows
         part = frame.iloc[start : start + _ROWS]
         try:
             features = predictor.encoder.encode(part)

@@ -23,6 +23,7 @@ from bnzoo.reports.layout import (
     panels,
     plain,
     plain_ticks,
+    scale_scores,
     ticks,
 )
 
@@ -73,10 +74,10 @@ def score_against_learning_rate(results: "Results", narrow: bool = False) -> Fig
             axes.plot([], [], color=colour, label=f"{layout.row.replace('_', ' ')} {results.text(row)}")
         axes.axhline(results.cap * 1.8, color="0.8", linewidth=6, zorder=0)
         axes.axhline(results.objective.guessing, color="0.6", linestyle=":", linewidth=1)
-        axes.set(xscale="log", yscale="log", xlabel="learning rate", title=layout.title(series))
+        axes.set(xscale="log", xlabel="learning rate", title=layout.title(series))
     for axes in shown:
         plain_ticks(axes.xaxis)
-        plain_ticks(axes.yaxis)
+        scale_scores(axes, [results.cap, *(trial.score for trial in results.trials if trial.outcome == "ok")])
     shown[0].set_ylabel(f"{_score(results)}\n(x: not usable; triangle: pruned; dotted: guessing)")
     shown[0].legend(frameon=False, fontsize="small")
     return figure

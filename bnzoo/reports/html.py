@@ -15,7 +15,7 @@ from bnzoo.files import whole_file, write_text
 from bnzoo.metrics import metric_named
 from bnzoo.reports import confusion, figures, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import FEWEST, Layout
-from bnzoo.reports.page import draw, render
+from bnzoo.reports.page import draw, render, write
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
@@ -160,7 +160,7 @@ def _drawn(name: str, picture: Picture, results: Any, path: Path) -> dict[str, A
     figure, svg = draw(name, picture.draw, results)
     figure.set_layout_engine("none")  # the layout has been computed, which takes longer than drawing
     with whole_file(path.parent / f"{name}.png") as draft:
-        figure.savefig(draft, dpi=150)
+        write(figure, draft, dpi=150)
     wide = figure.get_size_inches()[0] > NARROW
     return {
         "title": picture.title if isinstance(picture.title, str) else picture.title(results),

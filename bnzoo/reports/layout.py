@@ -3,7 +3,7 @@
 import itertools
 import math
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -137,6 +137,13 @@ class Layout:
 def plain(value: float, _: object = None) -> str:
     """Return a number without an exponent, for the ticks of an axis."""
     return np.format_float_positional(value, precision=4, fractional=False, trim="-")
+
+
+def scale_scores(axes: Axes, scores: Sequence[float]) -> None:
+    """Make the axis of scores logarithmic, unless one is 0, which has no logarithm: that of a perfect model."""
+    if min(scores, default=0) > 0:
+        axes.set(yscale="log")
+        plain_ticks(axes.yaxis)
 
 
 def plain_ticks(axis: Axis) -> None:

@@ -1,6 +1,7 @@
 """The HTML pages of all reports: templates, and figures as SVG."""
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,5 +51,18 @@ def draw(name: str, picture: Callable[[Any], Figure], shown: Any) -> tuple[Figur
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure = picture(shown)
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
+        write(figure, text, format="svg", metadata={"Date": None})
     return figure, text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def write(figure: Figure, file: Any, **options: Any) -> None:
+    """Write a figure. A character that the font lacks, such as a Chinese one in the name of a class, is a box.
+
+    Args:
+        figure: The figure.
+        file: The path or the file to write.
+        **options: Arguments of `savefig`.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(file, **options)

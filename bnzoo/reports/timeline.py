@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bnzoo.reports.layout import plain_ticks
+from bnzoo.reports.layout import scale_scores
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results, TrialResult
@@ -112,12 +112,11 @@ def _best_so_far(axes: Axes, trials: list[Bar], unit: float) -> None:
     ends = np.array([bar.end for bar in good]) / unit
     scores = np.array([bar.trial.score for bar in good])
     axes.plot(ends, scores, ".", color="0.6", markersize=4)
+    scale_scores(axes, scores.tolist())
     if good:
         last = max(bar.end for bar in trials) / unit
         least = np.minimum.accumulate(scores)
         axes.step([*ends, last], [*least, least[-1]], where="post", color=COLOURS["ok"])
-        axes.set(yscale="log")
-        plain_ticks(axes.yaxis)
     axes.set(ylabel="best score so far")
     axes.grid(alpha=0.25)
 

@@ -49,6 +49,10 @@ class Timing:
         """The seconds of a training step, on average over the depths."""
         return sum(self.step.values()) / len(self.step)
 
+    def compiling(self, trials: int) -> float:
+        """Return the seconds to compile the architectures of the first trials: two were compiled to be timed."""
+        return max(0, min(trials, self.architectures) - min(2, len(self.step))) * self.compilation
+
     def grid_seconds(self, epochs: int, seeds: int) -> float:
         """Return the seconds of the whole grid."""
         trial = epochs * self.steps * self.mean_step + self.evaluation
@@ -123,20 +127,22 @@ def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, fin
         depth: min(SATURATED, max(1.0, training or search) / (timing.steps * step)) * timing.steps
         for depth, step in timing.step.items()
     }
-    for_trials = max(0.0, search - timing.architectures * timing.compilation)
-    shortest = PATIENCE * min(timing.step.values()) + timing.evaluation
-    count = for_trials / (seeds * shortest)
+    shortest = seeds * (PATIENCE * min(timing.step.values()) + timing.evaluation)
+    count = 1
+    while count < timing.configurations and (count + 1) * shortest + timing.compiling(count + 1) <= search:
+        count += 1
     if count > TRIALS:
-        count = TRIALS * math.sqrt(count / TRIALS)
-    trials = seeds * max(1, min(timing.configurations, math.floor(count)))
+        count = round(TRIALS * math.sqrt(count / TRIALS))
+    trials = seeds * count
+    for_trials = max(0.0, search - timing.compiling(count))
     # the mean of the seconds of a trial over the depths is its share of the search
     each = max(0.0, for_trials / trials - timing.evaluation)
     mean = sum(useful[depth] * step for depth, step in timing.step.items()) / len(timing.step)
     wanted = {depth: each / mean * useful[depth] for depth in timing.step}
     passes = max(wanted.values()) / timing.steps
-    count = max(min(EPOCHS, epochs), min(epochs, math.floor(passes)))
-    steps = {depth: max(1, min(timing.steps, round(total / count))) for depth, total in wanted.items()}
-    return Plan(trials, count, steps, round(search, 1), round(training, 1), round(export, 1))
+    whole = max(min(EPOCHS, epochs), min(epochs, math.floor(passes)))
+    steps = {depth: max(1, min(timing.steps, round(total / whole))) for depth, total in wanted.items()}
+    return Plan(trials, whole, steps, round(search, 1), round(training, 1), round(export, 1))
 
 
 def default_batch_size(examples: int) -> int:

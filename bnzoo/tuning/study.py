@@ -332,6 +332,7 @@ class Study:
         average: bool = True,
         patience: int | None = None,
         all_data: bool = False,
+        augment: str | Sequence[str] | None = None,
         tensorboard: str | Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         progress: Callable[[Moment], None] | None = None,
@@ -353,6 +354,8 @@ class Study:
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
             all_data: As in `bnzoo.train`.
+            augment: As in `bnzoo.data.load`. Default: the augmentation of the data; `"crop"`, a shift by at most an
+                eighth of the side, for images that have none. `"none"` for no augmentation.
             tensorboard: As in `bnzoo.train`.
             callbacks: As in `bnzoo.train`.
             progress: As in `bnzoo.train`.
@@ -373,8 +376,9 @@ class Study:
         hp = keras_tuner.HyperParameters()
         hp.values.update(values)
         seed = 0 if result is None else result.seed
+        data = self._training_data(augment)
         keras.utils.set_random_seed(seed)
-        model = self.space.build(hp)
+        model = self.space.for_data(data).build(hp)
         options = Options(
             epochs=epochs,
             deadline=deadline,
@@ -387,11 +391,11 @@ class Study:
             all_data=all_data,
             seed=seed,
         )
-        recipe = recipe_of(model, self.data, float(values["learning_rate"]))
+        recipe = recipe_of(model, data, float(values["learning_rate"]))
         self._begin()
         return run_training(
             model,
-            self.data,
+            data,
             recipe,
             options,
             directory=self.directory,
@@ -403,6 +407,14 @@ class Study:
             callbacks=callbacks,
             progress=progress,
         )
+
+    def _training_data(self, augment: str | Sequence[str] | None) -> Dataset:
+        """Return the data with the augmentation of a final training."""
+        data = self.data
+        images = len(data.input_shape) == 3 and data.input_shape[-1] in (1, 3)
+        if augment is None and (data.augment or not images):
+            return data
+        return replace(data, augment="crop" if augment is None else augment)
 
     def export(self) -> Artefact:
         """Export the best model as a SavedModel, `best/1` in the study's folder. See `bnzoo.export.saved_model`.

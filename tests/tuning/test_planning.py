@@ -19,7 +19,7 @@ def timing(step=(0.05, 0.1, 0.15), steps=437, **changes):
 def seconds_of(plan, of):
     """Return the seconds of the trials of a plan, with each depth equally often."""
     trial = [plan.epochs * plan.steps[depth] * step + of.evaluation for depth, step in of.step.items()]
-    return plan.trials * sum(trial) / len(trial) + of.architectures * of.compilation
+    return plan.trials * sum(trial) / len(trial) + (of.architectures - 2) * of.compilation
 
 
 @pytest.mark.parametrize("seconds", [180, 600, 3600])
@@ -51,6 +51,13 @@ def test_an_epoch_that_takes_longer_than_the_budget():
     assert plan.trials == 1
     assert all(count >= 1 for count in plan.steps.values())
     assert plan.final > 300
+
+
+def test_a_network_that_is_compiled_for_long_has_few_trials_of_useful_length():
+    plan = plan_budget(timing(compilation=60.0), 240, epochs=15)
+    assert 1 < plan.trials <= 12
+    assert plan.epochs * plan.steps[8] >= 100
+    assert seconds_of(plan, timing(compilation=0.0)) < 1.1 * plan.search
 
 
 def test_no_final_training_and_several_seeds():
