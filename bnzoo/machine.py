@@ -1,5 +1,6 @@
 """System calls that differ between Linux, macOS and Windows."""
 
+import errno
 import os
 import shutil
 import stat
@@ -32,6 +33,21 @@ def process_seconds() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError, IndexError):
         return time.process_time()
+
+
+def reserve(path: Path) -> None:
+    """Reserve the space of a file with gaps, where Linux can: a full disk would kill the process that fills a mapping.
+
+    Raises:
+        OSError: If the disk is full, or the user may not store so much.
+    """
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
 
 
 def regular_file_opener(path: str, flags: int) -> int:

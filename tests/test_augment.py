@@ -130,6 +130,8 @@ def test_names_are_checked_and_ordered():
     assert data.load("digits", augment="flip").augment == ("flip",)
     with pytest.raises(ValueError, match=r"Unknown augmentation: 'flop'\. Did you mean 'flip'"):
         dataset("crop,flop")
+    with pytest.raises(ValueError, match=r"Unknown augmentation: '3'"):
+        dataset(["crop", 3])
     with pytest.raises(ValueError, match=r"`augment` is for images .* augment='flip' for examples .* \(13,\)"):
         data.load("wine", augment="flip")
     with pytest.raises(ValueError, match="1 or 3 channels"):

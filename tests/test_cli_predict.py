@@ -87,6 +87,29 @@ def test_images_in_folders(bnzoo, classifier, tmp_path):
     np.testing.assert_array_equal(good["probability"].astype(float), found.max(-1))
 
 
+@pytest.mark.slow
+def test_images_that_only_training_reads(bnzoo, classifier, tmp_path):
+    path, probabilities = classifier
+    pixels = {name: picture(n) for n, name in enumerate(["a.tiff", "b.webp", "c.bmp"])}
+    Image.fromarray(pixels["a.tiff"]).save("a.tiff")
+    Image.fromarray(pixels["b.webp"]).save("b.webp", lossless=True)
+    colours = Image.fromarray(pixels["c.bmp"]).quantize(16)  # a palette
+    colours.save("c.bmp")
+    pixels["c.bmp"] = np.asarray(colours.convert("RGB"))
+    Image.fromarray(pixels["a.tiff"][..., 0].astype(np.uint16)).save("deep.tiff")
+    Path("torn.tiff").write_bytes(Path("a.tiff").read_bytes()[:20])
+    status, out, _ = bnzoo("predict", path, *pixels, "deep.tiff", "torn.tiff", "--image", "raw")
+    assert status == 1
+    table = pd.read_csv(io.StringIO(out), keep_default_na=False)
+    assert table["error"].tolist() == [
+        *[""] * 3,
+        "it is a TIFF file of uint16. It must have 8 bits",
+        "it is damaged, or a kind of TIFF file that Pillow does not read",
+    ]
+    found = table.loc[:2, [f"probability of {label}" for label in range(3)]].to_numpy(float)
+    np.testing.assert_allclose(found, probabilities(list(pixels.values())), rtol=1e-4)
+
+
 def test_a_terminal_gets_a_table(bnzoo, classifier, tmp_path, monkeypatch):
     path, probabilities = classifier
     pixels = [picture(0, (8, 9)), picture(1, (8, 9))]

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from PIL import Image
 from sklearn import datasets
 
 from bnzoo import data
+from bnzoo.data.rows import Rows
 from bnzoo.data.splits import at_random, stratified
 
 
@@ -150,7 +153,13 @@ def test_a_pair_of_npy_files_is_like_an_npz(tmp_path, monkeypatch):
     assert (found.labels, found.fingerprint) == (expected.labels, expected.fingerprint)
     large = data.load(folder, max_memory=x.nbytes - 1)
     assert large.fingerprint == expected.fingerprint
-    assert isinstance(large.validation.x, np.memmap)
+    assert (large.scale, large.levels) == (expected.scale, expected.levels)
+    copy = pickle.loads(pickle.dumps(large)).validation.x
+    assert isinstance(copy, Rows), "nothing is copied"
+    assert not (tmp_path / "keras").exists()
+    np.testing.assert_array_equal(copy, expected.validation.x)
+    for part in (3, -1, slice(2, 9), [4, 7], np.arange(len(copy)) > 60):
+        np.testing.assert_array_equal(copy[part], expected.validation.x[part])
     with pytest.raises(ValueError, match="`image_size` is for a folder of images"):
         data.load(folder, image_size=8)
     np.save(folder / "y.npy", y[1:])
@@ -206,7 +215,7 @@ def good(n=30):
         ({**good(), "y": np.array([b"a"] * 30)}, "one label .* or one float target"),
         ({**good(), "y": (np.arange(30) % 2).astype("timedelta64[s]")}, r"y must have .* timedelta64\[s\]"),
         ({**good(), "x": np.ones((30, 3), "timedelta64[s]")}, r"real numbers.*timedelta64\[s\]"),
-        ({**good(), "y": np.ones((30, 2), int)}, r"shape \(30, 2\)"),
+        ({**good(), "y": np.full((30, 2), 2)}, r"shape \(30, 2\)"),
         ({**good(), "x": np.array([None] * 30)}, "must hold numbers or strings"),
         ({**good(), "x": np.array(["a"] * 30)}, "x must have real numbers"),
         ({**good(), "x": np.ones(30)}, "x must have the shape"),
@@ -229,7 +238,10 @@ def test_other_bad_sources(tmp_path):
     fails(FileNotFoundError, "Unknown data set: 'digit'. Did you mean 'digits'", "digit")
     fails(ValueError, "no subfolders", tmp_path)
     (tmp_path / "cat").mkdir()
-    fails(ValueError, "cat: the folder of this class has no PNG, JPEG, .* file", tmp_path)
+    fails(ValueError, "cat: the folder of this class has no PNG, JPEG, .* file$", tmp_path)
+    (tmp_path / "cat/tom").mkdir()
+    fails(ValueError, "cat: the folder of this class has no .* if these are the classes, pass it alone", tmp_path)
+    (tmp_path / "cat/tom").rmdir()
     save_images(tmp_path, count=2)
     fails(ValueError, "class 'cat' has only 2 examples", tmp_path)
     save_images(tmp_path)

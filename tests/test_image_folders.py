@@ -1,3 +1,4 @@
+import errno
 import os
 import pickle
 import warnings
@@ -6,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from portable import make_pipe, make_socket
+from portable import ON_LINUX, make_pipe, make_socket
 
-from bnzoo import data, machine
+from bnzoo import data, machine, tuning
 from bnzoo.cli.inputs import load_data
 from bnzoo.data import sources
 
@@ -31,7 +32,7 @@ def x_of(dataset):
 def _no_warnings():
     """Fail a test that causes an unexpected warning."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         yield
 
 
@@ -153,7 +154,7 @@ def test_fractions_stay_and_nan_is_refused(tmp_path):
         np.testing.assert_array_equal(data.load(tmp_path).test.x[0, ..., 0], levels)
     levels[2, 2] = np.nan
     Image.fromarray(levels).save(tmp_path / "cat/3.tif")
-    with pytest.raises(ValueError, match=r"cat/3\.tif .*NaN"):
+    with pytest.warns(UserWarning, match="TIFF: 10"), pytest.raises(ValueError, match=r"cat/3\.tif .*NaN"):
         data.load(tmp_path)
 
 
@@ -181,7 +182,18 @@ def test_more_than_memory_or_disk_hold_is_refused_at_the_first_image(tmp_path, m
     message = r"10 images of 64x64 pixels need 40,960 bytes, .* the 40,959 bytes that are free in .*keras/bnzoo; choose"
     with pytest.raises(ValueError, match=message):
         data.load(save(tmp_path / "images"), image_size=64)
-    assert not list(cache.iterdir())
+    assert not list(cache.glob("*.npy"))
+
+
+@ON_LINUX
+def test_more_than_a_user_may_store_is_refused(tmp_path, monkeypatch, cache):
+    def allocate(file, start, size):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("os.posix_fallocate", allocate)
+    with pytest.raises(ValueError, match=r"10 images of 64x64 pixels need 40,960 bytes, more than may be written to"):
+        data.load(save(tmp_path / "images"), image_size=64, max_memory=1)
+    assert not [path for path in cache.iterdir() if not path.name.endswith(".lock")]
 
 
 def test_above_the_limit_images_are_held_in_a_file_that_the_next_run_reads(tmp_path, monkeypatch, cache):
@@ -198,9 +210,9 @@ def test_above_the_limit_images_are_held_in_a_file_that_the_next_run_reads(tmp_p
     few = pickle.loads(pickle.dumps(data.Split(stored.train.x[2:4], stored.train.y[2:4])))
     np.testing.assert_array_equal(few.x, held.train.x[2:4])
 
-    monkeypatch.setattr("bnzoo.data.images._read", None)
+    monkeypatch.setattr("bnzoo.data.images.read", None)
     assert data.load(folder).fingerprint == held.fingerprint
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*.npy")
     assert file.stat().st_size == 128 + 900
     os.utime(folder / "cat/1.png", (0, 0))
     with pytest.raises(TypeError):  # it is read again
@@ -231,3 +243,97 @@ def test_all_images_of_a_folder_in_the_order_of_their_files(tmp_path):
     x, y, labels = sources.image_folder(tmp_path)
     assert (x[:, 0, 0, 0].tolist(), y.tolist(), labels) == ([0, 1, 10, 11], [0, 0, 1, 1], ["a", "b"])
     assert x.dtype == np.uint8
+
+
+@pytest.fixture
+def different(tmp_path):
+    """A folder of 60 different images in two classes."""
+    random = np.random.default_rng(0)
+    for number in range(60):
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (7, 6, 3), np.uint8)).save(path)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The files that are decoded; all folders count as large."""
+    monkeypatch.setattr("bnzoo.data.images._SMALL", 0)
+    read, files = data.decoded.read, []
+    monkeypatch.setattr("bnzoo.data.decoded.read", lambda file, size: files.append(file) or read(file, size))
+    return files
+
+
+@pytest.mark.parametrize("max_memory", [None, 1])
+def test_images_of_a_large_folder_are_decoded_when_they_are_used(cache, different, request, max_memory):
+    whole = data.load(different, image_size=4)
+    decoded = request.getfixturevalue("decoded")
+    large, meanwhile = (data.load(different, image_size=4, max_memory=max_memory) for _ in range(2))
+    assert (large.train.x.shape, large.train.x.dtype, large.input_shape) == (whole.train.x.shape, np.uint8, (4, 4, 3))
+    assert decoded == []
+    np.testing.assert_array_equal(large.train.x[3:5], whole.train.x[3:5])
+    np.testing.assert_array_equal(large.train.x[[4, 7]], whole.train.x[[4, 7]])
+    assert len(decoded) == 3, "none is decoded twice"
+    copy = pickle.loads(pickle.dumps(large))
+    np.testing.assert_array_equal(copy.train.x[4], whole.train.x[4])
+    assert len(decoded) == (3 if max_memory else 4), "another process shares the file"
+    fingerprint = large.fingerprint
+    assert not list(cache.glob("*.npy")), "it has its name only when it is complete"
+    np.testing.assert_array_equal(x_of(large), x_of(whole))
+    assert len(list(cache.glob("*.npy"))) == (1 if max_memory else 0)
+    np.testing.assert_array_equal(x_of(meanwhile), x_of(whole))
+    np.testing.assert_array_equal(x_of(large), x_of(whole))
+    assert len(list(cache.glob("*.npy"))) == (1 if max_memory else 0), "both have written the same file"
+    assert large.scale == whole.scale, "there are fewer images than in the sample"
+    if max_memory:
+        decoded.clear()
+        again = data.load(different, image_size=4)
+        assert (again.fingerprint, again.scale) == (fingerprint, whole.scale)
+        np.testing.assert_array_equal(x_of(again), x_of(whole))
+        assert decoded == []
+    (different / "a/00.png").write_bytes((different / "a/02.png").read_bytes())
+    assert data.load(different, image_size=4).fingerprint != fingerprint
+    assert fingerprint != data.load(different, image_size=5).fingerprint
+
+
+def test_the_scale_of_a_large_folder_is_that_of_a_sample(cache, different, decoded, monkeypatch):
+    monkeypatch.setattr("bnzoo.data.decoded.Decoded.sample", 20)
+    large = data.load(different)
+    mean, variance = large.scale
+    assert len(decoded) == 20
+    x = np.asarray(large.train.x, np.float64)
+    exact, deviations = x.mean((0, 1, 2)), x.mean((1, 2)).std(0)
+    assert (np.abs(mean - exact) <= 3 * deviations / 20**0.5).all()
+    np.testing.assert_allclose(variance, x.var((0, 1, 2)), rtol=0.1)
+
+
+def study_of(examples, directory):
+    space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=4, learning_rates=(0.01, 0.1, 2), batch_size=8)
+    return tuning.Study(space, examples, directory, epochs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("max_memory", [None, 1])
+def test_a_search_on_images_that_are_decoded_on_demand_gives_the_same_results(
+    tmp_path, cache, different, request, max_memory
+):
+    found = [data.load(different)]
+    request.getfixturevalue("decoded")
+    found += [data.load(different, max_memory=max_memory) for _ in range(2)]
+    studies = [study_of(some, tmp_path / str(i)) for i, some in enumerate(found)]
+    scores = [[trial.history for trial in study.run(lambda *event: None).trials] for study in studies]
+    assert scores[0] == scores[1] == scores[2]
+    assert studies[1].export().measures == studies[0].export().measures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_file_ends_a_search(tmp_path, cache, different, decoded, monkeypatch, workers):
+    monkeypatch.setattr("bnzoo.data.decoded.Decoded.sample", 1)
+    (file,) = different.glob("a/10.png")
+    file.write_bytes(file.read_bytes()[:60])
+    study = study_of(data.load(different), tmp_path / "study")
+    with pytest.raises(ValueError, match=r"a/10\.png cannot be read as an image: it is a damaged JPEG, PNG") as raised:
+        study.run(lambda *event: None, workers=workers)
+    assert "\n" not in str(raised.value)

@@ -7,6 +7,7 @@ from sklearn import metrics as peer
 
 from bnzoo.metrics import (
     ACCURACY,
+    MEAN_AVERAGE_PRECISION,
     METRICS,
     R2,
     confusion_matrix,
@@ -16,6 +17,7 @@ from bnzoo.metrics import (
     metric_named,
     metric_of,
     metrics_for,
+    metrics_of_targets,
     softmax,
     wilson,
 )
@@ -28,6 +30,12 @@ PROBABILITIES = softmax(LOGITS)
 PREDICTED = LOGITS.argmax(-1)
 TARGETS = RANDOM.normal(1e4, 2, 50).astype("float32")
 NUMBERS = TARGETS + RANDOM.normal(size=50).astype("float32")
+# several labels an example: the last one is rare, with ties
+LABELS = (RANDOM.random((200, 4)) < (0.5, 0.3, 0.9, 0.05)).astype("int32")
+LABEL_LOGITS = np.round(RANDOM.normal(size=(200, 4)) + 2 * LABELS - 1, 1)
+LABEL_PROBABILITIES = 1 / (1 + np.exp(-LABEL_LOGITS))
+TWO_TARGETS = np.stack([TARGETS, TARGETS[::-1] / 1e3], axis=1)
+TWO_NUMBERS = np.stack([NUMBERS, NUMBERS[::-1] / 1e3], axis=1)
 
 
 def calibration_error(probabilities, classes):
@@ -67,9 +75,49 @@ def test_a_metric_of_numbers(name, expected):
     assert metric_named(name).compute(NUMBERS[:, None], TARGETS) == pytest.approx(expected(), abs=1e-6)
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_a_weight_is_a_number_of_copies(metric):
-    predictions, truth = (NUMBERS, TARGETS) if 0 in metric.classes else (PROBABILITIES, CLASSES)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mean_average_precision", lambda: peer.average_precision_score(LABELS, LABEL_PROBABILITIES)),
+        ("macro_f1", lambda: peer.f1_score(LABELS, LABEL_LOGITS >= 0, average="macro")),
+        ("auc", lambda: peer.roc_auc_score(LABELS, LABEL_PROBABILITIES)),
+        ("all_labels", lambda: peer.accuracy_score(LABELS, LABEL_LOGITS >= 0)),
+    ],
+)
+def test_a_metric_of_labels(name, expected):
+    assert name in metrics_for("multilabel", 4)
+    assert metric_named(name).of({"label_logits": LABEL_LOGITS}, LABELS) == pytest.approx(expected(), abs=1e-12)
+
+
+def test_a_label_that_no_example_has_is_left_out():
+    absent, scores = np.pad(LABELS, ((0, 0), (0, 1))), np.pad(LABEL_LOGITS - 5, ((0, 0), (0, 1)), constant_values=-1)
+    for metric in metrics_for("multilabel", 4).values():
+        if metric.name != "all_labels":
+            assert metric.of({"": scores}, absent) == metric.of({"": scores[:, :4]}, LABELS)
+
+
+def test_the_metrics_of_several_targets():
+    assert metric_named("r2").compute(TWO_NUMBERS, TWO_TARGETS) == pytest.approx(
+        peer.r2_score(TWO_TARGETS, TWO_NUMBERS)
+    )
+    found = {m.label: m.compute(TWO_NUMBERS, TWO_TARGETS) for m in metrics_of_targets(("a", "b:c")).values()}
+    rmse = peer.root_mean_squared_error(TWO_TARGETS, TWO_NUMBERS, multioutput="raw_values")
+    mae = peer.mean_absolute_error(TWO_TARGETS, TWO_NUMBERS, multioutput="raw_values")
+    expected = {"RMSE of a": rmse[0], "MAE of a": mae[0], "RMSE of b:c": rmse[1], "MAE of b:c": mae[1]}
+    assert found == pytest.approx(expected)
+    assert metric_named("rmse:b:c").label == "RMSE of b:c"
+
+
+KINDS = [(metric, task) for metric in METRICS for task in metric.tasks]
+
+
+@pytest.mark.parametrize(("metric", "task"), KINDS, ids=lambda part: getattr(part, "name", part))
+def test_a_weight_is_a_number_of_copies(metric, task):
+    predictions, truth = {
+        "classification": (PROBABILITIES, CLASSES),
+        "multilabel": (LABEL_PROBABILITIES, LABELS),
+        "regression": (NUMBERS, TARGETS),
+    }[task]
     weights = RANDOM.integers(0, 3, len(truth))
     copies = np.repeat(np.arange(len(truth)), weights)
     assert metric.prepare(predictions, truth)(weights.astype(float)) == pytest.approx(
@@ -101,8 +149,8 @@ def test_the_interval_of_a_share(right, examples):
 
 def test_intervals_of_the_bootstrap():
     """SciPy draws other samples, so that the ends agree within the error of 1,000 samples."""
-    found = measured(metrics_for(0), NUMBERS, TARGETS)
-    assert found == measured(metrics_for(0), NUMBERS, TARGETS), "the seed is fixed"
+    found = measured(metrics_for("regression", 1), NUMBERS, TARGETS)
+    assert found == measured(metrics_for("regression", 1), NUMBERS, TARGETS), "the seed is fixed"
     peers = stats.bootstrap(
         (NUMBERS, TARGETS),
         lambda a, b, axis=-1: np.abs(a.astype(float) - b).mean(axis),
@@ -115,15 +163,18 @@ def test_intervals_of_the_bootstrap():
 
 @pytest.mark.filterwarnings("error")
 def test_a_metric_that_the_examples_do_not_have():
-    found = measured(metrics_for(2), np.full((5, 2), 0.5), np.zeros(5, int))
-    assert found["auc"].text(metrics_for(2)["auc"]) == "nan (95 % interval nan to nan)"
+    metrics = metrics_for("classification", 2)
+    found = measured(metrics, np.full((5, 2), 0.5), np.zeros(5, int))
+    assert found["auc"].text(metrics["auc"]) == "nan (95 % interval nan to nan)"
 
 
 def test_the_data_decides_which_metric_is_used():
-    assert metric_for(3) is metric_of(np.array([0, 2])) is ACCURACY
-    assert metric_for(0) is metric_of(np.array([0.5])) is R2
-    assert "top5" not in metrics_for(5)
-    assert set(metrics_for(0)) == {"r2", "rmse", "mae"}
+    assert metric_for("classification") is metric_of(np.array([0, 2])) is ACCURACY
+    assert metric_for("multilabel") is metric_of(np.array([[0, 1]])) is MEAN_AVERAGE_PRECISION
+    assert metric_for("regression") is metric_of(np.array([0.5])) is R2
+    assert "top5" not in metrics_for("classification", 5)
+    assert set(metrics_for("regression", 1)) == {"r2", "rmse", "mae"}
+    assert set(metrics_for("regression", 2)) == {"r2"}
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -183,7 +183,7 @@ def _warmup(text: str | None) -> list[int] | None:
 
 def _labels(path: Path | None, examples: "Dataset | None") -> list[str] | None:
     if path is None:
-        return None if examples is None or not examples.labels else list(examples.labels)
+        return None if examples is None else list(examples.names_of_outputs) or None
     return read_labels(path)
 
 

@@ -36,10 +36,13 @@ SOURCES = (
     "and y; a folder with x.npy and y.npy; a .csv or .parquet table; a folder with a folder of images for each class"
 )
 Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
-Column = Annotated[str | None, typer.Option("--target", help="The column of a table to predict.")]
+Column = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="COLUMN", help="The column of a table to predict. Repeatable, for several."),
+]
 TaskWord = Annotated[
     str | None,
-    typer.Option("--task", help="classification or regression, if the target of a table leaves that open."),
+    typer.Option("--task", help="classification, multilabel or regression, if the target leaves that open."),
 ]
 Drop = Annotated[
     list[str] | None, typer.Option("--drop", metavar="COLUMN", help="A column of a table to leave out. Repeatable.")
@@ -88,10 +91,12 @@ def csv_options(separator: str | None, encoding: str | None) -> dict[str, Any]:
     return {"separator": "\t" if separator == r"\t" else separator, "encoding": encoding}
 
 
-def load_data(name: str, target: str | None, task: str | None, image_size: int | None, **options: Any) -> "Dataset":
+def load_data(
+    name: str, target: list[str] | None, task: str | None, image_size: int | None, **options: Any
+) -> "Dataset":
     """Load the data that the command line names. The options are further arguments of `bnzoo.data.load`."""
     with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
-        return bnzoo.data.load(name, target=target, task=task, image_size=image_size, **options)
+        return bnzoo.data.load(name, target=target or None, task=task, image_size=image_size, **options)
 
 
 @contextmanager
@@ -108,7 +113,7 @@ def shown_warnings() -> Iterator[None]:
 
 
 def load_examples(
-    model: "keras.Model", name: str, target: str | None, task: str | None, image_size: int | None, **options: Any
+    model: "keras.Model", name: str, target: list[str] | None, task: str | None, image_size: int | None, **options: Any
 ) -> "Dataset":
     """Load the data that the command line names, and check that it fits the model."""
     examples = load_data(name, target, task, image_size, **options)

@@ -71,8 +71,6 @@ def recalibrate(
     image_size: ImageSize = None,
 ) -> None:
     """Replace the moving statistics of batch norms by the statistics of your training data (PreciseBN)."""
-    from bnzoo.metrics import ACCURACY
-
     _check_target(source, target)
     model = load(source)
     with mistakes(ValueError, OSError):
@@ -88,9 +86,12 @@ def recalibrate(
     used = len(examples.train.x) if batches is None else min(batches * batch_size, len(examples.train.x))
     typer.echo(f"{len(recalibration.norms)} batch norms recalibrated on {used} examples")
     if before is not None and after is not None:
+        from bnzoo.metrics import metric_for
+
         count = len(examples.validation.x)
-        text = ACCURACY.text
-        typer.echo(f"Validation accuracy {text(before)} before, {text(after)} after, on {count} examples")
+        metric = metric_for(examples.task)
+        figures = f"{metric.text(before)} before, {metric.text(after)} after"
+        typer.echo(f"Validation {metric.label} {figures}, on {count} examples")
     typer.echo(target)
 
 
@@ -162,14 +163,14 @@ def _load_compiled(path: Path) -> "keras.Model":
 
 
 def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> float | None:
-    """Measure the accuracy on the validation data; `None` if the model does not have an output for each class."""
+    """Measure accuracy or mean average precision on the validation data; `None` without an output for each class."""
     shape = getattr(model, "output_shape", None)
     if not (isinstance(shape, tuple) and len(shape) == 2 and shape[-1] == examples.classes):
         return None
-    from bnzoo.metrics import ACCURACY
+    from bnzoo.metrics import metric_for
 
-    x, y = examples.validation
-    return ACCURACY.compute(model.predict(x, batch_size=batch_size, verbose=0), y)
+    x, y = examples.validation  # both metrics are the same for logits and for probabilities
+    return metric_for(examples.task).compute(model.predict(x, batch_size=batch_size, verbose=0), y)
 
 
 def _save(model: "keras.Model", target: Path) -> None:

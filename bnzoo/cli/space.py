@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FAMILIES = ("resnet", "densenet", "vit", "mlp")
 # arguments of a space with options of their own
 _OTHERS = ("optimizer", "momentum", "schedule")
-_OF_DATA = ("input_shape", "classes", "scale", "target_scale")
+_OF_DATA = ("input_shape", "classes", "task", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 Optimizer = Annotated[str | None, typer.Option(help="sgd or adamw. By default sgd, for vit adamw.")]

@@ -38,7 +38,8 @@ from bnzoo.cli.space import (
 )
 
 if TYPE_CHECKING:
-    from bnzoo.tuning import Artefact, Study
+    from bnzoo.training.artefact import Artefact
+    from bnzoo.tuning import Study
 
 
 def tune(
@@ -120,7 +121,8 @@ def tune(
         str,
         typer.Option(
             help="The score of a configuration: loss; accuracy, balanced_accuracy, macro_f1, top5, auc or "
-            "calibration_error for classes; r2, rmse or mae for numbers."
+            "calibration_error for classes; mean_average_precision, macro_f1, auc or all_labels for several labels an "
+            "example; r2, rmse or mae for numbers."
         ),
     ] = "loss",
     class_weight: ClassWeight = None,
@@ -241,7 +243,8 @@ def _write_report(study: "Study") -> None:
 def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
-    table = Table(*columns.columns, box=None, header_style="bold")
+    names = (str(name).replace("_", " ") for name in columns.columns)
+    table = Table(*names, box=None, header_style="bold")
     for column in table.columns:
         column.justify = "right"
     for row in columns.itertuples(index=False):

@@ -29,7 +29,7 @@ class Images(NamedTuple):
         channels: Integer.
         low: Float, the lowest level.
         high: Float, the highest level.
-        classes: Integer, the number of classes, 0 for a regression.
+        classes: Integer, the number of classes or labels, 0 for a regression.
     """
 
     channels: int
@@ -48,7 +48,7 @@ def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
         ValueError: If a name is unknown.
     """
     given = augment.split(",") if isinstance(augment, str) else list(augment or ())
-    given = [name.strip() for name in given]
+    given = [str(name).strip() for name in given]
     if given in ([], ["none"]):
         return ()
     for name in given:
@@ -71,7 +71,7 @@ def augmentation(
 ) -> "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
     """Return a function of a batch that returns the augmented batch, for a `map` of `tf.data` that is not parallel.
 
-    The same seed leads to the same batches. With a mixing augmentation, the classes become rows of shares.
+    The same seed leads to the same batches. With a mixing augmentation, classes and labels become rows of shares.
 
     Args:
         names: Sequence of strings, the names of the augmentations.
@@ -86,7 +86,7 @@ def augmentation(
 
     def augmented(x: "tf.Tensor", y: "tf.Tensor") -> Examples:
         if images.classes and {*names} & {*MIXING}:
-            y = tf.one_hot(y, images.classes)
+            y = tf.one_hot(y, images.classes) if y.shape.rank == 1 else tf.cast(y, tf.float32)
         for name, layer in layers.items():
             if name in MIXING:
                 mixed = layer({"images": x, "labels": y}, training=True)

@@ -15,36 +15,44 @@ from bnzoo.data.finite import check_finite
 _BATCH = 256
 
 
-def read_splits(parts: Mapping[str, Any], classes: int, max_memory: int | None) -> dict[str, Split]:
+def read_splits(
+    parts: Mapping[str, Any], classes: int, max_memory: int | None, several: bool = False
+) -> dict[str, Split]:
     """Read the datasets of all splits.
 
     Args:
         parts: Dict, a `tf.data.Dataset` or a `keras.utils.PyDataset` for each split.
-        classes: Integer, the number of classes, 0 for a regression.
+        classes: Integer, the number of classes or labels, 0 for a regression.
         max_memory: Integer, the bytes up to which all inputs together are held in memory, as in `store.memory_limit`.
+        several: Boolean, whether an example has any number of labels, in a row of 0 and 1.
 
     Raises:
-        ValueError: As `read_split`, or if the splits differ in the shape of an input.
+        ValueError: As `read_split`, or if the splits differ in the shape of an input or a target.
     """
     left, splits = store.memory_limit(max_memory), {}
     for name, data in parts.items():
-        splits[name] = split = read_split(name, data, classes, left)
+        splits[name] = split = read_split(name, data, classes, left, several)
         left -= 0 if isinstance(split.x, np.memmap) else split.x.nbytes
     if len(shapes := {split.x.shape[1:] for split in splits.values()}) > 1:
         raise ValueError(
             f"`{'`, `'.join(splits)}` must have inputs of the same shape. Received: {', '.join(map(str, shapes))}"
         )
+    if len(shapes := {split.y.shape[1:] for split in splits.values()}) > 1:
+        raise ValueError(
+            f"`{'`, `'.join(splits)}` must have targets of the same shape. Received: {', '.join(map(str, shapes))}"
+        )
     return splits
 
 
-def read_split(name: str, data: Any, classes: int, max_memory: float) -> Split:
+def read_split(name: str, data: Any, classes: int, max_memory: float, several: bool = False) -> Split:
     """Read all batches of a dataset.
 
     Args:
         name: String, the argument, for messages.
         data: A `tf.data.Dataset` or a `keras.utils.PyDataset` of `(x, y)`.
-        classes: Integer, the number of classes, 0 for a regression.
+        classes: Integer, the number of classes or labels, 0 for a regression.
         max_memory: Float, the bytes up to which the inputs are held in memory; more are held in a file.
+        several: Boolean, as in `read_splits`.
 
     Raises:
         ValueError: If the data is endless or empty, or its elements have another form. The message names the argument.
@@ -54,7 +62,7 @@ def read_split(name: str, data: Any, classes: int, max_memory: float) -> Split:
     def inputs() -> Iterator[np.ndarray]:
         first = None
         for number, batch in enumerate(_batches(name, data)):
-            x, y = _checked(f"`{name}`, batch {number}", batch, classes)
+            x, y = _checked(f"`{name}`, batch {number}", batch, classes, several)
             first = x[:0] if first is None else first
             if (x.shape[1:], x.dtype) != (first.shape[1:], first.dtype):
                 raise ValueError(
@@ -104,7 +112,7 @@ def _read(name: str, data: tf.data.Dataset) -> Iterator[Any]:
         ) from error
 
 
-def _checked(place: str, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _checked(place: str, batch: Any, classes: int, several: bool) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         kind = f"{len(batch)} values" if isinstance(batch, tuple | list) else type(batch).__name__
         raise ValueError(f"{place} must be a pair (x, y). Received: {kind}. Make pairs with `map`")
@@ -116,8 +124,13 @@ def _checked(place: str, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarr
         )
     x = x[..., None] if x.ndim == 3 else x
     x = x.astype(kept_type(x.dtype), copy=False)
+    if several:
+        return x, _rows_of_labels(place, y, len(x), classes)
     if classes and y.ndim == 2 and y.shape[1] == classes > 1:
         y = y.argmax(-1)  # one-hot
+    several_targets = not classes and y.ndim == 2 and y.shape[1] > 1 and len(y) == len(x) and y.dtype.kind == "f"
+    if several_targets and not _one_hot(y):
+        return x, y.astype(np.float32)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != x.shape[:1] or y.dtype.kind not in ("iu" if classes else "iuf"):
         wanted = f"an integer class, or a row of {classes} numbers," if classes else "a number"
@@ -128,3 +141,16 @@ def _checked(place: str, batch: Any, classes: int) -> tuple[np.ndarray, np.ndarr
     if classes and len(y) and not 0 <= y.min() <= y.max() < classes:
         raise ValueError(f"{place}: classes must be from 0 to {classes - 1}. Received: {y.min()} to {y.max()}")
     return x, y.astype(np.int32 if classes else np.float32)
+
+
+def _one_hot(y: np.ndarray) -> bool:
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all())
+
+
+def _rows_of_labels(place: str, y: np.ndarray, examples: int, labels: int) -> np.ndarray:
+    if y.shape != (examples, labels) or y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            f"{place}: y must have a row of {labels} numbers, each 0 or 1, for each of its {examples} examples. "
+            f"Received: dtype {y.dtype}, shape {y.shape}"
+        )
+    return y.astype(np.int32)

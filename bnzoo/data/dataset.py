@@ -12,6 +12,7 @@ import numpy as np
 
 from bnzoo.data import augment
 from bnzoo.data.encoder import TableEncoder
+from bnzoo.data.rows import Rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ def kept_type(dtype: np.dtype) -> np.dtype:
     return np.dtype(dtype.type if dtype.type in _KEPT else np.float32)
 
 
-def chunks(x: np.ndarray) -> Iterator[np.ndarray]:
+def chunks(x: np.ndarray | Rows) -> Iterator[np.ndarray]:
     """Return the examples in parts that are small enough to be converted to float64."""
     size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, 8 * int(np.prod(x.shape[1:])))))
     return (x[start : start + size] for start in range(0, len(x), size))
@@ -38,11 +39,14 @@ class Split(NamedTuple):
 
     Attributes:
         x: Array of shape `(examples, *input_shape)`, uint8, uint16 or float32 as the source has it, not scaled: models
-            scale them.
-        y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression.
+            scale them. `bnzoo.data.rows.Rows`, which has the form of an array, for examples that are read when they are
+            used.
+        y: Array of shape `(examples,)`: int32 classes, `0 .. classes - 1`, or the float32 targets of a regression. Of
+            shape `(examples, labels)` for several labels an example, int32 0 or 1; of shape `(examples, targets)` for
+            several targets.
     """
 
-    x: np.ndarray
+    x: Any
     y: np.ndarray
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,17 +63,19 @@ def _mapped(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...], y:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set for classification or regression, in three splits.
+    """A data set for classification, for several labels an example, or for regression, in three splits.
 
     Attributes:
         name: String, the name, file or folder of the data.
-        labels: Tuple of strings, the names of the classes; empty for a regression.
+        labels: Tuple of strings, the names of the classes, or of the labels of which an example may have several; empty
+            for a regression.
         train: `Split` for training.
         validation: `Split` for choosing a model.
         test: `Split` for the final result.
         encoder: The `TableEncoder` that encoded the columns of a table as features; `None` for other data.
         augment: Tuple of strings, the names of the augmentations in a training. The constructor also takes a string of
             names separated by commas.
+        targets: Tuple of strings, the names of the targets of a regression; it may be empty for one target.
     """
 
     name: str
@@ -79,8 +85,11 @@ class Dataset:
     test: Split
     encoder: TableEncoder | None = None
     augment: str | Sequence[str] = ()
+    targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.labels and not self.targets and self.outputs > 1:
+            object.__setattr__(self, "targets", tuple(map(str, range(self.outputs))))
         object.__setattr__(self, "augment", augment.chosen(self.augment))
         augment.check_images(self.augment, self.input_shape)
 
@@ -92,6 +101,7 @@ class Dataset:
         test: Any,
         *,
         classes: int | Sequence[str] | None = None,
+        task: str | None = None,
         name: str = "tf.data",
         augment: str | Sequence[str] = (),
         max_memory: int | None = None,
@@ -101,10 +111,13 @@ class Dataset:
         Args:
             train: Batches `(x, y)` for training, or single examples of `tf.data`. The images or rows `x` are all of one
                 shape and type, not scaled. A class `y` is an integer or a one-hot row, a target of a regression a
-                number.
+                number. For several labels an example, `y` is a row of 0 and 1; for several targets, a row of numbers.
             validation: The same for choosing a model.
             test: The same for the final result.
-            classes: Integer or sequence of strings, the number or the names of the classes; `None` for a regression.
+            classes: Integer or sequence of strings, the number or the names of the classes or labels; `None` for a
+                regression.
+            task: String, `"multilabel"` for rows of 0 and 1 that are no classes: an example has any number of labels.
+                `None` for a classification or, without `classes`, a regression.
             name: String, the name of the data.
             augment: As in `bnzoo.data.load`.
             max_memory: As in `bnzoo.data.load`. The name of the file in `~/.keras/bnzoo` is a digest of its content.
@@ -128,19 +141,36 @@ class Dataset:
             raise ValueError(
                 f"`classes` must be at least 2 classes or their names, which differ. Received: classes={classes!r}"
             )
+        if task not in (None, "multilabel") or (task and classes is None):
+            raise ValueError(
+                "`task` must be 'multilabel', with the number or the names of the labels in `classes`, or None. "
+                f"Received: task={task!r}, classes={classes!r}"
+            )
         parts = {"train": train, "validation": validation, "test": test}
-        splits = read_splits(parts, len(labels), max_memory)
+        splits = read_splits(parts, len(labels), max_memory, several=task is not None)
         return cls(name, labels, splits["train"], splits["validation"], splits["test"], augment=augment)
 
     @property
     def task(self) -> str:
-        """`"classification"` or `"regression"`."""
-        return "classification" if self.labels else "regression"
+        """`"classification"`, `"multilabel"` (several labels an example) or `"regression"`."""
+        if not self.labels:
+            return "regression"
+        return "classification" if self.train.y.ndim == 1 else "multilabel"
 
     @property
     def classes(self) -> int:
-        """The number of classes; 0 for a regression."""
+        """The number of classes or labels; 0 for a regression."""
         return len(self.labels)
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs of a network: classes, labels or targets."""
+        return len(self.labels) or int(np.prod(self.train.y.shape[1:]))
+
+    @property
+    def names_of_outputs(self) -> tuple[str, ...]:
+        """The names of the classes, labels or several targets; empty for one target."""
+        return self.labels or (self.targets if self.outputs > 1 else ())
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -156,14 +186,19 @@ class Dataset:
     def scale(self) -> tuple[list[float], list[float]]:
         """Mean and variance of each channel or feature of the training data, for a `Normalization` layer.
 
-        A constant feature gets the variance 1.
+        A constant feature gets the variance 1. Images that are decoded when they are used are represented by the first
+        4,096 of the training data, which are in random order: the error of a mean is about a 64th of the deviation
+        between images, and the layers behind the scale learn the rest.
 
         Raises:
             ValueError: If a variance is too large for float32. (The encoder of a table avoids that.)
         """
-        x = self.train.x
+        x = self._sample
         axes = tuple(range(x.ndim - 1))
-        mean = x.mean(axes, dtype=np.float64)
+        if isinstance(x, Rows):
+            mean = np.asarray(sum(part.sum(axes, dtype=np.float64) for part in chunks(x))) / (x.size / x.shape[-1])
+        else:
+            mean = x.mean(axes, dtype=np.float64)
         # not x.var(), which would make a float64 copy of all examples
         squares = np.asarray(sum(np.square(part - mean).sum(axes) for part in chunks(x)))
         variance = squares / (x.size / x.shape[-1])
@@ -176,9 +211,18 @@ class Dataset:
 
     @cached_property
     def levels(self) -> tuple[float, float]:
-        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the training data."""
+        """The lowest and the highest level of images: `(0, 255)` for uint8, else those of the data in `scale`."""
+        x = self._sample
+        if x.dtype == np.uint8:
+            return 0.0, 255.0
+        ends = [(float(part.min()), float(part.max())) for part in chunks(x)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+    @property
+    def _sample(self) -> Any:
+        """The training inputs from which constants are computed."""
         x = self.train.x
-        return (0.0, 255.0) if x.dtype == np.uint8 else (float(x.min()), float(x.max()))
+        return x.sample() if isinstance(x, Rows) else x
 
     def augmentation(self, seed: int, first: int = 0, batch: Any = None) -> Callable[[Any, Any], tuple[Any, Any]]:
         """Return a function that augments a batch of inputs and targets. See `bnzoo.data.augment.augmentation`.
@@ -191,23 +235,32 @@ class Dataset:
     @property
     def mixes_labels(self) -> bool:
         """True if an augmentation turns classes into rows of shares."""
-        return bool(self.labels) and bool({*self.augment} & {*augment.MIXING})
+        return self.task == "classification" and bool({*self.augment} & {*augment.MIXING})
 
     @cached_property
-    def target_scale(self) -> tuple[float, float] | None:
-        """Mean and variance of the training targets of a regression; `None` for a classification."""
+    def target_scale(self) -> tuple[Any, Any] | None:
+        """Mean and variance of the training targets of a regression, lists for several targets; `None` for classes."""
         if self.labels:
             return None
         y = self.train.y.astype(np.float64)
+        if y.ndim == 2:
+            return y.mean(0).tolist(), y.var(0).tolist()
         return float(y.mean()), float(y.var())
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all examples and labels in their splits."""
+        """A digest of all examples and labels in their splits.
+
+        Images that are decoded when they are used count with the bytes of their files.
+        """
         digest = hashlib.sha256(repr((self.labels, self.input_shape)).encode())
         for split in (self.train, self.validation, self.test):
-            for part in chunks(split.x):  # as float32, so that the digest depends on the values only
-                digest.update(np.ascontiguousarray(part, np.float32).data)
+            if isinstance(split.x, Rows):
+                contents = split.x.contents()
+            else:  # as float32, so that the digest depends on the values only
+                contents = (np.ascontiguousarray(part, np.float32).data for part in chunks(split.x))
+            for content in contents:
+                digest.update(content)
             digest.update(np.ascontiguousarray(split.y).data)
         return digest.hexdigest()
 

@@ -6,22 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bnzoo import machine
 from bnzoo.data import store
 from bnzoo.data.dataset import kept_type
-from bnzoo.pictures import MAX_BYTES
+from bnzoo.data.decoded import Decoded, read, write
+from bnzoo.data.image_forms import common_form
+from bnzoo.data.rows import Rows
+from bnzoo.pictures.form import Form
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
-from bnzoo.reading import reading
-
-if TYPE_CHECKING:
-    from bnzoo.pictures.read import Picture
 
 _SIDE = 2**14
-_DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "int32": "32 bits", "float32": "float32"}
+# the bytes of decoded images up to which all are decoded at once, so that a damaged file is found at once too
+_SMALL = 2**27
 # of the stored images; another decoding needs another number
 _VERSION = 1
 # the files that a thread reads in a row
@@ -44,14 +44,6 @@ class ImageFolder(NamedTuple):
     y: np.ndarray
     labels: list[str]
     size: tuple[int, int] | None
-
-
-class _Kind(NamedTuple):
-    """The type and the shape of an image that has been read, and its format if a server does not decode it."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    unserved: str
 
 
 def list_images(folder: Path, size: Any = None) -> ImageFolder:
@@ -78,15 +70,19 @@ def list_images(folder: Path, size: Any = None) -> ImageFolder:
         chosen = [entry for entry in entries if is_image(entry)]
         unread += [entry for entry in entries if not is_image(entry)]
         if not chosen:
-            raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file")
+            hint = ". It has folders: if these are the classes, pass it alone" if any(map(Path.is_dir, entries)) else ""
+            raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file{hint}")
         files += chosen
         y += [index] * len(chosen)
     _warn_of_unread(unread)
     return ImageFolder(folder, files, np.array(y), labels, size)
 
 
-def read_images(images: ImageFolder, order: np.ndarray, max_memory: int | None = None) -> np.ndarray:
+def read_images(images: ImageFolder, order: np.ndarray, max_memory: int | None = None) -> np.ndarray | Rows:
     """Read the images of a folder, several files at a time.
+
+    The headers of all files are read first. If the decoded images have at most 128 MiB, all are decoded here, else each
+    when it is first used.
 
     Args:
         images: An `ImageFolder`.
@@ -95,24 +91,38 @@ def read_images(images: ImageFolder, order: np.ndarray, max_memory: int | None =
             memory. More are held in a file, which the next call reads if the folder has not changed.
 
     Returns:
-        The images with the values of their files.
+        The images with the values of their files, an array or `Rows`.
 
     Raises:
         ValueError: If a file cannot be read, or images differ in size or depth. The message names the file.
         OSError: If the permissions of a file do not allow to read it.
     """
-    key = _key(images, order)
-    if (stored := store.find(key)) is not None:
+    key, files = _key(images, order), [images.files[index] for index in order]
+    stored = store.find(key)
+    if stored is not None and stored.nbytes <= _SMALL:
         return stored
-    first = _kind_of(_read(images.files[0], images.size))
-    x, kinds = _read_all(images, order, first, max_memory, key)
-    _warn_of_unserved(images.files, kinds)
-    if x is None:
-        _check_alike(images.files, kinds)
-        colour = max(kinds, key=lambda kind: kind.shape[-1])  # the first one is grey
-        x, _ = _read_all(images, order, colour, max_memory, key)
-        assert x is not None
-    return x
+    form = common_form(images.files, images.size) if stored is None else Form(stored.dtype, stored.shape[1:])
+    shape, dtype = (len(files), *form.shape), kept_type(form.dtype)
+
+    def fill(x: np.ndarray) -> None:
+        def decode(start: int) -> None:
+            for row, file in enumerate(files[start : start + _AT_ONCE], start):
+                write(read(file, images.size), form, file, x, row)
+
+        with ThreadPoolExecutor(machine.available_cores()) as threads:
+            for _ in threads.map(decode, range(0, len(files), _AT_ONCE)):
+                pass
+
+    try:
+        if store.bytes_of(shape, dtype) <= _SMALL:
+            return store.filled(shape, dtype, fill, max_memory, key)
+        return Rows(Decoded(files, images.size, form, max_memory, key), np.arange(len(files)))
+    except store.NoRoomError as error:
+        height, width = form.shape[:2]
+        raise ValueError(
+            f"{images.path}: {len(files)} images of {height}x{width} pixels {error}; choose a smaller size, "
+            "`image_size=(64, 64)` or `--image-size 64`, or fewer images"
+        ) from error
 
 
 def _key(images: ImageFolder, order: np.ndarray) -> str:
@@ -185,122 +195,3 @@ def _warn_of_unread(paths: list[Path]) -> None:
 
 def _kind(path: Path) -> str:
     return "folder" if path.is_dir() else path.suffix.lower() or "without a suffix"
-
-
-def _read_all(
-    images: ImageFolder, order: np.ndarray, like: _Kind, max_memory: int | None, key: str
-) -> tuple[np.ndarray | None, list[_Kind]]:
-    """Return an array of all images if none has another type or size than a given one, or more channels; and kinds."""
-    row_of = np.argsort(order)
-    kinds: list[_Kind] = []
-
-    def fill(x: np.ndarray) -> None:
-        def read(start: int) -> list[_Kind]:
-            stop = min(start + _AT_ONCE, len(images.files))
-            return [_read_into(x, row_of[i], images.files[i], images.size, like) for i in range(start, stop)]
-
-        with ThreadPoolExecutor(machine.available_cores()) as threads:
-            for part in threads.map(read, range(0, len(images.files), _AT_ONCE)):
-                kinds.extend(part)
-        if not all(_fits(kind, like) for kind in kinds):
-            raise _DifferentError
-
-    shape = (len(images.files), *like.shape)
-    try:
-        return store.filled(shape, kept_type(like.dtype), fill, max_memory, key), kinds
-    except _DifferentError:
-        return None, kinds
-    except store.NoRoomError as error:
-        height, width = like.shape[:2]
-        raise ValueError(
-            f"{images.path}: {len(images.files)} images of {height}x{width} pixels {error}; choose a smaller size, "
-            "`image_size=(64, 64)` or `--image-size 64`, or fewer images"
-        ) from error
-
-
-class _DifferentError(Exception):
-    """An error for images that differ in type, size or number of channels."""
-
-
-def _read_into(x: np.ndarray, row: int, file: Path, size: tuple[int, int] | None, like: _Kind) -> _Kind:
-    picture = _read(file, size)
-    kind = _kind_of(picture)
-    if _fits(kind, like):
-        x[row] = picture.levels  # a grey image is copied to each channel
-    return kind
-
-
-def _kind_of(picture: "Picture") -> _Kind:
-    return _Kind(picture.levels.dtype, picture.levels.shape, picture.unserved)
-
-
-def _fits(kind: _Kind, like: _Kind) -> bool:
-    return (kind.dtype, kind.shape[:2]) == (like.dtype, like.shape[:2]) and kind.shape[-1] <= like.shape[-1]
-
-
-def _read(file: Path, size: tuple[int, int] | None) -> "Picture":
-    # loads TensorFlow
-    from bnzoo.pictures.read import Picture, read
-
-    with reading(file, "an image") as path:
-        if (stored := path.stat().st_size) > MAX_BYTES:
-            raise ValueError(f"it has {stored:,} bytes, more than the maximum of {MAX_BYTES:,} for an image")
-        levels, unserved = read(path.read_bytes())
-        return Picture(levels if size is None else _resized(levels, size), unserved)
-
-
-def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from PIL import Image
-
-    rows, columns = size
-
-    def resized(array: np.ndarray) -> np.ndarray:
-        # columns first, as a served model does; Pillow itself chooses the order by the amount of work
-        image = Image.fromarray(array).resize((columns, len(array)))
-        return np.asarray(image.resize((columns, rows)))
-
-    if levels.dtype == np.uint8 and levels.shape[-1] == 3:
-        return resized(levels)
-    # Pillow resizes other types one channel at a time
-    wide = levels if levels.dtype == np.uint8 else levels.astype(np.float32)
-    result = np.stack([resized(channel) for channel in np.moveaxis(wide, -1, 0)], -1)
-    if result.dtype == levels.dtype:
-        return result
-    least, most = np.iinfo(levels.dtype).min, np.iinfo(levels.dtype).max
-    return np.clip(np.rint(result.astype(np.float64)), least, most).astype(levels.dtype)
-
-
-def _warn_of_unserved(files: list[Path], kinds: list[_Kind]) -> None:
-    formats = Counter(kind.unserved for kind in kinds if kind.unserved)
-    if not formats:
-        return
-    counts = ", ".join(f"{format}: {count}" for format, count in sorted(formats.items()))
-    example = next(file for file, kind in zip(files, kinds, strict=True) if kind.unserved)
-    warnings.warn(
-        f"`serve_image_bytes` of an exported model cannot decode {formats.total()} of {len(files)} images, such as "
-        f"{example} ({counts}). Clients must send their pixels to `serve`, or 8-bit PNG or JPEG files. In the latter "
-        "case, also train the model on such files.",
-        stacklevel=5,
-    )
-
-
-def _check_alike(files: list[Path], kinds: list[_Kind]) -> None:
-    """Raise `ValueError` if the images differ in size or depth. The message names an image of the minority."""
-    types = Counter(kind.dtype for kind in kinds)
-    if len(types) > 1:
-        common = types.most_common(1)[0][0]
-        file, dtype = next((file, kind.dtype) for file, kind in zip(files, kinds, strict=True) if kind.dtype != common)
-        raise ValueError(
-            f"{file}: its values have {_DEPTHS[dtype.name]}, those of most images have {_DEPTHS[common.name]}; convert "
-            "all images to one depth"
-        )
-    sizes = Counter(kind.shape[:2] for kind in kinds)
-    if len(sizes) > 1:
-        rows, columns = sizes.most_common(1)[0][0]
-        file, odd = next(
-            (file, kind.shape) for file, kind in zip(files, kinds, strict=True) if kind.shape[:2] != (rows, columns)
-        )
-        raise ValueError(
-            f"{file} has {odd[0]}x{odd[1]} pixels, most images have {rows}x{columns}; choose a size for all images, "
-            "`image_size=(64, 64)` or `--image-size 64`"
-        )

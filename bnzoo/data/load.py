@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, store, tables
+from bnzoo.data import downloads, tables
 from bnzoo.data.augment import chosen
 from bnzoo.data.columns import MANY_CATEGORIES, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
@@ -15,6 +15,8 @@ from bnzoo.data.encoder import TableEncoder, problems_of
 from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
 from bnzoo.data.kinds import Categorical
+from bnzoo.data.mapped import gathered
+from bnzoo.data.rows import Rows, between
 from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
 from bnzoo.data.splits import Parts, divide
 from bnzoo.errors import unknown
@@ -36,7 +38,7 @@ def list_downloads() -> list[str]:
 def load(
     source: str | Path = "digits",
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     task: str | None = None,
     drop: Sequence[str] = (),
     separator: str | None = None,
@@ -52,35 +54,42 @@ def load(
     """Load a data set and split it into training, validation and test data.
 
     The splits depend only on the seed. They are stratified for a classification (each split has every class), and
-    random for a regression. Values are not scaled; the models of `bnzoo.tuning` scale them in their first layer, so
-    that a deployed model accepts raw data.
+    random for a regression. For several labels an example they are stratified by the combinations of labels that have
+    enough examples for each split, and random for the others. Values are not scaled; the models of `bnzoo.tuning` scale
+    them in their first layer, so that a deployed model accepts raw data.
 
     The type of the target column of a table decides the task. Text, booleans and categories are classes. The integers
     of an integer column are classes if there are at most 20 distinct ones. Any other number is the target of a
-    regression. The other columns are the features; `TableEncoder` learns their encoding from the training rows only. A
-    code that is an integer counts as a number; put a letter before it to make it a category. In a CSV column of numbers
-    or dates, `NA`, `nan`, `None`, `null` and similar words are missing values; in a column of text they are categories,
-    and only an empty cell is a missing value. Separator, decimal comma and encoding of a CSV file are found, and named
-    in a warning unless they are comma, point and UTF-8. Rows without a target are left out, and counted in a warning.
-    One message names all columns that cannot be used. It is an error if many numbers of a column become equal as
-    floating-point numbers, such as 64-bit ids. Dates are recognized as text too: `2020-12-31`, `2020/12/31`,
-    `31.12.2020`, `12/31/2020`, `31/12/2020` or `31-12-2020`, with or without a time. An `.npz` file with a `y` of
-    integers, booleans or strings is a classification, one with a float `y` a regression.
+    regression. Several target columns of 0 and 1, or of booleans, are labels: an example may have any number of them.
+    Other numbers in several columns are the targets of one regression. The other columns are the features;
+    `TableEncoder` learns their encoding from the training rows only. A code that is an integer counts as a number; put
+    a letter before it to make it a category. In a CSV column of numbers or dates, `NA`, `nan`, `None`, `null` and
+    similar words are missing values; in a column of text they are categories, and only an empty cell is a missing
+    value. Separator, decimal comma and encoding of a CSV file are found, and named in a warning unless they are comma,
+    point and UTF-8. Rows without a value in each target are left out, and counted in a warning. One message names all
+    columns that cannot be used. It is an error if many numbers of a column become equal as floating-point numbers, such
+    as 64-bit ids. Dates are recognized as text too: `2020-12-31`, `2020/12/31`, `31.12.2020`, `12/31/2020`,
+    `31/12/2020` or `31-12-2020`, with or without a time. An `.npz` file with a `y` of integers, booleans or strings is
+    a classification, one with a float `y` a regression. A `y` of the shape `(examples, k)` with integers 0 and 1, or
+    booleans, has k labels; with floats it has k targets of a regression.
 
     Images are PNG, JPEG, GIF, BMP, WebP or TIFF files with at most 2**26 (67 million) pixels. The content of a file
     decides its format, not its name. Only the first frame or page is read. The EXIF orientation is applied. Grey images
     have one channel; if any image has colours, all have three. The alpha channel is ignored. The values are not changed
     and may have 8 bits, 16 bits or be float32, but all images must have the same type. Warnings count the ignored
     files, and the files that `serve_image_bytes` of an exported model cannot decode: WebP, TIFF, BMP with a palette, 16
-    bits. Hidden files and files of operating systems are skipped.
+    bits. Hidden files and files of operating systems are skipped. The headers of all files are read first. Images of at
+    most 128 MiB (after `image_size`) are decoded here. More are decoded when they are first used, several at a time.
+    Then a damaged file is found by the training, which it ends; the scale is that of 4,096 training images; and the
+    bytes of the files identify the data of a study.
 
     Args:
         source: One of `list_datasets()` or `list_downloads()`; the path of an `.npz` file with arrays `x` and `y`; a
             folder with the files `x.npy` and `y.npy`, which may be larger than the memory; a `.csv` or `.parquet`
             table; or a folder with one subfolder of images for each class.
-        target: String, the column of a table to predict. Required for tables.
-        task: String, `"classification"` or `"regression"`, if the type of the target column does not decide correctly:
-            grades from 1 to 6 for a regression, or classes that are stored as floats.
+        target: String, the column of a table to predict, or sequence of strings, several columns. Required for tables.
+        task: String, `"classification"`, `"multilabel"` or `"regression"`, if the type of the target columns does not
+            decide correctly: grades from 1 to 6 for a regression, or classes that are stored as floats.
         drop: Sequence of strings, the columns of a table to leave out: `["id"]`.
         separator: String, the separator of a CSV file; `None` to find it: comma, semicolon, tab or vertical bar.
         encoding: String, the encoding of a CSV file, as Python names it; `None` to find it: UTF-8, UTF-16 or
@@ -93,9 +102,10 @@ def load(
         max_bytes: Integer, the maximum number of bytes of a file's content in memory; `None` for 512 MiB or 100 times
             the size of the file, whichever is larger.
         max_memory: Integer, the number of bytes up to which the examples of a folder are held in memory; `None` for a
-            quarter of the machine's memory. More are held in a file in `~/.keras/bnzoo` (or `$KERAS_HOME/bnzoo`), which
-            is mapped into memory. The next run reads it if the folder has not changed. It may be removed when no run
-            uses it.
+            quarter of the machine's memory. More images are held in a file in `~/.keras/bnzoo` (or
+            `$KERAS_HOME/bnzoo`), which is mapped into memory. The next run reads it if the folder has not changed. When
+            a new file is written, those that were not used for 30 days are removed. A larger `x.npy` is itself mapped
+            into memory.
         augment: String of names separated by commas, or sequence of names, the random changes of the images in a
             training: `"flip"` (left and right), `"crop"` (of the padded image, by up to an eighth), `"rotation"` (up to
             15 degrees), `"erasing"` (of a part of half of the images), `"color"` (brightness, contrast, saturation),
@@ -118,10 +128,13 @@ def load(
     >>> diabetes = bnzoo.data.load("diabetes")
     >>> diabetes.task, diabetes.input_shape, diabetes.classes
     ('regression', (10,), 0)
+    >>> films = bnzoo.data.load("films.csv", target=["comedy", "drama", "crime"])
+    >>> films.task, films.labels
+    ('multilabel', ('comedy', 'drama', 'crime'))
     """
     name, path = str(source), Path(source)
     table_options = {"drop": drop or None, "separator": separator, "encoding": encoding}
-    _check_options(name, path, target=target, task=task, image_size=image_size, test=test, **table_options)
+    _check_options(name, path, target=target or None, task=task, image_size=image_size, test=test, **table_options)
     names = chosen(augment)
     shares = {"validation": validation, "test": _TEST if test is None else test}
     if name in downloads.NAMES:
@@ -205,14 +218,14 @@ def _npy(name: str, path: Path, shares: dict[str, float], seed: int, max_memory:
     check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     order = np.concatenate([*parts.values()])
-    return _dataset(name, labels, _consecutive(store.gathered(x, order, max_memory), y, parts))
+    return _dataset(name, labels, _consecutive(gathered(x, order, max_memory), y, parts))
 
 
-def _consecutive(x: np.ndarray, y: np.ndarray, parts: Parts) -> dict[str, Split]:
+def _consecutive(x: np.ndarray | Rows, y: np.ndarray, parts: Parts) -> dict[str, Split]:
     """Return the splits of examples that lie in the order of the parts. Nothing is copied."""
     ends = np.cumsum([len(rows) for rows in parts.values()])
     return {
-        part: Split(store.rows(x, end - len(rows), end), _values(y, rows))
+        part: Split(between(x, end - len(rows), end), _values(y, rows))
         for end, (part, rows) in zip(ends.tolist(), parts.items(), strict=True)
     }
 
@@ -245,7 +258,7 @@ def _table(name: str, table: tables.LabelledTable, shares: dict[str, float], see
             "each, and all others one. If they are dates or numbers, write them as 2020-12-31 or 1234.5.",
             stacklevel=3,
         )
-    return _dataset(name, table.labels, splits, encoder)
+    return replace(_dataset(name, table.labels, splits, encoder), targets=table.targets)
 
 
 def _dataset(

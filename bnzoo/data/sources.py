@@ -1,8 +1,10 @@
 """Readers of embedded data sets, `.npz` files, pairs of `.npy` files and folders of images.
 
 Each returns the examples, their labels, and the names of the classes; a regression has float targets and no classes.
+Targets of the shape `(examples, k)` are rows of labels, which have names, or of several float targets.
 """
 
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from bnzoo.data import store
 from bnzoo.data.images import list_images, read_images
+from bnzoo.data.rows import Rows
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
@@ -53,7 +56,7 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
     return _examples(path, arrays["x"], arrays["y"])
 
 
-def image_folder(folder: Path, size: object = None) -> Examples:
+def image_folder(folder: Path, size: object = None) -> tuple[np.ndarray | Rows, np.ndarray, list[str]]:
     """Return the images of a folder with a subfolder for each class, in the order of their files.
 
     The arguments and errors are those of `list_images` and `read_images`.
@@ -85,10 +88,11 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
         raise ValueError(f"{path}: x must have real numbers. Received: dtype {x.dtype}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "biufU":
+    several = y.ndim == 2 and y.shape[1] > 1 and (y.dtype.kind == "f" or np.isin(y, (0, 1)).all())
+    if not (several or y.ndim == 1) or y.dtype.kind not in ("biuf" if several else "biufU"):
         raise ValueError(
-            f"{path}: y must have one label (integer, boolean or string) or one float target per example. Received: "
-            f"dtype {y.dtype}, shape {y.shape}"
+            f"{path}: y must have one label (integer, boolean or string) or one float target per example, or a row of "
+            f"0 and 1 (several labels) or of float targets. Received: dtype {y.dtype}, shape {y.shape}"
         )
     if x.ndim and len(x) != len(y):
         raise ValueError(f"{path}: x and y must have the same length. Received: {len(x)} and {len(y)}")
@@ -100,5 +104,13 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
     x = x[..., None] if x.ndim == 3 else x
     if y.dtype.kind == "f":
         return x, y, []
+    if several:
+        if (y.sum(1) == 1).all():
+            warnings.warn(
+                f"{path}: each row of y has exactly one 1, and is read as several labels an example. For a "
+                "classification, save y.argmax(1) instead.",
+                stacklevel=4,
+            )
+        return x, y.astype(np.int32), [str(number) for number in range(y.shape[1])]
     values, labels = np.unique(y, return_inverse=True)
     return x, labels, [printable(str(value)) for value in values]

@@ -8,11 +8,12 @@ Parts = dict[str, np.ndarray]
 
 
 def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
-    """Split examples: stratified by class, or at random for a regression.
+    """Split examples: stratified by class or by combination of labels, or at random for a regression.
 
     Args:
-        y: Integer array, `0 .. classes - 1`, or the float targets of a regression.
-        labels: Sequence of strings, the names of the classes; empty for a regression.
+        y: Integer array, `0 .. classes - 1`; rows of 0 and 1, a column for each label; or the float targets of a
+            regression, with several targets in columns.
+        labels: Sequence of strings, the names of the classes or labels; empty for a regression.
         name: String, the name of the data, for messages.
         shares: Dict, the share of each part. The rest is the part `train`.
         seed: Integer.
@@ -28,7 +29,10 @@ def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str,
             f"{' and '.join(f'`{part}`' for part in shares)} must be shares above 0 with a sum below 1. "
             f"Received: {', '.join(f'{part}={share}' for part, share in shares.items())}"
         )
-    return stratified(y, labels, name, shares, seed) if labels else at_random(y, name, shares, seed)
+    if not labels:
+        return at_random(y, name, shares, seed)
+    split = stratified if y.ndim == 1 else by_combination
+    return split(y, labels, name, shares, seed)
 
 
 def stratified(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
@@ -57,21 +61,59 @@ def stratified(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[
     return {part: random.permutation(np.concatenate(chosen)) for part, chosen in parts.items()}
 
 
+def by_combination(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
+    """Split every combination of labels in the same proportions, if it has enough examples, and the others at random.
+
+    The arguments and the result are those of `divide`.
+
+    Raises:
+        ValueError: If in the training data a label is always present or never, or a part has no label at all.
+    """
+    random = np.random.default_rng(seed)
+    parts: dict[str, list[np.ndarray]] = {"train": [], **{part: [] for part in shares}}
+    _, combinations, sizes = np.unique(y, axis=0, return_inverse=True, return_counts=True)
+    rare = sizes * min(shares.values()) < 1
+    groups = [np.flatnonzero(combinations == number) for number in np.flatnonzero(~rare)]
+    for members in (*groups, np.flatnonzero(rare[combinations])):
+        counts = {part: round(len(members) * share) for part, share in shares.items()}
+        for part, chosen in _cut(random.permutation(members), counts).items():
+            parts[part].append(chosen)
+    found = {part: random.permutation(np.concatenate(chosen)) for part, chosen in parts.items()}
+    present = y[found["train"]].sum(0)
+    for number, label in enumerate(labels):
+        if not 0 < present[number] < len(found["train"]):
+            raise ValueError(
+                f"{name}: the label {label!r} is 1 in {y[:, number].sum()} of {len(y)} examples, and in "
+                f"{present[number]} of the {len(found['train'])} for training, which need both 0 and 1. Add examples, "
+                "or leave out the label"
+            )
+    for part, chosen in found.items():
+        if not y[chosen].any():
+            raise ValueError(
+                f"{name}: the part {part} gets {len(chosen)} of the {len(y)} examples, none of which has a label; add "
+                "examples, or choose other shares or another seed"
+            )
+    return found
+
+
 def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) -> Parts:
-    """Split at random, with at least two different targets in each part.
+    """Split at random, with at least two different values of each target in each part.
 
     The arguments and the result are those of `divide`, without the labels.
 
     Raises:
-        ValueError: If a part has fewer than two different targets.
+        ValueError: If a part has fewer than two different values of a target.
     """
-    y = y.astype(np.float32)  # as in the data set
-    if not np.ptp(y):
-        raise ValueError(f"{name}: the target is {y[0]:g} in every example; choose a target with different values")
+    y = y.astype(np.float32).reshape(len(y), -1)  # as in the data set
+    if (same := np.ptp(y, axis=0) == 0).any():
+        which = "the target" if len(same) == 1 else f"target {same.argmax()}"
+        raise ValueError(
+            f"{name}: {which} is {y[0, same.argmax()]:g} in every example; choose a target with different values"
+        )
     order = np.random.default_rng(seed).permutation(len(y))
     parts = _cut(order, {part: max(2, round(len(y) * share)) for part, share in shares.items()})
     for part, chosen in parts.items():
-        if len(chosen) < 2 or not np.ptp(y[chosen]):
+        if len(chosen) < 2 or not np.ptp(y[chosen], axis=0).all():
             raise ValueError(
                 f"{name}: the part {part} gets {len(chosen)} of the {len(y)} examples, and needs at least two with "
                 "different targets; add examples, or choose other shares or another seed"

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo import machine
-from bnzoo.data.dataset import kept_type
+from bnzoo.data import cache
 from bnzoo.files import whole_file
 from bnzoo.reading import reading
 
 # the share of the machine's memory that the examples may take by default
 _SHARE = 0.25
-# rows that are copied at a time
-_ROWS = 256
 
 
 class NoRoomError(ValueError):
@@ -32,15 +30,10 @@ def memory_limit(max_memory: int | None) -> float:
     return machine.memory() * _SHARE if max_memory is None else max_memory
 
 
-def folder() -> Path:
-    """Return the folder of the files: `bnzoo` in the folder in which Keras keeps its downloads."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "bnzoo"
-
-
 def find(key: str) -> np.ndarray | None:
     """Return the array that was stored under a key, mapped into memory, or `None`."""
     path = _path(key)
-    return mapped(path) if path.exists() else None
+    return mapped(path) if cache.use(path) else None
 
 
 def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int | None, key: str) -> np.ndarray:
@@ -56,24 +49,65 @@ def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int 
     Raises:
         NoRoomError: If the array fits neither into memory nor on the disk.
     """
-    size = int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
-    if size <= memory_limit(max_memory):
-        try:
-            array = np.empty(shape, dtype)
-        except MemoryError as error:
-            raise NoRoomError(f"need {size:,} bytes, more than this process may use") from error
+    if fits(shape, dtype, max_memory):
+        array = in_memory(shape, dtype)
         fill(array)
         return array
-    path = _path(key)
+    with whole_file(path := file_for(key, shape, dtype)) as draft:
+        fill(in_file(draft, shape, dtype))
+    cache.use(path)
+    return mapped(path)
+
+
+def fits(shape: tuple[int, ...], dtype: np.dtype, max_memory: int | None) -> bool:
+    """Return whether an array may be held in memory. The arguments are those of `filled`."""
+    return bytes_of(shape, dtype) <= memory_limit(max_memory)
+
+
+def in_memory(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array without content. Raise `NoRoomError` if the process may not use so much memory."""
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        size = bytes_of(shape, dtype)
+        raise NoRoomError(f"need {size:,} bytes, more than this process may use") from error
+
+
+def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
+    """Return the path of the file for an array that does not fit into memory, in a folder without old files.
+
+    Raises:
+        NoRoomError: If it does not fit on the disk either.
+    """
+    path, size = _path(key), bytes_of(shape, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
+    cache.remove_unused(path.parent)
     if size > (free := shutil.disk_usage(path.parent).free):
         raise NoRoomError(
             f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
             f"{path.parent}"
         )
-    with whole_file(path) as draft:
-        fill(np.lib.format.open_memmap(draft, "w+", dtype, shape))
-    return mapped(path)
+    return path
+
+
+def in_file(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an array without content in a new file, mapped into memory.
+
+    Raises:
+        NoRoomError: If the file may not become so large.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+    try:
+        machine.reserve(path)
+    except OSError as error:
+        size = bytes_of(shape, dtype)
+        raise NoRoomError(f"need {size:,} bytes, more than may be written to {cache.folder()}") from error
+    return array
+
+
+def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Return the number of bytes of an array."""
+    return int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize
 
 
 def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | None:
@@ -97,8 +131,10 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
 
 def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
-    folder().mkdir(parents=True, exist_ok=True)
-    draft_path = folder() / f"{os.getpid()}.bin"
+    folder = cache.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    cache.remove_unused(folder)
+    draft_path = folder / f"{os.getpid()}.bin"
     digest, rows = hashlib.sha256(), 0
     with whole_file(draft_path) as draft, draft.open("wb") as file:
         for part in parts:
@@ -106,38 +142,9 @@ def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
             file.write(content.data)
             digest.update(content.data)
             rows += len(part)
-    path = draft_path.replace(folder() / f"{digest.hexdigest()}.bin")
+    path = draft_path.replace(folder / f"{digest.hexdigest()}.bin")
+    cache.use(path)
     return np.memmap(path, part.dtype, "r", 0, (rows, *part.shape[1:]))
-
-
-def gathered(array: np.ndarray, order: np.ndarray, max_memory: int | None) -> np.ndarray:
-    """Return rows of an array that is mapped into memory, as `filled` makes them.
-
-    Args:
-        array: The array, from `mapped`.
-        order: Integer array, the rows of the result.
-        max_memory: Integer, the limit in bytes, as in `memory_limit`.
-
-    Raises:
-        ValueError: If the rows fit neither into memory nor on the disk. The message names the file.
-    """
-    assert isinstance(array, np.memmap)
-    path = Path(str(array.filename))
-    state = path.stat()
-    digest = hashlib.sha256(repr((str(path.resolve()), state.st_size, state.st_mtime_ns)).encode())
-    digest.update(np.ascontiguousarray(order, np.int64).data)
-    if (stored := find(digest.hexdigest())) is not None:
-        return stored
-
-    def fill(target: np.ndarray) -> None:
-        for start in range(0, len(order), _ROWS):
-            target[start : start + _ROWS] = array[order[start : start + _ROWS]]
-
-    shape = (len(order), *array.shape[1:])
-    try:
-        return filled(shape, kept_type(array.dtype), fill, max_memory, digest.hexdigest())
-    except NoRoomError as error:
-        raise ValueError(f"{path}: its {len(order)} examples {error}") from error
 
 
 def mapped(path: Path) -> np.ndarray:
@@ -150,14 +157,5 @@ def mapped(path: Path) -> np.ndarray:
         return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
-def rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """Return consecutive rows as a view. Rows of a file have a mapping of their own, which knows its offset."""
-    if not isinstance(array, np.memmap):
-        return array[start:stop]
-    assert array.filename is not None
-    offset = array.offset + start * array.strides[0]
-    return np.memmap(array.filename, array.dtype, "r", offset, (stop - start, *array.shape[1:]))
-
-
 def _path(key: str) -> Path:
-    return folder() / f"{key}.npy"
+    return cache.folder() / f"{key}.npy"

@@ -15,28 +15,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUFFIXES = (".csv", ".parquet")
-TASKS = ("classification", "regression")
+TASKS = ("classification", "multilabel", "regression")
 FEW_NUMBERS = 20
 _SHOWN = 30
 
 
 class LabelledTable(NamedTuple):
-    """A table of features with a target.
+    """A table of features with one or several targets.
 
     Attributes:
         features: DataFrame of the columns of the features.
-        y: Array, the indices of the classes or the float targets.
-        labels: Tuple of strings, the names of the classes; empty for a regression.
+        y: Array, the indices of the classes or the float targets; of several targets, with a column for each.
+        labels: Tuple of strings, the names of the classes or labels; empty for a regression.
+        targets: Tuple of strings, the names of the targets of a regression, else empty.
     """
 
     features: "pd.DataFrame"
     y: np.ndarray
     labels: tuple[str, ...]
+    targets: tuple[str, ...] = ()
 
 
 def read(
     path: Path,
-    target: str | None,
+    target: str | Sequence[str] | None,
     task: str | None,
     max_bytes: int | None = None,
     *,
@@ -44,12 +46,12 @@ def read(
     separator: str | None = None,
     encoding: str | None = None,
 ) -> LabelledTable:
-    """Read a table and separate its target. Rows without a target are left out, with a warning.
+    """Read a table and separate its targets. Rows without a target are left out, with a warning.
 
     Args:
         path: A `.csv` or `.parquet` file.
-        target: String, the column to predict.
-        task: String, `"classification"` or `"regression"`; `None` to decide by the type of the target, as in `load`.
+        target: String, the column to predict, or sequence of strings.
+        task: String, one of `TASKS`; `None` to decide by the type of the target, as in `load`.
         max_bytes: Integer, the maximum number of bytes of a Parquet table in memory, as in `bnzoo.reading.declared`.
         drop: Sequence of strings, the columns to leave out.
         separator: String, the separator of a CSV file; `None` to find it.
@@ -68,9 +70,11 @@ def read(
     is_csv = path.suffix.lower() == ".csv"
     whole = csv_tables.read(path, separator, encoding) if is_csv else parquet_tables.read(path, max_bytes)
     problems = [unknown("column in `drop`", name, whole.columns) for name in drop if name not in whole.columns]
-    if target is not None and target in drop:
-        problems.append(f"the target {target!r} is also in `drop`; remove it from one of them")
-    frame = whole.loc[:, ~whole.columns.isin([name for name in drop if name != target])]
+    targets = list(dict.fromkeys([target] if isinstance(target, str) else target or ()))
+    problems += [
+        f"the target {name!r} is also in `drop`; remove it from one of them" for name in targets if name in drop
+    ]
+    frame = whole.loc[:, ~whole.columns.isin([name for name in drop if name not in targets])]
     problems += columns.problems_of_names(list(frame.columns))
     frame = frame.loc[:, ~frame.columns.duplicated()]
     names = list(frame.columns)
@@ -79,35 +83,72 @@ def read(
             f"it has only one column, {', '.join(names)!r}; a table must have the target and at least one other column "
             "(name the separator of a .csv by `separator` if it is not one of , ; | and tab)"
         )
-    if target is None:
+    if not targets:
         shown = ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)
         problems.append(f"`target` (`--target`), the column to predict, is missing; it must be one of: {shown}")
-    elif target not in names:
-        problems.append(unknown("column in `target`", target, names))
+    missing = [name for name in targets if name not in names]
+    problems += [_unknown_target(name, names) for name in missing]
+    if 1 < len(names) == len(targets):
+        problems.append("all columns are in `target`; at least one other column is needed to predict them from")
     if frame.empty:
         problems.append("it has no rows; a table must have at least one")
-    if target not in names or frame.empty:
+    if missing or not 0 < len(targets) < max(len(names), 2) or frame.empty:
         raise ValueError(columns.one_message(path, problems))
-    absent = frame[target].isna()
-    rows = frame[~absent]
-    features = rows.drop(columns=target)
+    absent = frame[targets].isna()
+    left_out = absent.any(axis=1)
+    rows = frame[~left_out]
+    features = rows.drop(columns=targets)
     stray = columns.stray_texts(features)
     problems += stray.values()
     try:
-        column = columns.integers(rows[target]) if absent.any() else rows[target]
-        y, labels = _target(f"the target {target!r}", column, task)
+        whole_numbers = {name: columns.integers(rows[name]) for name in targets if absent[name].any()}
+        y, labels = _target_of(rows[targets].assign(**whole_numbers), task)
     except ValueError as error:
         problems.append(str(error))
     if problems:
         others = features.drop(columns=list(stray))
         raise ValueError(columns.one_message(path, [*problems, *problems_of(others, others)]))
-    if absent.any():
+    if left_out.any():
+        named = " or ".join(repr(name) for name in targets if absent[name].any())
         warnings.warn(
-            f"{path}: {absent.sum()} of {len(frame)} rows are left out, as they have no value in the target "
-            f"{target!r}, the first at index {absent.idxmax()}.",
+            f"{path}: {left_out.sum()} of {len(frame)} rows are left out, as they have no value in the target "
+            f"{named}, the first at index {left_out.idxmax()}.",
             stacklevel=4,
         )
-    return LabelledTable(features, y, labels)
+    return LabelledTable(features, y, labels, () if labels else tuple(targets))
+
+
+def _unknown_target(name: str, names: Sequence[str]) -> str:
+    several = "," in name and all(part.strip() in names for part in name.split(","))
+    hint = ". For several columns, pass a list, or repeat `--target`" if several else ""
+    return unknown("column in `target`", name, names) + hint
+
+
+def _target_of(frame: "pd.DataFrame", task: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the values of the targets, and the classes or labels, by the rule in `load`."""
+    names = list(frame.columns)
+    if len(names) == 1 and task != "multilabel":
+        return _target(f"the target {names[0]!r}", frame[names[0]], task)
+    if len(names) == 1 or task == "classification":
+        wanted = "one column" if task == "classification" else "at least two columns of 0 and 1"
+        raise ValueError(
+            f"`task` is {task!r}, which needs {wanted} in `target`. Received: {', '.join(map(repr, names))}"
+        )
+    if frame.empty:
+        raise ValueError(f"no row has a value in each of the targets {', '.join(map(repr, names))}; choose others")
+    inferred = {name: columns.inferred_type(frame[name]) for name in names}
+    numbers = [name for name in names if inferred[name] in columns.NUMBERS]
+    binary = [name for name in numbers if frame[name].isin([0, 1]).all()]
+    if task == "multilabel" or (task is None and (len(binary) == len(names) or not numbers)):
+        if others := [name for name in names if name not in binary]:
+            raise ValueError(
+                f"{'labels' if task else 'several targets'} must be columns of 0 and 1, or of booleans; "
+                f"{', '.join(map(repr, others))} {'have' if len(others) > 1 else 'has'} other values, such as "
+                f"{str(frame[others[0]].iloc[0])!r}. Write 1 for the examples with the label, else 0"
+            )
+        return frame.to_numpy(dtype=np.int64), tuple(names)
+    values = [_numbers(f"the target {name!r}", inferred[name], frame[name]) for name in names]
+    return np.stack(values, axis=1), ()
 
 
 def _target(what: str, column: "pd.Series", task: str | None) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -40,9 +40,10 @@ def check_scale(model: keras.Model, examples: dict[str, np.ndarray]) -> None:
     Raises:
         ValueError: If the examples are not finite, or have another scale.
     """
-    for name, values in examples.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ValueError(f"`calibration` must hold finite numbers only. Received: NaN or infinity for {name!r}")
+    for batch in batches(examples):
+        for name, values in batch.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise ValueError(f"`calibration` must hold finite numbers only. Received: NaN or infinity for {name!r}")
     norm = _first(model, examples)
     if norm is None:
         return

@@ -16,7 +16,7 @@ from bnzoo.export import runtimes
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.sample import Sample, samples
-from bnzoo.export.signatures import Signature, signatures
+from bnzoo.export.signatures import PREDICTION, Signature, signatures
 from bnzoo.files import scratch
 from bnzoo.reading import read_npz, reading
 
@@ -62,9 +62,11 @@ def run_artefact(format: str, folder: Path, sample: Sample) -> Sample:
         RuntimeError: If the artefact cannot be loaded or called there.
     """
     with scratch(folder) as files:
-        source, target, log = (files / name for name in ("inputs.npz", "outputs.npz", "stderr"))
-        runtimes.save(source, sample)
-        command = [sys.executable, "-P", runtimes.__file__, format, str(folder), str(source), str(target)]
+        target, log, sources = files / "outputs.npz", files / "stderr", []
+        for number, part in enumerate(runtimes.parts(sample)):
+            sources.append(files / f"inputs-{number}.npz")
+            runtimes.save(sources[-1], part)
+        command = [sys.executable, "-P", runtimes.__file__, format, *map(str, (folder, *sources, target))]
         with log.open("wb") as stderr:  # a file, as an artefact may print more than fits into memory
             process = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, check=False
@@ -96,7 +98,8 @@ def difference(expected: Sample, actual: Sample, labels: Sequence[str] | None = 
             own probabilities, as the order of the labels of the model is arbitrary near a tie.
 
     Returns:
-        A float, infinite if an output is absent or of another shape or type.
+        A float, infinite if an output is absent or of another shape or type. Each target of a regression is compared
+        with its own largest value.
     """
     worst = 0.0
     for signature, outputs in expected.items():
@@ -118,8 +121,10 @@ def _difference(name: str, expected: np.ndarray, outputs: dict[str, np.ndarray],
     if _is_text(expected):
         return 0.0 if np.array_equal(actual, expected) else np.inf
     values = np.asarray(expected, np.float64)
-    scale = max(float(np.abs(values).max(initial=0)), np.finfo(np.float32).tiny)
-    return float(np.abs(values - actual).max(initial=0) / scale)
+    # the targets of a regression may have very different units
+    axis = 0 if name == PREDICTION and values.ndim == 2 else None
+    scale = np.maximum(np.abs(values).max(axis, initial=0), np.finfo(np.float32).tiny)
+    return float((np.abs(values - actual).max(axis, initial=0) / scale).max(initial=0))
 
 
 def _is_text(values: np.ndarray) -> bool:

@@ -17,7 +17,7 @@ class Accuracy:
         before: Float, the accuracy of the model.
         after: Float, the accuracy of the artefact.
         examples: Integer, the number of examples.
-        metric: String, `accuracy` for classes, `R²` for numbers.
+        metric: String, `accuracy` for classes, `mean average precision` for labels, `R²` for numbers.
         interval: `bnzoo.metrics.Measured`, the accuracy of the artefact with its 95 % interval, or `None`.
     """
 

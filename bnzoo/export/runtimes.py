@@ -1,14 +1,14 @@
 """Artefacts, run without the rest of this package.
 
 Run as a script, this file applies an artefact in a process that can import neither Keras nor bnzoo, nor TensorFlow
-unless the format needs it: `python -P runtimes.py FORMAT FOLDER INPUTS.npz OUTPUTS.npz`.
+unless the format needs it: `python -P runtimes.py FORMAT FOLDER INPUTS.npz... OUTPUTS.npz`.
 """
 
 import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
-_BATCH = 64
+# the examples of a batch, and the bytes of a part
+_BATCH, _PART = 64, 2**26
 _LENGTHS = ".lengths"
 
 
@@ -147,18 +148,33 @@ def by_signature(arrays: Arrays) -> dict[str, Arrays]:
     return grouped
 
 
-def main(format: str, folder: str, source: str, target: str) -> None:
-    """Apply an artefact to the arrays of a file, and write its outputs to another file.
+def parts(arrays: dict[str, Arrays]) -> Iterator[dict[str, Arrays]]:
+    """Split examples by signature and by name into parts of whole batches that fit into memory."""
+    sizes = {signature: len(next(iter(named.values()))) for signature, named in arrays.items()}
+    one = sum(values[:1].nbytes for named in arrays.values() for values in named.values())
+    step = _BATCH * max(1, _PART // (_BATCH * max(one, 1)))
+    for start in range(0, max(sizes.values()), step):
+        yield {
+            signature: {name: values[start : start + step] for name, values in named.items()}
+            for signature, named in arrays.items()
+            if start < sizes[signature]
+        }
+
+
+def main(format: str, folder: str, *files: str) -> None:
+    """Apply an artefact to the arrays of files, and write its outputs to another file.
 
     Args:
         format: String, the name of the format.
         folder: The folder of the artefact.
-        source: An `.npz` file, as `save` writes it.
-        target: An `.npz` file to write.
+        files: `.npz` files: those of the parts of the inputs, as `save` writes them, and the file to write.
     """
+    *sources, target = files
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # results are compared on one kind of device
     _block(_formats()[format].uses_tensorflow)
-    save(target, run_artefact(format, folder, load(source)))
+    run = open_artefact(format, folder)
+    outputs = [_run(run, load(source)) for source in sources]
+    save(target, {name: _joined([part[name] for part in outputs if name in part]) for name in outputs[0]})
 
 
 def run_artefact(format: str, folder: str | Path, inputs: dict[str, Arrays]) -> dict[str, Arrays]:
@@ -172,17 +188,25 @@ def run_artefact(format: str, folder: str | Path, inputs: dict[str, Arrays]) -> 
     Returns:
         Dict of dicts of arrays, by signature and by name.
     """
-    run = open_artefact(format, folder)
+    return _run(open_artefact(format, folder), inputs)
+
+
+def _run(run: Callable[..., Arrays], inputs: dict[str, Arrays]) -> dict[str, Arrays]:
     return {name: in_batches(functools.partial(run, signature=name), arrays) for name, arrays in inputs.items()}
 
 
 def in_batches(apply: Callable[..., Arrays], inputs: Arrays) -> Arrays:
     """Apply a function of arrays by name to many examples, in batches."""
     size = len(next(iter(inputs.values())))
-    parts = [
-        apply({name: values[start : start + _BATCH] for name, values in inputs.items()})
-        for start in range(0, size, _BATCH)
-    ]
+    return _joined(
+        [
+            apply({name: values[start : start + _BATCH] for name, values in inputs.items()})
+            for start in range(0, size, _BATCH)
+        ]
+    )
+
+
+def _joined(parts: list[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

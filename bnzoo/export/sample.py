@@ -13,8 +13,34 @@ from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8, Signature, i
 _DRAWN = 32
 _IMAGES = 3
 
+# the bytes up to which examples are converted at once
+_COPIED = 2**26
+
 # arrays by name, by signature
 Sample = dict[str, dict[str, np.ndarray]]
+
+
+class Converted:
+    """Examples in the form of an array that are converted to a dtype when a part of them is used.
+
+    Args:
+        values: An array, or an object with the form of one.
+        dtype: String.
+    """
+
+    def __init__(self, values: Any, dtype: str) -> None:
+        self._values, self.dtype = values, np.dtype(dtype)
+        self.shape, self.ndim, self.size = tuple(values.shape), len(values.shape), values.size
+        self.nbytes = self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return np.asarray(self._values[rows], self.dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self._values, self.dtype if dtype is None else dtype)
 
 
 def samples(model: keras.Model, signatures: dict[str, Signature], sample: Any) -> Sample:
@@ -42,7 +68,7 @@ def samples(model: keras.Model, signatures: dict[str, Signature], sample: Any) -
 
 def repeated(arrays: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
     """Return a batch of a size, in which the examples repeat."""
-    return {name: np.take(values, np.arange(size) % len(values), axis=0) for name, values in arrays.items()}
+    return {name: values[np.arange(size) % len(values)] for name, values in arrays.items()}
 
 
 def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.ndarray]:
@@ -76,17 +102,25 @@ def by_input(model: keras.Model, arrays: Any, argument: str) -> dict[str, np.nda
     return examples
 
 
-def _array(values: Any, dtype: str, name: str, argument: str) -> np.ndarray:
-    """Convert values to an array of a dtype; strings become objects of bytes."""
+def _array(values: Any, dtype: str, name: str, argument: str) -> Any:
+    """Convert values to an array of a dtype, large ones a part at a time; strings become objects of bytes."""
     try:
         if dtype != "string":
-            return np.asarray(values, dtype)
+            return Converted(values, dtype) if _is_large(values, dtype) else np.asarray(values, dtype)
         strings = np.array(values, object)  # a copy
         for index, value in np.ndenumerate(strings):
             strings[index] = value if isinstance(value, bytes) else str(value).encode()
         return strings
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{argument}` must be {dtype} for the input {name!r}: {error}") from error
+
+
+def _is_large(values: Any, dtype: str) -> bool:
+    """Return whether values have the form of an array of numbers, and a conversion would make a large copy."""
+    if np.dtype(getattr(values, "dtype", object)).kind not in "biuf" or not hasattr(values, "nbytes"):
+        return False
+    needed = values.size * np.dtype(dtype).itemsize
+    return needed > _COPIED and not (isinstance(values, np.ndarray) and values.dtype == dtype)
 
 
 def _fits(given: Sequence[int], taken: Sequence[int | None]) -> bool:

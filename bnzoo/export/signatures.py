@@ -17,6 +17,10 @@ from bnzoo.keras_internals import functional_model
 SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
 SERVE_ROWS = "serve_rows"
 TOP = 5
+# the output of a model for several labels an example, whose probabilities are independent
+LABEL_LOGITS = "label_logits"
+# the output of a regression, with a column for each target
+PREDICTION = "prediction"
 # the name that Keras gives to an input without a name; the number depends on the models built before
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)*")
 
@@ -55,8 +59,8 @@ def signatures(
     Args:
         model: A functional or Sequential `keras.Model`.
         image: An `Image`, for the two signatures that take unscaled images, as levels and as files; `None` for none.
-        labels: Sequence of strings, the names of the classes, which the signatures on images and rows return. `None`
-            for the indices of the classes as text.
+        labels: Sequence of strings, the names of the classes or labels, which the signatures on images and rows return.
+            `None` for their indices as text.
         rows: `Rows`, for the signature that takes the columns of a table; `None` for none.
 
     Returns:
@@ -119,6 +123,8 @@ class _Serve:
         outputs = keras.tree.flatten(self.model(structure, training=False))
         names = list(self.model.output_names)
         last = self.model.layers[-1]
+        if names == [LABEL_LOGITS]:
+            return {LABEL_LOGITS: outputs[0], "probabilities": keras.ops.sigmoid(outputs[0])}
         if names == ["logits"]:
             return {"logits": outputs[0], "probabilities": keras.ops.softmax(outputs[0])}
         if len(outputs) == 1 and getattr(last, "activation", None) is keras.activations.softmax:
@@ -156,7 +162,7 @@ class _Rows:
 
 
 class _Best:
-    """A function that adds the most probable classes to outputs, if they are probabilities of classes."""
+    """A function that adds the most probable classes or labels to outputs, if they are probabilities."""
 
     def __init__(self, labels: Sequence[str] | None) -> None:
         self.labels = None if labels is None else tf.constant([str(label) for label in labels])

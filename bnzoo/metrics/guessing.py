@@ -2,16 +2,20 @@
 
 import numpy as np
 
+from bnzoo.metrics.metric import CLASSIFICATION
 
-def guesses(training_targets: np.ndarray, classes: int, examples: int) -> np.ndarray:
-    """Return the same prediction for each example: the shares of the classes, or the mean of the targets.
+
+def guesses(training_targets: np.ndarray, task: str, outputs: int, examples: int) -> np.ndarray:
+    """Return the same prediction for each example: the shares of the classes or labels, or the mean of the targets.
 
     Args:
-        training_targets: Array, the classes or the targets of the training data.
-        classes: Integer, the number of classes; 0 for a regression.
+        training_targets: Array, the classes, labels or targets of the training data.
+        task: String, the task.
+        outputs: Integer, the number of classes, labels or targets.
         examples: Integer, the number of predictions.
     """
-    if not classes:
-        return np.full(examples, training_targets.mean(dtype=np.float64))
-    shares = np.bincount(training_targets, minlength=classes) / len(training_targets)
-    return np.broadcast_to(shares, (examples, classes))
+    if task == CLASSIFICATION:
+        mean = np.bincount(training_targets, minlength=outputs) / len(training_targets)
+    else:
+        mean = training_targets.mean(axis=0, dtype=np.float64)
+    return np.broadcast_to(mean, (examples, *mean.shape))

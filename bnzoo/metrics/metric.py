@@ -7,6 +7,9 @@ import numpy as np
 
 Prepared = Callable[[np.ndarray], float]  # a function of the weights of the examples
 
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+ANY = range(1, 1_000_000_000)
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -16,13 +19,14 @@ class Metric:
         name: String, its name in columns of results.
         label: String, its name in reports, messages and manifests.
         prepare: Function of the predictions and the true values that returns a function of the weights of the examples.
-            The predictions of a classification are probabilities, where `probabilities` says so, or logits.
+            The predictions of classes and labels are probabilities.
         form: String, the format specification of a value.
         short_form: String, that of a value for which there is little room.
         keras_name: String, its name in the logs of Keras; empty if Keras does not compute it.
         higher_is_better: Boolean.
         share: Boolean, whether the value is a share of the examples.
-        classes: Range, the numbers of classes for which it is defined; 0 stands for a regression.
+        tasks: Tuple of strings, the tasks for which it is defined.
+        outputs: Range, the numbers of classes, labels or targets for which it is defined.
     """
 
     name: str
@@ -33,7 +37,8 @@ class Metric:
     keras_name: str = ""
     higher_is_better: bool = True
     share: bool = False
-    classes: range = range(2, 1_000_000_000)
+    tasks: tuple[str, ...] = (CLASSIFICATION,)
+    outputs: range = ANY
 
     def compute(self, predictions: np.ndarray, truth: np.ndarray) -> float:
         """Compute the metric from predictions and true values, both arrays."""
@@ -57,22 +62,38 @@ class Metric:
 
 
 def predictions_of(outputs: Mapping[str, np.ndarray], truth: np.ndarray) -> np.ndarray:
-    """Return the predictions among the outputs of a model: the probabilities of the classes, or the numbers.
+    """Return the predictions among the outputs of a model: the probabilities of classes or labels, or the numbers.
 
     Args:
         outputs: Dict of arrays by name. The first output has the logits or the predictions, unless there are
             `probabilities`.
-        truth: Array of the true values: integers, which are classes, or other numbers.
+        truth: Array of the true values, as in `task_of`.
     """
-    first = next(iter(outputs.values()))
-    if not np.issubdtype(truth.dtype, np.integer):
+    first, task = next(iter(outputs.values())), task_of(truth)
+    if task == REGRESSION:
         return first
     if "probabilities" in outputs:
         return outputs["probabilities"]
-    return softmax(first)
+    return softmax(first) if task == CLASSIFICATION else sigmoid(first)
+
+
+def task_of(truth: np.ndarray) -> str:
+    """Return the task with these true values.
+
+    Args:
+        truth: Array: integers, which are classes; rows of 0 and 1 as integers, which are labels; or other numbers.
+    """
+    if not np.issubdtype(truth.dtype, np.integer):
+        return REGRESSION
+    return CLASSIFICATION if truth.ndim == 1 else MULTILABEL
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return the probabilities of the classes, in float64."""
     powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the labels, in float64."""
+    return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))

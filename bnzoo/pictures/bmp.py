@@ -20,7 +20,7 @@ def inspect(file: tf.Tensor) -> Header:
     coloured = ((bits == 24) | (bits == 32)) & (start >= _HEADERS)
     plain = (number(file, 14, 4, True) == 40) & (number(file, 30, 4, True) == 0)
     problem = tf.where(plain & (grey | coloured), "", "it is a BMP file with a palette, masks or compression")
-    return header(file, height, width, problem=problem)
+    return header(file, height, width, either(grey, 1, 3), problem=problem)
 
 
 def decode(file: tf.Tensor) -> tf.Tensor:

@@ -40,17 +40,24 @@ def decode(file: tf.Tensor, max_pixels: int, bits: int = 8) -> Decoded:
     Returns:
         A `Decoded`. A damaged file may raise an error of TensorFlow instead.
     """
-    head = _inspect(file)
-    problem = _refusal(head, max_pixels, bits)
+    head, problem = inspect(file, max_pixels, bits)
     dtype = tf.uint8 if bits == 8 else tf.uint16
     image = tf.cond(problem == "", lambda: _image(head, bits), lambda: tf.zeros((1, 1, 1), dtype))
     image.set_shape((None, None, None))
     return Decoded(image, problem, head.bits)
 
 
-def _inspect(file: tf.Tensor) -> Header:
+def inspect(file: tf.Tensor, max_pixels: int, bits: int = 8) -> tuple[Header, tf.Tensor]:
+    """Read the header of an image file.
+
+    The arguments are those of `decode`. A damaged file may raise an error of TensorFlow.
+
+    Returns:
+        The `Header`, and a scalar string tensor, the reason why `decode` refuses the file, else empty.
+    """
     branches = [lambda module=module: module.inspect(file) for module in _MODULES]
-    return tf.switch_case(_kind(file), [*branches, lambda: header("", 0, 0, problem=UNKNOWN)])
+    head = tf.switch_case(_kind(file), [*branches, lambda: header("", 0, 0, problem=UNKNOWN)])
+    return head, _refusal(head, max_pixels, bits)
 
 
 def _refusal(head: Header, max_pixels: int, bits: int) -> tf.Tensor:

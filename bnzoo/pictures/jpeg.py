@@ -17,8 +17,7 @@ _SEGMENTS = 1000
 
 def inspect(file: tf.Tensor) -> Header:
     """Return the `Header` of a JPEG file. A damaged file raises an error of TensorFlow."""
-    height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(file, tf.int64))
-    return header(file, height, width, orientation=orientation(_exif(file)))
+    return header(file, *tf.unstack(tf.io.extract_jpeg_shape(file, tf.int64)), orientation=orientation(_exif(file)))
 
 
 def decode(file: tf.Tensor) -> tf.Tensor:
@@ -26,17 +25,17 @@ def decode(file: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE")  # the fast method is wrong by up to 5 levels
 
 
-def is_plain(content: bytes, max_pixels: int) -> bool:
-    """Return whether a file is a JPEG file without EXIF, grey or in 3 channels, with at most `max_pixels` pixels.
+def plain_shape(content: bytes, max_pixels: int) -> tuple[int, int, int] | None:
+    """Return height, width and channels of a JPEG file without EXIF that is grey or has 3 channels, else `None`.
 
-    If so, `decode` of this module reads it without a graph.
+    If so, `decode` of this module reads it without a graph. It also returns `None` for more than `max_pixels` pixels.
 
     A damaged file raises an error of TensorFlow.
     """
     if not content.startswith(MAGIC) or _EXIF in content:
-        return False
+        return None
     height, width, channels = tf.io.extract_jpeg_shape(content, tf.int64).numpy().tolist()
-    return height * width <= max_pixels and channels in (1, 3)
+    return (height, width, channels) if height * width <= max_pixels and channels in (1, 3) else None
 
 
 def _exif(file: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,8 @@
 import io
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from bnzoo.pictures import MAX_PIXELS, MAX_SIDE
 _MAGIC = {"TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "WebP": (b"RIFF",), "BMP": (b"BM",)}
 _GREY = ("1", "L", "LA", "La")
 _WIDE = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _ORIENTATION = 258, 274
 # one image at a time: the filters of warnings, which Pillow needs, belong to all threads
 _LOCK = threading.Lock()
 
@@ -36,6 +38,31 @@ def read(content: bytes, name: str) -> np.ndarray:
     Raises:
         ValueError: If the image is damaged, has too many pixels, or has values that Pillow would cut.
     """
+    with _opened(content, name) as image:
+        image.load()
+        return _levels(_upright(image))
+
+
+def inspect(content: bytes, name: str) -> tuple[np.dtype, tuple[int, int, int]]:
+    """Return the type and the shape of the array that `read` returns, without decoding the pixels of an upright image.
+
+    The arguments and errors are those of `read`.
+    """
+    with _opened(content, name) as image:
+        turned = True
+        with suppress(Exception):  # Pillow raises errors of many kinds for damaged EXIF, but the pixels are undamaged
+            turned = image.getexif().get(_ORIENTATION) in (5, 6, 7, 8)
+        if turned:  # versions of Pillow differ in whether the size is that of the turned image
+            image.load()
+            levels = _levels(_upright(image))
+            return levels.dtype, levels.shape
+        shape = (image.height, image.width, 1 if image.mode in (*_GREY, *_WIDE) else 3)
+        return np.dtype(_WIDE.get(image.mode, np.uint8)), shape
+
+
+@contextmanager
+def _opened(content: bytes, name: str) -> Iterator[Any]:
+    """Open an image with Pillow, and turn the errors of the block into those of `read`."""
     from PIL import Image
 
     try:
@@ -44,8 +71,7 @@ def read(content: bytes, name: str) -> np.ndarray:
             with Image.open(io.BytesIO(content), formats=[name.upper()]) as opened:
                 _check_size(opened)
                 _check_depth(opened)
-                opened.load()
-                return _levels(_upright(opened))
+                yield opened
     except Image.DecompressionBombError as error:
         raise ValueError(f"it has too many pixels. At most {MAX_PIXELS} are allowed") from error
     except ValueError:

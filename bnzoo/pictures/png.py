@@ -8,6 +8,8 @@ from bnzoo.pictures.numbers import either, number, part, size
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 _EXIF = b"eXIf"
+# the bit of colours in the type of colour; palettes have it too
+_COLOUR = 2
 # the bytes of the length, the name and the checksum of a chunk
 _AROUND = 12
 # the largest number of chunks, 64 MB in the usual chunks of 8 kB: a malicious file must not take minutes
@@ -16,8 +18,10 @@ _CHUNKS = 2**13
 
 def inspect(file: tf.Tensor) -> Header:
     """Return the `Header` of a PNG file."""
+    height, width = number(file, 20, 4), number(file, 16, 4)
     bits = tf.maximum(number(file, 24, 1), 8)  # fewer are scaled to 8
-    return header(file, number(file, 20, 4), number(file, 16, 4), bits=bits, orientation=orientation(_exif(file)))
+    channels = either(tf.bitwise.bitwise_and(number(file, 25, 1), _COLOUR) > 0, 3, 1)
+    return header(file, height, width, channels, bits=bits, orientation=orientation(_exif(file)))
 
 
 def decode(file: tf.Tensor, dtype: tf.DType = tf.uint8) -> tf.Tensor:

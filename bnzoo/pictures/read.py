@@ -9,6 +9,8 @@ import tensorflow as tf
 from bnzoo.pictures import MAX_PIXELS, jpeg, others
 from bnzoo.pictures.file import NAMES, UNKNOWN, decode
 
+# the kind of files that the graph of a server refuses although TensorFlow decodes them
+DEEP = "16-bit PNG"
 # each is traced once, at the first file
 _SPEC = [tf.TensorSpec((), tf.string)]
 _decode = {
@@ -43,7 +45,7 @@ def read(content: bytes) -> Picture:
     """
     try:
         with tf.device("CPU"):
-            if jpeg.is_plain(content, MAX_PIXELS):
+            if jpeg.plain_shape(content, MAX_PIXELS):
                 return Picture(jpeg.decode(content).numpy())
             decoded = _decode[8](content)
             if deep := bool(decoded.bits == 16):
@@ -56,4 +58,4 @@ def read(content: bytes) -> Picture:
             return Picture(others.read(content, name), name)
         raise ValueError("it is no JPEG, PNG, GIF, BMP, WebP or TIFF file" if problem == UNKNOWN else problem)
     levels = decoded.image.numpy()
-    return Picture(levels[..., :3] if levels.shape[-1] >= 3 else levels[..., :1], "16-bit PNG" if deep else "")
+    return Picture(levels[..., :3] if levels.shape[-1] >= 3 else levels[..., :1], DEEP if deep else "")

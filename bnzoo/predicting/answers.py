@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bnzoo.export.signatures import LABEL_LOGITS, PREDICTION
 from bnzoo.predicting.examples import Batch
 from bnzoo.predicting.predictor import Arrays
 
@@ -18,7 +19,8 @@ class Answers(NamedTuple):
 
     Attributes:
         columns: List of columns: `input`; `row` for tables and arrays; `label` and `probability` of the most probable
-            class, or the other outputs of the model; `error` for image files. Values of a file with an error are empty.
+            class, the probability of each of several labels, or the other outputs of the model; `error` for image
+            files. Values of a file with an error are empty.
         classes: List of columns, the probability of each class.
     """
 
@@ -32,7 +34,7 @@ def answers(batch: Batch, outputs: Arrays, labels: Sequence[str] | None) -> Answ
     Args:
         batch: The `Batch`.
         outputs: Dict of the outputs of the model by name.
-        labels: Sequence of strings, the names of the classes, or `None` for numbers.
+        labels: Sequence of strings, the names of the classes, labels or targets, or `None` for numbers.
 
     Raises:
         ValueError: If an output is no table.
@@ -44,9 +46,14 @@ def answers(batch: Batch, outputs: Arrays, labels: Sequence[str] | None) -> Answ
     probabilities = outputs.get(_PROBABILITIES)
     if probabilities is not None and probabilities.ndim == 2:
         names = [str(label) for label in labels or range(probabilities.shape[-1])]
-        best = probabilities.argmax(-1)
-        columns += [("label", [names[i] for i in best]), ("probability", probabilities.max(-1))]
         classes = [(f"probability of {name}", values) for name, values in zip(names, probabilities.T, strict=True)]
+        if LABEL_LOGITS in outputs:
+            columns, classes = columns + classes, []
+        else:
+            best = probabilities.argmax(-1)
+            columns += [("label", [names[i] for i in best]), ("probability", probabilities.max(-1))]
+    elif labels and PREDICTION in outputs and outputs[PREDICTION].ndim == 2:
+        columns += [(f"prediction of {name}", v) for name, v in zip(labels, outputs[PREDICTION].T, strict=True)]
     else:
         columns += _others({name: values for name, values in outputs.items() if name != "error"})
     if batch.rows is None:

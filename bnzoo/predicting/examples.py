@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from bnzoo.data import csv_tables, parquet_tables, tables
 from bnzoo.errors import printable
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8
 from bnzoo.pictures import MAX_BYTES
+from bnzoo.pictures import read as pictures
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
+from bnzoo.pictures.others import pillow_format
 from bnzoo.predicting.predictor import Arrays, Input, Predictor
 from bnzoo.reading import read_npz, regular_file
 
@@ -154,11 +157,27 @@ def _read(file: Path) -> _File:
         path = regular_file(file)
         if (size := path.stat().st_size) > MAX_BYTES:
             return _File(str(file), problem=f"it has {size:,} bytes. At most {MAX_BYTES:,} are allowed")
-        return _File(str(file), path.read_bytes())
+        return _File(str(file), _served(path.read_bytes()))
     except OSError as error:
         return _File(str(file), problem=error.strerror or str(error))
     except ValueError as error:
         return _File(str(file), problem=str(error))
+
+
+def _served(content: bytes) -> bytes:
+    """Return an image file that a model decodes: a PNG file of the same pixels for a format that only training reads.
+
+    Raises:
+        ValueError: If such a file is damaged, or has more than 8 bits for each channel.
+    """
+    if pillow_format(content) is None:
+        return content
+    picture = pictures.read(content)
+    if not picture.unserved:
+        return content
+    if picture.levels.dtype != np.uint8:
+        raise ValueError(f"it is a {picture.unserved} file of {picture.levels.dtype}. It must have 8 bits")
+    return tf.io.encode_png(picture.levels).numpy()
 
 
 def _of_table(predictor: Predictor, path: Path, options: dict[str, str | None]) -> Iterator[Batch]:

@@ -100,7 +100,8 @@ class Layout:
 
     def title(self, series: Mapping[str, Any]) -> str:
         """Return the label of a series in lines that fit above a panel."""
-        return textwrap.fill(self.label(series), 40)
+        values = self.label(series).split(", ")
+        return textwrap.fill(", ".join(value.replace(" ", "\N{NO-BREAK SPACE}") for value in values), 40)
 
     def trials(self, series: Mapping[str, Any], row: Any) -> list["TrialResult"]:
         """Return the trials of a series in a row."""

@@ -44,13 +44,13 @@ class Artefact:
     Attributes:
         path: String, the folder of the SavedModel.
         trial: Integer, the trial of the model; `None` if it was trained without a study.
-        test_accuracy: Float, the accuracy on the test data, or R² of a regression. The SavedModel itself computes it in
-            a process with TensorFlow only.
+        test_accuracy: Float, the accuracy on the test data; the mean average precision of several labels an example,
+            or R² of a regression. The SavedModel itself computes it in a process with TensorFlow only.
         test_examples: Integer, the number of test examples.
         difference: Float, the largest difference from the model's outputs, relative to the largest output.
         norms_folded: Integer, the number of folded batch norms.
         norms_kept: Dict, the batch norms that are not folded, with the reason.
-        metric: String, the metric in `test_accuracy`: `accuracy` or `R²`.
+        metric: String, the metric in `test_accuracy`: `accuracy`, `mean average precision` or `R²`.
         encoder: String, the JSON file for `bnzoo.data.TableEncoder`, which encodes the columns of a table as the input
             of the signature `serve`; `None` if the data is not a table. The signature `serve_rows` takes the columns.
         measures: `Measures`, all metrics of the model on the validation data, and of the SavedModel on the test data,
@@ -191,13 +191,13 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
     Raises:
         RuntimeError: If the SavedModel cannot be used, or differs from the model.
     """
-    test, metric = data.test, metric_for(data.classes)
+    test, metric = data.test, metric_for(data.task)
     if path.exists():
         difference, outputs = export.compare(model, path, test.x)
         _, fold = tools.fold_batch_norm(model)
     else:
         options: dict[str, Any] = {
-            "labels": data.labels or None,
+            "labels": data.names_of_outputs or None,
             "sample": test.x,
             "truth": test.y,
             "image": _image(data),

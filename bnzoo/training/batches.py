@@ -49,22 +49,31 @@ def validation_batches(data: Dataset, batch_size: int) -> tf.data.Dataset:
         data: The `Dataset`.
         batch_size: Integer.
     """
-    rows = tf.data.Dataset.range(len(data.validation.x)).batch(batch_size)
-    return rows.map(_examples(data, data.validation)).prefetch(2)
+    return evaluation_batches(data, data.validation, batch_size)
+
+
+def evaluation_batches(data: Dataset, split: Split, batch_size: int) -> tf.data.Dataset:
+    """Return a split of the data in batches, in its order and without augmentation."""
+    rows = tf.data.Dataset.range(len(split.x)).batch(batch_size)
+    return rows.map(_examples(data, split)).prefetch(2)
 
 
 def _examples(data: Dataset, *splits: Split) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function of indices that returns those examples, with their targets, of splits one after another."""
     y = np.concatenate([split.y for split in splits])
     # `R2Score` requires the targets of a regression as a column
-    inputs, targets = _rows_of(*(split.x for split in splits)), tf.constant(y if data.classes else y[:, None])
+    inputs, targets = (
+        _rows_of(*(split.x for split in splits)),
+        tf.constant(y if data.classes or y.ndim == 2 else y[:, None]),
+    )
     return lambda rows: (tf.cast(inputs(rows), tf.float32), tf.gather(targets, rows))
 
 
-def _rows_of(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
+def _rows_of(*arrays: Any) -> Callable[[tf.Tensor], Any]:
     """Return a function of indices that returns those rows of arrays, one after another."""
     first = arrays[0]
-    if sum(x.nbytes for x in arrays) <= _COPIED and not any(isinstance(x, np.memmap) for x in arrays):
+    held = all(isinstance(x, np.ndarray) and not isinstance(x, np.memmap) for x in arrays)
+    if held and sum(x.nbytes for x in arrays) <= _COPIED:
         copy = tf.constant(np.concatenate(arrays))
         return lambda rows: tf.gather(copy, rows)
     starts = np.cumsum([0, *(len(x) for x in arrays[:-1])])

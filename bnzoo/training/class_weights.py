@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from bnzoo.data import Dataset
 from bnzoo.errors import choice
+from bnzoo.metrics import CLASSIFICATION, MULTILABEL
 
 BALANCED = "balanced"
 
@@ -13,12 +14,13 @@ def check_class_weight(value: str | None, data: Dataset) -> str | None:
     """Return the argument `class_weight`: `None` or `"balanced"`.
 
     Raises:
-        ValueError: If it is another value, or the data is a regression.
+        ValueError: If it is another value, or the data has not one class an example.
     """
     if value is None:
         return None
-    if not data.classes:
-        raise ValueError(f"`class_weight` is for classes, and {data.name} is a regression. Omit it.")
+    if data.task != CLASSIFICATION:
+        has = "several labels an example" if data.task == MULTILABEL else "a regression"
+        raise ValueError(f"`class_weight` is for one class an example, and {data.name} is {has}. Omit it.")
     return choice("class_weight", value, (BALANCED,))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.data import Dataset
+from bnzoo.data import Dataset, Split
 from bnzoo.keras_internals import operation_of
 from bnzoo.metrics import (
+    CLASSIFICATION,
     METRICS,
     Measured,
     Metric,
@@ -19,8 +20,10 @@ from bnzoo.metrics import (
     measured,
     metric_named,
     metrics_for,
+    metrics_of_targets,
     predictions_of,
 )
+from bnzoo.training.batches import evaluation_batches
 
 MOST_CLASSES = 100  # of a confusion matrix, which has the square of it as entries
 _NAMES = [metric.name for metric in METRICS]
@@ -28,7 +31,7 @@ _NAMES = [metric.name for metric in METRICS]
 
 @dataclass(frozen=True)
 class Measures:
-    """The metrics of a model, by name.
+    """The metrics of a model, by name. The name of an error of one of several targets is that of both: `rmse:height`.
 
     Attributes:
         validation: Dict of floats.
@@ -36,7 +39,7 @@ class Measures:
         guessing: Dict of floats: on the test data, with the shares of the classes or the mean of the targets in the
             training data as the predictions.
         confusion: List of lists of integers: the number of test examples of each class (rows) for which each class
-            (columns) is predicted. Empty for a regression, and for more than 100 classes.
+            (columns) is predicted. Empty for more than 100 classes, several labels an example, and a regression.
         labels: List of strings, the names of the classes in `confusion`.
     """
 
@@ -72,25 +75,28 @@ class Measures:
             validation, guessing = _numbers(values["validation"]), _numbers(values["guessing"])
             matrix, labels = values["confusion"], [str(label) for label in values["labels"]]
             whole = all(isinstance(count, int) and not isinstance(count, bool) for row in matrix for count in row)
+            known = {name.partition(":")[0] for name in test} <= set(_NAMES)
             square = all(len(row) == len(matrix) for row in (*matrix, labels))
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError("it has another form") from error
-        if not test.keys() == validation.keys() == guessing.keys() <= set(_NAMES) or not (whole and square):
+        if not test.keys() == validation.keys() == guessing.keys() or not known or not (whole and square):
             raise ValueError("its metrics or its confusion matrix are wrong")
         return cls(validation, test, guessing, matrix, labels)
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
     """Return whether the outputs of a model are probabilities of classes."""
-    layer = operation_of(model.outputs[0])
-    softmax = getattr(layer, "activation", None) is keras.activations.softmax
-    return softmax or isinstance(layer, keras.layers.Softmax)
+    ends = [operation_of(tensor) for tensor in model.outputs]
+    return any(
+        getattr(layer, "activation", None) is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
+        for layer in ends
+    )
 
 
-def outputs_of(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the outputs of a model by name, as those of its SavedModel."""
-    name = "probabilities" if ends_in_softmax(model) else "logits"
-    return {name: model.predict(x, batch_size=256, verbose=0)}
+def outputs_of(model: keras.Model, data: Dataset, split: Split) -> dict[str, np.ndarray]:
+    """Return the outputs of a model for a split of the data, by the names that its SavedModel has."""
+    name = "probabilities" if ends_in_softmax(model) else ""
+    return {name: model.predict(evaluation_batches(data, split, 256), verbose=0)}
 
 
 def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset) -> Measures:
@@ -101,18 +107,21 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
         outputs: Dict of the outputs for the test data by name: those of the model, or of its SavedModel.
         data: The `Dataset`.
     """
-    metrics, test, validation = metrics_for(data.classes), data.test.y, data.validation.y
+    metrics, test, validation = metrics_for(data.task, data.outputs), data.test.y, data.validation.y
+    if data.outputs > 1:
+        metrics |= metrics_of_targets(data.targets)
     predictions = predictions_of(outputs, test)
-    outputs = outputs_of(model, data.validation.x)
     found = measured(metrics, predictions, test)
     others = {
-        "validation": _values(metrics, predictions_of(outputs, validation), validation),
-        "guessing": _values(metrics, guesses(data.train.y, data.classes, len(test)), test),
+        "validation": _values(
+            metrics, predictions_of(outputs_of(model, data, data.validation), validation), validation
+        ),
+        "guessing": _values(metrics, guesses(data.train.y, data.task, data.outputs, len(test)), test),
     }
     # a metric may have no value for few examples
     tables = (others["validation"], others["guessing"], {name: found[name].value for name in metrics})
     known = [name for name in metrics if all(math.isfinite(table[name]) for table in tables)]
-    small = 0 < data.classes <= MOST_CLASSES
+    small = data.task == CLASSIFICATION and data.classes <= MOST_CLASSES
     return Measures(
         test={name: found[name] for name in known},
         confusion=confusion_matrix(predictions, test).tolist() if small else [],

@@ -9,6 +9,7 @@ import keras
 from bnzoo.data import Dataset
 from bnzoo.errors import number
 from bnzoo.keras_internals import compile_arguments, excluded_from_weight_decay
+from bnzoo.metrics import CLASSIFICATION
 from bnzoo.training.measures import ends_in_softmax
 from bnzoo.training.optimizers import Optimizer
 from bnzoo.training.precision import scaled_loss
@@ -103,9 +104,9 @@ def _rate(model: keras.Model, learning_rate: float | None, compiled: bool) -> fl
 
 def _arguments(model: keras.Model, data: Dataset) -> dict[str, Any]:
     """Return the arguments of `compile` for a model that is not compiled."""
-    task = task_of(data.classes, data.target_scale, data.mixes_labels)
+    task = task_of(data.classes, data.target_scale, data.mixes_labels, data.task)
     arguments = {**task.compile_arguments(), "jit_compile": False}  # on a CPU, XLA trains small networks slower
-    if data.classes and ends_in_softmax(model):
+    if data.task == CLASSIFICATION and ends_in_softmax(model):
         if data.mixes_labels:
             raise ValueError(
                 f"`augment` mixes labels ({','.join(data.augment)}), which needs a model with logits as outputs. Build "

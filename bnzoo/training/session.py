@@ -193,7 +193,7 @@ class _Session:
         return Training(
             model=model,
             history=self._history,
-            measures=artefact.measures if artefact else measure(model, outputs_of(model, data.test.x), data),
+            measures=artefact.measures if artefact else measure(model, outputs_of(model, data, data.test), data),
             epochs=self._position.epoch,
             steps=self._position.done,
             seconds=time.monotonic() - self._start,
@@ -300,10 +300,9 @@ def _check(model: keras.Model, data: Dataset, options: Options) -> None:
             f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
             f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
         )
-    if units != (data.classes or 1):
+    if units != data.outputs:
         raise ValueError(
-            f"`model` has {units} outputs, but {data.name} needs {data.classes or 1}. Build it with "
-            f"`classes={data.classes or 1}`"
+            f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
         )
     if options.epochs is not None:
         positive_integer("epochs", options.epochs, _MOST_EPOCHS)

@@ -1,4 +1,4 @@
-"""Loss and metric of a regression on standardized values, for targets whose squares overflow float32."""
+"""Loss and metric of a regression on standardized values: of several targets, and where squares overflow float32."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ class StandardSquaredError(keras.losses.Loss):
     It equals `keras.losses.MeanSquaredError` with a weight of `1 / deviation**2`, unless a square overflows.
 
     Args:
-        deviation: Float, the standard deviation of the target.
+        deviation: Float, the standard deviation of the target, or list of those of several targets.
         **kwargs: Arguments of `keras.losses.Loss`.
     """
 
-    def __init__(self, deviation: float, name: str = "standard_squared_error", **kwargs: Any) -> None:
+    def __init__(self, deviation: float | list[float], name: str = "standard_squared_error", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.deviation = deviation
 
@@ -25,7 +25,8 @@ class StandardSquaredError(keras.losses.Loss):
         """Return the error of each example."""
         y_pred = ops.convert_to_tensor(y_pred)
         y_true = ops.cast(y_true, y_pred.dtype)
-        return keras.losses.mean_squared_error(y_true / self.deviation, y_pred / self.deviation)
+        deviation = ops.convert_to_tensor(self.deviation, y_pred.dtype)
+        return keras.losses.mean_squared_error(y_true / deviation, y_pred / deviation)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the loss."""
@@ -37,18 +38,19 @@ class StandardR2Score(keras.metrics.R2Score):
     """`keras.metrics.R2Score` of the standardized target, which equals that of the target.
 
     Args:
-        mean: Float, the mean of the target.
-        deviation: Float, the standard deviation of the target.
+        mean: Float, the mean of the target, or list of those of several targets.
+        deviation: Float, the standard deviation of the target, or list.
         **kwargs: Arguments of `keras.metrics.R2Score`.
     """
 
-    def __init__(self, mean: float, deviation: float, **kwargs: Any) -> None:
+    def __init__(self, mean: float | list[float], deviation: float | list[float], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mean, self.deviation = mean, deviation
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add up the errors of a batch."""
-        sides = ((ops.cast(side, self.dtype) - self.mean) / self.deviation for side in (y_true, y_pred))
+        mean, deviation = (ops.convert_to_tensor(part, self.dtype) for part in (self.mean, self.deviation))
+        sides = ((ops.cast(side, self.dtype) - mean) / deviation for side in (y_true, y_pred))
         super().update_state(*sides, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:

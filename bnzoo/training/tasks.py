@@ -6,11 +6,15 @@ from typing import Any
 import keras
 
 from bnzoo.errors import number
-from bnzoo.metrics import ACCURACY, R2
+from bnzoo.export.signatures import LABEL_LOGITS, PREDICTION
+from bnzoo.metrics import ACCURACY, MULTILABEL, R2
 from bnzoo.training.mixed_labels import MixedAccuracy, MixedCrossentropy
 from bnzoo.training.standard_scale import StandardR2Score, StandardSquaredError
 
 _SMALL, _LARGE = 1e-15, 1e15
+
+# the mean and the variance of a target, or lists of those of several targets
+Scale = tuple[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -39,36 +43,74 @@ class Classification:
 
 
 @dataclass(frozen=True)
-class Regression:
-    """Regression of one number. The network predicts the standardized target, a last layer restores its units.
+class Multilabel:
+    """Several labels an example, each of which is present or absent, with logits as outputs.
 
-    The loss is the squared error divided by the variance of the target, so that the loss of guessing the mean is 1.
+    The loss is the mean of the binary cross-entropies of the labels. Keras computes no metric.
 
     Attributes:
-        mean: Float, the mean of the target.
-        variance: Float, the variance of the target.
-        units: Integer, the width of the last layer.
+        units: Integer, the number of labels.
+        metric: String, the metric in Keras' logs: none.
+    """
+
+    units: int
+    metric: str = ""
+
+    def finish(self, model: keras.Model) -> keras.Model:
+        """Return the network with an output whose name tells an artefact that the labels are independent."""
+        named = keras.layers.Activation("linear", name=LABEL_LOGITS)
+        return keras.Model(model.input, named(model.output), name=model.name)
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Return the loss for `keras.Model.compile`."""
+        return {"loss": keras.losses.BinaryCrossentropy(from_logits=True)}
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Regression of one or several numbers. The network predicts standardized targets, a last layer restores the units.
+
+    The loss is the squared error divided by the variance of the target, so that the loss of guessing the mean is 1. For
+    several targets it is the mean of theirs.
+
+    Attributes:
+        mean: Float, the mean of the target, or list of floats.
+        variance: Float, the variance of the target, or list of floats.
         metric: String, the metric in Keras' logs.
     """
 
-    mean: float = 0.0
-    variance: float = 1.0
-    units: int = 1
+    mean: Any = 0.0
+    variance: Any = 1.0
     metric: str = R2.keras_name
 
     def __post_init__(self) -> None:
-        number("target_scale[1]", self.variance, above=0)
+        for variance in self.variance if self._several else [self.variance]:
+            number("target_scale[1]", variance, above=0)
+
+    @property
+    def units(self) -> int:
+        """The width of the last layer."""
+        return len(self.variance) if self._several else 1
+
+    @property
+    def _several(self) -> bool:
+        return isinstance(self.variance, list | tuple)
 
     def finish(self, model: keras.Model) -> keras.Model:
         """Return the network with an output in the units of the target."""
-        scale = keras.layers.Rescaling(self.variance**0.5, offset=self.mean, name="prediction")
+        offset = list(self.mean) if self._several else self.mean
+        scale = keras.layers.Rescaling(self._deviation, offset=offset, name=PREDICTION)
         return keras.Model(model.input, scale(model.output), name=model.name)
+
+    @property
+    def _deviation(self) -> Any:
+        return [variance**0.5 for variance in self.variance] if self._several else self.variance**0.5
 
     def compile_arguments(self) -> dict[str, Any]:
         """Return the loss and the metric for `keras.Model.compile`."""
-        deviation = self.variance**0.5
+        deviation = self._deviation
         # Where float32 can hold the squares, the loss and the metric of Keras load without bnzoo.
-        if not (deviation >= _SMALL and deviation + abs(self.mean) <= _LARGE):
+        if self._several or not (deviation >= _SMALL and deviation + abs(self.mean) <= _LARGE):
             metric = StandardR2Score(self.mean, deviation, name=self.metric)
             return {"loss": StandardSquaredError(deviation), "metrics": [metric]}
         return {
@@ -78,11 +120,20 @@ class Regression:
         }
 
 
-Task = Classification | Regression
+Task = Classification | Multilabel | Regression
 
 
-def task_of(classes: int, target_scale: tuple[float, float] | None, mixed: bool = False) -> Task:
-    """Return the task for a number of classes, 0 for a regression; `mixed` if labels may be rows of shares."""
+def task_of(classes: int, target_scale: Scale | None, mixed: bool = False, task: str | None = None) -> Task:
+    """Return the task.
+
+    Args:
+        classes: Integer, the number of classes or labels, 0 for a regression.
+        target_scale: The `Scale` of a regression.
+        mixed: Boolean, whether classes may be rows of shares.
+        task: String, `"multilabel"`, or any other task, which the number of classes decides.
+    """
+    if task == MULTILABEL:
+        return Multilabel(classes)
     if classes:
         return Classification(classes, mixed)
     return Regression() if target_scale is None else Regression(*target_scale)

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bnzoo.metrics import CLASSIFICATION, REGRESSION
 from bnzoo.passwords import MASK, is_password_option, mask_passwords
 from bnzoo.reading import read_json
 
@@ -45,6 +46,14 @@ def check_definition(definition: Any) -> dict[str, Any]:
     if not isinstance(definition.get("name", ""), str):
         raise ValueError("its field 'name' must be a string")
     return definition
+
+
+def outputs_of(definition: dict[str, Any]) -> tuple[str, int]:
+    """Return the task of a study, and the number of its classes, labels or targets."""
+    data = definition["data"]
+    if data["classes"]:
+        return data.get("task", CLASSIFICATION), data["classes"]
+    return REGRESSION, len(data.get("targets", ["one"]))
 
 
 def require_same_study(stored: dict[str, Any], requested: dict[str, Any], location: str) -> None:

@@ -8,19 +8,23 @@ import numpy as np
 
 from bnzoo.data import Dataset
 from bnzoo.errors import choice
-from bnzoo.metrics import Metric, guesses, metrics_for, predictions_of
+from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION, Metric, guesses, metrics_for, predictions_of
 
 LOSS = "loss"
 
 
-def score_cap(classes: int) -> float:
+def score_cap(task: str, outputs: int) -> float:
     """Return the upper limit of losses: twice the loss of guessing.
 
+    Classes and labels are guessed with equal probabilities. The loss of a regression is the squared error divided by
+    the variance of the target.
+
     Args:
-        classes: Integer, the number of classes; 0 for a regression, whose loss is the squared error divided by the
-            variance of the target.
+        task: String, the task.
+        outputs: Integer, the number of classes, labels or targets.
     """
-    return 2 * math.log(classes) if classes else 2.0
+    choices = {CLASSIFICATION: outputs, MULTILABEL: 2}.get(task)
+    return 2 * math.log(choices) if choices else 2.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Objective:
         Args:
             loss: Float, its validation loss.
             predict: Function without arguments that returns its outputs for the validation data.
-            truth: Array, the classes or targets of the validation data.
+            truth: Array, the classes, labels or targets of the validation data.
         """
         if self.metric is None:
             return self.capped(loss)
@@ -73,9 +77,10 @@ class Objective:
         return f"{self.metric.label} {self.metric.text(self.metric.badness(score))}"
 
 
-def loss_objective(classes: int, weighted: bool = False) -> Objective:
-    """Return the objective `"loss"` for a number of classes, 0 for a regression."""
-    return Objective(score_cap(classes), score_cap(classes) / 2, weighted=weighted)
+def loss_objective(task: str, outputs: int, weighted: bool = False) -> Objective:
+    """Return the objective `"loss"` of a task, for a number of classes, labels or targets."""
+    cap = score_cap(task, outputs)
+    return Objective(cap, cap / 2, weighted=weighted)
 
 
 def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> Objective:
@@ -84,12 +89,12 @@ def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> O
     Raises:
         ValueError: If the task has no such metric.
     """
-    metrics = metrics_for(data.classes)
+    metrics = metrics_for(data.task, data.outputs)
     choice("objective", name, (LOSS, *metrics))
     if name == LOSS:
-        return loss_objective(data.classes, class_weight is not None)
+        return loss_objective(data.task, data.outputs, class_weight is not None)
     metric, truth = metrics[name], data.validation.y
-    guessing = metric.badness(metric.compute(guesses(data.train.y, data.classes, len(truth)), truth))
-    # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes.
-    cap = 1.0 if data.classes else 2 * guessing
+    guessing = metric.badness(metric.compute(guesses(data.train.y, data.task, data.outputs, len(truth)), truth))
+    # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes and labels.
+    cap = 2 * guessing if data.task == REGRESSION else 1.0
     return Objective(cap, guessing if guessing > 1 / len(truth) else cap, metric, class_weight is not None)

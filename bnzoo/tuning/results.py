@@ -14,6 +14,7 @@ from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
 from bnzoo.training.class_weights import BALANCED
+from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.objective import Objective, loss_objective
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
@@ -36,8 +37,9 @@ class TrialResult:
             is better. By default it is the loss. For a metric of which higher is better, it is 1 minus the metric. A
             pruned trial has its last score.
         loss: Float, the validation loss with recalibrated statistics: the cross-entropy, or for a regression the
-            squared error divided by the variance of the target.
-        accuracy: Float, the validation accuracy with recalibrated statistics; R² for a regression.
+            squared error divided by the variance of the target. For several labels or targets it is their mean.
+        accuracy: Float, the validation accuracy with recalibrated statistics; the mean average precision for several
+            labels an example, and R² for a regression.
         moving_loss: Float, the loss with the moving statistics.
         moving_accuracy: Float, the accuracy with the moving statistics.
         compile_seconds: Float, the time to build, trace and compile; near 0 for a compiled model that was reused.
@@ -142,8 +144,8 @@ class Results:
         definition: Dict, the definition of the study: space, data, seeds, epochs, sampler, pruner.
         not_tried: Sequence of dicts, the values and the seed of each requested trial without a result.
         objective: The `Objective`. By default the loss.
-        baseline: Float, the metric on the validation data of guessing the most frequent class, or the mean of the
-            targets; `None` if it is not known.
+        baseline: Float, the metric on the validation data of guessing the most frequent class, the shares of the
+            labels, or the mean of the targets; `None` if it is not known.
         values: Dict, the values of each hyperparameter of the space but the learning rate; empty if they are not known.
     """
 
@@ -160,7 +162,7 @@ class Results:
         self.definition = definition
         self.not_tried = list(not_tried)
         weighted = definition.get("class_weight") == BALANCED
-        self.objective = objective or loss_objective(definition["data"]["classes"], weighted)
+        self.objective = objective or loss_objective(*outputs_of(definition), weighted)
         self.baseline = baseline
         self.values = dict(values or {})
 
@@ -184,8 +186,9 @@ class Results:
 
     @property
     def metric(self) -> str:
-        """The name of the metric besides the score: `accuracy`, or `r2` for a regression."""
-        return metric_for(self.definition["data"]["classes"]).name
+        """The name of the metric besides the score: `accuracy`, `mean_average_precision` for labels, or `r2`."""
+        task, _ = outputs_of(self.definition)
+        return metric_for(task).name
 
     @property
     def counts(self) -> dict[str, int]:

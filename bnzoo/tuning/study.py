@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, number, positive_integer
-from bnzoo.metrics import guesses, metric_for
+from bnzoo.metrics import MULTILABEL, guesses, metric_for
 from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
@@ -74,8 +74,11 @@ class Study:
             study, the name of the folder.
         checkpoints: Integer, the number of best configurations whose trained models are kept.
         objective: String, the score of a trial: `"loss"`, or a metric of the validation data. For classes `"accuracy"`,
-            `"balanced_accuracy"`, `"macro_f1"`, `"top5"`, `"auc"` or `"calibration_error"`; for a regression `"r2"`,
-            `"rmse"` or `"mae"`. It decides which configuration is the best, and which trials are pruned.
+            `"balanced_accuracy"`, `"macro_f1"`, `"top5"`, `"auc"` or `"calibration_error"`; for several labels an
+            example `"mean_average_precision"`, `"macro_f1"`, `"auc"` or `"all_labels"` (the share of examples whose
+            labels are all right); for a regression `"r2"`, or, with one target, `"rmse"` or `"mae"`. A label is
+            predicted if its probability is at least 0.5. The objective decides which configuration is the best, and
+            which trials are pruned.
         class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss, in training and in
             validation, however many examples they have. It does not affect the metrics.
         plan: A `bnzoo.tuning.planning.Plan`, which divides a budget: the trials have fewer steps, and are evaluated on
@@ -151,6 +154,8 @@ class Study:
                 "input_shape": list(self.data.input_shape),
                 "fingerprint": self.data.fingerprint,
                 **({"augment": list(self.data.augment)} if self.data.augment else {}),
+                **({"task": self.data.task} if self.data.task == MULTILABEL else {}),
+                **({"targets": list(self.data.targets)} if self.data.outputs > 1 and self.data.targets else {}),
             },
             "seeds": self.seeds,
             "epochs": self.epochs,
@@ -301,7 +306,7 @@ class Study:
     def best_model(self) -> keras.Model:
         """Return the trained model of the best trial, with recalibrated statistics. Nothing is trained again.
 
-        Its outputs are logits, or the target of a regression.
+        Its outputs are logits, or the targets of a regression.
 
         Raises:
             RuntimeError: If no trial is usable.
@@ -448,8 +453,8 @@ class Study:
     @cached_property
     def _baseline(self) -> float:
         """The metric of guessing on the validation data."""
-        metric, truth = metric_for(self.data.classes), self.data.validation.y
-        return metric.compute(guesses(self.data.train.y, self.data.classes, len(truth)), truth)
+        data, truth = self.data, self.data.validation.y
+        return metric_for(data.task).compute(guesses(data.train.y, data.task, data.outputs, len(truth)), truth)
 
     def _best(self) -> TrialResult:
         best = self._results.best

@@ -1,9 +1,10 @@
 """One trial: training from the initial state of a compiled model, and a score with recalibrated statistics."""
 
+import functools
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.data import Dataset
+from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.class_weights import BALANCED, class_weights, weighted
@@ -37,7 +39,8 @@ class Evaluation:
             always finite. Lower is better.
         loss: Cross-entropy on the validation data with recalibrated statistics; for a regression, the squared error
             divided by the variance. It may be `nan` or `inf`.
-        accuracy: Accuracy on the validation data, with recalibrated statistics. For a regression, R².
+        accuracy: Accuracy on the validation data, with recalibrated statistics. For several labels an example, the mean
+            average precision; for a regression, R².
         moving_loss: The loss with the moving statistics of the training.
         moving_accuracy: The accuracy with the moving statistics of the training.
         history: The learning curves, one entry per epoch: `loss`, `accuracy`, `val_loss`, `val_accuracy`. The
@@ -90,7 +93,7 @@ class CompiledModel:
         calibration: int | None = None,
     ) -> None:
         self.space, self.hp, self.data = space, hp.copy(), data
-        self.objective = objective or loss_objective(data.classes)
+        self.objective = objective or loss_objective(data.task, data.outputs)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.steps = steps or len(data.train.x) // self._batch
@@ -124,13 +127,28 @@ class CompiledModel:
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
     def evaluate(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> tuple[float, float, float]:
-        """Return score, loss and accuracy, or R², on the validation data."""
+        """Return score, loss and the first metric of the task, such as accuracy, on the validation data."""
         values = self.model.evaluate(self._validation, verbose=0, return_dict=True, callbacks=list(callbacks))
-        loss = values["loss"]
-        return self.objective.score(loss, self._predict, self.data.validation.y), loss, values[self.space.metric]
+        loss, predict = values["loss"], functools.cache(self._predict)
+        score = self.objective.score(loss, predict, self.data.validation.y)
+        return score, loss, self.metric_of(values, predict)
+
+    def metric_of(self, logs: Mapping[str, float], predict: Callable[[], np.ndarray] | None = None) -> float:
+        """Return the first metric of the task on the validation data.
+
+        Args:
+            logs: Dict of the loss and the metric that Keras has computed, if it computes it.
+            predict: Function without arguments that returns the outputs of the model for the validation data.
+        """
+        if self.space.metric:
+            return logs[self.space.metric]
+        truth = self.data.validation.y
+        if not math.isfinite(logs["loss"]):
+            return math.nan
+        return metric_for(self.data.task).of({"": (predict or self._predict)()}, truth)
 
     def recalibrated(self, keep: bool, deadline: TrialDeadline | None = None) -> tuple[float, float, float]:
-        """Return score, loss and accuracy, or R², with statistics that are recalibrated on the training data.
+        """Return what `evaluate` returns, with statistics that are recalibrated on the training data.
 
         Args:
             keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
@@ -168,7 +186,7 @@ class CompiledModel:
         """Trace each compiled function, so that no trial has to."""
         self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
-        if self.objective.metric is not None:
+        if self.objective.metric is not None or not self.space.metric:
             self._predict()
 
     def _predict(self) -> np.ndarray:
@@ -216,13 +234,15 @@ def train_and_evaluate(
         An `Evaluation` without `compile_seconds` and `measured`.
     """
     start = time.perf_counter()
-    cap, guessing = score_cap(compiled.data.classes), _guessing(compiled.data, compiled.class_weights)
+    cap = score_cap(compiled.data.task, compiled.data.outputs)
+    guessing = _guessing(compiled.data, compiled.class_weights)
     compiled.restore(seed, learning_rate)
     looks = Looks(compiled, epochs, guessing, cap, report)
     end = TrialDeadline(deadline)
     history = compiled.fit(seed, epochs, [StopWhenNotFinite(), looks, end, *callbacks])
     compiled.model.optimizer.learning_rate = learning_rate  # for a further `fit`, not the last value of the schedule
-    moving = history["val_loss"][-1], history[f"val_{compiled.space.metric}"][-1]
+    last = {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
+    moving = last["loss"], compiled.metric_of(last)
     if looks.ended:
         outcome, reason, (score, loss, accuracy) = looks.ended
     else:
@@ -255,7 +275,7 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
     Args:
         training_losses: List of floats, the mean training loss of each epoch.
         loss: Float, the validation loss with recalibrated statistics.
-        cap: Float, `score_cap(classes)`.
+        cap: Float, the upper limit of losses, as in `score_cap`.
         guessing: Float, the loss of a network that ignores its input.
     """
     if not all(math.isfinite(value) for value in training_losses):
@@ -270,12 +290,19 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
 def _guessing(data: Dataset, weights: np.ndarray | None) -> float:
     """Return the loss of a network that ignores its input.
 
-    It is the entropy of the training labels in nats, each with the weight of its class. The loss of a regression is
-    measured in variances of the target, so that it is 1.
+    It is the entropy of the training classes in nats, each with its weight, or the mean entropy of the labels. The loss
+    of a regression is measured in variances of the target, so that it is 1.
     """
-    if not data.classes:
+    if data.task == REGRESSION:
         return 1.0
+    if data.task == MULTILABEL:
+        share = data.train.y.mean(0, dtype=np.float64)
+        return (_entropy(share) + _entropy(1 - share)) / len(share)
     share = np.bincount(data.train.y, minlength=data.classes) / len(data.train.y)
-    share = share * (1 if weights is None else weights)
-    share = share[share > 0]
-    return float(-(share * np.log(share)).sum())
+    return _entropy(share, 1 if weights is None else weights)
+
+
+def _entropy(shares: np.ndarray, weights: np.ndarray | int = 1) -> float:
+    weighted = shares * weights
+    weighted = weighted[weighted > 0]
+    return float(-(weighted * np.log(weighted)).sum())

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.errors import FatalError
 
 from bnzoo.data import Dataset
+from bnzoo.data.rows import ReadError, read_error
 from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.checkpoints import best_checkpoints, may_win
 from bnzoo.tuning.definition import versions
@@ -109,6 +111,7 @@ class StudyTuner(keras_tuner.Tuner):
         try:
             values, model = self._train(trial)
         except Exception as error:  # an error in a trial is its outcome, and the study continues
+            self._check_examples(error)
             self._compiled.clear()  # the error may have left them in any state
             values, model = _failure(error, self._study.results.cap), None
         self._last = values, model
@@ -169,6 +172,13 @@ class StudyTuner(keras_tuner.Tuner):
             evaluation.measured = {name: float(value) for name, value in values.items()}
         return asdict(evaluation), compiled.model
 
+    def _check_examples(self, error: Exception) -> None:
+        """Raise the error of an example that cannot be read, which ends the study: no trial can succeed without it."""
+        data = self._study.data
+        unread = read_error(data.train.x, data.validation.x)
+        if unread is not None:
+            raise FatalReadError(str(unread)) from error
+
     def _compiled_model(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
         """Return the compiled model of an architecture. The least recently used models are dropped."""
         key = self.hypermodel.architecture(hp.values)
@@ -202,3 +212,7 @@ def _failure(error: Exception, cap: float) -> dict[str, Any]:
         "score": cap,
         "traceback": mask_passwords("".join(traceback.format_exception(error))),
     }
+
+
+class FatalReadError(FatalError, ReadError):
+    """A `ReadError` that ends a search: Keras Tuner would count other errors as those of a trial."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bnzoo.metrics import metric_named
+from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
+from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.results import Results
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
@@ -50,9 +51,11 @@ def _figure(results: Results, row: Mapping[str, Any]) -> str:
     figure = f"{metric.label} {metric.text(row[metric.name])}"
     if results.baseline is None:
         return figure
-    if results.definition["data"]["classes"]:
-        return f"{figure} (always guessing the most frequent class: {metric.text(results.baseline)})"
-    return f"{figure} (always guessing the mean: 0)"
+    task, _ = outputs_of(results.definition)
+    if task == REGRESSION:
+        return f"{figure} (always guessing the mean: 0)"
+    guess = "most frequent class" if task == CLASSIFICATION else "shares of the labels"
+    return f"{figure} (always guessing the {guess}: {metric.text(results.baseline)})"
 
 
 def _objective(results: Results, row: Mapping[str, Any]) -> str:

@@ -10,9 +10,12 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnzoo.data.rows import ReadError
 from bnzoo.machine import available_cores
 
 if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+
     from bnzoo.tuning.study import Progress, Study
 
 # environment variables that TensorFlow and its libraries read when they start
@@ -34,18 +37,20 @@ def run_workers(
         trials: As in `Study.run`.
 
     Raises:
+        ReadError: If an example cannot be read.
         RuntimeError: If all processes died.
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     deadline = None if budget is None else time.time() + budget
-    arguments = (study.get_arguments(), deadline, trials)
+    errors = context.SimpleQueue()
+    arguments = (study.get_arguments(), deadline, trials, errors)
     processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
     log = study.directory / "workers.log"
     with cores_shared(workers), _stderr_to(log):
         for process in processes:
             process.start()
     try:
-        _report_results(study, progress, processes)
+        _report_results(study, progress, processes, errors)
     finally:
         for process in processes:
             process.terminate()
@@ -58,7 +63,7 @@ def run_workers(
         )
 
 
-def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None) -> None:
+def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None, errors: "SimpleQueue[str]") -> None:
     from bnzoo.tuning.study import Study
 
     study = Study(**arguments)
@@ -66,12 +71,17 @@ def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None)
         budget = None if deadline is None else deadline - time.time()
         if budget is None or budget > 0:
             study.work(budget=budget, trials=trials)
+    except ReadError as error:
+        errors.put(str(error))
+        raise SystemExit(1) from None
     except KeyboardInterrupt:  # all processes of the terminal get it; the parent reports it
         raise SystemExit(130) from None
 
 
-def _report_results(study: "Study", progress: "Progress", processes: list[SpawnProcess]) -> None:
-    """Call `progress` with each new result until all processes have ended."""
+def _report_results(
+    study: "Study", progress: "Progress", processes: list[SpawnProcess], errors: "SimpleQueue[str]"
+) -> None:
+    """Call `progress` with each new result until all processes have ended. Raise the `ReadError` of any of them."""
     reported = {result.trial for result in study.refresh().trials}
     alive = True
     while alive:
@@ -80,6 +90,8 @@ def _report_results(study: "Study", progress: "Progress", processes: list[SpawnP
             if result.trial not in reported:
                 reported.add(result.trial)
                 progress(study, result)
+        if not errors.empty():
+            raise ReadError(errors.get())
         time.sleep(_POLL if alive else 0)
 
 

@@ -128,6 +128,7 @@ def test_killed_at_several_moments_the_weights_are_the_same(few, tmp_path):
     assert not (tmp_path / "killed" / "best" / "2").exists()
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_compiled_with_the_rate_of_its_training(few):
     training = train(small_model(), few, **{**OPTIONS, "epochs": 1, "schedule": "half_cosine"})
     assert float(training.model.optimizer.learning_rate) == pytest.approx(0.05)
@@ -175,6 +176,7 @@ def test_the_average_is_that_of_the_weights_of_the_last_quarter(few):
     np.testing.assert_allclose(Chosen.found, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_path, each_step):
     """The deadline has passed when the training begins, so that it ends after a step."""
     options = {**OPTIONS, "epochs": 2}
@@ -187,6 +189,7 @@ def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_p
     assert resumed.choice == whole.choice
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
     options = {name: value for name, value in OPTIONS.items() if name != "epochs"}
     first = train(small_model(), few, directory=tmp_path / "run", budget=1e-9, **options)
@@ -195,7 +198,7 @@ def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
 
 
 def test_with_all_data_nothing_is_validated(few):
-    training = train(small_model(), few, precision="float32", all_data=True, **{**OPTIONS, "epochs": 1})
+    training = train(small_model(), few, all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
     assert training.choice == {}
     assert not [name for name in training.history if name.startswith("val_")]

@@ -57,7 +57,7 @@ def _definition(depths, norms, rates, seeds, classes, more):
 
 
 def _trial(index, values, seed, score, moving_loss, classes, workers):
-    cap = score_cap(classes)
+    cap = score_cap("classification" if classes else "regression", classes or 1)
     common = {"trial": index, "values": values, "seed": seed, "versions": {"bnzoo": "0"}}
     if workers:  # each trial takes 4 seconds, the first of each worker 3 more to compile
         turn, lane = divmod(index, workers)

@@ -27,11 +27,15 @@ def uneven(few_digits):
     return replace(few_digits, train=Split(x[kept], y[kept]))
 
 
-def trained(data, **options):
-    space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=16, batch_size=16).for_data(data)
+def compiled_model(data, norm, **options):
+    space = tuning.MLPSpace(depths=(1,), norms=(norm,), width=16, batch_size=16).for_data(data)
     hp = keras_tuner.HyperParameters()
-    hp.values.update(depth=1, norm="batch", learning_rate=0.1)
-    compiled = CompiledModel(space, hp, data, 0, **options)
+    hp.values.update(depth=1, norm=norm, learning_rate=0.1)
+    return CompiledModel(space, hp, data, 0, **options)
+
+
+def trained(data, **options):
+    compiled = compiled_model(data, "batch", **options)
     return compiled, train_and_evaluate(compiled, 0, 0.1, epochs=2)
 
 
@@ -47,7 +51,7 @@ def test_the_score_of_an_objective(uneven):
 @pytest.mark.slow
 def test_class_weights(uneven):
     """The loss has the weights of scikit-learn's `balanced`, the metrics have none."""
-    compiled, found = trained(uneven, objective=loss_objective(10, True), class_weight="balanced")
+    compiled, found = trained(uneven, objective=loss_objective("classification", 10, True), class_weight="balanced")
     x, y = uneven.validation
     probabilities = softmax(compiled.model.predict(x, verbose=0))
     counts = np.bincount(uneven.train.y)
@@ -59,6 +63,22 @@ def test_class_weights(uneven):
     assert found.score == found.loss == pytest.approx((weights * losses).mean(), rel=1e-5)
     assert found.accuracy == pytest.approx((probabilities.argmax(-1) == y).mean())
     assert found.history["loss"] != trained(uneven)[1].history["loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("augment", ["mixup", "cutmix"])
+def test_class_weights_of_mixed_examples(uneven, augment):
+    """The weight of a mixed example is the mean of the weights of its classes."""
+    compiled = compiled_model(replace(uneven, augment=augment), "none", class_weight="balanced")
+    compiled.restore(0, 0.0)  # steps of length 0: all batches meet the same weights of the model
+    found = compiled.fit(0, 1, [])["loss"]
+    weights = len(uneven.train.y) / (10 * np.bincount(uneven.train.y))
+    expected, steps = [], len(uneven.train.y) // 16
+    for x, shares in compiled.batches(0).take(steps).as_numpy_iterator():
+        assert ((shares > 0) & (shares < 1)).any()
+        logs = np.log(softmax(compiled.model.predict_on_batch(x)))
+        expected.append((shares @ weights * -(shares * logs).sum(-1)).mean())
+    assert found == [pytest.approx(np.mean(expected), rel=1e-5)]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +122,7 @@ def test_mistakes(few_digits, tmp_path, options, message):
 
 
 def test_numbers_have_no_class_weight(tmp_path):
-    with pytest.raises(ValueError, match="`class_weight` is for classes"):
+    with pytest.raises(ValueError, match="`class_weight` is for one class an example"):
         tuning.Study(tuning.MLPSpace(depths=(1,)), load("diabetes"), tmp_path, class_weight="balanced")
 
 
@@ -115,7 +135,7 @@ def test_results_name_the_objective_and_the_baseline(few_digits):
     assert "1 - macro-F1" in results.table()
     results.objective = objective_of("accuracy", few_digits)
     assert verdict(results).sentence.endswith("class: 10.00%).")
-    results.objective = loss_objective(10, weighted=True)
+    results.objective = loss_objective("classification", 10, weighted=True)
     assert verdict(results).sentence.endswith("class-weighted loss 0.0010.")
     regression = planted(lambda depth, norm, rate, seed: rate / 10, classes=0)
     regression.baseline = -0.001
@@ -123,13 +143,15 @@ def test_results_name_the_objective_and_the_baseline(few_digits):
 
 
 class Fixed:
-    """A model with fixed outputs."""
+    """A model with fixed predictions."""
 
-    def __init__(self, outputs):
-        self.outputs = outputs
+    outputs = ()
+
+    def __init__(self, predictions):
+        self.predictions = predictions
 
     def predict(self, x, **options):
-        return self.outputs
+        return self.predictions
 
 
 def test_the_measures_of_a_model(few_digits):

@@ -149,7 +149,7 @@ def test_rates_that_were_sampled():
 
 def test_a_regression():
     results = planted(lambda *args: bowl(*args), classes=0)
-    assert score_cap(0) == 2.0
+    assert score_cap("regression", 1) == score_cap("regression", 3) == 2.0
     assert (results.cap, results.metric) == (2.0, "r2")
     assert "r2" in results.frame()
     assert "moving_r2" in results.frame()

@@ -37,7 +37,8 @@ def saved_model(
     The signatures `serving_default` and `serve` have the input names of the model. An input without a name is `image`
     if it has the rank of images, else `input`. A classifier that ends in the layer `logits` has the outputs `logits`
     and `probabilities`, one that ends in a softmax has `probabilities`, any other model the output names of the model.
-    With `image` there are also
+    A model for several labels an example that ends in the layer `label_logits` has the outputs `label_logits` and
+    `probabilities`, the sigmoid of each. With `image` there are also
 
     - `serve_uint8`: `image`, uint8 of any height and width;
     - `serve_image_bytes`: `image_bytes`, the contents of JPEG, PNG, GIF (the first frame) or BMP files (without
@@ -46,7 +47,7 @@ def saved_model(
       and zeros and empty strings in the others. It does not affect the other files of the batch.
 
     Both resize as Pillow does, scale as in training, and have the outputs `label` (the number of the class if there are
-    no `labels`) and `score`, both `(batch, 5)`: the five best classes of a classifier. An empty batch has empty
+    no `labels`) and `score`, both `(batch, 5)`: the five best classes or labels. An empty batch has empty
     outputs.
 
     With `encoder` there is also `serve_rows`, which takes the columns of a table by name, each of the shape `(batch,)`:
@@ -67,13 +68,14 @@ def saved_model(
         image: `Image`, or one of `"raw"` (levels of 0 to 255), `"unit"` (0 to 1), `"tf"`, `"torch"`, `"caffe"` (as in
             `keras.applications`): the scaling of images in training.
         encoder: The `bnzoo.data.TableEncoder` that encoded the rows in training.
-        labels: Sequence of strings, the names of the classes, stored as the asset `labels.txt`.
+        labels: Sequence of strings, the names of the classes, of the labels or of several targets in the order of the
+            outputs, stored as the asset `labels.txt`.
         warmup: Sequence of integers, the batch sizes with which TensorFlow Serving calls every signature before the
             first request. Needs the extra `warmup`.
         sample: Array (or dict of arrays, by input name): the examples on which artefact and model are compared; by
             default drawn from a normal distribution.
-        truth: Array, the classes or targets of the examples of `sample`. The accuracy of the model and of the artefact,
-            or R², is then in the report and in `MANIFEST.json`, with its 95 % interval.
+        truth: Array, the classes, rows of labels or targets of the examples of `sample`. The accuracy of the model and
+            of the artefact, or R², is then in the report and in `MANIFEST.json`, with its 95 % interval.
         sign: The path of a private key (Ed25519 or ECDSA, PEM, without a password), with which `MANIFEST.json` and so
             the checksums of all files are signed, in `MANIFEST.json.sig`; for `verify(key=)`. Needs the extra `sign`.
 

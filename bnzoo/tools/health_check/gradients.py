@@ -90,12 +90,14 @@ def _kernels(graph: Graph) -> dict[str, list]:
 
 
 def guess_loss(graph: Graph, y: Any) -> Any:
-    """Return the loss of a classifier with integer labels, or `None` if the loss is not certain."""
+    """Return the loss of a classifier with integer classes or rows of labels, or `None` if it is not certain."""
     ends = [edge for call in graph.calls for edge in call.outputs if edge.is_output]
     labels = None if isinstance(y, dict | list | tuple) else keras.ops.convert_to_numpy(y)
     if len(ends) != 1 or labels is None or labels.dtype.kind not in "iu":
         return None
     units, layer = ends[0].shape[-1], ends[0].producer.layer  # type: ignore[union-attr]
+    if layer.name == "label_logits" and labels.shape[1:] == (units,):
+        return keras.losses.BinaryCrossentropy(from_logits=True)
     single = labels.ndim == 1 or labels.shape[1:] == (1,)
     if len(ends[0].shape) != 2 or not single or units < 2:
         return None

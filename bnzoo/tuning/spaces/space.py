@@ -17,7 +17,7 @@ from bnzoo.norms import Norm
 from bnzoo.training.loop import fit
 from bnzoo.training.optimizers import Optimizer
 from bnzoo.training.schedules import schedule_named
-from bnzoo.training.tasks import Task, task_of
+from bnzoo.training.tasks import Scale, Task, task_of
 from bnzoo.tuning.spaces import bounds, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
 from bnzoo.tuning.spaces.grid import Grid
@@ -51,10 +51,12 @@ class Space(keras_tuner.HyperModel):
         weight_decay: Float or sequence of floats, relative to the learning rate. It excludes
             `bnzoo.no_decay_variables`. By default 1e-4 for SGD and 0.05 for AdamW.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
-        classes: Integer, the number of classes, 0 for a regression. A study takes it from its data.
+        classes: Integer, the number of classes or labels, 0 for a regression. A study takes it from its data.
+        task: String, `"multilabel"` for several labels an example. A study takes it from its data.
         scale: Tuple of mean and variance of the inputs, as `bnzoo.data.Dataset.scale`; `None` leaves them as they
             are. A study takes it from its data.
-        target_scale: Tuple of mean and variance of the target of a regression. A study takes it from its data.
+        target_scale: Tuple of mean and variance of the target of a regression, each a list for several targets. A study
+            takes it from its data.
         **options: Further arguments of the builder of the family, such as `width=64`, that JSON can represent. The
             `searchable_options` of the family may have several values. Numbers are at most 1,000,000, and the largest
             network has at most 500,000,000 parameters.
@@ -81,13 +83,15 @@ class Space(keras_tuner.HyperModel):
         weight_decay: float | Sequence[float] | None = None,
         input_shape: Sequence[int] | None = None,
         classes: int | None = None,
+        task: str | None = None,
         scale: tuple[Any, Any] | None = None,
-        target_scale: tuple[float, float] | None = None,
+        target_scale: Scale | None = None,
         **options: Any,
     ) -> None:
         super().__init__(name=self.family.name)
         self.input_shape: Any = None if input_shape is None else _sides(input_shape)
         self.classes: Any = classes
+        self.task = task
         self.scale = scale
         self.target_scale = target_scale
         self.mixed_labels = False
@@ -129,7 +133,7 @@ class Space(keras_tuner.HyperModel):
 
     @property
     def metric(self) -> str:
-        """The name of the metric in the logs of Keras: `accuracy`, or `r2_score` for a regression."""
+        """The name of the metric in the logs of Keras: `accuracy`; `r2_score` for a regression; empty for labels."""
         return self._task.metric
 
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -216,8 +220,8 @@ class Space(keras_tuner.HyperModel):
         # Keras Tuner stores a wrapper of `build` in every instance, which is bound to that instance
         del space.build
         keras_tuner.HyperModel.__init__(space, self.name, self.tunable)
-        of_data = {"input_shape": data.input_shape, "classes": data.classes, "scale": data.scale}
-        of_data["target_scale"] = None if data.classes else data.target_scale
+        of_data = {"input_shape": data.input_shape, "classes": data.classes, "task": data.task, "scale": data.scale}
+        of_data["target_scale"] = data.target_scale
         for name, value in of_data.items():
             own = getattr(self, name)
             if own is not None and own != value:
@@ -312,7 +316,7 @@ class Space(keras_tuner.HyperModel):
 
     @property
     def _task(self) -> Task:
-        return task_of(self.classes, self.target_scale, self.mixed_labels)
+        return task_of(self.classes, self.target_scale, self.mixed_labels, self.task)
 
     def _network(self, chosen: Mapping[str, Any], x: Any) -> keras.Model:
         parts = {name: value for name, value in chosen.items() if name not in _TRAINING}
