@@ -23,15 +23,24 @@ class Recipe:
 
     Attributes:
         learning_rate: Float, the highest learning rate.
-        optimizer: Dict, the optimizer as JSON.
     """
 
     learning_rate: float
-    optimizer: dict[str, Any]
     _model: keras.Model
     _arguments: Mapping[str, Any]
     _named: Optimizer | None
     _decay: float
+
+    @property
+    def optimizer(self) -> dict[str, Any]:
+        """The optimizer, without its learning rate, as JSON."""
+        made = self._new_optimizer(self._model)
+        plain = {
+            name: value
+            for name, value in made.get_config().items()
+            if name not in ("name", "learning_rate") and isinstance(value, int | float | str | bool | None)
+        }
+        return {"name": type(made).__name__, **plain}
 
     def compile(self, model: keras.Model, precision: str) -> keras.Model:
         """Compile a model, or a copy of it in another precision, with a new optimizer."""
@@ -66,27 +75,19 @@ def recipe_of(
     """
     compiled = model.compiled and getattr(model, "optimizer", None) is not None
     named: Optimizer | None = None
-    config: dict[str, Any]
+    decay = 0.0
     if optimizer is not None or not compiled:
         named = Optimizer(optimizer or SGD, momentum)
+        usual = named.defaults.weight_decay
+        decay = number("weight_decay", usual if weight_decay is None else weight_decay, at_least=0, below=1)
     elif momentum is not None or weight_decay is not None:
         raise ValueError(
             "`momentum` and `weight_decay` need `optimizer`, since the model is compiled and keeps its optimizer. Pass "
             "`optimizer='sgd'` to replace it"
         )
     rate = _rate(model, learning_rate, compiled)
-    if named is None:
-        arguments = compile_arguments(model)
-        config = {"name": type(_unscaled(model.optimizer)).__name__}
-    else:
-        arguments = compile_arguments(model) if compiled else _arguments(model, data)
-        config = named.get_config()
-    decay = 0.0
-    if named is not None:
-        usual = named.defaults.weight_decay
-        decay = number("weight_decay", usual if weight_decay is None else weight_decay, at_least=0, below=1)
-        config = {**config, "weight_decay": decay}
-    return Recipe(rate, config, model, {**arguments, "steps_per_execution": 1}, named, decay)
+    arguments = compile_arguments(model) if compiled else _arguments(model, data)
+    return Recipe(rate, model, {**arguments, "steps_per_execution": 1}, named, decay)
 
 
 def _rate(model: keras.Model, learning_rate: float | None, compiled: bool) -> float:

@@ -41,12 +41,13 @@ def train(
     """Train a model to the end: schedule, augmentation, averaged weights, recalibrated statistics, test figures.
 
     With a directory, the training is written into checkpoints, twice a minute. The same call goes on where a killed
-    process was, and ends with the same weights, bit for bit, on the same machine (on a GPU, call
-    `tf.config.experimental.enable_op_determinism()` first). At the end, the directory has `best.keras`, the verified
-    SavedModel `best/1`, its description `export.json`, and `history.csv` with a row for each epoch.
+    process was, and ends with the same weights, bit for bit, on the same machine. (On a GPU, call
+    `tf.config.experimental.enable_op_determinism()` first. On several devices, roundings may differ.) At the end, the
+    directory has `best.keras`, the verified SavedModel `best/1`, its description `export.json`, and `history.csv` with
+    a row for each epoch.
 
-    The model is trained in place. On several GPUs, build and compile it in the scope of a `tf.distribute` strategy (on
-    JAX, set a `keras.distribution`).
+    The model is trained in place. On several GPUs, build it in the scope of a `tf.distribute` strategy, since
+    `keras.distribution` is for JAX.
 
     Args:
         model: A built `keras.Model` with one input and one output: logits or probabilities of classes, or a number. A

@@ -67,7 +67,7 @@ def each_step(monkeypatch):
     monkeypatch.setattr("bnzoo.training.session._Session._export", lambda *args: None)
 
 
-OPTIONS = {"learning_rate": 0.05, "epochs": 4, "batch_size": 16, "seed": 3}
+OPTIONS = {"learning_rate": 0.05, "epochs": 4, "batch_size": 16, "seed": 3, "precision": "float32"}
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_killed_at_several_moments_the_weights_are_the_same(few, tmp_path):
 
 
 def test_a_trained_model_is_compiled_with_the_rate_of_its_training(few):
-    training = train(small_model(), few, precision="float32", **{**OPTIONS, "epochs": 1, "schedule": "half_cosine"})
+    training = train(small_model(), few, **{**OPTIONS, "epochs": 1, "schedule": "half_cosine"})
     assert float(training.model.optimizer.learning_rate) == pytest.approx(0.05)
     assert training.model.optimizer.momentum == 0.9
     logits = training.model.predict(few.validation.x, verbose=0).astype(np.float64)
@@ -175,6 +175,25 @@ def test_the_average_is_that_of_the_weights_of_the_last_quarter(few):
     np.testing.assert_allclose(Chosen.found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_path, each_step):
+    """The deadline has passed when the training begins, so that it ends after a step."""
+    options = {**OPTIONS, "epochs": 2}
+    ended = train(small_model(), few, directory=tmp_path / "ended", budget=1e-9, **options)
+    assert (ended.steps, ended.epochs) == (1, 0)
+    assert ended.ended == "ended at the deadline after 1 of 14 steps"
+    resumed = train(small_model(9), few, directory=tmp_path / "ended", **options)
+    whole = train(small_model(), few, **options)
+    assert resumed.history == whole.history
+    assert resumed.choice == whole.choice
+
+
+def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
+    options = {name: value for name, value in OPTIONS.items() if name != "epochs"}
+    first = train(small_model(), few, directory=tmp_path / "run", budget=1e-9, **options)
+    again = train(small_model(), few, directory=tmp_path / "run", budget=1e6, **options)
+    assert first.steps == again.steps == 1, "not even an epoch fitted into the first budget"
+
+
 def test_with_all_data_nothing_is_validated(few):
     training = train(small_model(), few, precision="float32", all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
@@ -198,7 +217,7 @@ def test_a_compiled_model_with_probabilities_keeps_its_loss_and_optimizer(few):
 
 def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
-    training = train(small_model(), few, precision="float32", **options)
+    training = train(small_model(), few, **options)
     losses = training.history["val_loss"]
     assert len(losses) == int(np.argmin(losses)) + 3 < 30
     assert "no improvement in 2 epochs" in training.ended
@@ -207,7 +226,7 @@ def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
 
 def test_a_loss_that_is_not_finite_is_an_error(few):
     with pytest.raises(RuntimeError, match=r"diverged in epoch 1 of 4.*Choose a lower learning rate"):
-        train(small_model(), few, precision="float32", **{**OPTIONS, "learning_rate": 1e30})
+        train(small_model(), few, **{**OPTIONS, "learning_rate": 1e30})
 
 
 @pytest.mark.parametrize(
@@ -231,7 +250,7 @@ def test_mistakes(few, options, message):
 
 
 def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_path, each_step):
-    options = {**OPTIONS, "epochs": 1, "precision": "float32"}
+    options = {**OPTIONS, "epochs": 1}
     with pytest.raises(KeyboardInterrupt):
         train(small_model(), few, directory=tmp_path / "one", callbacks=[StopAt(3)], **options)
     with pytest.raises(ValueError, match=r"has another training .*learning_rate: 0.05 there, 0.1 here"):
