@@ -60,7 +60,7 @@ ARROWS = {
     },
     "tuning": {
         *("tuning", "training", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports"),
-        *("files", "errors", "json_text", "machine", "metrics", "reading", "passwords", "silence"),
+        *("files", "errors", "json_text", "keras_internals", "machine", "metrics", "reading", "passwords", "silence"),
     },
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.data import Dataset
+from bnzoo.keras_internals import temporary_gradients
 from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
@@ -98,11 +99,12 @@ class CompiledModel:
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.steps = steps or len(data.train.x) // self._batch
         self._calibration = data.train.x[:calibration]
-        self.model = self._fresh(seed)
-        self._states = {seed: self._state(self.model)}
-        self._validation = weighted(validation_batches(data, EVALUATION_BATCH), self.class_weights)
-        self.recalibrate = Recalibration(self.model)
-        self._trace(seed)
+        with temporary_gradients():
+            self.model = self._fresh(seed)
+            self._states = {seed: self._state(self.model)}
+            self._validation = weighted(validation_batches(data, EVALUATION_BATCH), self.class_weights)
+            self.recalibrate = Recalibration(self.model)
+            self._trace(seed)
 
     def restore(self, seed: int, learning_rate: float) -> None:
         """Restore weights, statistics, random generators and optimizer to their initial state for a seed.
