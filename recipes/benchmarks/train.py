@@ -73,7 +73,7 @@ def killed(
             process = subprocess.Popen([*words, "--output", str(stopped)], stderr=subprocess.DEVNULL)
             time.sleep(moments.uniform(0.3, 1.0) * seconds)
             process.kill()
-            print(f"kill {number + 1}: status {process.wait()}")
+            print(f"kill {number + 1}: status {process.wait()}", flush=True)  # 0: it had ended before
         subprocess.run([*words, "--output", str(stopped)], check=True, capture_output=True)
         one, two = (bnzoo.load_model(path / "best.keras", compile=False).weights for path in (whole, stopped))
         same = all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
