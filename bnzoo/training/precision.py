@@ -47,7 +47,7 @@ def scaled_loss(optimizer: keras.Optimizer, precision: str) -> keras.Optimizer:
 def candidates(model: keras.Model) -> list[str]:
     """Return the precisions among which `"auto"` chooses the fastest on this machine.
 
-    A processor without instructions for bfloat16 takes some ten times as long. float16 is tried on a GPU only.
+    A processor without instructions for bfloat16 takes much longer than in float32. float16 is tried on a GPU only.
     """
     if functional_model(model) is None:
         return [FLOAT32]
