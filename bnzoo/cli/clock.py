@@ -91,13 +91,9 @@ class Clock:
         if self.deadline is None:
             return None
         report = min(_REPORT, _REPORT_SHARE * self._budget)
-        # on a machine that others use too, a process gets less done in the same time, and the export takes longer
+        # on a machine that others use too, a process gets less done in the same time
         slowness = max(1.0, process_seconds() / max(1.0, time.process_time()))
-        return self.deadline - min(slowness * report + (slowness - 1) * self._export, self.left / 2)
-
-    @property
-    def _export(self) -> float:
-        return 0.0 if self.plan is None else self.plan.export
+        return self.deadline - min(slowness * report, self.left / 2)
 
     def of_search(self) -> float | None:
         """Return the seconds for the search from now on; `None` without a budget."""

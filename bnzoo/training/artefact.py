@@ -200,7 +200,7 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
             "labels": data.names_of_outputs or None,
             "sample": test.x,
             "truth": test.y,
-            "image": _image(data),
+            "image": image_of(data),
             "encoder": data.encoder,
         }
         report = export.saved_model(model, path, **options)
@@ -219,7 +219,7 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
     )
 
 
-def _image(data: Dataset) -> export.Image | None:
+def image_of(data: Dataset) -> export.Image | None:
     """Return the scaling of the images of the training, in which a server reads files too; `None` for other data.
 
     Models take the levels of the files. Those of numbers of another type than 8 bits are unknown.

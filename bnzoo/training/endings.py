@@ -46,6 +46,35 @@ class Deadline(keras.callbacks.Callback):
             self.stopped = self.model.stop_training = True
 
 
+class Reserve(Deadline):
+    """A `Deadline` before the end of a budget. If the steps become slower, the work after them will take longer too.
+
+    Args:
+        end: Float, the end of the budget as `time.monotonic()`.
+        kept: Float, the seconds that are kept for the work after the last step.
+        step: Float, the seconds of a step with which they were estimated.
+    """
+
+    def __init__(self, end: float, kept: float, step: float) -> None:
+        super().__init__(end - kept)
+        self._end, self._kept, self._step = end, kept, step
+        self._steps = self._seconds = self._begun = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Halve the weight of the steps before: other processes may have come or gone."""
+        self._steps, self._seconds = self._steps / 2, self._seconds / 2
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Note the moment."""
+        self._begun = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """End the training if the seconds that are left are needed for the work after it."""
+        self._steps, self._seconds = self._steps + 1, self._seconds + time.monotonic() - self._begun
+        self.moment = self._end - self._kept * max(1.0, self._seconds / (self._steps * self._step))
+        super().on_train_batch_end(batch, logs)
+
+
 class Patience(keras.callbacks.Callback):
     """A callback that ends the training if the validation loss has not improved for some epochs.
 

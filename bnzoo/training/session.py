@@ -16,22 +16,23 @@ from bnzoo.files import whole_file
 from bnzoo.keras_internals import flatten_layers, functional_model
 from bnzoo.tools import Recalibration, health
 from bnzoo.tools.dtypes import in_float32
-from bnzoo.training.artefact import Artefact, export_once
+from bnzoo.training.artefact import Artefact, export_once, image_of
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import check_class_weight, class_weights, weighted
-from bnzoo.training.endings import Deadline, Patience, StopWhenNotFinite
+from bnzoo.training.endings import Patience, Reserve, StopWhenNotFinite
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
-from bnzoo.training.planning import Plan, epochs_within, fastest, finishing_seconds, step_seconds
+from bnzoo.training.planning import Plan, epochs_within, fastest
 from bnzoo.training.position import Position
 from bnzoo.training.precision import AUTO, FLOAT32, candidates, check_precision, in_precision
 from bnzoo.training.recipe import Recipe
 from bnzoo.training.reporting import Progress, Recording
 from bnzoo.training.results import Training
 from bnzoo.training.schedules import schedule_named
+from bnzoo.training.speed import Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
 
 EPOCHS, BATCH_SIZE, SCHEDULE = 30, 128, "warmup_cosine"
@@ -39,6 +40,8 @@ _MOST_EPOCHS = 1_000_000
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
+# the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
+_MOST_KEPT = 0.75
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,8 @@ class _Session:
         self._batch = min(options.batch_size, examples)
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
-        self._step: float | None = None
+        self._step = 0.0
+        self._kept: float | None = None  # until it is measured
         plan = store.plan(lambda: self._plan(examples // self._batch)) if store else None
         self.plan = plan or self._plan(examples // self._batch)
         self._trained = self._compiled(self.plan.precision)
@@ -133,7 +137,7 @@ class _Session:
     ) -> None:
         """Train from the start or the last checkpoint."""
         stop, saved = StopWhenNotFinite(), None
-        late = None if self._options.deadline is None else Deadline(self._options.deadline - self._finishing())
+        late = None if self._options.deadline is None else self._reserve(self._options.deadline, self.plan.precision)
         log = self._store.log if self._store else None
         every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
         every += [self._patience, *callbacks]
@@ -256,19 +260,21 @@ class _Session:
         if options.epochs is not None:
             return Plan(options.epochs, steps, precision)
         assert options.deadline is not None
-        self._step = step_seconds(self._compiled(precision), self._batches(0))
-        left = options.deadline - self._finishing() - time.monotonic()
+        left = self._reserve(options.deadline, precision).moment - time.monotonic()
         validation = 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
         epochs, steps = epochs_within(max(left, 0.0), self._step, steps, validation)
         return Plan(min(epochs, _MOST_EPOCHS), steps, precision)
 
-    def _finishing(self) -> float:
-        """Return the seconds for what follows the last step."""
-        if self._step is None:
-            self._step = step_seconds(self._compiled(self.plan.precision), self._batches(0))
-        data = self._data
-        examples = 2 * (min(len(data.train.x), _CALIBRATION) + len(data.validation.x) + len(data.test.x))
-        return finishing_seconds(self._step, examples, self._batch, self._store is not None)
+    def _reserve(self, deadline: float, precision: str) -> Reserve:
+        """Return the end of the steps, with the measured seconds of the work after the last one."""
+        if self._kept is None:
+            self._step = step_seconds(self._compiled(precision), self._batches(0))
+            options = self._options
+            choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
+            finish = finish_of(self._data, choices, self._store is not None)
+            needed = finish.seconds(self._step / self._batch, slowness(self._model))
+            self._kept = min(needed, _MOST_KEPT * max(0.0, deadline - time.monotonic()))
+        return Reserve(deadline, self._kept, self._step)
 
     def _compiled(self, precision: str) -> keras.Model:
         """Return the model that trains in a precision: the model itself in float32, else a copy."""
@@ -283,6 +289,20 @@ class _Session:
 
     def _validation(self) -> Any:
         return weighted(validation_batches(self._data, _EVALUATION_BATCH), self._weights)
+
+
+def finish_of(data: Dataset, choices: int = 2, exports: bool = True) -> Finish:
+    """Return the work after the last step of a training.
+
+    Args:
+        data: The `Dataset`.
+        choices: Integer, the number of weights of which those with the lowest validation loss are chosen.
+        exports: Boolean, whether a SavedModel is written.
+    """
+    validation = len(data.validation.x)
+    # twice more for Keras after the last step and for the figures; the norms are checked with gradients
+    predicted = choices * (min(len(data.train.x), _CALIBRATION) + validation) + 2 * validation + 8 * _HEALTH
+    return Finish(predicted, compared=len(data.test.x), exports=exports, files=image_of(data) is not None)
 
 
 def _check(model: keras.Model, data: Dataset, options: Options) -> None:

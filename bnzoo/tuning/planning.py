@@ -8,8 +8,8 @@ from typing import Any
 from bnzoo.errors import number, positive_integer
 from bnzoo.tuning.looks import PATIENCE
 
-# the share of the budget for the final training, and the most seconds and the largest share for the export
-FINAL, EXPORT, EXPORT_SHARE = 0.65, 40.0, 0.25
+# the share of the budget for the final training, and the largest share for the export
+FINAL, EXPORT_SHARE = 0.65, 0.25
 # the trials of a short search; a longer one has more and longer trials
 TRIALS = 12
 # the epochs of a short trial, so that its learning rate decays in several steps
@@ -32,6 +32,7 @@ class Timing:
         step: Dict, the seconds of a training step by depth.
         evaluation: Float, the seconds of the evaluation of a trial, on average.
         compilation: Float, the seconds to build and compile a network, on average.
+        export: Float, the seconds of the work after the last step of the final training, and of the report.
         steps: Integer, the steps of a whole epoch.
         configurations: Integer, the configurations of the grid.
         architectures: Integer, the architectures that together have every value of every hyperparameter.
@@ -40,6 +41,7 @@ class Timing:
     step: Mapping[int, float]
     evaluation: float
     compilation: float
+    export: float
     steps: int
     configurations: int
     architectures: int
@@ -120,7 +122,7 @@ def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, fin
         seeds: Integer, the seeds of each configuration.
         final: Boolean, whether the best configuration is trained again.
     """
-    export = min(EXPORT, EXPORT_SHARE * seconds)
+    export = min(timing.export, EXPORT_SHARE * seconds)
     training = FINAL * (seconds - export) if final else 0.0
     search = seconds - export - training
     useful = {

@@ -4,10 +4,9 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-
 from bnzoo.models import count_macs
+from bnzoo.training.session import finish_of
+from bnzoo.training.speed import StepTimer, slowness
 from bnzoo.tuning.planning import CALIBRATION, EPOCHS, Plan, Timing, plan_budget
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import compile_model
@@ -17,37 +16,29 @@ if TYPE_CHECKING:
 
 # the measurement has at least so many steps, unless they take too long, and ends after so many steps or seconds
 _FEWEST, _STEPS, _SECONDS = 5, 20, 4.0
+# the seconds of a fast core to write the report
+_REPORT = 10.0
 # up to this many depths between are interpolated by their multiply-accumulates, more of them by the depth
 _BUILT = 8
 
 
-class _Timer(keras.callbacks.Callback):
-    """A callback that notes the moments of steps, ends the training after some of them, and times the validation."""
+class _Timer(StepTimer):
+    """A `StepTimer` that ends the training after some steps, and times the validation."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._steps: list[float] = []
-        self._begun = self.validation = 0.0
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._begun = time.perf_counter()
+        self._validated = self.validation = 0.0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        float((logs or {}).get("loss", 0.0))  # waits for the step
-        self._steps.append(time.perf_counter() - self._begun)
-        if len(self._steps) > _STEPS or sum(self._steps) > _SECONDS:
+        super().on_train_batch_end(batch, logs)
+        if len(self.seconds) > _STEPS or sum(self.seconds) > _SECONDS:
             self.model.stop_training = True
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._begun = time.perf_counter()
+        self._validated = time.perf_counter()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        self.validation = time.perf_counter() - self._begun
-
-    @property
-    def step(self) -> float:
-        """The seconds of a step, without the first one: the median, as other processes may disturb some."""
-        return float(np.median(self._steps[1:] or self._steps))
+        self.validation = time.perf_counter() - self._validated
 
 
 def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
@@ -75,6 +66,8 @@ def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
         step[depth] = timer.step
         validation.append(timer.validation)
         compiled[space.architecture(values)] = model
+    slow = slowness(model.model)
+    batch = min(space.batch_size_of(values), len(data.train.x))
     passes = (study.epochs if study.plan is None else EPOCHS) + 1
     calibrated = min(CALIBRATION, len(data.train.x)) if study.plan else len(data.train.x)
     return (
@@ -82,7 +75,8 @@ def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
             step=_interpolated(study, step),
             evaluation=_mean(validation) * (passes + calibrated / len(data.validation.x)),
             compilation=_mean(compilation),
-            steps=max(1, len(data.train.x) // min(space.batch_size_of(values), len(data.train.x))),
+            export=finish_of(study.data).seconds(_mean(list(step.values())) / batch, slow) + slow * _REPORT,
+            steps=max(1, len(data.train.x) // batch),
             configurations=math.prod(map(len, every.values())) * len(rates),
             architectures=max(map(len, every.values())),
         ),

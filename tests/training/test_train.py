@@ -3,6 +3,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -11,13 +12,14 @@ import pytest
 
 import bnzoo
 from bnzoo import data
-from bnzoo.training import checkpoints, train
+from bnzoo.training import checkpoints, endings, train
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches
 from bnzoo.training.loop import fit
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
 from bnzoo.training.schedules import half_cosine, schedule_named, warmup_cosine
+from bnzoo.training.speed import Finish, slowness
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ import sys
 import keras
 sys.path.insert(0, sys.argv[3])
 from test_train import OPTIONS, few_digits, small_model
-from bnzoo.training import checkpoints, train
+from bnzoo.training import checkpoints, endings, train
 checkpoints.INTERVAL = 0.0
 
 class Steps(keras.callbacks.Callback):
@@ -283,3 +285,29 @@ def test_schedules():
 def test_epochs_within_a_budget(seconds, validation, expected):
     """A step takes 0.1 s, and an epoch has 100 steps; 95 % of the time is used."""
     assert epochs_within(seconds, 0.1, 100, validation) == expected
+
+
+@pytest.mark.parametrize(("step", "last"), [(0.5, 80), (1.0, 80), (2.0, 60)])
+def test_more_time_is_kept_if_the_steps_become_slower(monkeypatch, step, last):
+    """20 of 100 s are kept, for steps of 1 s."""
+    now = types.SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(endings, "time", types.SimpleNamespace(monotonic=lambda: now.seconds))
+    reserve = endings.Reserve(100.0, 20.0, 1.0)
+    reserve.set_model(types.SimpleNamespace(stop_training=False))
+    while not reserve.stopped:
+        if now.seconds % 10 == 0:
+            reserve.on_epoch_begin(0)
+        reserve.on_train_batch_begin(0)
+        now.seconds += step
+        reserve.on_train_batch_end(0)
+    assert now.seconds == last
+
+
+def test_what_follows_the_last_step_takes_longer_on_a_slow_machine():
+    finish = Finish(predicted=10_000, compared=1_000, exports=True, files=False)
+    fast, slow = finish.seconds(1e-3, 1.0), finish.seconds(1e-3, 2.0)
+    fixed = slow - fast
+    assert fast - fixed == pytest.approx(0.6 * 10 + 3 * 1)
+    assert Finish(10_000, 1_000, exports=True, files=True).seconds(1e-3, 2.0) > slow
+    assert Finish(10_000, 1_000, exports=False, files=False).seconds(1e-3, 2.0) < slow - fixed
+    assert 1.0 <= slowness(small_model()) < math.inf

@@ -12,7 +12,7 @@ from bnzoo.tuning.timing import planned
 
 def timing(step=(0.05, 0.1, 0.15), steps=437, **changes):
     """Return the seconds of three networks on 56,000 images in batches of 128."""
-    usual = {"evaluation": 2.0, "compilation": 6.0, "configurations": 42, "architectures": 3}
+    usual = {"evaluation": 2.0, "compilation": 6.0, "export": 40.0, "configurations": 42, "architectures": 3}
     return Timing(dict(zip((8, 14, 20), step, strict=True)), steps=steps, **{**usual, **changes})
 
 
@@ -31,6 +31,8 @@ def test_the_parts_of_a_plan_fill_the_budget(seconds):
     assert 0.8 * plan.search < seconds_of(plan, of) < 1.1 * plan.search
     assert plan.epochs * plan.steps[8] >= 100 or plan.trials == 1
     assert all(count <= of.steps for count in plan.steps.values())
+    assert plan.export == 40.0
+    assert plan_budget(timing(export=1000.0), seconds, epochs=15).export == seconds / 4, "on a slow machine"
 
 
 def test_a_larger_budget_has_more_trials_and_longer_ones():

@@ -1,0 +1,109 @@
+"""The speed of this machine: the seconds of a training step, and of the work after the last one."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bnzoo.keras_internals import flatten_layers
+
+# steps that are timed, after those that are not
+_TIMED, _UNTIMED = 5, 2
+# the share of a training step that an example takes: where a model predicts; where the model and its SavedModel do
+_PREDICTED, _COMPARED = 0.6, 3.0
+# the seconds of a fast core to trace the functions of a training without an export; to export and verify a SavedModel;
+# and to trace its signatures for image files
+_FIGURES, _EXPORT, _FILES = 4.0, 14.0, 10.0
+# the seconds of the same core to trace a layer, and the least seconds in which they are compared with another core
+_LAYER, _COMPARISON = 0.0012, 0.5
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The work after the last step of a training: the choice of the weights, figures and the export.
+
+    Attributes:
+        predicted: Integer, the examples for which a model predicts, those of each choice of weights counted again.
+        compared: Integer, the examples on which the model and its SavedModel are compared.
+        exports: Boolean, whether a SavedModel is written.
+        files: Boolean, whether the SavedModel takes image files.
+    """
+
+    predicted: int
+    compared: int
+    exports: bool
+    files: bool
+
+    def seconds(self, example: float, slowness: float) -> float:
+        """Return the seconds that it takes.
+
+        Args:
+            example: Float, the seconds of a training step for each example of its batch.
+            slowness: Float, the `slowness` of this machine.
+        """
+        fixed = _FIGURES + self.exports * (_EXPORT + self.files * _FILES)
+        compared = _COMPARED if self.exports else _PREDICTED
+        return example * (_PREDICTED * self.predicted + compared * self.compared) + slowness * fixed
+
+
+class StepTimer(keras.callbacks.Callback):
+    """A callback that notes the seconds of each step.
+
+    Attributes:
+        seconds: List of floats.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._begun = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Note the moment."""
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Note the seconds of the step."""
+        float((logs or {}).get("loss", 0.0))  # waits for the step
+        self.seconds.append(time.perf_counter() - self._begun)
+
+    @property
+    def step(self) -> float:
+        """The seconds of a step, without the first ones: the median, as other processes may disturb some."""
+        return float(np.median(self.seconds[_UNTIMED:] or self.seconds[-1:]))
+
+
+def step_seconds(model: keras.Model, batches: Any) -> float:
+    """Return the seconds of a training step. The state of the model does not change.
+
+    Args:
+        model: The compiled model, whose optimizer is built.
+        batches: An endless data set.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    timer = StepTimer()
+    model.fit(batches, steps_per_epoch=_UNTIMED + _TIMED, shuffle=False, verbose=0, callbacks=[timer])
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
+    return timer.step
+
+
+def slowness(model: keras.Model) -> float:
+    """Return the seconds in which a core does the work of a second of a fast one that nobody else uses, at least 1.
+
+    An export is work of Python for the most part, as tracing the model is.
+
+    Args:
+        model: The model, with one input.
+    """
+    layers = len(list(flatten_layers(model)))
+    spec = tf.TensorSpec((None, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
+    start, traced, elapsed = time.perf_counter(), 0, 0.0
+    while elapsed < _COMPARISON:
+        tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
+        traced, elapsed = traced + layers, time.perf_counter() - start
+    return max(1.0, elapsed / (traced * _LAYER))
