@@ -1,7 +1,9 @@
-"""Tables of an artefact on the command line."""
+"""An artefact on the command line."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -20,3 +22,16 @@ def print_measures(artefact: "Artefact") -> None:
     for row in rows:
         table.add_row(*row.values())
     Console().print(table)
+
+
+def print_artefact(artefact: "Artefact", *files: Path) -> None:
+    """Print the metrics of the best model, its SavedModel and further files."""
+    norms = artefact.norms_folded + len(artefact.norms_kept)
+    folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
+    print_measures(artefact)
+    typer.echo(
+        f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
+        f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}"
+    )
+    for file in files:
+        typer.echo(file)

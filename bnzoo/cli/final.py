@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bnzoo.cli.console import say
 from bnzoo.silence import SILENCE, repeated
 
-# the epochs of a final training without a budget, and the seconds up to which it is a short one
-EPOCHS, _SHORT = 30, 60.0
+# the seconds up to which a final training without a budget is a short one
+_SHORT = 60.0
 
 if TYPE_CHECKING:
     from bnzoo.training import Moment, Training
@@ -50,7 +50,6 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
     with shown(console) as progress:
         try:
             training = study.train(
-                epochs=None if deadline is not None else EPOCHS,
                 deadline=deadline,
                 trial=candidate,
                 precision=_precision(study, deadline),
@@ -69,6 +68,8 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
 
 def _precision(study: "Study", deadline: float | None) -> str:
     """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
+    from bnzoo.training.session import EPOCHS
+
     candidate = study.results.candidate
     assert candidate is not None
     each = candidate.train_seconds / max(1, len(candidate.history.get("loss", ())))

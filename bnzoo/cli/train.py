@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bnzoo.cli.artefacts import print_measures
+from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.console import mistakes, quietly, say
 from bnzoo.cli.final import shown
 from bnzoo.cli.inputs import (
@@ -35,7 +35,6 @@ from bnzoo.cli.space import (
 )
 
 if TYPE_CHECKING:
-    from bnzoo.training import Training
     from bnzoo.tuning import Space
 
 
@@ -125,7 +124,9 @@ def train(
             except RuntimeError as error:
                 say(str(error))
                 raise typer.Exit(1) from error
-    _print(training, output)
+    typer.echo(str(training))
+    assert training.artefact is not None
+    print_artefact(training.artefact, output / "best.keras")
 
 
 def _model(space: "Space", seed: int) -> Any:
@@ -139,15 +140,3 @@ def _model(space: "Space", seed: int) -> Any:
     hp.values.update(values)
     keras.utils.set_random_seed(seed)
     return space.build(hp)
-
-
-def _print(training: "Training", output: Path) -> None:
-    typer.echo(str(training))
-    artefact = training.artefact
-    assert artefact is not None
-    print_measures(artefact)
-    typer.echo(
-        f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
-        f"{artefact.path}  SavedModel: differs from the model by {artefact.difference:.1e}\n"
-        f"{output / 'best.keras'}"
-    )

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bnzoo.cli.artefacts import print_measures
+from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import mistakes, quietly, say
 from bnzoo.cli.final import trained
@@ -213,7 +213,7 @@ def tune(
         _write_report(search)
     if artefact is None:
         raise typer.Exit(1)
-    _print_artefact(search, artefact)
+    print_artefact(artefact, search.directory / "best.keras", search.directory / "report.html")
 
 
 def _run(study: "Study", bounds: dict[str, Any]) -> None:
@@ -284,18 +284,6 @@ def _exported(study: "Study", clock: Clock, final: bool, augment: str | None) ->
             say(str(error))
             raise typer.Exit(1) from error
     return artefact
-
-
-def _print_artefact(study: "Study", artefact: "Artefact") -> None:
-    norms = artefact.norms_folded + len(artefact.norms_kept)
-    folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
-    print_measures(artefact)
-    typer.echo(
-        f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
-        f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
-        f"{study.directory / 'best.keras'}\n"
-        f"{study.directory / 'report.html'}"
-    )
 
 
 def _point(text: str) -> tuple[str, Any]:

@@ -89,6 +89,11 @@ class Image:
             raise ValueError("`bgr=True` needs a model of 3 channels. Received: a model of 1 channel")
 
 
+def is_image(shape: Sequence[int]) -> bool:
+    """Return whether an example of a shape is an image, of grey levels or of colours."""
+    return len(shape) == 3 and shape[-1] in CHANNELS
+
+
 def get(image: Any) -> Image | None:
     """Return the `Image` for an `Image`, the name of a preset or a config, and `None` for `None`."""
     if image is None or isinstance(image, Image):

@@ -11,7 +11,7 @@ import numpy as np
 from bnzoo import export, tools
 from bnzoo.data import Dataset
 from bnzoo.export import manifest, rows
-from bnzoo.export.image import CHANNELS
+from bnzoo.export.image import is_image
 from bnzoo.files import version_numbers, write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_for, metric_labelled
@@ -224,5 +224,4 @@ def image_of(data: Dataset) -> export.Image | None:
 
     Models take the levels of the files. Those of numbers of another type than 8 bits are unknown.
     """
-    levels = data.train.x.dtype == np.uint8 and len(data.input_shape) == 3
-    return export.Image() if levels and data.input_shape[-1] in CHANNELS else None
+    return export.Image() if data.train.x.dtype == np.uint8 and is_image(data.input_shape) else None

@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+# the first steps of an epoch, which wait for the data, and the steps that count as long as expected at the start
+_FIRST, _KNOWN = 2, 20.0
+
 
 class StopWhenNotFinite(keras.callbacks.Callback):
     """A callback that ends the training at a loss that is NaN or infinite.
@@ -58,7 +61,7 @@ class Reserve(Deadline):
     def __init__(self, end: float, kept: float, step: float) -> None:
         super().__init__(end - kept)
         self._end, self._kept, self._step = end, kept, step
-        self._steps = self._seconds = self._begun = 0.0
+        self._steps, self._seconds, self._begun = _KNOWN, _KNOWN * step, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Halve the weight of the steps before: other processes may have come or gone."""
@@ -70,7 +73,8 @@ class Reserve(Deadline):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """End the training if the seconds that are left are needed for the work after it."""
-        self._steps, self._seconds = self._steps + 1, self._seconds + time.monotonic() - self._begun
+        if batch >= _FIRST:
+            self._steps, self._seconds = self._steps + 1, self._seconds + time.monotonic() - self._begun
         self.moment = self._end - self._kept * max(1.0, self._seconds / (self._steps * self._step))
         super().on_train_batch_end(batch, logs)
 

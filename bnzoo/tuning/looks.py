@@ -14,8 +14,8 @@ Report = Callable[[float, int], bool]
 STALLED = 0.98
 # a training has this many steps before it may count as lost: with a low learning rate it begins slowly
 PATIENCE = 100
-# batches of the validation data that are evaluated after a deadline
-_BATCHES = 8
+# batches of each evaluation and of the recalibration after a deadline
+LATE_BATCHES = 8
 
 
 class Values(NamedTuple):
@@ -106,5 +106,5 @@ class TrialDeadline(Deadline):
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """End the evaluation if the training was ended."""
-        if self.stopped and batch + 1 >= _BATCHES:
+        if self.stopped and batch + 1 >= LATE_BATCHES:
             self.model.stop_evaluating = True

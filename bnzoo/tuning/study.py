@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, number, positive_integer
+from bnzoo.export.image import is_image
 from bnzoo.metrics import MULTILABEL, guesses, metric_for
 from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
@@ -416,8 +417,7 @@ class Study:
     def _training_data(self, augment: str | Sequence[str] | None) -> Dataset:
         """Return the data with the augmentation of a final training."""
         data = self.data
-        images = len(data.input_shape) == 3 and data.input_shape[-1] in (1, 3)
-        if augment is None and (data.augment or not images):
+        if augment is None and (data.augment or not is_image(data.input_shape)):
             return data
         return replace(data, augment="crop" if augment is None else augment)
 

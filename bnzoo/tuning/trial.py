@@ -20,13 +20,11 @@ from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
-from bnzoo.tuning.looks import STALLED, Looks, Report, TrialDeadline
+from bnzoo.tuning.looks import LATE_BATCHES, STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
-# batches of the recalibration after a deadline
-_BATCHES = 8
 
 
 @dataclass
@@ -160,7 +158,7 @@ class CompiledModel:
         if not self.recalibrate.norms:
             return self.evaluate(callbacks)
         before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
-        late = _BATCHES * EVALUATION_BATCH if deadline and deadline.stopped else None
+        late = LATE_BATCHES * EVALUATION_BATCH if deadline and deadline.stopped else None
         self.recalibrate(self._calibration[:late], batch_size=EVALUATION_BATCH)
         values = self.evaluate(callbacks)
         for variable, value in () if keep else before:

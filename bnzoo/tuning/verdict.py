@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bnzoo.export.image import is_image
 from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.results import Results
@@ -114,8 +115,13 @@ def _stopped(results: Results) -> list[str]:
 def _overfitting(results: Results) -> list[str]:
     """Return a warning if the best model is much better on its training images than on the validation images."""
     best, data = results.best, results.definition["data"]
-    images = len(data["input_shape"]) == 3 and data["input_shape"][-1] in (1, 3)
-    if best is None or not images or not data["classes"] or data.get("augment") or not best.history.get("accuracy"):
+    if (
+        best is None
+        or not is_image(data["input_shape"])
+        or not data["classes"]
+        or data.get("augment")
+        or not best.history.get("accuracy")
+    ):
         return []
     training = best.history["accuracy"][-1]
     if training - best.accuracy < GAP:
