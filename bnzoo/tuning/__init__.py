@@ -9,13 +9,13 @@ A trial passes through five files, in this order:
 5. `trial.py`: `train_and_evaluate` restores a compiled model, trains it with `Space.fit`, and computes the score.
 
 `looks.py` has the callbacks that end a trial early. `planning.py` divides a budget, from the seconds that `timing.py`
-measures.
+measures. `final.py` trains the best configuration to the end.
 
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
-configuration), `shared.py`
-and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the
-study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py` and `verdict.py`. The
-loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
+configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
+`definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
+`results.py` and `verdict.py`. The loop of a training, its batches and tasks, and the artefact of a model are in
+`bnzoo.training`.
 """
 
 from bnzoo.training.artefact import Artefact

@@ -16,17 +16,15 @@ from optuna.trial import FrozenTrial
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, number, positive_integer
-from bnzoo.export.image import is_image
 from bnzoo.metrics import MULTILABEL, guesses, metric_for
 from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.precision import AUTO
-from bnzoo.training.recipe import recipe_of
-from bnzoo.training.session import SCHEDULE, Options
-from bnzoo.training.session import run as run_training
+from bnzoo.training.session import SCHEDULE
 from bnzoo.tuning.definition import command
+from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import VALIDATION, Plan
@@ -377,49 +375,22 @@ class Study:
         if budget is not None:
             deadline = time.monotonic() + number("budget", budget, above=0)
         chosen = self._best() if trial is None else trial
-        result = chosen if isinstance(chosen, TrialResult) else None
-        values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
-        hp = keras_tuner.HyperParameters()
-        hp.values.update(values)
-        seed = 0 if result is None else result.seed
-        data = self._training_data(augment)
-        keras.utils.set_random_seed(seed)
-        model = self.space.for_data(data).build(hp)
-        options = Options(
+        self._begin()
+        return train_configuration(
+            self,
+            chosen,
+            augment,
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+            progress=progress,
             epochs=epochs,
             deadline=deadline,
-            batch_size=self.space.batch_size_of(values),
             schedule=schedule,
             precision=precision,
             average=average,
             patience=patience,
-            class_weight=self.class_weight,
             all_data=all_data,
-            seed=seed,
         )
-        recipe = recipe_of(model, data, float(values["learning_rate"]))
-        self._begin()
-        return run_training(
-            model,
-            data,
-            recipe,
-            options,
-            directory=self.directory,
-            checkpoints=self.directory / "training",
-            trial=None if result is None else result.trial,
-            values=values,
-            writing=lambda: one_writer(self.directory),
-            tensorboard=tensorboard,
-            callbacks=callbacks,
-            progress=progress,
-        )
-
-    def _training_data(self, augment: str | Sequence[str] | None) -> Dataset:
-        """Return the data with the augmentation of a final training."""
-        data = self.data
-        if augment is None and (data.augment or not is_image(data.input_shape)):
-            return data
-        return replace(data, augment="crop" if augment is None else augment)
 
     def export(self) -> Artefact:
         """Export the best model as a SavedModel, `best/1` in the study's folder. See `bnzoo.export.saved_model`.

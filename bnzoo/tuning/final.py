@@ -1,0 +1,74 @@
+"""The training of a configuration of a study to the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import keras
+import keras_tuner
+
+from bnzoo.data import Dataset
+from bnzoo.export.image import is_image
+from bnzoo.training import Training
+from bnzoo.training.recipe import recipe_of
+from bnzoo.training.session import Options, run
+from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.results import TrialResult
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.study import Study
+
+# the folder of the checkpoints in the folder of the study
+CHECKPOINTS = "training"
+
+
+def train_configuration(
+    study: "Study",
+    chosen: TrialResult | Mapping[str, Any],
+    augment: str | Sequence[str] | None,
+    *,
+    tensorboard: Any = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: Any = None,
+    **options: Any,
+) -> Training:
+    """Train a configuration from its start, and export the model into the folder of the study.
+
+    Args:
+        study: The `Study`, whose folder exists.
+        chosen: The `TrialResult`, or a dict of hyperparameters.
+        augment: As in `Study.train`.
+        tensorboard: As in `Study.train`.
+        callbacks: As in `Study.train`.
+        progress: As in `Study.train`.
+        **options: The other `Options`: the study has the batch size, the class weights and the seed.
+    """
+    trial = chosen if isinstance(chosen, TrialResult) else None
+    values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(values)
+    seed = 0 if trial is None else trial.seed
+    data = augmented(study.data, augment)
+    keras.utils.set_random_seed(seed)
+    model = study.space.for_data(data).build(hp)
+    return run(
+        model,
+        data,
+        recipe_of(model, data, float(values["learning_rate"])),
+        Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
+        directory=study.directory,
+        checkpoints=study.directory / CHECKPOINTS,
+        trial=None if trial is None else trial.trial,
+        values=values,
+        writing=lambda: one_writer(study.directory),
+        tensorboard=tensorboard,
+        callbacks=callbacks,
+        progress=progress,
+    )
+
+
+def augmented(data: Dataset, augment: str | Sequence[str] | None) -> Dataset:
+    """Return the data with an augmentation. By default images that have none are cropped."""
+    if augment is None and (data.augment or not is_image(data.input_shape)):
+        return data
+    return replace(data, augment="crop" if augment is None else augment)
