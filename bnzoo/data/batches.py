@@ -127,7 +127,13 @@ def _checked(place: str, batch: Any, classes: int, several: bool) -> tuple[np.nd
     if several:
         return x, _rows_of_labels(place, y, len(x), classes)
     if classes and y.ndim == 2 and y.shape[1] == classes > 1:
-        y = y.argmax(-1)  # one-hot
+        if np.isin(y, (0, 1)).all() and not _one_hot(y):
+            ones = y.sum(1)
+            raise ValueError(
+                f"{place}: a one-hot row has exactly one 1. Received: a row with {ones[ones != 1][0]:.0f}. If an "
+                "example has any number of labels, pass task='multilabel'"
+            )
+        y = y.argmax(-1)
     several_targets = not classes and y.ndim == 2 and y.shape[1] > 1 and len(y) == len(x) and y.dtype.kind == "f"
     if several_targets and not _one_hot(y):
         return x, y.astype(np.float32)

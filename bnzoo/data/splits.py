@@ -7,7 +7,14 @@ import numpy as np
 Parts = dict[str, np.ndarray]
 
 
-def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
+def divide(
+    y: np.ndarray,
+    labels: Sequence[str],
+    name: str,
+    shares: Mapping[str, float],
+    seed: int,
+    targets: Sequence[str] = (),
+) -> Parts:
     """Split examples: stratified by class or by combination of labels, or at random for a regression.
 
     Args:
@@ -17,6 +24,7 @@ def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str,
         name: String, the name of the data, for messages.
         shares: Dict, the share of each part. The rest is the part `train`.
         seed: Integer.
+        targets: Sequence of strings, the names of the targets of a regression, for messages; it may be empty.
 
     Returns:
         Dict of integer arrays, the indices of each part's examples.
@@ -30,7 +38,7 @@ def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str,
             f"Received: {', '.join(f'{part}={share}' for part, share in shares.items())}"
         )
     if not labels:
-        return at_random(y, name, shares, seed)
+        return at_random(y, name, shares, seed, targets)
     split = stratified if y.ndim == 1 else by_combination
     return split(y, labels, name, shares, seed)
 
@@ -96,7 +104,7 @@ def by_combination(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapp
     return found
 
 
-def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) -> Parts:
+def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int, targets: Sequence[str] = ()) -> Parts:
     """Split at random, with at least two different values of each target in each part.
 
     The arguments and the result are those of `divide`, without the labels.
@@ -106,10 +114,9 @@ def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) 
     """
     y = y.astype(np.float32).reshape(len(y), -1)  # as in the data set
     if (same := np.ptp(y, axis=0) == 0).any():
-        which = "the target" if len(same) == 1 else f"target {same.argmax()}"
-        raise ValueError(
-            f"{name}: {which} is {y[0, same.argmax()]:g} in every example; choose a target with different values"
-        )
+        column = int(same.argmax())
+        which = f"the target {targets[column]!r}" if targets else f"target {column}" if len(same) > 1 else "the target"
+        raise ValueError(f"{name}: {which} is {y[0, column]:g} in every example; choose a target with different values")
     order = np.random.default_rng(seed).permutation(len(y))
     parts = _cut(order, {part: max(2, round(len(y) * share)) for part, share in shares.items()})
     for part, chosen in parts.items():
