@@ -57,3 +57,10 @@ def test_a_file_is_not_removed_while_another_process_uses_it():
     with pytest.warns(UserWarning, match="1 file of .* was removed"):
         fill()
     assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"file.bnzoo, where examples .* cannot be written \(.*\). Set .* KERAS_HOME"):
+        fill()

@@ -41,12 +41,27 @@ def use(path: Path) -> bool:
     return path.exists()
 
 
-def remove_unused(path: Path) -> None:
-    """Remove the files that no process uses, and none has used for 30 days, with a warning that counts them.
+def prepare() -> Path:
+    """Make the folder of the files, and remove those that were not used for 30 days. Return its path.
 
-    Args:
-        path: The folder.
+    Raises:
+        OSError: If nothing can be written there. The message tells what to do.
     """
+    path = folder()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _remove_unused(path)
+    except OSError as error:
+        raise OSError(
+            f"{path}, where examples are held that do not fit into memory, cannot be written "
+            f"({error.strerror or error}). Set the environment variable KERAS_HOME to another folder, or use smaller "
+            "or fewer examples"
+        ) from error
+    return path
+
+
+def _remove_unused(path: Path) -> None:
+    """Remove the files that no process uses, and none has used for 30 days, with a warning that counts them."""
     oldest, count, size = time.time() - DAYS * 24 * 3600, 0, 0
     with filelock.FileLock(path / _LOCK):
         used = _used(path)

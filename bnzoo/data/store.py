@@ -32,7 +32,7 @@ def memory_limit(max_memory: int | None) -> float:
 
 def find(key: str) -> np.ndarray | None:
     """Return the array that was stored under a key, mapped into memory, or `None`."""
-    path = _path(key)
+    path = cache.folder() / f"{key}.npy"
     return mapped(path) if cache.use(path) else None
 
 
@@ -78,10 +78,9 @@ def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
 
     Raises:
         NoRoomError: If it does not fit on the disk either.
+        OSError: If nothing can be written into the folder.
     """
-    path, size = _path(key), bytes_of(shape, dtype)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cache.remove_unused(path.parent)
+    path, size = cache.prepare() / f"{key}.npy", bytes_of(shape, dtype)
     if size > (free := shutil.disk_usage(path.parent).free):
         raise NoRoomError(
             f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
@@ -131,9 +130,7 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
 
 def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
-    folder = cache.folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    cache.remove_unused(folder)
+    folder = cache.prepare()
     draft_path = folder / f"{os.getpid()}.bin"
     digest, rows = hashlib.sha256(), 0
     with whole_file(draft_path) as draft, draft.open("wb") as file:
@@ -155,7 +152,3 @@ def mapped(path: Path) -> np.ndarray:
     """
     with reading(path, "an .npy file") as file:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-
-
-def _path(key: str) -> Path:
-    return cache.folder() / f"{key}.npy"
