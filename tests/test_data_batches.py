@@ -74,6 +74,9 @@ def test_a_regression():
     found = data.Dataset.from_tf_data(numbers, numbers, numbers.batch(4), name="heights")
     assert (found.task, found.input_shape, found.train.x.dtype) == ("regression", (4,), np.float32)
     np.testing.assert_array_equal(found.train.y, (Y / 7).astype(np.float32))
+    constant = pairs(y=np.stack([Y / 7, np.ones(30)], 1))
+    with pytest.raises(ValueError, match=r"tf\.data: the target '1' is 1 in every example; choose"):
+        _ = data.Dataset.from_tf_data(constant, constant, constant).target_scale
 
 
 @pytest.mark.parametrize(

@@ -112,11 +112,8 @@ def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int, 
     Raises:
         ValueError: If a part has fewer than two different values of a target.
     """
+    check_varied(y, name, targets)
     y = y.astype(np.float32).reshape(len(y), -1)  # as in the data set
-    if (same := np.ptp(y, axis=0) == 0).any():
-        column = int(same.argmax())
-        which = f"the target {targets[column]!r}" if targets else f"target {column}" if len(same) > 1 else "the target"
-        raise ValueError(f"{name}: {which} is {y[0, column]:g} in every example; choose a target with different values")
     order = np.random.default_rng(seed).permutation(len(y))
     parts = _cut(order, {part: max(2, round(len(y) * share)) for part, share in shares.items()})
     for part, chosen in parts.items():
@@ -126,6 +123,24 @@ def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int, 
                 "different targets; add examples, or choose other shares or another seed"
             )
     return parts
+
+
+def check_varied(y: np.ndarray, name: str, targets: Sequence[str] = ()) -> None:
+    """Check that each target of a regression has different values.
+
+    Args:
+        y: Array, the targets, one or several in columns.
+        name: String, the name of the data.
+        targets: As in `divide`.
+
+    Raises:
+        ValueError: If a target has one value only. The message names it.
+    """
+    y = y.astype(np.float32).reshape(len(y), -1)  # as in the data set
+    if (same := np.ptp(y, axis=0) == 0).any():
+        column = int(same.argmax())
+        which = f"the target {targets[column]!r}" if targets else f"target {column}" if len(same) > 1 else "the target"
+        raise ValueError(f"{name}: {which} is {y[0, column]:g} in every example; choose a target with different values")
 
 
 def _cut(members: np.ndarray, counts: dict[str, int]) -> Parts:
