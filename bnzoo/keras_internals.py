@@ -1,6 +1,7 @@
-"""The private members of Keras that bnzoo needs, one function each. No other file of bnzoo uses any."""
+"""The private members of Keras and TensorFlow that bnzoo needs, one function each. No other file of bnzoo uses any."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -85,3 +86,21 @@ def copy_weight_decay_exclusions(source: Any, target: Any) -> None:
 def unpickle(file: Any) -> Any:
     """Rebuild a layer of any class from its pickled bytes."""
     return keras.layers.Layer._unpickle_model(file)
+
+
+@contextmanager
+def temporary_gradients() -> Iterator[None]:
+    """Remove the gradients that `tf.custom_gradient` registers in the context.
+
+    TensorFlow keeps them for the rest of the process, with the graphs in which they were made. They are needed until
+    the gradients of these graphs have been traced.
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in set(registered) - before:
+            del registered[name]

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -202,7 +203,8 @@ def good(n=30):
     ("arrays", "message"),
     [
         ({"x": np.ones((3, 2))}, "no array named y; it has x"),
-        ({"a": np.ones(3)}, "no array named x or y"),
+        ({"a": np.ones(3)}, r"no array named x or y; it has a\. Save it with np\.savez\(path, x=\.\.\., y=\.\.\.\)$"),
+        (dict.fromkeys(("x_train", "y_train", "x_test", "y_test"), np.ones(3)), r"x is np\.concatenate.*from_tf_data"),
         ({**good(), "y": np.arange(29) % 3}, "same length. Received: 30 and 29"),
         ({**good(), "x": np.full((30, 3), np.nan)}, "30 of 30 examples in x hold NaN"),
         ({**good(), "x": np.where(np.arange(90).reshape(30, 3) == 22, np.inf, 1)}, "1 of 30 .* the first at index 7"),
@@ -242,6 +244,10 @@ def test_other_bad_sources(tmp_path):
     (tmp_path / "cat/tom").mkdir()
     fails(ValueError, "cat: the folder of this class has no .* if these are the classes, pass it alone", tmp_path)
     (tmp_path / "cat/tom").rmdir()
+    for name in ("parts/train/cat", "parts/val/cat"):
+        (tmp_path / name).mkdir(parents=True)
+    fails(ValueError, "train: .* pass it alone; to keep train and val as splits, .*from_tf_data$", tmp_path / "parts")
+    shutil.rmtree(tmp_path / "parts")
     save_images(tmp_path, count=2)
     fails(ValueError, "class 'cat' has only 2 examples", tmp_path)
     save_images(tmp_path)
@@ -261,6 +267,10 @@ def test_other_bad_sources(tmp_path):
         data.load("digits").encode([])
     fails(ValueError, "`image_size` is for a folder", "digits", image_size=(8, 8))
     fails(ValueError, "shares above 0", "digits", validation=0.5, test=0.5)
+    fails(ValueError, "`validation` and `test` must be shares .* validation='a'", "digits", validation="a")
+    fails(ValueError, "`seed` must be an integer of at least 0. Received: seed=-1", "digits", seed=-1)
+    for wrong in ("1GB", -1, float("nan")):
+        fails(ValueError, "`max_memory` must be a number of bytes.* Received: max_memory=", "digits", max_memory=wrong)
 
 
 def test_a_constant_feature_can_be_scaled(tmp_path):

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from portable import ON_LINUX, make_pipe, make_socket
 
 from bnzoo import data, machine, tuning
 from bnzoo.cli.inputs import load_data
-from bnzoo.data import sources
 
 
 def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
@@ -73,7 +73,20 @@ def test_the_content_decides_not_the_name(tmp_path):
     save(tmp_path, suffix=".jpg", format="GIF")
     assert (x_of(data.load(tmp_path)) == 7).all()
     (tmp_path / "cat/x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
-    with pytest.raises(ValueError, match=r"cat/x\.png cannot be read as an image: it is no JPEG, PNG"):
+    with pytest.raises(ValueError, match=r"cat/x\.png cannot be read as an image: it is no PNG, JPEG"):
+        data.load(tmp_path)
+
+
+def test_all_files_that_cannot_be_read_are_in_one_message(tmp_path):
+    whole = (save(tmp_path) / "cat/0.png").read_bytes()
+    for name in ("cat/1", "cat/2", "dog/0", "dog/3"):
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    some = r"cat/1\.png cannot .*: it is empty; .*cat/2\.png .*: it is empty; .*dog/0\.png cannot .*: it is empty$"
+    with pytest.raises(ValueError, match=rf"^4 of 10 images cannot be read, such as: .*{some}"):
+        data.load(tmp_path)
+    for name in ("cat/1", "cat/2", "dog/0", "dog/3"):
+        (tmp_path / f"{name}.png").write_bytes(whole if name == "dog/3" else whole[:-20])
+    with pytest.raises(ValueError, match=r"^3 of 10 images cannot be read: .*png cannot .*: it is a damaged JPEG, PNG"):
         data.load(tmp_path)
 
 
@@ -185,6 +198,17 @@ def test_more_than_memory_or_disk_hold_is_refused_at_the_first_image(tmp_path, m
     assert not list(cache.glob("*.npy"))
 
 
+def test_a_folder_of_the_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_bytes(b"")
+    message = r"more memory than `max_memory`, .*file/bnzoo, cannot be written \(Not a directory\): set KERAS_HOME to"
+    with pytest.raises(ValueError, match=rf"images: 10 images of 5x6 pixels need {message}"):
+        data.load(save(tmp_path / "images"), max_memory=1)
+    batches = tf.data.Dataset.from_tensors((np.zeros((4, 3), np.float32), np.zeros(4)))
+    with pytest.raises(ValueError, match=rf"`train`: its inputs need {message}"):
+        data.Dataset.from_tf_data(batches, batches, batches, max_memory=1)
+
+
 @ON_LINUX
 def test_more_than_a_user_may_store_is_refused(tmp_path, monkeypatch, cache):
     def allocate(file, start, size):
@@ -235,14 +259,12 @@ def test_on_the_command_line_a_warning_is_one_line(tmp_path, capfd):
     assert line.startswith("bnzoo: warning: Some files are ignored: 1 .heic, such as ")
 
 
-def test_all_images_of_a_folder_in_the_order_of_their_files(tmp_path):
-    for number, label in enumerate("ab"):
-        (tmp_path / label).mkdir()
-        for i in range(2):
-            Image.fromarray(np.full((2, 2, 3), 10 * number + i, np.uint8)).save(tmp_path / label / f"{i}.png")
-    x, y, labels = sources.image_folder(tmp_path)
-    assert (x[:, 0, 0, 0].tolist(), y.tolist(), labels) == ([0, 1, 10, 11], [0, 0, 1, 1], ["a", "b"])
-    assert x.dtype == np.uint8
+def test_each_image_has_the_label_of_its_folder(tmp_path):
+    for number, name in enumerate("ab"):
+        save(tmp_path, Image.new("L", (6, 5), number), classes=[name])
+    found = data.load(tmp_path)
+    for part in (found.train, found.validation, found.test):
+        assert (part.x[:, 0, 0, 0] == part.y).all()
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ ARROWS = {
     "reports": {"reports", "files", "metrics"},
     "tuning": {
         *("tuning", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports", "files", "errors"),
-        *("json_text", "machine", "metrics", "reading", "passwords"),
+        *("json_text", "keras_internals", "machine", "metrics", "reading", "passwords"),
     },
 }
 

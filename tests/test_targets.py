@@ -104,8 +104,9 @@ def test_arrays(tmp_path, y, task, names):
 
 def test_one_hot_arrays_are_read_with_a_warning(tmp_path):
     np.savez(tmp_path / "hot.npz", x=X, y=np.eye(4, dtype=int)[np.arange(ROWS) % 4])
-    with pytest.warns(UserWarning, match=r"save y.argmax\(1\) instead"):
+    with pytest.warns(UserWarning, match=r"save y.argmax\(1\) instead") as caught:
         assert data.load(tmp_path / "hot.npz").task == "multilabel"
+    assert caught[0].filename == __file__
 
 
 def parts(y):

@@ -72,7 +72,10 @@ def read_split(name: str, data: Any, classes: int, max_memory: float, several: b
             targets.append(y)
             yield x
 
-    x = store.collected(inputs(), max_memory)
+    try:
+        x = store.collected(inputs(), max_memory)
+    except store.NoRoomError as error:
+        raise ValueError(f"`{name}`: its inputs {error}") from error
     if x is None:
         raise ValueError(f"`{name}` is empty. It must have at least one batch")
     y = np.concatenate(targets)

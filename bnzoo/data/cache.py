@@ -30,7 +30,7 @@ def use(path: Path) -> bool:
     Returns:
         Whether the file exists.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # unlike a Path, False where it may not be looked for
         return False
     with suppress(OSError), filelock.FileLock(path.parent / _LOCK):  # the folder may be read-only
         if path.exists() and path not in _held:
@@ -41,35 +41,23 @@ def use(path: Path) -> bool:
     return path.exists()
 
 
-def prepare() -> Path:
-    """Make the folder of the files, and remove those that were not used for 30 days. Return its path.
+def remove_unused(path: Path) -> None:
+    """Remove the files that no process uses, and none has used for 30 days, with a warning that counts them.
 
-    Raises:
-        OSError: If nothing can be written there. The message tells what to do.
+    Args:
+        path: The folder.
     """
-    path = folder()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        _remove_unused(path)
-    except OSError as error:
-        raise OSError(
-            f"{path}, where examples are held that do not fit into memory, cannot be written "
-            f"({error.strerror or error}). Set the environment variable KERAS_HOME to another folder, or use smaller "
-            "or fewer examples"
-        ) from error
-    return path
-
-
-def _remove_unused(path: Path) -> None:
-    """Remove the files that no process uses, and none has used for 30 days, with a warning that counts them."""
     oldest, count, size = time.time() - DAYS * 24 * 3600, 0, 0
     with filelock.FileLock(path / _LOCK):
         used = _used(path)
         for file in path.iterdir():
-            state = file.stat()
-            if file.suffix in _SUFFIXES and state.st_mtime < oldest and file.name not in used:
-                file.unlink()
-                count, size = count + 1, size + state.st_size
+            if file.suffix not in _SUFFIXES or file.name in used:
+                continue
+            with suppress(FileNotFoundError):  # another process has renamed it
+                state = file.stat()
+                if state.st_mtime < oldest:
+                    file.unlink()
+                    count, size = count + 1, size + state.st_size
     if count:
         warnings.warn(
             f"{count} file{'s' * (count > 1)} of {path}, {size:,} bytes, not used for {DAYS} days, "

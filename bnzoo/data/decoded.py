@@ -13,7 +13,7 @@ from bnzoo import machine
 from bnzoo.data.dataset import kept_type
 from bnzoo.data.partial import PartialArray
 from bnzoo.data.rows import ReadError
-from bnzoo.pictures import MAX_BYTES
+from bnzoo.pictures.bounds import bounded
 from bnzoo.pictures.form import Form
 from bnzoo.reading import reading
 
@@ -127,13 +127,6 @@ def read(file: Path, size: Size) -> "Picture":
     with reading(file, "an image") as path:
         levels, unserved = read(bounded(path).read_bytes())
         return Picture(levels if size is None else _resized(levels, size), unserved)
-
-
-def bounded(path: Path) -> Path:
-    """Return the path of a file that is not larger than any image. Raise `ValueError` if it is larger."""
-    if (stored := path.stat().st_size) > MAX_BYTES:
-        raise ValueError(f"it has {stored:,} bytes, more than the maximum of {MAX_BYTES:,} for an image")
-    return path
 
 
 def _resized(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

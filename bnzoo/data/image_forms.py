@@ -3,19 +3,17 @@
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from bnzoo import machine
-from bnzoo.data.decoded import Size, bounded
+from bnzoo.data.decoded import Size
+from bnzoo.data.each_file import each_file
+from bnzoo.pictures.bounds import bounded
 from bnzoo.pictures.form import Form
 from bnzoo.reading import reading
 
 _DEPTHS = {"uint8": "8 bits", "uint16": "16 bits", "int32": "32 bits", "float32": "float32"}
 Value = TypeVar("Value")
-# the files that a thread reads in a row
-_AT_ONCE = 32
 
 
 def common_form(files: Sequence[Path], size: Size) -> Form:
@@ -26,16 +24,11 @@ def common_form(files: Sequence[Path], size: Size) -> Form:
         size: Tuple `(height, width)` to which images are resized, or `None`.
 
     Raises:
-        ValueError: If a header cannot be read, or images differ in size or depth. The message names a file, and counts
-            those that differ.
+        ValueError: If headers cannot be read, or images differ in size or depth. The message counts the files, and
+            names some.
         OSError: If the permissions of a file do not allow to read it.
     """
-
-    def read(start: int) -> list[Form]:
-        return [_form(file, size) for file in files[start : start + _AT_ONCE]]
-
-    with ThreadPoolExecutor(machine.available_cores()) as threads:
-        forms = [form for part in threads.map(read, range(0, len(files), _AT_ONCE)) for form in part]
+    forms = each_file(lambda _, file: _form(file, size), files)
     _warn_of_unserved(files, forms)
     _check_alike(files, forms)
     return max(forms, key=lambda form: form.shape[-1])

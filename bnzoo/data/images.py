@@ -4,16 +4,15 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bnzoo import machine
 from bnzoo.data import store
 from bnzoo.data.dataset import kept_type
 from bnzoo.data.decoded import Decoded, read, write
+from bnzoo.data.each_file import each_file
 from bnzoo.data.image_forms import common_form
 from bnzoo.data.rows import Rows
 from bnzoo.pictures.form import Form
@@ -24,8 +23,8 @@ _SIDE = 2**14
 _SMALL = 2**27
 # of the stored images; another decoding needs another number
 _VERSION = 1
-# the files that a thread reads in a row
-_AT_ONCE = 32
+# the usual names of folders that are no classes
+_SPLITS = ("train", "training", "val", "valid", "validation", "test")
 
 
 class ImageFolder(NamedTuple):
@@ -70,7 +69,7 @@ def list_images(folder: Path, size: Any = None) -> ImageFolder:
         chosen = [entry for entry in entries if is_image(entry)]
         unread += [entry for entry in entries if not is_image(entry)]
         if not chosen:
-            hint = ". It has folders: if these are the classes, pass it alone" if any(map(Path.is_dir, entries)) else ""
+            hint = _hint(labels) if any(map(Path.is_dir, entries)) else ""
             raise ValueError(f"{folder / label}: the folder of this class has no {FORMATS} file{hint}")
         files += chosen
         y += [index] * len(chosen)
@@ -94,7 +93,8 @@ def read_images(images: ImageFolder, order: np.ndarray, max_memory: int | None =
         The images with the values of their files, an array or `Rows`.
 
     Raises:
-        ValueError: If a file cannot be read, or images differ in size or depth. The message names the file.
+        ValueError: If files cannot be read, or images differ in size or depth. The message counts the files, and names
+            some.
         OSError: If the permissions of a file do not allow to read it.
     """
     key, files = _key(images, order), [images.files[index] for index in order]
@@ -105,13 +105,7 @@ def read_images(images: ImageFolder, order: np.ndarray, max_memory: int | None =
     shape, dtype = (len(files), *form.shape), kept_type(form.dtype)
 
     def fill(x: np.ndarray) -> None:
-        def decode(start: int) -> None:
-            for row, file in enumerate(files[start : start + _AT_ONCE], start):
-                write(read(file, images.size), form, file, x, row)
-
-        with ThreadPoolExecutor(machine.available_cores()) as threads:
-            for _ in threads.map(decode, range(0, len(files), _AT_ONCE)):
-                pass
+        each_file(lambda row, file: write(read(file, images.size), form, file, x, row), files)
 
     try:
         if store.bytes_of(shape, dtype) <= _SMALL:
@@ -179,6 +173,17 @@ def _entries(folder: Path) -> list[Path]:
     except PermissionError as error:
         raise PermissionError(f"{folder}: no permission to read this folder") from error
     return [path for path in paths if not is_stray(path.name)]
+
+
+def _hint(labels: Sequence[str]) -> str:
+    """Return what to do about folders in the folders of classes."""
+    hint = ". It has folders: if these are the classes, pass it alone"
+    if splits := [label for label in labels if label.lower() in _SPLITS]:
+        hint += (
+            f"; to keep {' and '.join(splits)} as splits, read each with keras.utils.image_dataset_from_directory, and "
+            "pass them to bnzoo.data.Dataset.from_tf_data"
+        )
+    return hint
 
 
 def _warn_of_unread(paths: list[Path]) -> None:

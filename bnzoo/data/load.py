@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnzoo.data import downloads, tables
+from bnzoo.data import downloads, store, table_files, tables
 from bnzoo.data.augment import chosen
 from bnzoo.data.columns import MANY_CATEGORIES, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
@@ -17,8 +17,8 @@ from bnzoo.data.images import list_images, read_images
 from bnzoo.data.kinds import Categorical
 from bnzoo.data.mapped import gathered
 from bnzoo.data.rows import Rows, between
-from bnzoo.data.sources import Examples, embedded, has_npy, npy, npz
-from bnzoo.data.splits import Parts, divide
+from bnzoo.data.sources import embedded, has_npy, npy, npz
+from bnzoo.data.splits import Parts, check_split, divide
 from bnzoo.errors import unknown
 
 _EMBEDDED = ("digits", "wine", "breast_cancer", "diabetes")
@@ -136,9 +136,13 @@ def load(
     table_options = {"drop": drop or None, "separator": separator, "encoding": encoding}
     _check_options(name, path, target=target or None, task=task, image_size=image_size, test=test, **table_options)
     names = chosen(augment)
-    shares = {"validation": validation, "test": _TEST if test is None else test}
+    store.memory_limit(max_memory)  # checks it before anything is read
+    shares = {"validation": validation}
+    if name not in downloads.NAMES:
+        shares["test"] = _TEST if test is None else test
+    check_split(shares, seed)
     if name in downloads.NAMES:
-        data = _download(name, validation, seed)
+        data = _download(name, shares, seed)
     elif _is_table(name, path):
         table = tables.read(path, target, task, max_bytes, drop=drop, separator=separator, encoding=encoding)
         data = _table(name, table, shares, seed)
@@ -152,7 +156,7 @@ def load(
 
 
 def _is_table(name: str, path: Path) -> bool:
-    return name not in _EMBEDDED and path.suffix.lower() in tables.SUFFIXES and path.is_file()
+    return name not in _EMBEDDED and table_files.is_table(path) and path.is_file()
 
 
 def _check_options(name: str, path: Path, *, test: float | None, image_size: object, **columns: object) -> None:
@@ -175,25 +179,19 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
                 f"`{option}` is for a .csv or .parquet table, which {name} is not. Received: {option}={value}"
             )
     for option in ("separator", "encoding"):
-        if columns[option] is not None and path.suffix.lower() != ".csv":
+        if columns[option] is not None and not table_files.is_csv(path):
             raise ValueError(f"`{option}` is for a .csv table. Received: {option}={columns[option]!r} for {name}")
     if test is not None and name in downloads.NAMES:
         raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
 
-def _examples(name: str, path: Path, max_bytes: int | None) -> Examples:
-    if name in _EMBEDDED:
-        return embedded(name)
-    if path.suffix != ".npz":
+def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
+    if name not in _EMBEDDED and path.suffix != ".npz":
         raise ValueError(
             f"{name} cannot be read; supported are .npz files (arrays x and y), .csv and .parquet tables, and folders "
             "of images"
         )
-    return npz(path, max_bytes)
-
-
-def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
-    x, y, labels = _examples(name, path, max_bytes)
+    x, y, labels = embedded(name) if name in _EMBEDDED else npz(path, max_bytes)
     check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
     return _dataset(name, labels, {part: _split(x, y, rows) for part, rows in parts.items()})
@@ -230,9 +228,9 @@ def _consecutive(x: np.ndarray | Rows, y: np.ndarray, parts: Parts) -> dict[str,
     }
 
 
-def _download(name: str, validation: float, seed: int) -> Dataset:
+def _download(name: str, shares: dict[str, float], seed: int) -> Dataset:
     (x, y), test, labels = downloads.read(name)
-    parts = divide(y, labels, name, {"validation": validation}, seed)
+    parts = divide(y, labels, name, shares, seed)
     splits = {part: _split(x, y, rows) for part, rows in parts.items()}
     return _dataset(name, labels, {**splits, "test": _split(*test, np.arange(len(test[1])))})
 

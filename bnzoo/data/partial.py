@@ -70,9 +70,7 @@ class _IncompleteError(Exception):
 
 def _attached(arguments: tuple[Any, ...], files: tuple[Path, ...]) -> PartialArray:
     """Return the array of another process, or a new one if that has ended or holds the rows in memory."""
-    if not all(file.exists() for file in files):
-        files = ()
-    if not files:
+    if not files or not all(file.exists() for file in files):
         return PartialArray(*arguments)
     attached = PartialArray.__new__(PartialArray)
     vars(attached).update(_arguments=arguments, _draft=ExitStack(), _files=())

@@ -1,4 +1,4 @@
-"""Readers of embedded data sets, `.npz` files, pairs of `.npy` files and folders of images.
+"""Readers of embedded data sets, `.npz` files and pairs of `.npy` files.
 
 Each returns the examples, their labels, and the names of the classes; a regression has float targets and no classes.
 Targets of the shape `(examples, k)` are rows of labels, which have names, or of several float targets.
@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo.data import store
-from bnzoo.data.images import list_images, read_images
-from bnzoo.data.rows import Rows
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
+_PARTS = (
+    ", where x is np.concatenate([x_train, x_test]); to keep the parts as splits, pass them to "
+    "bnzoo.data.Dataset.from_tf_data"
+)
 _PAIR = ("x.npy", "y.npy")
 
 Examples = tuple[np.ndarray, np.ndarray, list[str]]
@@ -48,21 +50,12 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
     arrays = read_npz(path, ("x", "y"), max_bytes)
     if missing := {"x", "y"} - arrays.keys():
         with zipfile.ZipFile(path) as archive:
-            held = ", ".join(printable(name).removesuffix(".npy") for name in archive.namelist()) or "nothing"
+            held = [printable(name).removesuffix(".npy") for name in archive.namelist()]
         raise ValueError(
-            f"{path} has no array named {' or '.join(sorted(missing))}; it has {held}. Save it with np.savez(path, "
-            "x=..., y=...)"
+            f"{path} has no array named {' or '.join(sorted(missing))}; it has {', '.join(held) or 'nothing'}. Save it "
+            f"with np.savez(path, x=..., y=...){_PARTS if {'x_train', 'x_test'} <= {*held} else ''}"
         )
     return _examples(path, arrays["x"], arrays["y"])
-
-
-def image_folder(folder: Path, size: object = None) -> tuple[np.ndarray | Rows, np.ndarray, list[str]]:
-    """Return the images of a folder with a subfolder for each class, in the order of their files.
-
-    The arguments and errors are those of `list_images` and `read_images`.
-    """
-    images = list_images(folder, size)
-    return read_images(images, np.arange(len(images.files))), images.y, images.labels
 
 
 def has_npy(folder: Path) -> bool:
@@ -109,7 +102,7 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
             warnings.warn(
                 f"{path}: each row of y has exactly one 1, and is read as several labels an example. For a "
                 "classification, save y.argmax(1) instead.",
-                stacklevel=4,
+                stacklevel=5,
             )
         return x, y.astype(np.int32), [str(number) for number in range(y.shape[1])]
     values, labels = np.unique(y, return_inverse=True)

@@ -1,10 +1,30 @@
 """The split of examples into training, validation and test data."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 
 Parts = dict[str, np.ndarray]
+
+
+def check_split(shares: Mapping[str, float], seed: int) -> None:
+    """Check how data is split.
+
+    Args:
+        shares: Dict, the share of each part by the name of its argument.
+        seed: Integer.
+
+    Raises:
+        ValueError: If a share or the seed is invalid. The message names the argument.
+    """
+    if not (all(isinstance(share, Real) and share > 0 for share in shares.values()) and sum(shares.values()) < 1):
+        raise ValueError(
+            f"{' and '.join(f'`{part}`' for part in shares)} must be shares above 0 with a sum below 1. "
+            f"Received: {', '.join(f'{part}={share!r}' for part, share in shares.items())}"
+        )
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
 
 
 def divide(
@@ -22,7 +42,7 @@ def divide(
             regression, with several targets in columns.
         labels: Sequence of strings, the names of the classes or labels; empty for a regression.
         name: String, the name of the data, for messages.
-        shares: Dict, the share of each part. The rest is the part `train`.
+        shares: Dict, the share of each part, as in `check_split`. The rest is the part `train`.
         seed: Integer.
         targets: Sequence of strings, the names of the targets of a regression, for messages; it may be empty.
 
@@ -30,13 +50,8 @@ def divide(
         Dict of integer arrays, the indices of each part's examples.
 
     Raises:
-        ValueError: If a share is invalid, or there are too few examples for a part.
+        ValueError: If there are too few examples for a part.
     """
-    if not (all(share > 0 for share in shares.values()) and sum(shares.values()) < 1):
-        raise ValueError(
-            f"{' and '.join(f'`{part}`' for part in shares)} must be shares above 0 with a sum below 1. "
-            f"Received: {', '.join(f'{part}={share}' for part, share in shares.items())}"
-        )
     if not labels:
         return at_random(y, name, shares, seed, targets)
     split = stratified if y.ndim == 1 else by_combination

@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,23 @@ Fill = Callable[[np.ndarray], None]
 
 
 def memory_limit(max_memory: int | None) -> float:
-    """Return the bytes up to which examples are held in memory: the argument, or a quarter of the machine's memory."""
-    return machine.memory() * _SHARE if max_memory is None else max_memory
+    """Return the bytes up to which examples are held in memory: the argument, or a quarter of the machine's memory.
+
+    Raises:
+        ValueError: If the argument is no number of bytes.
+    """
+    if max_memory is None:
+        return machine.memory() * _SHARE
+    if not isinstance(max_memory, Real) or not max_memory >= 0:
+        raise ValueError(
+            f"`max_memory` must be a number of bytes, such as 2 * 2**30, or None. Received: max_memory={max_memory!r}"
+        )
+    return max_memory
 
 
 def find(key: str) -> np.ndarray | None:
     """Return the array that was stored under a key, mapped into memory, or `None`."""
-    path = cache.folder() / f"{key}.npy"
+    path = _path(key)
     return mapped(path) if cache.use(path) else None
 
 
@@ -77,16 +88,29 @@ def file_for(key: str, shape: tuple[int, ...], dtype: np.dtype) -> Path:
     """Return the path of the file for an array that does not fit into memory, in a folder without old files.
 
     Raises:
-        NoRoomError: If it does not fit on the disk either.
-        OSError: If nothing can be written into the folder.
+        NoRoomError: If it does not fit on the disk either, or the folder cannot be written.
     """
-    path, size = cache.prepare() / f"{key}.npy", bytes_of(shape, dtype)
-    if size > (free := shutil.disk_usage(path.parent).free):
+    folder, size = _writable_folder(), bytes_of(shape, dtype)
+    if size > (free := shutil.disk_usage(folder).free):
         raise NoRoomError(
             f"need {size:,} bytes, more than may be held in memory, and more than the {free:,} bytes that are free in "
-            f"{path.parent}"
+            f"{folder}"
         )
-    return path
+    return _path(key)
+
+
+def _writable_folder() -> Path:
+    """Return the folder of the files, without old ones. Raise `NoRoomError` if it cannot be written."""
+    folder = cache.folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        cache.remove_unused(folder)
+    except OSError as error:
+        raise NoRoomError(
+            f"need more memory than `max_memory`, and their folder on the disk, {folder}, cannot be written "
+            f"({error.strerror}): set KERAS_HOME to another folder"
+        ) from error
+    return folder
 
 
 def in_file(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -118,6 +142,9 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
     Returns:
         The array, or `None` if there is no row.
+
+    Raises:
+        NoRoomError: If the folder of the file cannot be written.
     """
     held: list[np.ndarray] = []
     parts = iter(parts)
@@ -130,7 +157,7 @@ def collected(parts: Iterable[np.ndarray], max_memory: float) -> np.ndarray | No
 
 
 def _written(parts: Iterable[np.ndarray]) -> np.ndarray:
-    folder = cache.prepare()
+    folder = _writable_folder()
     draft_path = folder / f"{os.getpid()}.bin"
     digest, rows = hashlib.sha256(), 0
     with whole_file(draft_path) as draft, draft.open("wb") as file:
@@ -152,3 +179,7 @@ def mapped(path: Path) -> np.ndarray:
     """
     with reading(path, "an .npy file") as file:
         return np.load(file, mmap_mode="r", allow_pickle=False)
+
+
+def _path(key: str) -> Path:
+    return cache.folder() / f"{key}.npy"

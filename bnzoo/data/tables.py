@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnzoo.data import columns, csv_tables, parquet_tables
+from bnzoo.data import columns, table_files
 from bnzoo.data.encoder import problems_of
 from bnzoo.errors import choice, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUFFIXES = (".csv", ".parquet")
 TASKS = ("classification", "multilabel", "regression")
 FEW_NUMBERS = 20
 _SHOWN = 30
@@ -67,8 +66,7 @@ def read(
         import pandas as pd  # noqa: F401
     except ImportError as error:
         raise ImportError("Tables are read with pandas: pip install 'bnzoo[tune]'") from error
-    is_csv = path.suffix.lower() == ".csv"
-    whole = csv_tables.read(path, separator, encoding) if is_csv else parquet_tables.read(path, max_bytes)
+    whole = table_files.read(path, separator=separator, encoding=encoding, max_bytes=max_bytes)
     problems = [unknown("column in `drop`", name, whole.columns) for name in drop if name not in whole.columns]
     targets = list(dict.fromkeys([target] if isinstance(target, str) else target or ()))
     problems += [
@@ -113,7 +111,7 @@ def read(
         warnings.warn(
             f"{path}: {left_out.sum()} of {len(frame)} rows are left out, as they have no value in the target "
             f"{named}, the first at index {left_out.idxmax()}.",
-            stacklevel=4,
+            stacklevel=3,
         )
     return LabelledTable(features, y, labels, () if labels else tuple(targets))
 

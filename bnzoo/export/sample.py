@@ -117,7 +117,8 @@ def _array(values: Any, dtype: str, name: str, argument: str) -> Any:
 
 def _is_large(values: Any, dtype: str) -> bool:
     """Return whether values have the form of an array of numbers, and a conversion would make a large copy."""
-    if np.dtype(getattr(values, "dtype", object)).kind not in "biuf" or not hasattr(values, "nbytes"):
+    own = getattr(values, "dtype", None)  # a tensor has a dtype of its own library
+    if not isinstance(own, np.dtype) or own.kind not in "biuf" or not hasattr(values, "nbytes"):
         return False
     needed = values.size * np.dtype(dtype).itemsize
     return needed > _COPIED and not (isinstance(values, np.ndarray) and values.dtype == dtype)

@@ -2,19 +2,18 @@
 
 import numpy as np
 
-from bnzoo.metrics.metric import CLASSIFICATION
+from bnzoo.metrics.metric import CLASSIFICATION, task_of
 
 
-def guesses(training_targets: np.ndarray, task: str, outputs: int, examples: int) -> np.ndarray:
+def guesses(training_targets: np.ndarray, outputs: int, examples: int) -> np.ndarray:
     """Return the same prediction for each example: the shares of the classes or labels, or the mean of the targets.
 
     Args:
-        training_targets: Array, the classes, labels or targets of the training data.
-        task: String, the task.
+        training_targets: Array, the classes, labels or targets of the training data, as in `task_of`.
         outputs: Integer, the number of classes, labels or targets.
         examples: Integer, the number of predictions.
     """
-    if task == CLASSIFICATION:
+    if task_of(training_targets) == CLASSIFICATION:
         mean = np.bincount(training_targets, minlength=outputs) / len(training_targets)
     else:
         mean = training_targets.mean(axis=0, dtype=np.float64)

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.pictures import MAX_PIXELS, jpeg, others
-from bnzoo.pictures.file import NAMES, UNKNOWN, inspect
+from bnzoo.pictures.file import NAMES, inspect
 from bnzoo.pictures.form import Form
-from bnzoo.pictures.read import DEEP, read
+from bnzoo.pictures.read import DEEP, read, refused
 
 # the bytes in which the header of a JPEG file usually lies; cameras put a small picture and colour profiles before it
 _HEAD = 2**16
@@ -47,7 +47,7 @@ def _form(content: bytes) -> Form:
         name = others.pillow_format(content)
         if name is not None:
             return Form(*others.inspect(content, name), name)
-        raise ValueError("it is no JPEG, PNG, GIF, BMP, WebP or TIFF file" if reason == UNKNOWN else reason)
+        raise refused(reason)
     height, width, channels, _, orientation = numbers.numpy().tolist()
     if not channels:
         levels, unserved = read(content)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from bnzoo.pictures import MAX_PIXELS, jpeg, others
 from bnzoo.pictures.file import NAMES, UNKNOWN, decode
+from bnzoo.pictures.names import FORMATS
 
 # the kind of files that the graph of a server refuses although TensorFlow decodes them
 DEEP = "16-bit PNG"
@@ -56,6 +57,11 @@ def read(content: bytes) -> Picture:
         name = others.pillow_format(content)
         if name is not None:
             return Picture(others.read(content, name), name)
-        raise ValueError("it is no JPEG, PNG, GIF, BMP, WebP or TIFF file" if problem == UNKNOWN else problem)
+        raise refused(problem)
     levels = decoded.image.numpy()
     return Picture(levels[..., :3] if levels.shape[-1] >= 3 else levels[..., :1], DEEP if deep else "")
+
+
+def refused(problem: str) -> ValueError:
+    """Return the error for a file that neither TensorFlow nor Pillow decodes, with the reason of `decode`."""
+    return ValueError(f"it is no {FORMATS} file" if problem == UNKNOWN else problem)

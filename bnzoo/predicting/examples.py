@@ -3,17 +3,17 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from bnzoo.data import csv_tables, parquet_tables, tables
+from bnzoo.data import table_files
 from bnzoo.errors import printable
 from bnzoo.export.formats.record import SERVE
 from bnzoo.export.signatures import SERVE_IMAGE_BYTES, SERVE_UINT8
-from bnzoo.pictures import MAX_BYTES
 from bnzoo.pictures import read as pictures
+from bnzoo.pictures.bounds import bounded
 from bnzoo.pictures.names import FORMATS, SUFFIXES, is_image, is_stray
 from bnzoo.pictures.others import pillow_format
 from bnzoo.predicting.predictor import Arrays, Input, Predictor
@@ -73,7 +73,7 @@ def batches(
     (kind,) = kinds
     options = {"separator": separator, "encoding": encoding}
     for option, value in options.items():
-        if value is not None and (other := next((file for file in sources if not _is_csv(file)), None)):
+        if value is not None and (other := next((file for file in sources if not table_files.is_csv(file)), None)):
             raise ValueError(f"`{option}` is for .csv tables. Received: {option}={value!r} for {other}")
     if kind == "images":
         yield from _of_images(predictor, _files(sources))
@@ -81,21 +81,16 @@ def batches(
         yield from _of_table(predictor, source, options) if kind == "tables" else _of_arrays(predictor, source)
 
 
-def _is_csv(file: Path) -> bool:
-    return file.suffix.lower() == ".csv"
-
-
 def _kind(source: Path) -> str:
     if source.is_dir():
         return "images"
-    suffix = regular_file(source).suffix.lower()
-    if suffix in tables.SUFFIXES:
+    if table_files.is_table(regular_file(source)):
         return "tables"
-    if suffix == _ARRAYS:
+    if source.suffix.lower() == _ARRAYS:
         return "arrays"
     if is_image(source):
         return "images"
-    known = ", ".join((*SUFFIXES, *tables.SUFFIXES, _ARRAYS))
+    known = ", ".join((*SUFFIXES, *table_files.SUFFIXES, _ARRAYS))
     raise ValueError(f"{source} cannot be read. It must be a folder of images, or a file with a suffix of {known}")
 
 
@@ -154,10 +149,7 @@ def _batch(name: str, files: Sequence[_File]) -> Batch:
 
 def _read(file: Path) -> _File:
     try:
-        path = regular_file(file)
-        if (size := path.stat().st_size) > MAX_BYTES:
-            return _File(str(file), problem=f"it has {size:,} bytes. At most {MAX_BYTES:,} are allowed")
-        return _File(str(file), _served(path.read_bytes()))
+        return _File(str(file), _served(bounded(regular_file(file)).read_bytes()))
     except OSError as error:
         return _File(str(file), problem=error.strerror or str(error))
     except ValueError as error:
@@ -180,15 +172,14 @@ def _served(content: bytes) -> bytes:
     return tf.io.encode_png(picture.levels).numpy()
 
 
-def _of_table(predictor: Predictor, path: Path, options: dict[str, str | None]) -> Iterator[Batch]:
+def _of_table(predictor: Predictor, path: Path, options: dict[str, Any]) -> Iterator[Batch]:
     if predictor.encoder is None:
         raise ValueError(
             f"{predictor.path} takes no tables: it has no encoder.json. Pass the folder of a study on a table, or its "
             "features as an .npz file"
         )
     (name,) = predictor.inputs[SERVE]
-    texts = predictor.encoder.texts
-    frame = csv_tables.read(path, **options, texts=texts) if _is_csv(path) else parquet_tables.read(path)
+    frame = table_files.read(path, **options, texts=predictor.encoder.texts)
     for start in range(0, max(len(frame), 1), _ROWS):  # a table without rows has answers without rows
         part = frame.iloc[start : start + _ROWS]
         try:

@@ -99,7 +99,7 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
     found = measured(metrics, predictions, test)
     others = {
         "validation": _values(metrics, predictions_of({"": logits}, validation), validation),
-        "guessing": _values(metrics, guesses(data.train.y, data.task, data.outputs, len(test)), test),
+        "guessing": _values(metrics, guesses(data.train.y, data.outputs, len(test)), test),
     }
     # a metric may have no value for few examples
     tables = (others["validation"], others["guessing"], {name: found[name].value for name in metrics})

@@ -8,7 +8,7 @@ import numpy as np
 
 from bnzoo.data import Dataset
 from bnzoo.errors import choice
-from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION, Metric, guesses, metrics_for, predictions_of
+from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION, Metric, guesses, metrics_for
 
 LOSS = "loss"
 BALANCED = "balanced"
@@ -65,7 +65,7 @@ class Objective:
             return self.capped(loss)
         if not math.isfinite(loss):
             return self.cap
-        return self.capped(self.metric.badness(self.metric.compute(predictions_of({"": predict()}, truth), truth)))
+        return self.capped(self.metric.badness(self.metric.of({"": predict()}, truth)))
 
     def capped(self, score: float) -> float:
         """Return a score that is at most `cap`, which replaces NaN too."""
@@ -95,7 +95,7 @@ def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> O
     if name == LOSS:
         return loss_objective(data.task, data.outputs, class_weight is not None)
     metric, truth = metrics[name], data.validation.y
-    guessing = metric.badness(metric.compute(guesses(data.train.y, data.task, data.outputs, len(truth)), truth))
+    guessing = metric.badness(metric.compute(guesses(data.train.y, data.outputs, len(truth)), truth))
     # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes and labels.
     cap = 2 * guessing if data.task == REGRESSION else 1.0
     return Objective(cap, guessing if guessing > 1 / len(truth) else cap, metric, class_weight is not None)

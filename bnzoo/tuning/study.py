@@ -321,7 +321,7 @@ class Study:
     def _baseline(self) -> float:
         """The metric of guessing on the validation data."""
         data, truth = self.data, self.data.validation.y
-        return metric_for(data.task).compute(guesses(data.train.y, data.task, data.outputs, len(truth)), truth)
+        return metric_for(data.task).compute(guesses(data.train.y, data.outputs, len(truth)), truth)
 
     def _best(self) -> TrialResult:
         best = self._results.best

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.data import Dataset
+from bnzoo.keras_internals import temporary_gradients
 from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
 from bnzoo.tuning.batches import training_batches, validation_batches
@@ -91,11 +92,12 @@ class CompiledModel:
         self.objective = objective or loss_objective(data.task, data.outputs)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
-        self.model = self._fresh(seed)
-        self._states = {seed: self._state(self.model)}
-        self._validation = self._weighted(validation_batches(data, EVALUATION_BATCH))
-        self.recalibrate = Recalibration(self.model)
-        self._trace(seed)
+        with temporary_gradients():
+            self.model = self._fresh(seed)
+            self._states = {seed: self._state(self.model)}
+            self._validation = self._weighted(validation_batches(data, EVALUATION_BATCH))
+            self.recalibrate = Recalibration(self.model)
+            self._trace(seed)
 
     def restore(self, seed: int, learning_rate: float) -> None:
         """Restore weights, statistics, random generators and optimizer to their initial state for a seed.

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bnzoo import export
 from bnzoo.export import runtimes, sample
@@ -15,6 +16,12 @@ def test_examples_are_split_into_parts_of_whole_batches(monkeypatch):
     assert [len(part["serve"]["x"]) for part in parts] == [64, 64, 64, 8]
     assert [list(part) for part in parts] == [["serve", "images"], ["serve"], ["serve"], ["serve"]]
     np.testing.assert_array_equal(np.concatenate([part["serve"]["x"] for part in parts]), given["serve"]["x"])
+
+
+def test_tensors_are_examples():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    found = sample.by_input(model, tf.ones((4, 3), tf.float64), "sample")["input"]
+    assert (found.dtype, found.sum()) == (np.float32, 12)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_a_jpeg_header_may_be_long(tmp_path):
 @pytest.mark.parametrize("content", [b"no image", encoded("RGB", "JPEG")[:40], encoded("RGB", "TIFF")[:9]])
 def test_a_damaged_header_is_refused_as_the_whole_file(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(ValueError, match=r"damaged|no JPEG") as read_error:
+    with pytest.raises(ValueError, match=r"damaged|no PNG") as read_error:
         read(content)
     with pytest.raises(ValueError, match=re.escape(str(read_error.value))):
         form_of(tmp_path / "file")

@@ -191,7 +191,7 @@ def test_a_transparent_pixel_has_its_colour():
     "content", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"P5 1 1 255\n0", b"\0\0\1\0\1\0", b"", b"GIF", b"RIFF"]
 )
 def test_no_other_format_is_opened(content):
-    with pytest.raises(ValueError, match=r"it is no JPEG, PNG|it is damaged, or a kind of WebP file"):
+    with pytest.raises(ValueError, match=r"it is no PNG, JPEG|it is damaged, or a kind of WebP file"):
         read(content)
 
 

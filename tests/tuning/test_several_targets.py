@@ -11,7 +11,8 @@ from sklearn import metrics as peer
 
 from bnzoo import data, tools, tuning
 from bnzoo.data import Dataset, Split
-from bnzoo.export import parity
+from bnzoo.export import image, parity
+from bnzoo.export.signatures import SERVE_IMAGE_BYTES, signatures
 from bnzoo.predicting.answers import answers
 from bnzoo.predicting.examples import batches
 from bnzoo.predicting.predictor import open_predictor
@@ -194,12 +195,12 @@ def label_model():
     return keras.Model(inputs, keras.layers.Dense(3, name="label_logits")(keras.layers.Flatten()(x)))
 
 
-def test_files_of_images_get_a_probability_of_each_label(label_model, tmp_path, exported_here):
-    exported_here(label_model, tmp_path / "1", image="raw", labels=["a", "b", "c"])
-    image = np.random.default_rng(0).integers(0, 256, (6, 5, 1), dtype="uint8")
-    serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serve_image_bytes"]
-    outputs = serve(image_bytes=tf.constant([tf.io.encode_png(image).numpy()]))
-    logits = label_model.predict(image[None].astype("float32"), verbose=0)[0]
+@pytest.mark.slow
+def test_files_of_images_get_a_probability_of_each_label(label_model):
+    levels = np.random.default_rng(0).integers(0, 256, (6, 5, 1), dtype="uint8")
+    serve = signatures(label_model, image.get("raw"), ["a", "b", "c"])[SERVE_IMAGE_BYTES]
+    outputs = serve.call(image_bytes=tf.constant([tf.io.encode_png(levels).numpy()]))
+    logits = label_model.predict(levels[None].astype("float32"), verbose=0)[0]
     np.testing.assert_allclose(outputs["probabilities"][0], 1 / (1 + np.exp(-logits)), atol=1e-6)
     assert outputs["label"][0].numpy().tolist() == [b"abc"[i : i + 1] for i in np.argsort(-logits)]
 

@@ -1,4 +1,5 @@
 import dataclasses
+import gc
 import math
 
 import keras
@@ -215,3 +216,17 @@ def test_augmented_trials_are_alike_and_the_score_has_no_augmentation(few_digits
     assert not any("random" in type(layer).__name__.lower() for layer in compiled.model.layers)
     plain = CompiledModel(space, hyperparameters(8, "batch", 0.1), few_digits, seed=0)
     assert train_and_evaluate(plain, 0, 0.1, epochs=2).history != found[0].history
+
+
+@pytest.mark.slow
+def test_models_that_are_no_longer_used_leave_no_graphs(few_digits):
+    space = tuning.ResNetSpace(depths=(8,), norms=("batch",), batch_size=32).for_data(few_digits)
+    left = []
+    for _ in range(2):
+        compiled = CompiledModel(space, hyperparameters(8, "batch", 0.1), few_digits, seed=0)
+        train_and_evaluate(compiled, 0, 0.1, epochs=1)
+        del compiled
+        keras.backend.clear_session()
+        gc.collect()
+        left.append(sum(type(value).__name__ == "FuncGraph" for value in gc.get_objects()))
+    assert left[0] == left[1]
