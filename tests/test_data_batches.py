@@ -92,6 +92,7 @@ def test_a_regression():
         (pairs(y=Y + 1), {}, "classes must be from 0 to 2. Received: 1 to 3"),
         (pairs(y=Y[:, None].repeat(2, 1)).batch(7), {"classes": None}, r"For a classification, pass `classes`"),
         (pairs(y=np.tile([1, 0, 1], (30, 1))), {}, "a one-hot row has exactly one 1. .* 2. .*pass task='multilabel'"),
+        (pairs(y=np.zeros((30, 3), int)), {"task": "multilabel"}, "`train` has no example with a label"),
         (pairs(x=X[:, 0, 0, 0]), {}, r"x must have numbers of the shape .*shape \(30,\)"),
         (pairs(X[:, :3]), {}, "`train`, `validation`, `test` must have inputs of the same shape"),
         (UNLIKE, {}, r"`train`, batch 1: its inputs have the shape \(3, 5, 3\) .* the first batch \(4, 5, 3\)"),

@@ -27,11 +27,13 @@ def read_splits(
         several: Boolean, whether an example has any number of labels, in a row of 0 and 1.
 
     Raises:
-        ValueError: As `read_split`, or if the splits differ in the shape of an input or a target.
+        ValueError: As `read_split`, or if the splits differ in the shape of an input or a target, or one has no label.
     """
     left, splits = store.memory_limit(max_memory), {}
     for name, data in parts.items():
         splits[name] = split = read_split(name, data, classes, left, several)
+        if several and not split.y.any():
+            raise ValueError(f"`{name}` has no example with a label, so that nothing can be measured. Add some")
         left -= 0 if isinstance(split.x, np.memmap) else split.x.nbytes
     if len(shapes := {split.x.shape[1:] for split in splits.values()}) > 1:
         raise ValueError(
