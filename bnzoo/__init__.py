@@ -18,12 +18,14 @@ if TYPE_CHECKING:
         placements,
         reports,
         tools,
+        training,
         tuning,
         weights,
     )
     from bnzoo.models import *  # noqa: F403
     from bnzoo.norms import Norm  # noqa: F401
     from bnzoo.tools import load_model, no_decay_variables  # noqa: F401
+    from bnzoo.training import train  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -38,10 +40,11 @@ _PUBLIC_PARTS = (
     "placements",
     "reports",
     "tools",
+    "training",
     "tuning",
     "weights",
 )
-_HOMES = {"Norm": "norms", "load_model": "tools", "no_decay_variables": "tools"}
+_HOMES = {"Norm": "norms", "load_model": "tools", "no_decay_variables": "tools", "train": "training"}
 
 
 def _public(name: str) -> Any:

@@ -83,6 +83,11 @@ def copy_weight_decay_exclusions(source: Any, target: Any) -> None:
             setattr(target, name, getattr(source, name))
 
 
+def excluded_from_weight_decay(optimizer: Any, variables: Iterable[keras.Variable]) -> list[keras.Variable]:
+    """Return those of some variables that an optimizer excludes from weight decay."""
+    return [variable for variable in variables if not optimizer._use_weight_decay(variable)]
+
+
 def unpickle(file: Any) -> Any:
     """Rebuild a layer of any class from its pickled bytes."""
     return keras.layers.Layer._unpickle_model(file)

@@ -13,7 +13,7 @@ import test_cli
 from PIL import Image
 
 from bnzoo import data
-from bnzoo.tuning.artefact import export_model
+from bnzoo.training.artefact import export_model
 
 bnzoo = test_cli.bnzoo
 pytestmark = pytest.mark.usefixtures("verified_here")

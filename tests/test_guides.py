@@ -95,6 +95,13 @@ def data_is_loaded(names: dict, folder: Path) -> None:
     np.testing.assert_array_equal(names["stream"].train.x, arrays.train.x)
 
 
+def model_is_trained(names: dict, folder: Path) -> None:
+    training = names["training"]
+    assert training.measures.test["accuracy"].value > 0.8
+    assert float(training.model.optimizer.learning_rate) == pytest.approx(0.1)
+    assert {path.name for path in (folder / "runs/final").iterdir()} >= {"best", "best.keras", "history.csv"}
+
+
 GUIDES = {
     "choosing_a_norm": norm_is_chosen,
     "choosing_a_placement": placement_is_chosen,
@@ -102,6 +109,7 @@ GUIDES = {
     "small_batches": batches_are_small,
     "deploying": it_is_deployed,
     "data": data_is_loaded,
+    "training": model_is_trained,
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import select
+import time
 
 import pytest
 from portable import make_pipe
@@ -16,6 +17,13 @@ def test_cores(monkeypatch):
     assert machine.available_cores() == os.cpu_count()
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert machine.available_cores() == 1
+
+
+def test_the_age_of_the_process(monkeypatch):
+    age = machine.process_seconds()
+    assert age >= time.process_time() - 0.1
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert machine.process_seconds() == pytest.approx(time.process_time(), abs=0.5)
 
 
 def test_memory(monkeypatch):

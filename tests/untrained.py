@@ -36,7 +36,7 @@ def loss_of(values, seed):
     return 0.2 + 0.1 * distance + 0.05 * (values["norm"] == "none") + 0.02 * values["depth"] + 0.01 * seed
 
 
-def train_and_evaluate(compiled, seed, learning_rate, epochs, report=None):
+def train_and_evaluate(compiled, seed, learning_rate, epochs, report=None, **options):
     """Return what the values say, and leave the loss in every weight of the model."""
     loss = loss_of({**compiled.hp.values, "learning_rate": learning_rate}, seed)
     compiled.model.set_weights([np.full(weight.shape, loss) for weight in compiled.model.get_weights()])

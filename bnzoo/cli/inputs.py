@@ -62,6 +62,18 @@ ImageSize = Annotated[
     ),
 ]
 
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        help="Random changes of the training images: flip, crop, rotation, erasing, color, randaugment, mixup, "
+        "cutmix. Several are applied: flip,crop."
+    ),
+]
+ClassWeight = Annotated[
+    str | None,
+    typer.Option(help="balanced: all classes weigh the same in the loss, however many examples they have."),
+]
+
 
 def load(path: Path) -> "keras.Model":
     """Load a model without compiling it."""

@@ -1,7 +1,5 @@
 """`bnzoo tune`."""
 
-import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,20 +7,43 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bnzoo.cli.console import UserError, mistakes, quietly, say
-from bnzoo.cli.inputs import SOURCES, Column, Drop, Encoding, ImageSize, Separator, TaskWord, load_data, table_options
+from bnzoo.cli.artefacts import print_measures
+from bnzoo.cli.clock import Clock
+from bnzoo.cli.console import mistakes, quietly, say
+from bnzoo.cli.final import trained
+from bnzoo.cli.inputs import (
+    SOURCES,
+    ClassWeight,
+    Column,
+    Drop,
+    Encoding,
+    ImageSize,
+    Separator,
+    TaskWord,
+    load_data,
+    table_options,
+)
+from bnzoo.cli.space import (
+    FAMILIES,
+    Momentum,
+    Optimizer,
+    Option,
+    assignment,
+    axes_of,
+    check_family,
+    needs_extra,
+    seconds_of,
+    space_of,
+    value_of,
+)
 
 if TYPE_CHECKING:
-    from bnzoo.tuning import Artefact, Space, Study
-
-# The help must not import the families, whose import takes seconds. A test compares.
-_FAMILIES = ("resnet", "densenet", "vit", "mlp")
-_OF_DATA = ("input_shape", "classes", "task", "scale", "target_scale")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+    from bnzoo.training.artefact import Artefact
+    from bnzoo.tuning import Study
 
 
 def tune(
-    family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(_FAMILIES)}.")] = "resnet",
+    family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}.")] = "resnet",
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
     target: Column = None,
     task: TaskWord = None,
@@ -57,20 +78,32 @@ def tune(
         ),
     ] = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
-    batch_size: Annotated[str, typer.Option(help="The number of examples in a training batch: 64, or 32,128.")] = "64",
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            help="The number of examples in a training batch: 64, or 32,128. By default 64; with a budget and many "
+            "examples 128."
+        ),
+    ] = None,
     weight_decay: Annotated[
         str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="NAME=VALUE[,VALUE...], an argument of the builder of the family: growth_rate=8,12 or width=64. "
-            "Repeatable."
-        ),
-    ] = None,
+    optimizer: Optimizer = None,
+    momentum: Momentum = None,
+    schedule: Annotated[
+        str,
+        typer.Option(help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine or constant."),
+    ] = "half_cosine",
+    option: Option = None,
     seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
     epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
-    sampler: Annotated[str, typer.Option(help="The sampler: grid (all configurations), random, tpe or gp.")] = "grid",
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="The sampler: grid (all configurations), local (the neighbours of the best), random, tpe or gp. By "
+            "default grid, with a budget local."
+        ),
+    ] = None,
     pruner: Annotated[
         str | None,
         typer.Option(
@@ -92,11 +125,11 @@ def tune(
             "example; r2, rmse or mae for numbers."
         ),
     ] = "loss",
-    class_weight: Annotated[
+    class_weight: ClassWeight = None,
+    budget: Annotated[
         str | None,
-        typer.Option(help="balanced: all classes weigh the same in the loss, however many examples they have."),
+        typer.Option(help="The time of the whole command, which plans its trials accordingly: 90s, 10m, 2h."),
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="The time after which no new trial begins: 90s, 10m, 2h.")] = None,
     trials: Annotated[int | None, typer.Option(help="The largest number of trials, at most 100000.")] = None,
     storage: Annotated[
         str | None,
@@ -112,40 +145,45 @@ def tune(
             "of the folder."
         ),
     ] = None,
+    final: Annotated[
+        bool, typer.Option("--final/--no-final", help="Whether the best configuration is trained again, to the end.")
+    ] = True,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
     augment: Annotated[
         str | None,
         typer.Option(
             help="Random changes of the training images: flip, crop, rotation, erasing, color, randaugment, mixup, "
-            "cutmix. Several are applied: flip,crop."
+            "cutmix. Several are applied: flip,crop. By default none in the search, and crop in the final training."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,
 ) -> None:
     """Search the learning rate and the depth for your data, and export the best model."""
-    if family not in _FAMILIES:
-        from bnzoo.errors import unknown
-
-        raise UserError(unknown("family", family, _FAMILIES))
-    axes = _axes(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
+    check_family(family)
+    seconds = None if budget is None else seconds_of(budget)
+    clock = Clock(seconds, final)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
-    seconds = None if budget is None else _seconds(budget)
+    axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
+    axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
-            _needs_extra()
+            needs_extra("tune")
             from bnzoo import tuning
-        space = _space(family, axes)
+            from bnzoo.tuning.planning import default_batch_size
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
+        plans = clock.plans(output, storage)
+        if batch_size is None and plans:
+            axes["batch_size"] = default_batch_size(len(examples.train.x))
         search = tuning.Study(
-            space,
+            space_of(family, axes),
             examples,
             output,
             seeds=seeds,
-            epochs=epochs,
-            sampler=sampler,
+            epochs=epochs if clock.plan is None else clock.plan.epochs,
+            sampler=sampler or ("local" if plans else "grid"),
             pruner=pruner,
             sampler_seed=sampler_seed,
             enqueue=start,
@@ -153,9 +191,11 @@ def tune(
             name=study,
             objective=objective,
             class_weight=class_weight,
+            plan=clock.plan,
         )
-        bounds: dict[str, Any] = {"workers": workers, "budget": seconds, "trials": trials}
-        search.check_bounds(**bounds)
+        search.check_bounds(workers, seconds, trials)
+        search = clock.timed(search)
+        bounds: dict[str, Any] = {"workers": workers, "budget": clock.of_search(), "trials": trials or clock.trials}
     _run(search, bounds)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
@@ -163,59 +203,17 @@ def tune(
         with mistakes(ValueError, OSError, ImportError):
             write_hparams(search.results, tensorboard)
     _print_results(search)
-    if search.results.best is None:
+    artefact = None
+    if search.results.candidate is not None:
+        try:
+            artefact = _exported(search, clock, final, augment)
+        finally:
+            _write_report(search)
+    else:
         _write_report(search)
+    if artefact is None:
         raise typer.Exit(1)
-    try:
-        _print_artefact(search)
-    finally:
-        _write_report(search)
-
-
-def _axes(
-    depths: str | None,
-    learning_rates: str | None,
-    norms: str | None,
-    placement: str | None,
-    activation: str | None,
-    batch_size: str,
-    weight_decay: str | None,
-    options: list[str],
-) -> dict[str, Any]:
-    """Return the arguments of a space."""
-    axes = {
-        "depths": depths and _numbers("--depths", depths, ",", int, "whole numbers separated by commas: 8,14,20"),
-        "learning_rates": learning_rates
-        and _numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count: 1e-3:3:7"),
-        "norms": norms and norms.split(","),
-        "placement": placement and _one_or_more(placement.split(",")),
-        "activation": activation and _one_or_more(activation.split(",")),
-        "batch_size": _one_or_more(
-            _numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")
-        ),
-        "weight_decay": weight_decay
-        and _one_or_more(_numbers("--weight-decay", weight_decay, ",", float, "numbers separated by commas: 0,1e-4")),
-    }
-    given: dict[str, Any] = {}
-    for text in options:
-        name, values = _assignment("--option", text)
-        _check_option(name, known=axes, given=given)
-        given[name] = _one_or_more([_value(part) for part in values.split(",")])
-    return {**axes, **given}
-
-
-def _check_option(name: str, known: Collection[str], given: Collection[str]) -> None:
-    """Check that an argument of the builder is new, has no option of this command, and does not follow from the data.
-
-    Raises:
-        UserError: If it is refused.
-    """
-    if name in given:
-        raise UserError(f"--option {name} occurs twice. Separate several values by commas")
-    if name in known:
-        raise UserError(f"--option {name} is not allowed. Use --{name.replace('_', '-')}")
-    if name in _OF_DATA:
-        raise UserError(f"--option {name} is not allowed, as it follows from the data. Leave it out")
+    _print_artefact(search, artefact)
 
 
 def _run(study: "Study", bounds: dict[str, Any]) -> None:
@@ -240,24 +238,6 @@ def _write_report(study: "Study") -> None:
     with mistakes(ValueError, OSError, ImportError):
         if len(study.results) and not (report.exists() and report.stat().st_mtime >= newest):
             study.report()
-
-
-def _space(family: str, axes: dict[str, Any]) -> "Space":
-    from bnzoo.tuning.spaces import SPACES
-
-    return SPACES[family](**{name: values for name, values in axes.items() if values is not None})
-
-
-def _needs_extra() -> None:
-    try:
-        import filelock  # noqa: F401
-        import jinja2  # noqa: F401
-        import keras_tuner  # noqa: F401
-        import matplotlib  # noqa: F401
-        import optuna  # noqa: F401
-        import pandas  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"`bnzoo tune` needs the extra `tune` ({error}): pip install 'bnzoo[tune]'") from error
 
 
 def _print_results(study: "Study") -> None:
@@ -292,17 +272,24 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _print_artefact(study: "Study") -> None:
+def _exported(study: "Study", clock: Clock, final: bool, augment: str | None) -> "Artefact | None":
+    """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            with Console(stderr=True).status("verifying the SavedModel in another process"):
-                artefact = study.export()
+            artefact = trained(study, clock.training_deadline, augment) if final else None
+            if artefact is None and study.results.best is not None:
+                with Console(stderr=True).status("verifying the SavedModel in another process"):
+                    artefact = study.export()
         except RuntimeError as error:
             say(str(error))
             raise typer.Exit(1) from error
+    return artefact
+
+
+def _print_artefact(study: "Study", artefact: "Artefact") -> None:
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
-    _print_measures(artefact)
+    print_measures(artefact)
     typer.echo(
         f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}\n"
@@ -311,58 +298,6 @@ def _print_artefact(study: "Study") -> None:
     )
 
 
-def _print_measures(artefact: "Artefact") -> None:
-    """Print a table of the metrics of the best model."""
-    rows = artefact.measures.rows()
-    if not rows:
-        return
-    table = Table(*rows[0], box=None, header_style="bold")
-    for number, column in enumerate(table.columns):
-        column.justify = "right" if number else "left"
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
-
-
-def _numbers(option: str, text: str, separator: str, kind: type, example: str) -> tuple:
-    try:
-        return tuple(kind(part) for part in text.split(separator))
-    except ValueError as error:
-        raise UserError(f"{option} must be {example}. Received: {text!r}") from error
-
-
-def _one_or_more(values: Any) -> Any:
-    """Return the only value, or a tuple of several values to search."""
-    return values[0] if len(values) == 1 else tuple(values)
-
-
-def _assignment(option: str, text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not (name.isidentifier() and sign and value):
-        raise UserError(f"{option} must be NAME=VALUE. Received: {text!r}")
-    return name, value
-
-
 def _point(text: str) -> tuple[str, Any]:
-    name, value = _assignment("--enqueue", text)
-    return name, value if name in ("norm", "placement", "activation") else _value(value)
-
-
-def _value(text: str) -> Any:
-    """Parse a number, a boolean or `None`; any other text stays a string."""
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if not match or not float(match[1]):
-        raise UserError(f"--budget must be a time such as 90s, 10m or 2h. Received: {text!r}")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+    name, value = assignment("--enqueue", text)
+    return name, value if name in ("norm", "placement", "activation") else value_of(value)

@@ -67,7 +67,7 @@ def check_images(names: Sequence[str], input_shape: Sequence[int]) -> None:
 
 
 def augmentation(
-    names: Sequence[str], images: Images, seed: int
+    names: Sequence[str], images: Images, seed: int, first: int = 0, batch: Any = None
 ) -> "Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]":
     """Return a function of a batch that returns the augmented batch, for a `map` of `tf.data` that is not parallel.
 
@@ -77,6 +77,8 @@ def augmentation(
         names: Sequence of strings, the names of the augmentations.
         images: The `Images`.
         seed: Integer.
+        first: Integer, the number of the first batch, for a pipeline that goes on there.
+        batch: Tuple of `tf.TensorSpec`, the inputs and the targets of a batch; needed with `first`.
     """
     import tensorflow as tf
 
@@ -93,10 +95,24 @@ def augmentation(
                 x = layer(x, training=True)
         return x, y
 
+    if first:
+        _skip_batches([variable for layer in layers.values() for variable in layer.variables], augmented, first, batch)
     return augmented
 
 
-def _layer(name: str, images: Images, seed: int) -> "Callable[..., Any]":
+def _skip_batches(states: Sequence[Any], augmented: Callable, count: int, batch: Any) -> None:
+    """Set the random states of layers, a seed and a number of draws each, to those after a number of batches."""
+    import tensorflow as tf
+    from keras.ops import convert_to_numpy
+
+    x, y = (tf.zeros([2 if side is None else side for side in spec.shape], spec.dtype) for spec in batch)
+    starts = [convert_to_numpy(state) for state in states]
+    augmented(x, y)  # each batch draws as often
+    for state, start in zip(states, starts, strict=True):
+        state.assign(start + (convert_to_numpy(state) - start) * count)
+
+
+def _layer(name: str, images: Images, seed: int) -> "keras.Layer | _From0To1":
     from keras import layers
 
     options: dict[str, Any] = {"seed": seed, "dtype": "float32"}
@@ -118,22 +134,32 @@ def _layer(name: str, images: Images, seed: int) -> "Callable[..., Any]":
             jitter = layers.RandomColorJitter(
                 (0, 1), brightness_factor=_STRENGTH, contrast_factor=_STRENGTH, **saturation, **options
             )
-            return _from_0_to_1(jitter, images)
+            return _From0To1(jitter, images)
         case "randaugment":
             from bnzoo.data.rand_augment import RandAugment
 
-            return _from_0_to_1(RandAugment((0, 1), **options), images)
+            return _From0To1(RandAugment((0, 1), **options), images)
         case "mixup":
             return layers.MixUp(**options)
         case _:
             return layers.CutMix(**options)
 
 
-def _from_0_to_1(layer: "keras.Layer", images: Images) -> "Callable[..., Any]":
-    """Return a function of images that applies a layer to levels of 0 to 1, as Keras mistakes saturation in others."""
-    span = images.high - images.low or 1.0
+class _From0To1:
+    """A layer that is applied to levels of 0 to 1, as Keras mistakes saturation in others.
 
-    def scaled(x: "tf.Tensor", training: bool) -> "tf.Tensor":
-        return layer((x - images.low) / span, training=training) * span + images.low
+    Args:
+        layer: The `keras.Layer`.
+        images: The `Images`.
+    """
 
-    return scaled
+    def __init__(self, layer: "keras.Layer", images: Images) -> None:
+        self._layer, self._low, self._span = layer, images.low, images.high - images.low or 1.0
+
+    @property
+    def variables(self) -> list[Any]:
+        """The random states."""
+        return self._layer.variables
+
+    def __call__(self, x: "tf.Tensor", training: bool) -> "tf.Tensor":
+        return self._layer((x - self._low) / self._span, training=training) * self._span + self._low

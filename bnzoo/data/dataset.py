@@ -224,13 +224,13 @@ class Dataset:
         x = self.train.x
         return x.sample() if isinstance(x, Rows) else x
 
-    def augmentation(self, seed: int) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def augmentation(self, seed: int, first: int = 0, batch: Any = None) -> Callable[[Any, Any], tuple[Any, Any]]:
         """Return a function that augments a batch of inputs and targets. See `bnzoo.data.augment.augmentation`.
 
         Use it in a `map` of `tf.data` that is not parallel. With mixup or cutmix, classes become rows of shares.
         """
         images = augment.Images(self.input_shape[-1], *self.levels, self.classes)
-        return augment.augmentation(self.augment, images, seed)
+        return augment.augmentation(self.augment, images, seed, first, batch)
 
     @property
     def mixes_labels(self) -> bool:

@@ -11,12 +11,13 @@ import numpy as np
 from bnzoo.export import evidence, manifest, parity, rows, signing
 from bnzoo.export.formats.record import SERVE, Format
 from bnzoo.export.image import Image
-from bnzoo.export.prepare import check, check_rounding, folded, in_float32
+from bnzoo.export.prepare import check, check_rounding, folded
 from bnzoo.export.report import Accuracy, ExportReport
 from bnzoo.export.sample import Sample, samples
 from bnzoo.export.signatures import SERVE_ROWS, Signature, signatures
 from bnzoo.files import whole_version
 from bnzoo.metrics import measured, metric_of, predictions_of
+from bnzoo.tools.dtypes import in_float32
 
 # the distributions that make every artefact
 _PACKAGES = ("bnzoo", "keras", "numpy", "tensorflow")

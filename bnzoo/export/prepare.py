@@ -6,9 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.keras_internals import flatten_layers, functional_model
+from bnzoo.keras_internals import functional_model
 from bnzoo.tools import FoldReport, fold_batch_norm
-from bnzoo.tools.rebuild import Rebuilt, copy_of
 
 # the largest difference that roundings to 16 bits in many layers explain, relative to the largest output
 _ROUNDING = 0.1
@@ -42,19 +41,6 @@ def _is_one_line(label: str) -> bool:
     return "".join(label.splitlines()) == label and not any("\ud800" <= letter <= "\udfff" for letter in label)
 
 
-def in_float32(model: keras.Model) -> keras.Model:
-    """Return the model if it computes in float32, else a copy that does.
-
-    CPUs emulate 16 bits, and the converters to other formats have no operations for them.
-    """
-    if all(
-        layer.compute_dtype in ("float32", None) and layer.variable_dtype in ("float32", None)
-        for layer in flatten_layers(model)
-    ):
-        return model
-    return Rebuilt(model, lambda layer: None, copy=_copy_in_float32).model
-
-
 def check_rounding(original: dict[str, np.ndarray], copy: dict[str, np.ndarray]) -> None:
     """Check that the outputs of a model and of its copy in float32 differ by roundings only.
 
@@ -74,24 +60,3 @@ def check_rounding(original: dict[str, np.ndarray], copy: dict[str, np.ndarray])
 def folded(model: keras.Model, fold: bool) -> tuple[keras.Model, FoldReport]:
     """Return the model, with its batch norms folded if `fold` is true, and the report on that."""
     return fold_batch_norm(model) if fold else (model, FoldReport())
-
-
-def _copy_in_float32(layer: Any) -> Any:
-    if not isinstance(layer, keras.Layer):  # an operation computes in the dtype of its inputs
-        return copy_of(layer)
-    return copy_of(layer, **{name: _float32(name, value) for name, value in layer.get_config().items()})
-
-
-def _float32(name: Any, value: Any) -> Any:
-    """Replace every dtype policy in a config, at any depth, by float32."""
-    if isinstance(value, dict):
-        if str(value.get("class_name", "")).endswith("DTypePolicy"):
-            return "float32"
-        return {key: _float32(key, entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_float32(None, entry) for entry in value)
-    return "float32" if name == "dtype" and _is_float(value) else value
-
-
-def _is_float(policy: Any) -> bool:
-    return isinstance(policy, str) and "float" in policy

@@ -12,12 +12,13 @@ from bnzoo.data import TableEncoder
 from bnzoo.export import image as images
 from bnzoo.export import manifest
 from bnzoo.export.formats import FORMATS
-from bnzoo.export.prepare import check, in_float32
+from bnzoo.export.prepare import check
 from bnzoo.export.rows import encoder_file
 from bnzoo.export.runtimes import open_artefact
 from bnzoo.export.signatures import Signature, signatures
 from bnzoo.files import version_numbers
 from bnzoo.tools import load_model
+from bnzoo.tools.dtypes import in_float32
 
 Arrays = dict[str, np.ndarray]
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from bnzoo.tuning.measures import Measures
+    from bnzoo.training.measures import Measures
 
 _MOST_NUMBERS = 20  # classes; the numbers of more do not fit into their cells
 _MOST_NAMES = 40

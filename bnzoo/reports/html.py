@@ -18,7 +18,7 @@ from bnzoo.reports.layout import FEWEST, Layout
 from bnzoo.reports.page import draw, render, write
 
 if TYPE_CHECKING:
-    from bnzoo.tuning.artefact import Artefact
+    from bnzoo.training.artefact import Artefact
     from bnzoo.tuning.results import Results
     from bnzoo.tuning.verdict import Verdict
 

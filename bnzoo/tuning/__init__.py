@@ -8,13 +8,17 @@ A trial passes through five files, in this order:
 4. `queue.py`: `Queue` claims a waiting trial in the storage that all workers share, and adds new trials.
 5. `trial.py`: `train_and_evaluate` restores a compiled model, trains it with `Space.fit`, and computes the score.
 
-The other files support these: `spaces/` (models and hyperparameters), `plans.py` (the next configuration), `shared.py`
+`looks.py` has the callbacks that end a trial early. `planning.py` divides a budget, from the seconds that `timing.py`
+measures.
+
+The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
+configuration), `shared.py`
 and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the
-study's files), `checkpoints.py`, `batches.py`, `workers.py` (processes), `progress.py`, `results.py`, `verdict.py`,
-`artefact.py` and `measures.py` (the metrics of the best model).
+study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`, `results.py` and `verdict.py`. The
+loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
 """
 
-from bnzoo.tuning.artefact import Artefact
+from bnzoo.training.artefact import Artefact
 from bnzoo.tuning.oracle import OptunaOracle, PruningCallback
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.spaces import DenseNetSpace, MLPSpace, ResNetSpace, Space, ViTSpace

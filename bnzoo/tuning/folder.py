@@ -9,10 +9,11 @@ from typing import Any
 import filelock
 
 from bnzoo.reading import read_json, reading
+from bnzoo.training.files import replaceable
 from bnzoo.tuning.definition import read_definition
 from bnzoo.tuning.storage import JOURNAL
 
-DEFINITION, RESULTS, BEST, NOTE = "study.json", "results.json", "best.keras", "export.json"
+DEFINITION, RESULTS = "study.json", "results.json"
 
 
 def stored_definition(folder: Path) -> dict[str, Any] | None:
@@ -60,15 +61,6 @@ def check_model(path: Path) -> None:
     with replaceable(), reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
         if (name := archive.testzip()) is not None:
             raise ValueError(f"its part {name} is damaged")
-
-
-@contextmanager
-def replaceable() -> Iterator[None]:
-    """Add to an error about a damaged file that the study can write it again."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{error}. Remove it, then run the same study again to write a new one.") from error
 
 
 @contextmanager

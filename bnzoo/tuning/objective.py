@@ -11,7 +11,6 @@ from bnzoo.errors import choice
 from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION, Metric, guesses, metrics_for
 
 LOSS = "loss"
-BALANCED = "balanced"
 
 
 def score_cap(task: str, outputs: int) -> float:

@@ -21,11 +21,16 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
 }
-SAMPLER_NAMES = ("grid", *SAMPLERS)
+GRID, LOCAL = "grid", "local"
+SAMPLER_NAMES = (GRID, LOCAL, *SAMPLERS)
 # the space counts as exhausted after this many proposals that are known already, as in Keras Tuner
 COLLISIONS = 20
 # the trials of each worker before a new architecture is compiled
 TRIALS_OF_AN_ARCHITECTURE = 4
+# a hyperparameter with more values is not tried with each of them first
+CATEGORIES = 12
+# the points of a range from which a sampler starts, from the middle outwards
+MIDDLE = 7
 
 
 class Plan(ABC):
@@ -36,6 +41,10 @@ class Plan(ABC):
     """
 
     size: int | None = None
+
+    def rank(self, position: int) -> int:
+        """Return the place of a configuration in the order in which waiting ones are run."""
+        return position
 
     @abstractmethod
     def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
@@ -50,15 +59,24 @@ class Plan(ABC):
 class GridPlan(Plan):
     """Every combination of the values of the hyperparameters. The last hyperparameter varies fastest.
 
+    The points are run in another order than that of their indices: one architecture after the other, those first that
+    together have every value of every hyperparameter; in each of them the values in the middle first.
+
     Args:
         hyperparameters: `keras_tuner.HyperParameters`. A Float without a step has ten values, as in Keras Tuner.
         start: Sequence of dicts. The points with all values of one of them come first.
+        cheap: As in `SampledPlan`. If it is empty, the points are run in the order of their indices.
 
     Attributes:
-        points: List of dicts, in order.
+        points: List of dicts, by index.
     """
 
-    def __init__(self, hyperparameters: keras_tuner.HyperParameters, start: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        hyperparameters: keras_tuner.HyperParameters,
+        start: Sequence[dict[str, Any]] = (),
+        cheap: Set[str] = frozenset(),
+    ) -> None:
         self._space = hyperparameters.space
         points = list(_points(hyperparameters.space, {}))
         first: list[dict[str, Any]] = []
@@ -66,6 +84,13 @@ class GridPlan(Plan):
             first += [point for point in points if wanted.items() <= point.items() and point not in first]
         self.points = first + [point for point in points if point not in first]
         self.size = len(self.points)
+        self._ranks = _ranks(self._space, self.points[len(first) :], cheap) if cheap else ()
+        self._first = len(first)
+
+    def rank(self, position: int) -> int:
+        """Return the place of a point in the order in which waiting ones are run."""
+        run_as_listed = position < self._first or not self._ranks
+        return position if run_as_listed else self._first + self._ranks[position - self._first]
 
     def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """Return the point at this position. The history does not matter."""
@@ -116,7 +141,7 @@ class SampledPlan(Plan):
         tried = [trial.params for trial in history]
         seen = [architecture(trial.params, self._cheap) for trial in history]
         for attempt in range(COLLISIONS):
-            fixed = self._start[position] if position < len(self._start) else {}
+            fixed = self._start[position] if position < len(self._start) else self._untried(tried)
             proposed = self._propose(position, attempt, history, fixed)
             new = architecture(proposed.params, self._cheap) not in seen
             # in half of the attempts only: all trials of the newest architecture may have been tried
@@ -125,6 +150,24 @@ class SampledPlan(Plan):
             if proposed.params not in tried:
                 return proposed
         return None
+
+    def _untried(self, tried: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return a value of each categorical hyperparameter that has untried ones, with rates near the middle.
+
+        It returns nothing if every value was tried, or if architectures are not considered.
+        """
+        fixed: dict[str, Any] = {}
+        for hp in self._space if self._cheap else ():
+            if isinstance(hp, kt.Choice) and hp.name not in self._cheap and len(hp.values) <= CATEGORIES:
+                known = {values.get(hp.name) for values in tried}
+                fixed.update((hp.name, value) for value in [v for v in hp.values if v not in known][:1])
+        if not fixed:
+            return {}
+        place = middle_first(MIDDLE)[len(tried) % MIDDLE] / (MIDDLE - 1)
+        for hp in self._space:
+            if hp.name in self._cheap and isinstance(hp, kt.Float) and hp.sampling == "log":
+                fixed[hp.name] = float(f"{hp.min_value * (hp.max_value / hp.min_value) ** place:.4g}")
+        return fixed
 
     def _propose(
         self, position: int, attempt: int, history: Sequence[FrozenTrial], fixed: dict[str, Any]
@@ -149,6 +192,45 @@ def architecture(values: Mapping[str, Any], cheap: Set[str]) -> frozenset[tuple[
     return frozenset((name, value) for name, value in values.items() if name not in cheap)
 
 
+def middle_first(count: int) -> list[int]:
+    """Return the numbers below a count, those in the middle first.
+
+    Examples:
+    >>> middle_first(5)
+    [2, 3, 1, 4, 0]
+    """
+    middle = (count - 1) / 2
+    return sorted(range(count), key=lambda number: (abs(number - middle), -number if count % 2 else number))
+
+
+def _ranks(space: Sequence[kt.HyperParameter], points: Sequence[Mapping[str, Any]], cheap: Set[str]) -> Sequence[int]:
+    """Return the place of each point of a grid in the order in which they are run."""
+    searched = [hp for hp in space if not isinstance(hp, kt.Fixed)]
+    values = {hp.name: list(hp.values) for hp in searched}
+    order = {
+        name: {values[name][i]: n for n, i in enumerate(middle_first(len(values[name])))}
+        for name in cheap & values.keys()
+    }
+    others = {name: entries for name, entries in values.items() if name not in cheap}
+    most = max(map(len, others.values()), default=0)
+    covering = [
+        architecture({name: entries[i % len(entries)] for name, entries in others.items()}, cheap) for i in range(most)
+    ]
+    seen: dict[frozenset, int] = {key: number for number, key in enumerate(dict.fromkeys(covering))}
+
+    def place(number: int) -> tuple[int, ...]:
+        point = points[number]
+        key = architecture({name: point[name] for name in values if name in point}, cheap)
+        return (seen.setdefault(key, len(seen)), *(order[name][point[name]] for name in order if name in point))
+
+    places = [place(number) for number in range(len(points))]
+    by_place = sorted(range(len(points)), key=lambda number: (places[number], number))
+    ranks = [0] * len(points)
+    for rank, number in enumerate(by_place):
+        ranks[number] = rank
+    return ranks
+
+
 def _first_of_newest(seen: Sequence[frozenset]) -> int:
     """Return the index of the first trial of the newest architecture."""
     return max(number for number, each in enumerate(seen) if each not in seen[:number])
@@ -170,10 +252,14 @@ def make_plan(
     start: Sequence[dict[str, Any]],
     cheap: Set[str],
 ) -> Plan:
-    """Return the plan for a sampler: `"grid"`, one of `SAMPLERS`, or an `optuna.samplers.BaseSampler`."""
+    """Return the plan for a sampler: one of `SAMPLER_NAMES`, or an `optuna.samplers.BaseSampler`."""
     check_start(start, hyperparameters)
-    if sampler == "grid":
-        return GridPlan(hyperparameters, start)
+    if sampler == GRID:
+        return GridPlan(hyperparameters, start, cheap)
+    if sampler == LOCAL:
+        from bnzoo.tuning.local_search import LocalPlan
+
+        return LocalPlan(hyperparameters, direction, start, cheap)
     return SampledPlan(hyperparameters, sampler, seed, direction, start, cheap)
 
 

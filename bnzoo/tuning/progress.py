@@ -1,16 +1,19 @@
-"""The progress bar of a study: finished trials, the last outcome, the best result so far, and the time left."""
+"""The progress of a study: finished trials, the running one, the best result so far, and the time left."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import keras
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from bnzoo.metrics import ACCURACY, metric_named
+from bnzoo.silence import SILENCE, repeated
 from bnzoo.tuning.results import Results, TrialResult
 
 if TYPE_CHECKING:
@@ -22,8 +25,62 @@ Event = dict[str, Any] | TrialResult
 _COLOURS = {"ok": "green", "stalled": "yellow", "diverged": "red", "pruned": "cyan", "failed": "bold red"}
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step of the running trial.
+
+    Attributes:
+        epoch: Integer, from 1.
+        epochs: Integer, the epochs of the trial.
+        step: Integer, the number of finished steps of the epoch.
+        steps: Integer, the steps of an epoch.
+        loss: Float, the mean training loss of the epoch so far.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+    @property
+    def share(self) -> float:
+        """The finished share of the trial."""
+        return ((self.epoch - 1) * self.steps + self.step) / (self.epochs * self.steps)
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}/{self.epochs} step {self.step}/{self.steps} loss {self.loss:.3g}"
+
+
+class StepCallback(keras.callbacks.Callback):
+    """A callback that reports each step of a trial.
+
+    Args:
+        report: Function of a `Step`.
+    """
+
+    def __init__(self, report: Callable[[Step], None]) -> None:
+        super().__init__()
+        self._report, self._epoch = report, 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Note the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Report the step."""
+        epochs, steps = self.params["epochs"], self.params["steps"] or batch + 1
+        self._report(Step(self._epoch + 1, epochs, batch + 1, steps, float((logs or {}).get("loss", 0.0))))
+
+
+def shown_steps(progress: Callable) -> list[keras.callbacks.Callback]:
+    """Return the callbacks of a trial whose steps a progress function shows. Most functions show trials only."""
+    report = getattr(progress, "step", None)
+    return [] if report is None else [StepCallback(report)]
+
+
 class _Done(ProgressColumn):
-    """The number of finished trials, and the total if it is known."""
+    """The number of finished trials or steps, and the total if it is known."""
 
     def render(self, task: Task) -> Text:
         """Return the text of the column."""
@@ -32,90 +89,150 @@ class _Done(ProgressColumn):
 
 
 class _TimeLeft(ProgressColumn):
-    """The time left at the mean pace of this run. It is too short where deeper networks come last."""
+    """The time left, as text that was computed before."""
 
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
         """Return the text of the column."""
-        done = task.completed - task.fields["resumed"]
-        if task.elapsed is None or task.total is None or done <= 0:
-            return Text("-:-- left")
-        seconds = int(task.elapsed / done * (task.total - task.completed))
-        return Text(f"{seconds // 60}:{seconds % 60:02d} left")
+        return Text(task.fields["left"]())
+
+
+class _Pace:
+    """The trials of a run: those at its start, those at its end, and the time left.
+
+    The time left assumes that the other trials are as fast as those of this run. It is too short if deeper networks
+    come later. A trial that runs counts with the share of its steps.
+    """
+
+    def __init__(self, study: "Study", total: int | None, budget: float | None) -> None:
+        self._study, self._resumed, self._total = study, len(study.results), total
+        self._known = total is not None or study.results.size > self._resumed
+        self._start, self._budget = time.monotonic(), budget
+        self.step: Step | None = None
+
+    @property
+    def total(self) -> int | None:
+        """The number of trials at the end of the run, or `None` if it is not known."""
+        if not self._known:
+            return None
+        return self._study.results.size if self._total is None else max(self._total, len(self._study.results))
+
+    @property
+    def done(self) -> int:
+        """The number of finished trials."""
+        return len(self._study.results)
+
+    def left(self) -> str:
+        """Return the time left as text, such as `1:05 left`."""
+        elapsed = time.monotonic() - self._start
+        running = self.step.share if self.step else 0.0
+        finished, total = self.done - self._resumed + running, self.total
+        times = [] if self._budget is None else [self._budget - elapsed]
+        if total is not None and finished > 0:
+            times.append(elapsed / finished * max(0.0, total - self.done - running))
+        return _clock(min(times)) if times else "unknown time left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} left" if minutes >= 60 else f"{minutes}:{rest:02d} left"
 
 
 @contextmanager
-def progress_bar(study: "Study", console: Console | None = None, total: int | None = None) -> Iterator[Callable]:
-    """Show a progress bar on a terminal, and one line per trial elsewhere.
+def progress_bar(
+    study: "Study", console: Console | None = None, total: int | None = None, budget: float | None = None
+) -> Iterator[Callable]:
+    """Show a progress bar on a terminal; elsewhere a line for each trial, and at least one in a minute.
 
     Args:
         study: The study that is about to run.
         console: A `rich.console.Console`. Default: standard error.
         total: Integer, the number of trials at the end. Default: `study.results.size`, if some of them have not run;
             otherwise it is not known, as with a budget in seconds.
+        budget: Float, the seconds after which the run ends.
 
     Yields:
         The function for the argument `progress` of `Study.run`.
     """
     console = console or Console(stderr=True)
-    count = _Count(study, total)
+    pace = _Pace(study, total, budget)
     if not console.is_terminal:
-        yield _lines(console, count)
+        lines = Lines(console, pace)
+        with repeated(lines.remind):
+            yield lines
         return
-    columns = (_Done(), BarColumn(bar_width=24), _TimeLeft(), TextColumn("{task.description}"))
+    columns = (_Done(), BarColumn(bar_width=16), _TimeLeft(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=count.total(study), completed=count.resumed, resumed=count.resumed)
-        now = last = ""
-
-        def show(study: "Study", event: Event) -> None:
-            nonlocal now, last
-            if isinstance(event, TrialResult):
-                last = f"last: {_outcome(event, study, colour=True)}"
-            else:
-                now = escape(_words(event))
-            description = " | ".join(part for part in (now, last, escape(_best(study))) if part)
-            bar.update(task, completed=len(study.results), total=count.total(study), description=description)
-
-        yield show
+        yield Bar(bar, pace)
 
 
-class _Count:
-    """The number of trials at the start and at the end of a run."""
+class Bar:
+    """A progress bar for the trials of a study, and one for the steps of the running trial."""
 
-    def __init__(self, study: "Study", total: int | None) -> None:
-        self.resumed = len(study.results)
-        self._total = total
-        self._known = total is not None or study.results.size > self.resumed
+    def __init__(self, bar: Progress, pace: _Pace) -> None:
+        self._bar, self._pace = bar, pace
+        self._trials = bar.add_task("", total=pace.total, completed=pace.done, left=pace.left)
+        self._steps = bar.add_task("", total=None, visible=False, left=lambda: "steps")
+        self._words = ""
 
-    def total(self, study: "Study") -> int | None:
-        """Return the number of trials at the end of the run, or `None` if it is not known."""
-        if not self._known:
-            return None
-        return study.results.size if self._total is None else max(self._total, len(study.results))
+    def __call__(self, study: "Study", event: Event) -> None:
+        """Show a trial that starts, or the result of one that has ended."""
+        self._pace.step = None
+        if isinstance(event, TrialResult):
+            last = f"{_outcome(event, study, colour=True)} | {escape(_best(study))}"
+            self._bar.update(self._trials, completed=self._pace.done, total=self._pace.total, description=last)
+        else:
+            self._words = escape(_words(event, study))
+            self._bar.reset(self._steps, total=None, visible=True, description=self._words)
+
+    def step(self, step: Step) -> None:
+        """Show a step of the running trial."""
+        self._pace.step = step
+        done = (step.epoch - 1) * step.steps + step.step
+        self._bar.update(self._steps, completed=done, total=step.epochs * step.steps)
 
 
-def _lines(console: Console, count: _Count) -> Callable:
-    """Return a function that prints one line per finished trial."""
-    start = time.monotonic()
+class Lines:
+    """A line for each finished trial, and one for the running trial if there was none for a minute."""
 
-    def show(study: "Study", event: Event) -> None:
+    def __init__(self, console: Console, pace: _Pace) -> None:
+        self._console, self._pace = console, pace
+        self._words, self._printed = "starting", time.monotonic()
+
+    def __call__(self, study: "Study", event: Event) -> None:
+        """Note a trial that starts, or print the result of one that has ended."""
+        self._pace.step = None
         if not isinstance(event, TrialResult):
+            self._words = _words(event, study)
             return
-        done, total = len(study.results), count.total(study)
-        left = "unknown"
-        if total is not None and done > count.resumed:
-            left = f"{(time.monotonic() - start) / (done - count.resumed) * (total - done):.0f} s"
-        words = _words({**event.values, "seed": event.seed})
-        text = f"{done}/{'—' if total is None else total} {words}: {_outcome(event, study)} | {_best(study)}"
-        console.print(f"{text} | {left} left", highlight=False, markup=False, soft_wrap=True)
+        self._words = "between two trials"
+        words = _words({**event.values, "seed": event.seed}, study)
+        self._print(self._pace.done, f"{words}: {_outcome(event, study)} | {_best(study)}")
 
-    return show
+    def step(self, step: Step) -> None:
+        """Note a step of the running trial."""
+        self._pace.step = step
+
+    def remind(self) -> None:
+        """Print the position of the running trial, if no line was printed for a minute."""
+        if time.monotonic() - self._printed >= SILENCE:
+            where = f": {self._pace.step}" if self._pace.step else ""
+            self._print(self._pace.done, f"{self._words}{where}")
+
+    def _print(self, done: int, text: str) -> None:
+        self._printed = time.monotonic()
+        total = "—" if self._pace.total is None else self._pace.total
+        line = f"{done}/{total} {text} | {self._pace.left()}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.file.flush()
 
 
-def _words(values: Mapping[str, Any]) -> str:
-    """Return the values of a trial in the form `depth 8 batch lr 0.01 seed 0`."""
+def _words(values: Mapping[str, Any], study: "Study") -> str:
+    """Return the values of a trial in the form `depth 8 batch lr 0.01 seed 0`, without the only seed."""
     names = {"norm": "", "learning_rate": "lr "}
+    if study.results.definition["seeds"] == 1:
+        values = {name: value for name, value in values.items() if name != "seed"}
     return " ".join(
         f"{names.get(axis, axis.replace('_', ' ') + ' ')}{Results.text(entry)}" for axis, entry in values.items()
     )
@@ -131,7 +248,7 @@ def _best(study: "Study") -> str:
     best = study.results.best
     if best is None:
         return "no best yet"
-    return f"best {_figure(best, study)} at lr {best.learning_rate:.3g} depth {best.depth}"
+    return f"best {_figure(best, study)}"
 
 
 def _figure(trial: TrialResult, study: "Study") -> str:

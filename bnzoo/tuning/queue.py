@@ -69,7 +69,7 @@ class Queue:
             stored = self._study.stored()
             trials = counted(stored)
             self._discard_duplicates(stored, trials)
-            wanted = [trial for number, trial in trials.items() if self._limit is None or number < self._limit]
+            wanted = self._wanted(trials)
             waiting = [trial for trial in wanted if trial.state == TrialState.WAITING]
             if self._add_missing(stored, trials, propose=not waiting):
                 continue
@@ -92,9 +92,18 @@ class Queue:
 
         def preference(trial: FrozenTrial) -> tuple[bool, bool, int]:
             architecture = self._architecture(trial.params)
-            return architecture != self._compiled, architecture in busy, index(trial)
+            return architecture != self._compiled, architecture in busy, self._rank(trial)
 
         return sorted(waiting, key=preference)
+
+    def _wanted(self, trials: dict[int, FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials that count up to the limit: those that have started, then the next waiting ones."""
+        by_rank = sorted(trials.values(), key=lambda trial: (trial.state == TrialState.WAITING, self._rank(trial)))
+        return by_rank[: self._limit]
+
+    def _rank(self, trial: FrozenTrial) -> int:
+        configuration, seed = divmod(index(trial), self._seeds)
+        return self._plan.rank(configuration) * self._seeds + seed
 
     def _add_missing(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial], propose: bool) -> bool:
         """Add the trials that are missing: abandoned ones, and the next of the plan.

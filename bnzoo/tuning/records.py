@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial
 from bnzoo.files import remove_drafts, whole_file, write_text
 from bnzoo.json_text import json_text
 from bnzoo.tools import load_model
+from bnzoo.training.files import BEST
 from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
 from bnzoo.tuning.definition import check_definition, command, require_same_study
-from bnzoo.tuning.folder import BEST, DEFINITION, RESULTS, check_model, count_results, stored_definition
+from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import SharedStudy, find_study, index
 from bnzoo.tuning.storage import JOURNAL

@@ -13,8 +13,9 @@ import pandas as pd
 from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
+from bnzoo.training.class_weights import BALANCED
 from bnzoo.tuning.definition import outputs_of
-from bnzoo.tuning.objective import BALANCED, Objective, loss_objective
+from bnzoo.tuning.objective import Objective, loss_objective
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 AXES = ("depth", "norm", "learning_rate")  # the axes of every study; a study may have more
@@ -30,7 +31,8 @@ class TrialResult:
         seed: Integer, the seed.
         outcome: String: `ok`, `stalled`, `diverged`, `pruned` (stopped early, as others were better), or `failed` (it
             raised an error).
-        reason: String, the reason for another outcome than `ok`; for a failed trial the error.
+        reason: String, the reason for another outcome than `ok`, or for an end at the deadline; for a failed trial
+            the error.
         score: Float, the objective on the validation data with recalibrated statistics, at most `Results.cap`. Lower
             is better. By default it is the loss. For a metric of which higher is better, it is 1 minus the metric. A
             pruned trial has its last score.
@@ -144,6 +146,7 @@ class Results:
         objective: The `Objective`. By default the loss.
         baseline: Float, the metric on the validation data of guessing the most frequent class, the shares of the
             labels, or the mean of the targets; `None` if it is not known.
+        values: Dict, the values of each hyperparameter of the space but the learning rate; empty if they are not known.
     """
 
     def __init__(
@@ -153,6 +156,7 @@ class Results:
         not_tried: Sequence[dict[str, Any]] = (),
         objective: Objective | None = None,
         baseline: float | None = None,
+        values: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         self.trials: list[TrialResult] = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
@@ -160,6 +164,7 @@ class Results:
         weighted = definition.get("class_weight") == BALANCED
         self.objective = objective or loss_objective(*outputs_of(definition), weighted)
         self.baseline = baseline
+        self.values = dict(values or {})
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -199,6 +204,15 @@ class Results:
             if all(isinstance(value, int | float) for value in values):
                 values.sort()
         return axes
+
+    @property
+    def never_tried(self) -> dict[str, list[Any]]:
+        """The values of each hyperparameter that no trial has, by its name."""
+        missing = {
+            name: [value for value in values if value not in self.axes.get(name, ())]
+            for name, values in self.values.items()
+        }
+        return {name: values for name, values in missing.items() if values}
 
     @cached_property
     def measured(self) -> list[str]:
@@ -268,6 +282,16 @@ class Results:
         if self.usable.empty:
             return None
         return min(self.of(self.usable.iloc[0]), key=lambda trial: trial.score)
+
+    @property
+    def candidate(self) -> TrialResult | None:
+        """The trial from which a longer training starts: the best one; `None` if there is nothing to start from.
+
+        If no configuration is usable, it is the one with the best score of those that ended early or had not learned
+        yet, as all trials of a short search may be too short.
+        """
+        early = [trial for trial in self.trials if trial.outcome in ("pruned", "stalled")]
+        return self.best or min(early, key=lambda trial: trial.score, default=None)
 
     def of(self, values: Mapping[str, Any] | pd.Series) -> list[TrialResult]:
         """Return the trials of a configuration, one per seed.

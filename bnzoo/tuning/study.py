@@ -1,27 +1,40 @@
 """A study: a space and data in; results, the best model, a report and a SavedModel out."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
-from bnzoo.errors import choice, positive_integer
-from bnzoo.metrics import CLASSIFICATION, MULTILABEL, guesses, metric_for
-from bnzoo.tuning.artefact import Artefact, export_once
+from bnzoo.data.dataset import Split
+from bnzoo.errors import choice, number, positive_integer
+from bnzoo.metrics import MULTILABEL, guesses, metric_for
+from bnzoo.training import Moment, Training
+from bnzoo.training.artefact import Artefact, export_once
+from bnzoo.training.class_weights import check_class_weight
+from bnzoo.training.files import NOTE
+from bnzoo.training.precision import AUTO
+from bnzoo.training.recipe import recipe_of
+from bnzoo.training.session import SCHEDULE, Options
+from bnzoo.training.session import run as run_training
 from bnzoo.tuning.definition import command
-from bnzoo.tuning.folder import NOTE, one_writer
-from bnzoo.tuning.objective import BALANCED, LOSS, objective_of
-from bnzoo.tuning.plans import SAMPLER_NAMES, GridPlan, check_sampler, check_start
+from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.objective import LOSS, objective_of
+from bnzoo.tuning.planning import VALIDATION, Plan
+from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
+from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
 from bnzoo.tuning.workers import run_workers
@@ -47,7 +60,8 @@ class Study:
         seeds: Integer, the number of seeds (0, 1, ...) of each configuration, for weights and shuffling. At most 1,000;
             a grid with all seeds has at most 100,000 trials.
         epochs: Integer, the epochs of each trial, at most 1,000,000.
-        sampler: `"grid"`, every combination; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
+        sampler: `"grid"`, every combination; `"local"`, each value of the grid once, then the neighbours of the best
+            combinations; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which sample learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: stops trials that are worse than others
             after 1, 3, 9, ... epochs.
@@ -67,6 +81,8 @@ class Study:
             which trials are pruned.
         class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss, in training and in
             validation, however many examples they have. It does not affect the metrics.
+        plan: A `bnzoo.tuning.planning.Plan`, which divides a budget: the trials have fewer steps, and are evaluated on
+            fewer examples. `bnzoo tune --budget` makes one.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -101,6 +117,7 @@ class Study:
         objective: str = LOSS,
         class_weight: str | None = None,
         measure: MeasureFunction | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -117,8 +134,11 @@ class Study:
         self.storage = storage
         self.checkpoints = positive_integer("checkpoints", checkpoints, TRIALS)
         self._objective = objective_of(objective, data, class_weight)
-        self.objective, self.class_weight = objective, _class_weight(class_weight, data)
+        self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.measure = measure
+        self.plan = plan
+        # compiled models for the trials of this process, by architecture
+        self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
         self.name = self._records.name
         self.refresh()
@@ -144,6 +164,7 @@ class Study:
             "enqueue": self.enqueue,
             **({} if self.objective == LOSS else {"objective": self.objective}),
             **({} if self.class_weight is None else {"class_weight": self.class_weight}),
+            **({} if self.plan is None else {"plan": self.plan.get_config()}),
             **({} if self.measure is None else {"measure": f"{self.measure.__module__}.{self.measure.__qualname__}"}),
         }
 
@@ -151,8 +172,21 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure")
+        records = ("storage", "name", "checkpoints", "measure", "plan")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
+
+    def with_plan(self, plan: Plan) -> "Study":
+        """Return the same study with a plan."""
+        return Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+
+    @cached_property
+    def trial_data(self) -> Dataset:
+        """The data of a trial. With a plan it has fewer validation examples, the same in each trial."""
+        split = self.data.validation
+        if self.plan is None or len(split.x) <= VALIDATION:
+            return self.data
+        rows = np.sort(np.random.default_rng(0).permutation(len(split.x))[:VALIDATION])
+        return replace(self.data, validation=Split(split.x[rows], split.y[rows]))
 
     @property
     def results(self) -> Results:
@@ -183,7 +217,7 @@ class Study:
             progress: Function that replaces the progress bar. It is called with the study and the values of a trial
                 that starts (with one worker only), or the `TrialResult` of a trial that has ended.
             workers: Integer, the number of processes that share the trials and the cores of this machine, at most 256.
-            budget: Float, the seconds in which trials are started. Trials that are running then are finished.
+            budget: Float, the seconds after which trials end. One that is running then is evaluated as it is.
             trials: Integer, the maximum number of trials of the study, including those of earlier runs and of other
                 workers; at most 100,000.
 
@@ -198,12 +232,12 @@ class Study:
         if progress is None:
             from bnzoo.tuning.progress import progress_bar
 
-            total = trials if self.sampler != "grid" else min(trials or len(self._grid), len(self._grid))
-            with progress_bar(self, total=total) as bar:
+            total = trials if self.sampler != GRID else min(trials or len(self._grid), len(self._grid))
+            with progress_bar(self, total=total, budget=budget) as bar:
                 return self.run(bar, workers=workers, budget=budget, trials=trials)
         self._begin()
         self.refresh()
-        if not self.finished or self.sampler != "grid":
+        if not self.finished or self.sampler != GRID:
             if workers == 1:
                 run_trials(self, self._records, progress, budget=budget, trials=trials)
             else:
@@ -219,7 +253,7 @@ class Study:
             positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
-        if self.sampler != "grid" and budget is None and trials is None:
+        if self.sampler != GRID and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
     def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
@@ -235,13 +269,14 @@ class Study:
         """Read the results of all workers and return them."""
         results, trials = self._records.read()
         not_tried = self._not_tried(results, trials)
-        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline)
+        values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
+        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline, values)
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the hyperparameters: for a grid with their values, else with their ranges."""
         hyperparameters = keras_tuner.HyperParameters()
-        if self.sampler == "grid":
+        if self.sampler in (GRID, LOCAL):
             for name, values in self.space.axes().items():
                 hyperparameters.Choice(name, list(values))
         else:
@@ -263,7 +298,9 @@ class Study:
 
         path = self.directory / "report.html" if path is None else Path(path)
         with one_writer(self.directory):
-            reports.write_report(self._results, self.verdict, path, command(), self._artefact())
+            reports.write_report(
+                self._results, self.verdict, path, command(), self.artefact_of(self._results.candidate)
+            )
         return path
 
     def best_model(self) -> keras.Model:
@@ -288,6 +325,102 @@ class Study:
         """
         return self._records.load_model(trial)
 
+    def train(
+        self,
+        *,
+        epochs: int | None = None,
+        budget: float | None = None,
+        deadline: float | None = None,
+        trial: TrialResult | Mapping[str, Any] | None = None,
+        schedule: str = SCHEDULE,
+        precision: str = AUTO,
+        average: bool = True,
+        patience: int | None = None,
+        all_data: bool = False,
+        augment: str | Sequence[str] | None = None,
+        tensorboard: str | Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        progress: Callable[[Moment], None] | None = None,
+    ) -> Training:
+        """Train the best configuration from its start to the end, and export the model.
+
+        The training is that of `bnzoo.train`, with the learning rate, the batch size, the optimizer and the class
+        weights of the study. It writes `best.keras`, the next version of the SavedModel in `best`, and `export.json`
+        into the study's folder, and its checkpoints into `training`. A training that was killed goes on where it was.
+
+        Args:
+            epochs: Integer. Default: 30, or as many as fit into the time.
+            budget: Float, the seconds of this call, export included.
+            deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
+            trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
+                `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
+            schedule: As in `bnzoo.train`.
+            precision: As in `bnzoo.train`.
+            average: As in `bnzoo.train`.
+            patience: As in `bnzoo.train`.
+            all_data: As in `bnzoo.train`.
+            augment: As in `bnzoo.data.load`. Default: the augmentation of the data; `"crop"`, a shift by at most an
+                eighth of the side, for images that have none. `"none"` for no augmentation.
+            tensorboard: As in `bnzoo.train`.
+            callbacks: As in `bnzoo.train`.
+            progress: As in `bnzoo.train`.
+
+        Returns:
+            A `bnzoo.training.Training`.
+
+        Raises:
+            ValueError: If an argument is invalid.
+            RuntimeError: If no trial is usable, the loss becomes infinite or NaN, or the SavedModel differs from the
+                model.
+        """
+        if budget is not None:
+            deadline = time.monotonic() + number("budget", budget, above=0)
+        chosen = self._best() if trial is None else trial
+        result = chosen if isinstance(chosen, TrialResult) else None
+        values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
+        hp = keras_tuner.HyperParameters()
+        hp.values.update(values)
+        seed = 0 if result is None else result.seed
+        data = self._training_data(augment)
+        keras.utils.set_random_seed(seed)
+        model = self.space.for_data(data).build(hp)
+        options = Options(
+            epochs=epochs,
+            deadline=deadline,
+            batch_size=self.space.batch_size_of(values),
+            schedule=schedule,
+            precision=precision,
+            average=average,
+            patience=patience,
+            class_weight=self.class_weight,
+            all_data=all_data,
+            seed=seed,
+        )
+        recipe = recipe_of(model, data, float(values["learning_rate"]))
+        self._begin()
+        return run_training(
+            model,
+            data,
+            recipe,
+            options,
+            directory=self.directory,
+            checkpoints=self.directory / "training",
+            trial=None if result is None else result.trial,
+            values=values,
+            writing=lambda: one_writer(self.directory),
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+            progress=progress,
+        )
+
+    def _training_data(self, augment: str | Sequence[str] | None) -> Dataset:
+        """Return the data with the augmentation of a final training."""
+        data = self.data
+        images = len(data.input_shape) == 3 and data.input_shape[-1] in (1, 3)
+        if augment is None and (data.augment or not images):
+            return data
+        return replace(data, augment="crop" if augment is None else augment)
+
     def export(self) -> Artefact:
         """Export the best model as a SavedModel, `best/1` in the study's folder. See `bnzoo.export.saved_model`.
 
@@ -309,13 +442,13 @@ class Study:
         with one_writer(self.directory):
             return export_once(lambda: self.model(best), best.trial, self.data, self.directory)
 
-    def _artefact(self) -> Artefact | None:
-        """Return the artefact of the best trial, if there is one."""
-        note, best = self.directory / NOTE, self._results.best
-        if best is None or not note.exists():
+    def artefact_of(self, trial: TrialResult | None) -> Artefact | None:
+        """Return the artefact of a trial; `None` if the newest artefact is that of another one, or there is none."""
+        note = self.directory / NOTE
+        if trial is None or not note.exists():
             return None
         artefact = Artefact.load(note)
-        return artefact if artefact.trial == best.trial else None
+        return artefact if artefact.trial == trial.trial else None
 
     @cached_property
     def _baseline(self) -> float:
@@ -332,7 +465,7 @@ class Study:
     def _check_size(self) -> None:
         axes = {name: len(values) for name, values in self.space.axes().items()}
         size = math.prod(axes.values()) * self.seeds
-        if self.sampler == "grid" and size > TRIALS:
+        if self.sampler in (GRID, LOCAL) and size > TRIALS:
             parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
             raise ValueError(
                 f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed. Remove values, or use "
@@ -342,7 +475,7 @@ class Study:
     def _not_tried(self, results: list[TrialResult], trials: Mapping[int, FrozenTrial]) -> list[dict[str, Any]]:
         """Return the values and seeds of requested trials without a result. Future proposals are not known."""
         done = {result.trial for result in results}
-        if self.sampler == "grid":
+        if self.sampler == GRID:
             points = dict(enumerate(self._grid))
         else:
             points = {number: {**trial.params, "seed": number % self.seeds} for number, trial in trials.items()}
@@ -352,15 +485,6 @@ class Study:
     def _grid(self) -> list[dict[str, Any]]:
         points = GridPlan(self.hyperparameters(), self.enqueue).points
         return [{**point, "seed": seed} for point in points for seed in range(self.seeds)]
-
-
-def _class_weight(value: str | None, data: Dataset) -> str | None:
-    if value is None:
-        return None
-    if data.task != CLASSIFICATION:
-        has = "several labels an example" if data.task == MULTILABEL else "a regression"
-        raise ValueError(f"`class_weight` is for one class an example, and {data.name} is {has}. Omit it.")
-    return choice("class_weight", value, (BALANCED,))
 
 
 def _seed(value: Any) -> int:

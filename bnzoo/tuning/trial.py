@@ -4,7 +4,7 @@ import functools
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +17,16 @@ from bnzoo.data import Dataset
 from bnzoo.keras_internals import temporary_gradients
 from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
-from bnzoo.tuning.batches import training_batches, validation_batches
-from bnzoo.tuning.objective import BALANCED, Objective, loss_objective, score_cap
+from bnzoo.training.batches import training_batches, validation_batches
+from bnzoo.training.class_weights import BALANCED, class_weights, weighted
+from bnzoo.training.endings import StopWhenNotFinite
+from bnzoo.tuning.looks import STALLED, Looks, Report, TrialDeadline
+from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
-# a function of a score and the number of epochs that returns whether the trial is pruned
-Report = Callable[[float, int], bool]
-# a training loss above this share of the loss of guessing shows that nothing was learned
-STALLED = 0.98
+# batches of the recalibration after a deadline
+_BATCHES = 8
 
 
 @dataclass
@@ -34,7 +35,7 @@ class Evaluation:
 
     Attributes:
         outcome: `ok`, `stalled` (the training loss is still that of guessing), `diverged` or `pruned`.
-        reason: The reason for another outcome than `ok`, else empty.
+        reason: The reason for another outcome than `ok`, or for an early end; else empty.
         score: The objective on the validation data with recalibrated statistics, at most its `cap`, so that it is
             always finite. Lower is better.
         loss: Cross-entropy on the validation data with recalibrated statistics; for a regression, the squared error
@@ -77,6 +78,8 @@ class CompiledModel:
         seed: Integer, the seed of the first trial.
         objective: The `Objective`. By default the loss.
         class_weight: String, as in `Study`.
+        steps: Integer, the number of training steps of an epoch. By default all whole batches of the training data.
+        calibration: Integer, the number of training examples for recalibrated statistics. By default all.
     """
 
     def __init__(
@@ -87,15 +90,19 @@ class CompiledModel:
         seed: int,
         objective: Objective | None = None,
         class_weight: str | None = None,
+        steps: int | None = None,
+        calibration: int | None = None,
     ) -> None:
         self.space, self.hp, self.data = space, hp.copy(), data
         self.objective = objective or loss_objective(data.task, data.outputs)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
+        self.steps = steps or len(data.train.x) // self._batch
+        self._calibration = data.train.x[:calibration]
         with temporary_gradients():
             self.model = self._fresh(seed)
             self._states = {seed: self._state(self.model)}
-            self._validation = self._weighted(validation_batches(data, EVALUATION_BATCH))
+            self._validation = weighted(validation_batches(data, EVALUATION_BATCH), self.class_weights)
             self.recalibrate = Recalibration(self.model)
             self._trace(seed)
 
@@ -121,9 +128,9 @@ class CompiledModel:
         np.random.seed(seed)  # for a user's `fit` that uses NumPy's generator
         return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
 
-    def evaluate(self) -> tuple[float, float, float]:
+    def evaluate(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> tuple[float, float, float]:
         """Return score, loss and the first metric of the task, such as accuracy, on the validation data."""
-        values = self.model.evaluate(self._validation, verbose=0, return_dict=True)
+        values = self.model.evaluate(self._validation, verbose=0, return_dict=True, callbacks=list(callbacks))
         loss, predict = values["loss"], functools.cache(self._predict)
         score = self.objective.score(loss, predict, self.data.validation.y)
         return score, loss, self.metric_of(values, predict)
@@ -142,17 +149,20 @@ class CompiledModel:
             return math.nan
         return metric_for(self.data.task).of({"": (predict or self._predict)()}, truth)
 
-    def recalibrated(self, keep: bool) -> tuple[float, float, float]:
+    def recalibrated(self, keep: bool, deadline: TrialDeadline | None = None) -> tuple[float, float, float]:
         """Return what `evaluate` returns, with statistics that are recalibrated on the training data.
 
         Args:
             keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
+            deadline: The `TrialDeadline`. If it has passed, only some batches are used.
         """
+        callbacks = () if deadline is None else (deadline,)
         if not self.recalibrate.norms:
-            return self.evaluate()
+            return self.evaluate(callbacks)
         before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
-        self.recalibrate(self.data.train.x, batch_size=EVALUATION_BATCH)
-        values = self.evaluate()
+        late = _BATCHES * EVALUATION_BATCH if deadline and deadline.stopped else None
+        self.recalibrate(self._calibration[:late], batch_size=EVALUATION_BATCH)
+        values = self.evaluate(callbacks)
         for variable, value in () if keep else before:
             variable.assign(value)
         return values
@@ -165,8 +175,8 @@ class CompiledModel:
         history = self.space.fit(
             self.hp,
             self.model,
-            self._weighted(batches),
-            steps_per_epoch=steps or len(self.data.train.x) // self._batch,
+            weighted(batches, self.class_weights),
+            steps_per_epoch=steps or self.steps,
             validation_data=self._validation,
             shuffle=False,
             verbose=0,
@@ -184,17 +194,6 @@ class CompiledModel:
     def _predict(self) -> np.ndarray:
         return self.model.predict(self._validation, verbose=0)
 
-    def _weighted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Add the weight of its class to each example. Keras applies the weights to the loss, not to the metrics."""
-        if self.class_weights is None:
-            return batches
-        weights = tf.constant(self.class_weights, "float32")
-
-        def weight(y: tf.Tensor) -> tf.Tensor:  # of classes, or of rows of their shares, which mix examples
-            return tf.gather(weights, y) if y.dtype.is_integer else tf.linalg.matvec(y, weights)
-
-        return batches.map(lambda x, y: (x, y, weight(y)))
-
     def _fresh(self, seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
         model = self.space.build(self.hp)
@@ -209,40 +208,15 @@ class CompiledModel:
         return [variable.numpy() for variable in self._variables(model)]
 
 
-class _StopWhenNotFinite(keras.callbacks.Callback):
-    """A callback that ends the training at a loss that is NaN or infinite.
-
-    `keras.callbacks.TerminateOnNaN` prints into the progress bar.
-    """
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
-class _Rungs(keras.callbacks.Callback):
-    """A callback that reports the score after 1, 3, 9, ... epochs, and ends the training if the trial is pruned.
-
-    The score uses recalibrated statistics. The moving statistics are restored before the training continues.
-    """
-
-    def __init__(self, compiled: CompiledModel, epochs: int, report: Report) -> None:
-        super().__init__()
-        self._compiled, self._report = compiled, report
-        self._rungs = {3**i for i in range(epochs.bit_length()) if 3**i < epochs}
-        self.pruned: tuple[int, float, float, float] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if epoch + 1 not in self._rungs or not math.isfinite((logs or {}).get("loss", math.nan)):
-            return
-        score, loss, accuracy = self._compiled.recalibrated(keep=False)
-        if self._report(score, epoch + 1):
-            self.pruned = epoch + 1, score, loss, accuracy
-            self.model.stop_training = True
-
-
 def train_and_evaluate(
-    compiled: CompiledModel, seed: int, learning_rate: float, epochs: int, report: Report | None = None
+    compiled: CompiledModel,
+    seed: int,
+    learning_rate: float,
+    epochs: int,
+    report: Report | None = None,
+    *,
+    deadline: float | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Evaluation:
     """Train one configuration from its initial state and evaluate it.
 
@@ -255,26 +229,33 @@ def train_and_evaluate(
         learning_rate: Float.
         epochs: Integer.
         report: Function of a score and the number of epochs that returns whether the trial is pruned.
+        deadline: Float, the moment as `time.monotonic()` at which the training ends. The model is evaluated then.
+        callbacks: Sequence of further callbacks.
 
     Returns:
         An `Evaluation` without `compile_seconds` and `measured`.
     """
     start = time.perf_counter()
     cap = score_cap(compiled.data.task, compiled.data.outputs)
+    guessing = _guessing(compiled.data, compiled.class_weights)
     compiled.restore(seed, learning_rate)
-    callbacks: list[keras.callbacks.Callback] = [_StopWhenNotFinite()]
-    rungs = _Rungs(compiled, epochs, report) if report else None
-    history = compiled.fit(seed, epochs, [*callbacks, rungs] if rungs else callbacks)
+    looks = Looks(compiled, epochs, guessing, cap, report)
+    end = TrialDeadline(deadline)
+    history = compiled.fit(seed, epochs, [StopWhenNotFinite(), looks, end, *callbacks])
+    compiled.model.optimizer.learning_rate = learning_rate  # for a further `fit`, not the last value of the schedule
     last = {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
     moving = last["loss"], compiled.metric_of(last)
-    if rungs and rungs.pruned:
-        after, score, loss, accuracy = rungs.pruned
-        outcome, reason = "pruned", f"pruned after {after} of {epochs} epochs with the validation loss {loss:.3g}"
+    if looks.ended:
+        outcome, reason, (score, loss, accuracy) = looks.ended
     else:
         finite = math.isfinite(history["loss"][-1])
         worst = compiled.objective.cap, *moving
-        score, loss, accuracy = compiled.recalibrated(keep=True) if finite else worst
-        outcome, reason = judge(history["loss"], loss, cap, _guessing(compiled.data, compiled.class_weights))
+        score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
+        outcome, reason = judge(history["loss"], loss, cap, guessing)
+    if end.stopped and not looks.ended:
+        early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
+        # with more time it might have learned
+        outcome, reason = ("pruned" if outcome == "stalled" else outcome), f"{early}; {reason}" if reason else early
     return Evaluation(
         outcome,
         reason,
@@ -306,12 +287,6 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
     if training_losses[-1] >= STALLED * guessing:
         return "stalled", f"the training loss {training_losses[-1]:.3g} is that of guessing ({guessing:.3g})"
     return "ok", ""
-
-
-def class_weights(data: Dataset) -> np.ndarray:
-    """Return a weight for each class, with which all classes have the same sum of weights in the training data."""
-    counts = np.bincount(data.train.y, minlength=data.classes)
-    return len(data.train.y) / (np.count_nonzero(counts) * np.maximum(counts, 1))
 
 
 def _guessing(data: Dataset, weights: np.ndarray | None) -> float:

@@ -21,6 +21,9 @@ from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.checkpoints import best_checkpoints, may_win
 from bnzoo.tuning.definition import versions
 from bnzoo.tuning.oracle import OptunaOracle
+from bnzoo.tuning.planning import CALIBRATION
+from bnzoo.tuning.plans import GRID
+from bnzoo.tuning.progress import shown_steps
 from bnzoo.tuning.records import RESULT, Records
 from bnzoo.tuning.results import TrialResult
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
@@ -59,8 +62,9 @@ def run_trials(
         hyperparameters=study.hyperparameters(),
     )
     oracle.verbose = 0
+    deadline = None if budget is None else time.monotonic() + budget
     try:
-        StudyTuner(oracle, study, records, progress).search()
+        StudyTuner(oracle, study, records, progress, deadline).search()
     finally:
         records.shared.backend.release()  # of an interrupted trial, which this process may run again
 
@@ -73,10 +77,18 @@ class StudyTuner(keras_tuner.Tuner):
         study: The `Study`.
         records: Its `Records`.
         progress: As in `Study.run`.
+        deadline: Float, the moment as `time.monotonic()` at which a running trial ends.
     """
 
-    def __init__(self, oracle: OptunaOracle, study: "Study", records: Records, progress: "Progress") -> None:
-        self._study, self._records, self._progress = study, records, progress
+    def __init__(
+        self,
+        oracle: OptunaOracle,
+        study: "Study",
+        records: Records,
+        progress: "Progress",
+        deadline: float | None = None,
+    ) -> None:
+        self._study, self._records, self._progress, self._deadline = study, records, progress, deadline
         self._versions = versions()
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
@@ -146,7 +158,13 @@ class StudyTuner(keras_tuner.Tuner):
         compiled = self._compiled_model(hp, seed)
         ready = time.perf_counter()
         evaluation = train_and_evaluate(
-            compiled, seed, hp.get("learning_rate"), self._study.epochs, report if self.oracle.prunes else None
+            compiled,
+            seed,
+            hp.get("learning_rate"),
+            self._study.epochs,
+            report if self.oracle.prunes else None,
+            deadline=self._deadline,
+            callbacks=shown_steps(self._progress),
         )
         evaluation.compile_seconds = round(ready - start, 3)
         if self._study.measure and evaluation.outcome != "pruned":
@@ -164,17 +182,26 @@ class StudyTuner(keras_tuner.Tuner):
     def _compiled_model(self, hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
         """Return the compiled model of an architecture. The least recently used models are dropped."""
         key = self.hypermodel.architecture(hp.values)
+        if key in self._study.compiled:
+            self._compiled[key] = self._study.compiled.pop(key)
+            if self._study.plan is not None:
+                self._compiled[key].steps = self._study.plan.steps[hp.get("depth")]
         if key not in self._compiled:
-            most = 1 if self._study.sampler == "grid" else _REUSED_MODELS
+            most = 1 if self._study.sampler == GRID else _REUSED_MODELS
             while len(self._compiled) >= most:
                 self._compiled.popitem(last=False)
             keras.backend.clear_session()
-            study = self._study
-            self._compiled[key] = CompiledModel(
-                self.hypermodel, hp, study.data, seed, study.results.objective, study.class_weight
-            )
+            self._compiled[key] = compile_model(self._study, hp, seed)
         self._compiled.move_to_end(key)
         return self._compiled[key]
+
+
+def compile_model(study: "Study", hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
+    """Return a compiled model for the trials of an architecture of a study."""
+    plan: dict[str, Any] = {}
+    if study.plan is not None:
+        plan = {"steps": study.plan.steps.get(hp.get("depth")), "calibration": CALIBRATION}
+    return CompiledModel(study.space, hp, study.trial_data, seed, study.results.objective, study.class_weight, **plan)
 
 
 def _failure(error: Exception, cap: float) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Verdict:
 
 def verdict(results: Results) -> Verdict:
     """Return the verdict of a study."""
-    warnings = _not_tried(results) + _stopped(results) + _overfitting(results)
+    warnings = _not_tried(results) + _never_tried(results) + _stopped(results) + _overfitting(results)
     usable = results.usable
     if usable.empty:
         lost = "each of them stalled, diverged, was pruned or failed"
@@ -85,6 +85,18 @@ def _not_tried(results: Results) -> list[str]:
     return [f"{len(results.not_tried)} of {results.size} trials were not tried (budget){tried_values}"]
 
 
+def _never_tried(results: Results) -> list[str]:
+    """Return a warning about values that no trial of a sampler has. The trials of a grid are known before they run."""
+    if results.not_tried or not len(results):
+        return []
+    named = [
+        f"{name.replace('_', ' ')} {results.text(value)}"
+        for name, values in results.never_tried.items()
+        for value in values[:MANY]
+    ]
+    return [f"no trial has {', '.join(named)}: more trials or a larger budget would try them"] if named else []
+
+
 def _stopped(results: Results) -> list[str]:
     """Return warnings about trials that failed or were pruned."""
     warnings = []
@@ -93,6 +105,9 @@ def _stopped(results: Results) -> list[str]:
     if pruned := results.counts["pruned"]:
         pruned_trials = "1 trial was" if pruned == 1 else f"{pruned} trials were"
         warnings.append(f"{pruned_trials} pruned: with more epochs they might have become better")
+    if late := sum(trial.outcome == "ok" and bool(trial.reason) for trial in results.trials):
+        ended = "1 trial has" if late == 1 else f"{late} trials have"
+        warnings.append(f"{ended} ended at the deadline, before the last epoch")
     return warnings
 
 

@@ -44,7 +44,7 @@ from PIL import Image
 import bnzoo
 from bnzoo import tuning
 from bnzoo.data.dataset import chunks
-from bnzoo.tuning.batches import training_batches
+from bnzoo.training.batches import training_batches
 from recipes.benchmarks.memory import resident
 
 SIDE, CLASSES, BATCH = 224, 10, 64  # of the JPEG files, and of a batch

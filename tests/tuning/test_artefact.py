@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from bnzoo import data
-from bnzoo.tuning.artefact import export_model
+from bnzoo.training.artefact import export_model
 
 pytestmark = pytest.mark.usefixtures("verified_here")
 

@@ -212,7 +212,7 @@ def test_one_process_at_a_time_exports(original, few_digits, folder, monkeypatch
     """The exporting process holds the lock that the others wait for."""
     import filelock
 
-    from bnzoo.tuning import artefact as module
+    from bnzoo.training import artefact as module
 
     def export_model(model, trial, data, path):
         with pytest.raises(filelock.Timeout):

@@ -13,7 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from bnzoo import tuning
 from bnzoo.data import Split, load
 from bnzoo.metrics import softmax
-from bnzoo.tuning.measures import Measures, measure
+from bnzoo.training.measures import Measures, measure
 from bnzoo.tuning.objective import loss_objective, objective_of
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 from bnzoo.tuning.verdict import verdict
@@ -143,13 +143,15 @@ def test_results_name_the_objective_and_the_baseline(few_digits):
 
 
 class Fixed:
-    """A model with fixed outputs."""
+    """A model with fixed predictions."""
 
-    def __init__(self, outputs):
-        self.outputs = outputs
+    outputs = ()
+
+    def __init__(self, predictions):
+        self.predictions = predictions
 
     def predict(self, x, **options):
-        return self.outputs
+        return self.predictions
 
 
 def test_the_measures_of_a_model(few_digits):

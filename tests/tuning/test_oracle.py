@@ -100,7 +100,7 @@ class Deep(keras_tuner.HyperModel):
     """A space with many architectures."""
 
     def build(self, hp):
-        hp.Choice("depth", list(range(1, 9)))
+        hp.Choice("depth", list(range(1, 17)))
         hp.Float("learning_rate", 1e-3, 3.0, sampling="log")
 
 
@@ -117,6 +117,47 @@ def test_a_new_architecture_is_made_use_of_before_the_next(tmp_path, sampler):
     assert len({values["learning_rate"] for values in ran}) == 24
     known = search(tmp_path / "b", score, Deep(), sampler=sampler, max_trials=24).ran
     assert len({values["depth"] for values in known[:4]}) > 1, "where nothing is said of architectures"
+
+
+class Categories(keras_tuner.HyperModel):
+    """Two categorical hyperparameters, and the learning rates of a grid or a range."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+
+    def build(self, hp):
+        hp.Choice("depth", [8, 14, 20])
+        hp.Choice("norm", ["batch", "none"])
+        self.rate(hp)
+
+
+def test_a_grid_is_run_from_the_middle_and_every_category_comes_early(tmp_path):
+    space = Categories(lambda hp: hp.Choice("learning_rate", [0.1, 0.2, 0.3, 0.4, 0.5]))
+    ran = search(tmp_path, lambda **values: 1.0, space, sampler="grid", cheap=("learning_rate",)).ran
+    assert len({tuple(values.items()) for values in ran}) == len(ran) == 30
+    assert [values["learning_rate"] for values in ran] == [0.3, 0.4, 0.2, 0.5, 0.1] * 6
+    architectures = [(values["depth"], values["norm"]) for values in ran[::5]]
+    assert architectures[:3] == [(8, "batch"), (14, "none"), (20, "batch")]
+    assert [(values["depth"], values["norm"]) for values in ran] == [each for each in architectures for _ in range(5)]
+
+
+def test_a_limit_of_a_grid_counts_what_ran_in_another_order(tmp_path):
+    space = Categories(lambda hp: hp.Choice("learning_rate", [0.1, 0.2, 0.3]))
+    options = {"sampler": "grid", "seeds": 1}
+    search(tmp_path, lambda **values: 1.0, space, **options, max_trials=2)  # in the order of the indices
+    again = search(tmp_path, lambda **values: 1.0, space, **options, max_trials=4, cheap=("learning_rate",))
+    assert sorted(values["learning_rate"] for values in again.ran) == [0.2, 0.3], "the next two in the new order"
+    assert states(again.oracle).count("COMPLETE") == 4
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_sampler_tries_each_category_once_before_any_twice(tmp_path, sampler):
+    space = Categories(lambda hp: hp.Float("learning_rate", 1e-3, 3.0, sampling="log"))
+    ran = search(tmp_path, lambda **values: 1.0, space, sampler=sampler, cheap=("learning_rate",), max_trials=4).ran
+    assert [values["depth"] for values in ran[:3]] == [8, 14, 20]
+    assert [values["norm"] for values in ran[:2]] == ["batch", "none"]
+    assert ran[0]["learning_rate"] == pytest.approx(math.sqrt(1e-3 * 3.0), rel=1e-3), "the middle of the range"
 
 
 class Few(keras_tuner.HyperModel):

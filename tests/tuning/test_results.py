@@ -9,7 +9,7 @@ import rich.console
 from planted import planted
 
 from bnzoo.tuning.objective import score_cap
-from bnzoo.tuning.progress import progress_bar
+from bnzoo.tuning.progress import Step, progress_bar
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.verdict import verdict
 
@@ -187,15 +187,46 @@ def test_progress():
     known = Results(results.trials, results.definition, queued)
     lines, screen = seen(known, [queued[0], *known.trials])
     assert len(lines) == 3
-    words = "1/3 depth 8 batch placement pre batch size 32 lr 0.01 seed 0: ok 65.4% | best 65.4% at lr 0.01 depth 8"
+    words = "1/3 depth 8 batch placement pre batch size 32 lr 0.01: ok 65.4% | best 65.4% | "
     assert lines[0].startswith(words)
-    assert lines[2].endswith("| 0 s left")
+    assert lines[2].endswith("| 0:00 left")
     assert "3/3" in screen
     lines, screen = seen(results, results.trials)  # nothing is queued, so the number of trials is unknown
     assert lines[1].startswith("2/— ")
-    assert lines[1].endswith("| unknown left")
+    assert lines[1].endswith("| unknown time left")
     assert "3/—" in screen
     assert seen(results, results.trials, total=40)[0][1].startswith("2/40 ")
+
+
+def test_progress_within_a_trial(monkeypatch):
+    """A line comes after a minute without one, with the time left at the pace of the steps so far."""
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr("bnzoo.tuning.progress.time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    results = planted(bowl, depths=(8,), norms=("batch",))
+    queued = [{**trial.values, "seed": trial.seed} for trial in results.trials]
+    study = types.SimpleNamespace(results=Results([], results.definition, queued))
+    for terminal in (False, True):
+        clock.now = 0.0
+        console = rich.console.Console(file=io.StringIO(), force_terminal=terminal, width=80)
+        with progress_bar(study, console) as show:
+            show(study, queued[0])
+            clock.now = 59.0
+            show.step(Step(epoch=2, epochs=4, step=10, steps=20, loss=0.5))
+            if not terminal:
+                show.remind()
+                assert console.file.getvalue() == ""
+            clock.now = 60.0
+            if not terminal:
+                show.remind()
+        out = console.file.getvalue()
+        if terminal:
+            assert "30/80" in out, "steps of the trial"
+        else:
+            left = 60 / 0.375 * (len(queued) - 0.375)
+            minutes, seconds = divmod(round(left), 60)
+            where = f"0/{len(queued)} depth 8 batch lr 0.01: epoch 2/4 step 10/20 loss 0.5"
+            assert out.splitlines() == [f"{where} | {minutes}:{seconds:02d} left"]
+            assert len(out.splitlines()[0]) <= 80
 
 
 def test_files(tmp_path):

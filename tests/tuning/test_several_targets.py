@@ -16,8 +16,8 @@ from bnzoo.export.signatures import SERVE_IMAGE_BYTES, signatures
 from bnzoo.predicting.answers import answers
 from bnzoo.predicting.examples import batches
 from bnzoo.predicting.predictor import open_predictor
+from bnzoo.training.tasks import Multilabel, Regression
 from bnzoo.tuning.objective import objective_of
-from bnzoo.tuning.spaces.tasks import Multilabel, Regression
 from bnzoo.tuning.trial import _guessing
 
 LABELS, TARGETS = ["tall", "red, dark", "rare"], ["mass", "size"]

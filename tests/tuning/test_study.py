@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -190,6 +191,17 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified
         assert second.path.endswith("best/2"), "the better one is the next version"
 
 
+def test_the_verdict_names_the_values_that_no_trial_has(few_digits, tmp_path):
+    space = tuning.MLPSpace(depths=(1, 2, 3), learning_rates=(0.01, 1.0), norms=("batch", None), width=4)
+    sampled = study(few_digits, tmp_path / "s", space, sampler="random", seeds=1)
+    sampled.run(quiet, trials=2)
+    assert {trial.norm for trial in sampled.results.trials} == {"batch", "none"}
+    assert sampled.results.never_tried == {"depth": [3]}
+    assert "no trial has depth 3: more trials" in str(sampled.verdict)
+    sampled.run(quiet, trials=3)
+    assert "no trial has" not in str(sampled.verdict)
+
+
 @pytest.mark.parametrize(
     ("options", "bounds", "message"),
     [
@@ -253,6 +265,19 @@ def test_what_cannot_be_built_is_refused_before_anything_runs(few_digits, tmp_pa
     with pytest.raises(ValueError, match="too small"):
         study(load(tmp_path / "tiny.npz"), tmp_path / "s", tuning.ResNetSpace())
     assert not (tmp_path / "s").exists()
+
+
+def test_a_longer_training_starts_from_the_best_trial_or_from_one_that_had_no_time(finished):
+    assert finished.results.candidate == finished.results.best
+    lost, short, worse = (
+        replace(trial, outcome=outcome, score=score)
+        for trial, outcome, score in zip(
+            finished.results.trials[::2], ("diverged", "pruned", "stalled"), (1.0, 2.0, 3.0), strict=False
+        )
+    )
+    definition = finished.definition
+    assert tuning.Results([lost, short, worse], definition).candidate == short
+    assert tuning.Results([lost], definition).candidate is None
 
 
 def test_nothing_usable_has_no_best_model(few_digits, tmp_path):

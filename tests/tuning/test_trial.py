@@ -141,6 +141,45 @@ def test_a_hopeless_learning_rate_has_a_finite_score(few_digits):
 LN10 = math.log(10)
 
 
+@pytest.fixture(scope="module")
+def small(few_digits):
+    """A compiled MLP, 25 steps an epoch."""
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
+    return CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0, steps=40)
+
+
+def test_a_trial_that_learns_nothing_is_given_up_and_none_that_learns(small):
+    """A rate of 1e-12 changes nothing. The look after 1 epoch of 40 steps is too early, the next one is not."""
+    lost = train_and_evaluate(small, 0, 1e-12, epochs=9)
+    assert lost.outcome == "stalled"
+    assert "given up after 3 of 9 epochs" in lost.reason
+    assert len(lost.history["loss"]) == 3
+    assert lost.loss > 0.98 * LN10
+    assert train_and_evaluate(small, 0, 0.1, epochs=4).outcome == "ok"
+
+
+class Clock:
+    """A clock that advances by one second at each look."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 1
+        return self.now
+
+
+def test_a_trial_ends_at_its_deadline_with_its_score(small, monkeypatch):
+    monkeypatch.setattr("bnzoo.training.endings.time", Clock())
+    found = train_and_evaluate(small, 0, 0.1, epochs=9, deadline=60.0)
+    assert found.outcome == "ok"
+    assert found.reason == "ended at the deadline after 60 of 360 steps"
+    assert len(found.history["loss"]) == 2
+    assert 0 < found.loss < LN10
+    untouched = train_and_evaluate(small, 0, 1e-12, epochs=9, deadline=20.0)
+    assert untouched.outcome == "pruned", "it may have learned later"
+
+
 @pytest.mark.parametrize(
     ("training", "loss", "outcome"),
     [

@@ -118,7 +118,8 @@ def test_if_all_workers_die_it_is_told_and_what_is_done_stays(few_digits, tmp_pa
     study = tuning.Study(Deadly(**SPACE), few_digits, tmp_path / "s", epochs=2)
     with pytest.raises(RuntimeError, match=r"All 2 workers died \(exit codes -9, -9\).*workers\.log"):
         study.run(lambda study, event: None, workers=2)
-    assert len(study.refresh()) == 8
+    done = len(study.refresh())
+    assert 0 < done < TRIALS
     mended = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "s", epochs=2)
     mended.run(lambda study, event: None)
     assert len(mended.results) == TRIALS

@@ -1,7 +1,6 @@
 """The space of a search: learning rate, depth and norm of one family, and other arguments with several values."""
 
 import copy
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -15,11 +14,13 @@ from bnzoo.errors import is_finite, number, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.models.family import Family
 from bnzoo.norms import Norm
+from bnzoo.training.loop import fit
+from bnzoo.training.optimizers import Optimizer
+from bnzoo.training.schedules import schedule_named
+from bnzoo.training.tasks import Scale, Task, task_of
 from bnzoo.tuning.spaces import bounds, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
 from bnzoo.tuning.spaces.grid import Grid
-from bnzoo.tuning.spaces.optimizers import Optimizer
-from bnzoo.tuning.spaces.tasks import Scale, Task, task_of
 
 # the axes that are not arguments of the network
 _TRAINING = ("weight_decay", "batch_size")
@@ -32,8 +33,7 @@ class Space(keras_tuner.HyperModel):
     with the learning rate on a continuous log scale. A `bnzoo.tuning.Study` samples it or runs its grid.
 
     The models standardize their input. Their outputs are logits, or predictions in the units of the target, for which
-    the loss is the squared error divided by the variance of the target. The learning rate decays to 0 over the epochs
-    on half a cosine (Loshchilov & Hutter 2017, eq. 5, without restarts).
+    the loss is the squared error divided by the variance of the target.
 
     Args:
         depths: Sequence of integers, each at most 2,000.
@@ -45,6 +45,9 @@ class Space(keras_tuner.HyperModel):
         batch_size: Integer or sequence of integers, the number of examples in a training batch, at least 2.
         optimizer: String, `"sgd"` or `"adamw"`. By default that of the family.
         momentum: Float, the momentum of SGD, 0.9 by default.
+        schedule: String, the learning rate in the course of a trial: `"half_cosine"`, which decays to 0 with each epoch
+            (Loshchilov & Hutter 2017, eq. 5, without restarts), `"warmup_cosine"`, which rises over the first 5 % of
+            the trial and then decays with each step, or `"constant"`.
         weight_decay: Float or sequence of floats, relative to the learning rate. It excludes
             `bnzoo.no_decay_variables`. By default 1e-4 for SGD and 0.05 for AdamW.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
@@ -76,6 +79,7 @@ class Space(keras_tuner.HyperModel):
         batch_size: int | Sequence[int] = 64,
         optimizer: str | None = None,
         momentum: float | None = None,
+        schedule: str = "half_cosine",
         weight_decay: float | Sequence[float] | None = None,
         input_shape: Sequence[int] | None = None,
         classes: int | None = None,
@@ -91,6 +95,7 @@ class Space(keras_tuner.HyperModel):
         self.scale = scale
         self.target_scale = target_scale
         self.mixed_labels = False
+        self.schedule = schedule_named(schedule).name
         self.optimizer = Optimizer(_given(optimizer, self.family.default_optimizer), momentum)
         bounds.check_options(options)
         self.options = {**self.family.default_options, **options}
@@ -176,6 +181,12 @@ class Space(keras_tuner.HyperModel):
             **options,
         )
 
+    def network(self, depth: int) -> keras.Model:
+        """Return a network of a depth, not compiled, with the first value of every other hyperparameter."""
+        self._require_data()
+        first = {name: axis.values[0] for name, axis in self._grid.axes.items()}
+        return self._network({**first, "depth": depth}, new_input(self.input_shape))
+
     def check(self) -> None:
         """Raise `ValueError` if a network is too large, or a norm or an option cannot be used on the data."""
         self._require_data()
@@ -250,20 +261,22 @@ class Space(keras_tuner.HyperModel):
     ) -> keras.callbacks.History:
         """Train a model, as `keras_tuner.HyperModel` requires. The other arguments are those of `keras.Model.fit`.
 
-        The learning rate of `hp` decays to 0 over the epochs, on half a cosine, whatever that of the optimizer is.
+        The learning rate of `hp` is the highest one of the schedule, whatever that of the optimizer is.
         Arrays are trained in batches of the size of the space, unless `batch_size` is given.
         """
-        highest = hp.get("learning_rate")
-
-        def half_cosine(epoch: int, _: float) -> float:
-            return highest * (1 + math.cos(math.pi * epoch / epochs)) / 2
-
         # Keras takes separate labels with arrays only. Data sets are already in batches.
         labels = args[1] if len(args) > 1 else kwargs.get("y")
         if labels is not None and len(args) < 3 and kwargs.get("batch_size") is None:
             kwargs["batch_size"] = self.batch_size_of(hp.values)
-        schedule = keras.callbacks.LearningRateScheduler(half_cosine)
-        return model.fit(*args, epochs=epochs, callbacks=[*(callbacks or ()), schedule], **kwargs)
+        return fit(
+            model,
+            *args,
+            learning_rate=hp.get("learning_rate"),
+            schedule=schedule_named(self.schedule),
+            epochs=epochs,
+            callbacks=callbacks,
+            **kwargs,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the definition of the search as JSON."""
@@ -271,7 +284,7 @@ class Space(keras_tuner.HyperModel):
             "family": self.family.name,
             **self._grid.get_config(),
             **self.optimizer.get_config(),
-            "schedule": "half_cosine",  # a study that began without it cannot be resumed
+            "schedule": self.schedule,  # a study that began without it cannot be resumed
             **self.shape_options(),
             **self.options,
         }

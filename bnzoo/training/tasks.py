@@ -8,8 +8,8 @@ import keras
 from bnzoo.errors import number
 from bnzoo.export.signatures import LABEL_LOGITS, PREDICTION
 from bnzoo.metrics import ACCURACY, MULTILABEL, R2
-from bnzoo.tuning.spaces.mixed_labels import MixedAccuracy, MixedCrossentropy
-from bnzoo.tuning.spaces.standard_scale import StandardR2Score, StandardSquaredError
+from bnzoo.training.mixed_labels import MixedAccuracy, MixedCrossentropy
+from bnzoo.training.standard_scale import StandardR2Score, StandardSquaredError
 
 _SMALL, _LARGE = 1e-15, 1e15
 

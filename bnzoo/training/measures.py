@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.data import Dataset
+from bnzoo.data import Dataset, Split
+from bnzoo.keras_internals import operation_of
 from bnzoo.metrics import (
     CLASSIFICATION,
     METRICS,
@@ -22,7 +23,7 @@ from bnzoo.metrics import (
     metrics_of_targets,
     predictions_of,
 )
-from bnzoo.tuning.batches import validation_batches
+from bnzoo.training.batches import evaluation_batches
 
 MOST_CLASSES = 100  # of a confusion matrix, which has the square of it as entries
 _NAMES = [metric.name for metric in METRICS]
@@ -83,6 +84,21 @@ class Measures:
         return cls(validation, test, guessing, matrix, labels)
 
 
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Return whether the outputs of a model are probabilities of classes."""
+    ends = [operation_of(tensor) for tensor in model.outputs]
+    return any(
+        getattr(layer, "activation", None) is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
+        for layer in ends
+    )
+
+
+def outputs_of(model: keras.Model, data: Dataset, split: Split) -> dict[str, np.ndarray]:
+    """Return the outputs of a model for a split of the data, by the names that its SavedModel has."""
+    name = "probabilities" if ends_in_softmax(model) else ""
+    return {name: model.predict(evaluation_batches(data, split, 256), verbose=0)}
+
+
 def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset) -> Measures:
     """Measure a model.
 
@@ -95,10 +111,11 @@ def measure(model: keras.Model, outputs: Mapping[str, np.ndarray], data: Dataset
     if data.outputs > 1:
         metrics |= metrics_of_targets(data.targets)
     predictions = predictions_of(outputs, test)
-    logits = model.predict(validation_batches(data, 256), verbose=0)
     found = measured(metrics, predictions, test)
     others = {
-        "validation": _values(metrics, predictions_of({"": logits}, validation), validation),
+        "validation": _values(
+            metrics, predictions_of(outputs_of(model, data, data.validation), validation), validation
+        ),
         "guessing": _values(metrics, guesses(data.train.y, data.outputs, len(test)), test),
     }
     # a metric may have no value for few examples

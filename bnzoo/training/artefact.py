@@ -1,7 +1,7 @@
 """The artefact of a study: its best model as a SavedModel, with the test accuracy of the SavedModel itself."""
 
 from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,13 +16,13 @@ from bnzoo.files import version_numbers, write_text
 from bnzoo.json_text import json_text
 from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
-from bnzoo.tuning.folder import NOTE, replaceable
-from bnzoo.tuning.measures import Measures, measure
+from bnzoo.training.files import NOTE, VERSIONS, replaceable
+from bnzoo.training.measures import Measures, measure
 
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
-    "trial": int,
+    "trial": (int, type(None)),
     "test_accuracy": (int, float),
     "test_examples": int,
     "difference": (int, float),
@@ -31,6 +31,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "metric": str,
     "encoder": (str, type(None)),
     "measures": dict,
+    "training": (dict, type(None)),
 }
 
 
@@ -42,7 +43,7 @@ class Artefact:
 
     Attributes:
         path: String, the folder of the SavedModel.
-        trial: Integer, the trial of the model.
+        trial: Integer, the trial of the model; `None` if it was trained without a study.
         test_accuracy: Float, the accuracy on the test data; the mean average precision of several labels an example,
             or R² of a regression. The SavedModel itself computes it in a process with TensorFlow only.
         test_examples: Integer, the number of test examples.
@@ -54,10 +55,11 @@ class Artefact:
             of the signature `serve`; `None` if the data is not a table. The signature `serve_rows` takes the columns.
         measures: `Measures`, all metrics of the model on the validation data, and of the SavedModel on the test data,
             with intervals. Empty for an artefact of an earlier version of bnzoo.
+        training: Dict, the description of the training of the model; `None` for the model of a trial.
     """
 
     path: str
-    trial: int
+    trial: int | None
     test_accuracy: float
     test_examples: int
     difference: float
@@ -66,6 +68,7 @@ class Artefact:
     metric: str = "accuracy"
     encoder: str | None = None
     measures: Measures = field(default_factory=Measures)
+    training: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{self.path}: test {self.finding} on {self.test_examples} examples"
@@ -108,7 +111,7 @@ class Artefact:
         """
         with replaceable():
             return read_json(
-                path, "the description of an artefact", lambda values: cls(**_checked(values, path.parent / "best"))
+                path, "the description of an artefact", lambda values: cls(**_checked(values, path.parent / VERSIONS))
             )
 
 
@@ -140,38 +143,47 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
     return {**values, "path": str(versions / version), "encoder": encoder, "measures": measures}
 
 
-def export_once(load: Callable[[], keras.Model], trial: int, data: Dataset, folder: Path) -> Artefact:
+def export_once(
+    load: Callable[[], keras.Model],
+    trial: int | None,
+    data: Dataset,
+    folder: Path,
+    training: dict[str, Any] | None = None,
+) -> Artefact:
     """Return the artefact of a trial, and export its model if that has not been done before.
 
     Args:
         load: Function without arguments that returns the model.
-        trial: Integer, the trial.
+        trial: Integer, the trial; `None` if there is no study.
         data: The `Dataset`.
-        folder: The folder of the study.
+        folder: The folder of the study or of the training.
+        training: Dict, the description of the training of the model. With `None`, the artefact of the trial may be
+            that of any training.
 
     Raises:
         RuntimeError: If the artefact is damaged, or differs from the model.
         ValueError: If the description of an earlier artefact is damaged.
     """
-    note, versions, version = folder / NOTE, folder / "best", 1
+    note, versions, version = folder / NOTE, folder / VERSIONS, 1
     if note.exists():
         artefact = Artefact.load(note)
-        if artefact.trial == trial and Path(artefact.path).exists():
+        same = artefact.trial == trial and training in (None, artefact.training)
+        if same and Path(artefact.path).exists():
             artefact.check()
             return artefact
-        # the study has found a better trial since: its model becomes the next version
+        # the study has found a better trial since, or trained its model to the end: it becomes the next version
         version = max(version_numbers(versions), default=0) + 1
-    artefact = export_model(load(), trial, data, versions / str(version))
+    artefact = replace(export_model(load(), trial, data, versions / str(version)), training=training)
     artefact.save(note)
     return artefact
 
 
-def export_model(model: keras.Model, trial: int, data: Dataset, path: Path) -> Artefact:
+def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Path) -> Artefact:
     """Export a model as a SavedModel and evaluate it on the test data.
 
     Args:
         model: The model, whose outputs are logits.
-        trial: Integer, the trial of the model.
+        trial: Integer, the trial of the model, or `None`.
         data: The `Dataset`.
         path: The folder of the SavedModel. If it exists, its SavedModel is compared with the model again: a study may
             have been killed after it renamed this folder and before it wrote the description.

@@ -1,0 +1,109 @@
+"""The time of `bnzoo tune`: its budget, the plan for it, and its deadline."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bnzoo.cli.console import message_of, quietly, say
+from bnzoo.machine import process_seconds
+
+if TYPE_CHECKING:
+    from bnzoo.tuning import Study
+    from bnzoo.tuning.planning import Plan
+
+# the most seconds, and the largest share of the budget, that are kept for the report
+_REPORT, _REPORT_SHARE = 15.0, 0.05
+
+
+class Clock:
+    """The time of a command, from the start of the process.
+
+    Args:
+        budget: Float, the seconds of the command; `None` for no budget.
+        final: Boolean, whether the best configuration is trained again.
+
+    Attributes:
+        deadline: Float, the end of the budget as `time.monotonic()`, or `None`.
+        plan: The plan of the study, or `None`.
+    """
+
+    def __init__(self, budget: float | None, final: bool = True) -> None:
+        start = time.monotonic() - process_seconds()
+        self._budget = budget or 0.0
+        self.deadline = None if budget is None else start + budget
+        self.plan: Plan | None = None
+        self._final, self._is_new = final, False
+
+    def plans(self, folder: Path, storage: str | None) -> bool:
+        """Return whether the study in a folder has a plan, or gets one. The plan of a study that has begun is read.
+
+        Raises:
+            ValueError: If the definition of the study is damaged, or the folder has other files.
+        """
+        from bnzoo.tuning.folder import stored_definition
+        from bnzoo.tuning.planning import Plan
+
+        stored = stored_definition(folder)
+        if stored is not None:
+            self.plan = Plan.from_config(stored["plan"]) if "plan" in stored else None
+            return self.plan is not None
+        # the plan of a study on several machines would depend on the speed of the first one
+        self._is_new = storage is None
+        return self._is_new and self.deadline is not None
+
+    def timed(self, study: "Study") -> "Study":
+        """Time the networks of a new study, print what its search takes, and return it with the plan for the budget."""
+        if not self._is_new:
+            return study
+        study.directory.mkdir(parents=True, exist_ok=True)  # before time is spent on a folder that cannot be made
+        from bnzoo.tuning import planning, timing
+
+        epochs = study.epochs
+        try:
+            with quietly():
+                if self.deadline is None:
+                    found, study.compiled = timing.measure(study)
+                else:
+                    study, found = timing.planned(study, self.left, self._final)
+        except Exception as error:  # the trials will show the same error
+            say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
+            return study
+        self.plan = study.plan
+        typer.echo(planning.announcement(found, epochs, study.seeds, study.plan))
+        return study
+
+    @property
+    def left(self) -> float:
+        """The seconds of the budget that are left, at least 1."""
+        assert self.deadline is not None
+        return max(1.0, self.deadline - time.monotonic())
+
+    @property
+    def trials(self) -> int | None:
+        """The largest number of trials of the plan; `None` without a plan."""
+        return None if self.plan is None else self.plan.trials
+
+    @property
+    def training_deadline(self) -> float | None:
+        """The end of the final training and of its export, as `time.monotonic()`: the report follows."""
+        if self.deadline is None:
+            return None
+        report = min(_REPORT, _REPORT_SHARE * self._budget)
+        # on a machine that others use too, a process gets less done in the same time, and the export takes longer
+        slowness = max(1.0, process_seconds() / max(1.0, time.process_time()))
+        return self.deadline - min(slowness * report + (slowness - 1) * self._export, self.left / 2)
+
+    @property
+    def _export(self) -> float:
+        return 0.0 if self.plan is None else self.plan.export
+
+    def of_search(self) -> float | None:
+        """Return the seconds for the search from now on; `None` without a budget."""
+        if self.deadline is None or self.plan is None:
+            return None if self.deadline is None else self.left
+        later = self.plan.final + self.plan.export
+        whole = self.plan.search + later
+        # a command that continues a study has its own budget, of which the search gets its share
+        return min(self.plan.search, self.left * self.plan.search / whole) if whole else self.left

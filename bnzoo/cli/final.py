@@ -1,0 +1,141 @@
+"""The final training of a study on the command line, and its progress."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bnzoo.cli.console import say
+from bnzoo.silence import SILENCE, repeated
+
+# the epochs of a final training without a budget, and the seconds up to which it is a short one
+EPOCHS, _SHORT = 30, 60.0
+
+if TYPE_CHECKING:
+    from bnzoo.training import Moment, Training
+    from bnzoo.training.artefact import Artefact
+    from bnzoo.tuning import Study
+
+
+def trained(study: "Study", deadline: float | None, augment: str | None = None) -> "Artefact | None":
+    """Return the artefact of the final training of a study, which is run unless that was done before.
+
+    Args:
+        study: The `Study`, which has a candidate.
+        deadline: Float, the end of the training and of the export as `time.monotonic()`; `None` for the default number
+            of epochs.
+        augment: String, as in `Study.train`.
+
+    Returns:
+        The artefact; `None` if the training diverged, which is printed.
+
+    Raises:
+        RuntimeError: If the SavedModel differs from the model, or an earlier one is damaged.
+    """
+    candidate = study.results.candidate
+    assert candidate is not None
+    done = study.artefact_of(candidate)
+    if done is not None and done.training is not None:
+        done.check()
+        return done
+    words = ", ".join(
+        f"{name.replace('_', ' ')} {study.results.text(value)}" for name, value in candidate.values.items()
+    )
+    console = Console(stderr=True)
+    console.print(f"final training: {words}", highlight=False, soft_wrap=True)
+    training: Training | None = None
+    with shown(console) as progress:
+        try:
+            training = study.train(
+                epochs=None if deadline is not None else EPOCHS,
+                deadline=deadline,
+                trial=candidate,
+                precision=_precision(study, deadline),
+                augment=augment,
+                progress=progress,
+            )
+        except RuntimeError as error:
+            if "diverged" not in str(error):
+                raise
+            say(f"warning: {error}")
+    if training is None:
+        return None
+    console.print(str(training), highlight=False, soft_wrap=True)
+    return training.artefact
+
+
+def _precision(study: "Study", deadline: float | None) -> str:
+    """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
+    candidate = study.results.candidate
+    assert candidate is not None
+    each = candidate.train_seconds / max(1, len(candidate.history.get("loss", ())))
+    return "float32" if deadline is None and each * EPOCHS < _SHORT else "auto"
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
+    """Show the progress of a training: a bar on a terminal; elsewhere a line an epoch, and at least one a minute.
+
+    Args:
+        console: The `rich.console.Console`.
+
+    Yields:
+        A function of a `bnzoo.training.Moment`.
+    """
+    if console.is_terminal:
+        columns = (
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None)
+
+            def show(moment: "Moment") -> None:
+                done = moment.epoch * moment.steps + moment.step
+                bar.update(task, completed=done, total=moment.epochs * moment.steps, description=_values(moment))
+
+            yield show
+        return
+    lines = Lines(console)
+    with repeated(lines.remind):
+        yield lines
+
+
+class Lines:
+    """A line after each epoch, and one if there was none for a minute."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._start = console, time.monotonic()
+        self._printed, self._last = self._start, "preparing"
+
+    def __call__(self, moment: "Moment") -> None:
+        """Note a step, or print the values of an epoch that has ended."""
+        where = f"epoch {moment.epoch + (not moment.epoch_ended)}/{moment.epochs}"
+        step = "" if moment.epoch_ended else f" step {moment.step}/{moment.steps}"
+        done = (moment.epoch * moment.steps + moment.step) / max(1, moment.epochs * moment.steps)
+        left = f"{(time.monotonic() - self._start) / done * (1 - done):.0f} s left" if done else ""
+        self._last = f"{where}{step}: {_values(moment)} | {left}"
+        if moment.epoch_ended:
+            self._print()
+            if moment.epoch >= moment.epochs:
+                self._last = "the training has ended: statistics, figures and the export follow"
+
+    def remind(self) -> None:
+        """Print the position, if no line was printed for a minute."""
+        if time.monotonic() - self._printed >= SILENCE:
+            self._print()
+
+    def _print(self) -> None:
+        self._printed = time.monotonic()
+        self._console.print(self._last, highlight=False, markup=False, soft_wrap=True)
+        self._console.file.flush()
+
+
+def _values(moment: "Moment") -> str:
+    names = [name for name in ("loss", "val_loss", "val_accuracy", "val_r2_score") if name in moment.logs]
+    return " ".join(f"{name} {moment.logs[name]:.3g}" for name in names)

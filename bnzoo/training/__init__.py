@@ -1,0 +1,19 @@
+"""Training: one configuration, trained to the end. Studies train their trials with the same parts.
+
+A training passes through these files:
+
+1. `train.py`: `train` runs one training, which is in `session.py`.
+2. `recipe.py` compiles the model, `planning.py` chooses the epochs and the precision (`precision.py`).
+3. `loop.py` calls Keras' `fit`; `schedules.py`, `averaging.py`, `endings.py`, `checkpoints.py` and `reporting.py` are
+   its callbacks, and `position.py` tells them the step.
+4. `artefact.py` exports the model, `measures.py` has its metrics, `results.py` the result.
+
+The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
+`optimizers.py`, `class_weights.py`, `store.py` (the folder of a training) and `files.py`.
+"""
+
+from bnzoo.training.reporting import Moment
+from bnzoo.training.results import Training
+from bnzoo.training.train import train
+
+__all__ = ["Moment", "Training", "train"]

@@ -1,0 +1,61 @@
+"""The precision of a training: float32, or 16 bits with variables in float32."""
+
+from typing import Any
+
+import keras
+
+from bnzoo.errors import choice
+from bnzoo.keras_internals import functional_model
+from bnzoo.tools.dtypes import in_mixed_precision
+
+AUTO, FLOAT32 = "auto", "float32"
+# the dtype policies of Keras
+_POLICIES = {FLOAT32: "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+PRECISIONS = (AUTO, *_POLICIES)
+
+
+def check_precision(precision: Any) -> str:
+    """Return the precision if it is known.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    return choice("precision", precision, PRECISIONS)
+
+
+def in_precision(model: keras.Model, precision: str) -> keras.Model:
+    """Return a model in float32 itself, or a copy of it that trains in 16 bits.
+
+    Raises:
+        ValueError: If a copy is needed, and the model is not functional.
+    """
+    if precision == FLOAT32:
+        return model
+    if functional_model(model) is None:
+        raise ValueError(
+            f"`precision` must be 'float32' for a model that is neither functional nor Sequential. Received: "
+            f"precision={precision!r} for {type(model).__name__}"
+        )
+    return in_mixed_precision(model, _POLICIES[precision])
+
+
+def scaled_loss(optimizer: keras.Optimizer, precision: str) -> keras.Optimizer:
+    """Return the optimizer; for float16 one that scales the loss, whose gradients would underflow."""
+    return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
+
+
+def candidates(model: keras.Model) -> list[str]:
+    """Return the precisions among which `"auto"` chooses the fastest on this machine.
+
+    A processor without instructions for bfloat16 takes much longer than in float32. float16 is tried on a GPU only.
+    """
+    if functional_model(model) is None:
+        return [FLOAT32]
+    has_gpu = keras.backend.backend() == "tensorflow" and _gpus()
+    return [name for name in _POLICIES if name != "float16" or has_gpu]
+
+
+def _gpus() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,58 @@
+"""The result of a training."""
+
+from dataclasses import dataclass, field
+
+import keras
+
+from bnzoo.tools import HealthReport
+from bnzoo.training.artefact import Artefact
+from bnzoo.training.measures import Measures
+
+
+@dataclass(frozen=True)
+class Training:
+    """The result of a training.
+
+    Attributes:
+        model: The trained `keras.Model`, in float32, with recalibrated statistics. It is compiled with a new optimizer
+            and the learning rate of the training.
+        history: Dict of lists, the values of each epoch: `loss`, `learning_rate`, the metrics, and `val_loss` and so on
+            for the validation data.
+        measures: `Measures`, the metrics on the validation data and, with intervals, on the test data.
+        epochs: Integer, the number of finished epochs.
+        steps: Integer, the number of steps.
+        seconds: Float, the time of this call.
+        precision: String, the precision of the training.
+        learning_rate: Float, the highest learning rate.
+        weights: String, the weights of the model: `"last"`, `"averaged"`, or `"best"`, those of the epoch with the
+            lowest validation loss.
+        choice: Dict of floats, the validation loss of each of these weights; empty if the validation data is training
+            data.
+        health: The `bnzoo.tools.HealthReport` of the model.
+        ended: String, the reason why the training ended before its last epoch, or empty.
+        artefact: The exported `Artefact`, or `None` without a directory.
+    """
+
+    model: keras.Model
+    history: dict[str, list[float]]
+    measures: Measures
+    epochs: int
+    steps: int
+    seconds: float
+    precision: str
+    learning_rate: float
+    weights: str
+    choice: dict[str, float]
+    health: HealthReport
+    ended: str = ""
+    artefact: Artefact | None = field(default=None)
+
+    def __str__(self) -> str:
+        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in self.choice.items())
+        chosen = f"validation loss: {losses}" if losses else "the validation data was training data too"
+        lines = [
+            f"{self.epochs} epochs, {self.steps} steps in {self.precision}, {self.weights} weights ({chosen})",
+            *([self.ended] if self.ended else []),
+            *(str(finding) for finding in self.health.findings),
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,344 @@
+"""One training in this process: from the start or the last checkpoint to the measured and exported model."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from bnzoo.data import Dataset
+from bnzoo.errors import positive_integer
+from bnzoo.files import whole_file
+from bnzoo.keras_internals import flatten_layers, functional_model
+from bnzoo.tools import Recalibration, health
+from bnzoo.tools.dtypes import in_float32
+from bnzoo.training.artefact import Artefact, export_once
+from bnzoo.training.averaging import Averaging
+from bnzoo.training.batches import training_batches, validation_batches
+from bnzoo.training.checkpoints import Checkpoints
+from bnzoo.training.class_weights import check_class_weight, class_weights, weighted
+from bnzoo.training.endings import Deadline, Patience, StopWhenNotFinite
+from bnzoo.training.files import BEST
+from bnzoo.training.loop import fit_from
+from bnzoo.training.measures import measure, outputs_of
+from bnzoo.training.planning import Plan, epochs_within, fastest, finishing_seconds, step_seconds
+from bnzoo.training.position import Position
+from bnzoo.training.precision import AUTO, FLOAT32, candidates, check_precision, in_precision
+from bnzoo.training.recipe import Recipe
+from bnzoo.training.reporting import Progress, Recording
+from bnzoo.training.results import Training
+from bnzoo.training.schedules import schedule_named
+from bnzoo.training.store import Store, folder_for
+
+EPOCHS, BATCH_SIZE, SCHEDULE = 30, 128, "warmup_cosine"
+_MOST_EPOCHS = 1_000_000
+_EVALUATION_BATCH = 256
+# examples for recalibrated statistics, and for the check of the norms
+_CALIBRATION, _HEALTH = 12_800, 1_024
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a training. See `bnzoo.train`."""
+
+    epochs: int | None
+    deadline: float | None
+    batch_size: int
+    schedule: str
+    precision: str
+    average: bool
+    patience: int | None
+    class_weight: str | None
+    all_data: bool
+    seed: int
+
+
+def run(
+    model: keras.Model,
+    data: Dataset,
+    recipe: Recipe,
+    options: Options,
+    *,
+    directory: Path | None = None,
+    checkpoints: Path | None = None,
+    trial: int | None = None,
+    values: Mapping[str, Any] | None = None,
+    writing: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    tensorboard: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    progress: Progress | None = None,
+) -> Training:
+    """Train a model as `train` does.
+
+    Args:
+        model: The model.
+        data: The `Dataset`.
+        recipe: The `Recipe`.
+        options: The `Options`.
+        directory: The folder of the results.
+        checkpoints: The folder of numbered folders for the checkpoints of each training. By default they are in the
+            folder of the results.
+        trial: Integer, the trial of the model in a study.
+        values: Dict, the hyperparameters of the model, as JSON.
+        writing: Function without arguments that returns a context, in which the results are written.
+        tensorboard: As in `train`.
+        callbacks: As in `train`.
+        progress: As in `train`.
+    """
+    if options.epochs is None and options.deadline is None:
+        options = replace(options, epochs=EPOCHS)
+    _check(model, data, options)
+    definition = _definition(model, data, recipe, options, trial, values)
+    store = None
+    if directory is not None:
+        store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
+    with nullcontext() if store is None else store.alone():
+        session = _Session(in_float32(model), data, recipe, options, store)
+        session.fit(tensorboard, callbacks, progress)
+        with writing():
+            return session.finish(directory, {**definition, **session.outcome()}, trial)
+
+
+class _Session:
+    """One training in this process."""
+
+    def __init__(
+        self, model: keras.Model, data: Dataset, recipe: Recipe, options: Options, store: Store | None
+    ) -> None:
+        self._start = time.monotonic()
+        self._model, self._data, self._recipe, self._options, self._store = model, data, recipe, options, store
+        examples = len(data.train.x) + (len(data.validation.x) if options.all_data else 0)
+        self._batch = min(options.batch_size, examples)
+        self._weights = None if options.class_weight is None else class_weights(data)
+        self._timed: dict[str, keras.Model] = {}
+        self._step: float | None = None
+        plan = store.plan(lambda: self._plan(examples // self._batch)) if store else None
+        self.plan = plan or self._plan(examples // self._batch)
+        self._trained = self._compiled(self.plan.precision)
+        self._position = Position(self.plan.epochs, self.plan.steps)
+        self._history: dict[str, list[float]] = {}
+        self._averaging = Averaging(self._position) if options.average else None
+        self._patience = None if options.patience is None else Patience(options.patience)
+        self._ended = ""
+
+    def fit(
+        self,
+        tensorboard: str | Path | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+        progress: Progress | None,
+    ) -> None:
+        """Train from the start or the last checkpoint."""
+        stop, saved = StopWhenNotFinite(), None
+        late = None if self._options.deadline is None else Deadline(self._options.deadline - self._finishing())
+        log = self._store.log if self._store else None
+        every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
+        every += [self._patience, *callbacks]
+        if tensorboard is not None:
+            every.append(keras.callbacks.TensorBoard(str(tensorboard)))
+        if self._store:
+            saved = Checkpoints(self._store.checkpoint, self._position, self._history, self._averaging, self._patience)
+            if self._store.checkpoint.exists():
+                # Keras makes the variables of the metrics with the first batch
+                self._trained.evaluate(self._validation(), steps=1, verbose=0)
+                saved.restore(self._trained)
+                self._ended = saved.ended
+            every.append(saved)
+        if self._ended:
+            return
+        fit_from(
+            self._position,
+            self._trained,
+            self._batches,
+            learning_rate=self._recipe.learning_rate,
+            schedule=schedule_named(self._options.schedule),
+            callbacks=[callback for callback in every if callback is not None],
+            validation_data=None if self._options.all_data else self._validation(),
+            shuffle=False,
+            verbose=0,
+        )
+        if stop.stopped:
+            raise RuntimeError(
+                f"The training diverged in epoch {self._position.epoch + 1} of {self.plan.epochs}: the loss became "
+                f"infinite or NaN at the learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
+            )
+        if self._patience is not None and self._patience.stopped:
+            self._ended = f"ended after {self._position.epoch} of {self.plan.epochs} epochs: no improvement in "
+            self._ended += f"{self._patience.epochs} epochs"
+        if saved is not None and not self._position.step:
+            saved.ended = self._ended
+            saved.save()
+        if late is not None and late.stopped and self._position.progress < 1:
+            of = f"{self._position.done} of {self.plan.epochs * self.plan.steps}"
+            self._ended = f"ended at the deadline after {of} steps"
+
+    def outcome(self) -> dict[str, Any]:
+        """Return the plan, and the position at the end, as JSON."""
+        return {**self.plan.get_config(), "finished_steps": self._position.done}
+
+    def finish(self, directory: Path | None, description: dict[str, Any], trial: int | None) -> Training:
+        """Choose the weights, recalibrate the statistics, measure and export the model."""
+        model, data, recipe = self._model, self._data, self._recipe
+        if self._trained is not model:
+            for old, new in zip(self._trained.variables, model.variables, strict=True):
+                new.assign(old)
+        recipe.compile(model, FLOAT32)  # with the learning rate of the training, not the last one of the schedule
+        weights, choice = self._choose()
+        artefact = None if directory is None else self._export(directory, description, trial)
+        split = data.train if self._options.all_data else data.validation
+        checked = health(model, (split.x[:_HEALTH], split.y[:_HEALTH]), steps=self._position.done)
+        return Training(
+            model=model,
+            history=self._history,
+            measures=artefact.measures if artefact else measure(model, outputs_of(model, data, data.test), data),
+            epochs=self._position.epoch,
+            steps=self._position.done,
+            seconds=time.monotonic() - self._start,
+            precision=self.plan.precision,
+            learning_rate=recipe.learning_rate,
+            weights=weights,
+            choice=choice,
+            health=checked,
+            ended=self._ended,
+            artefact=artefact,
+        )
+
+    def _choose(self) -> tuple[str, dict[str, float]]:
+        """Give the model the weights with the lowest validation loss, and return their name with all losses."""
+        model = self._model
+        every = {"last": [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]}
+        if self._averaging is not None and self._averaging.averages:
+            every["averaged"] = [keras.ops.convert_to_numpy(average) for average in self._averaging.averages]
+        if self._patience is not None and self._patience.weights:
+            trained = {id(variable) for variable in self._trained.trainable_variables}
+            pairs = zip(self._trained.variables, self._patience.weights, strict=True)
+            every["best"] = [value for variable, value in pairs if id(variable) in trained]
+        recalibrate = self._recalibration()
+        losses: dict[str, float] = {}
+        states: dict[str, list[np.ndarray]] = {}
+        names = list(every)[-1:] if self._options.all_data else list(every)
+        for name in names:
+            for variable, value in zip(model.trainable_variables, every[name], strict=True):
+                variable.assign(value)
+            recalibrate()
+            states[name] = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+            if not self._options.all_data:
+                values = model.evaluate(self._validation(), verbose=0, return_dict=True)
+                losses[name] = float(values["loss"])
+        best = min(losses, key=lambda name: losses[name]) if losses else names[0]
+        for variable, value in zip(model.variables, states[best], strict=True):
+            variable.assign(value)
+        return best, losses
+
+    def _recalibration(self) -> Callable[[], None]:
+        norms = [layer for layer in flatten_layers(self._model) if isinstance(layer, keras.layers.BatchNormalization)]
+        if not any(norm.trainable for norm in norms):
+            return lambda: None
+        x = self._data.train.x
+        rows = np.sort(np.random.default_rng(self._options.seed).permutation(len(x))[:_CALIBRATION])
+        recalibration, examples = Recalibration(self._model), x if len(rows) == len(x) else x[rows]
+        return lambda: recalibration(examples, batch_size=_EVALUATION_BATCH)
+
+    def _export(self, directory: Path, description: dict[str, Any], trial: int | None) -> Artefact:
+        with whole_file(directory / BEST) as draft:
+            self._model.save(draft)
+        return export_once(lambda: self._model, trial, self._data, directory, description)
+
+    def _plan(self, steps: int) -> Plan:
+        """Return the plan, for which steps are timed if that is needed."""
+        options, data = self._options, self._data
+        precision = options.precision
+        if precision == AUTO:
+            precision = fastest(candidates(self._model), self._compiled, self._batches(0))
+        if options.epochs is not None:
+            return Plan(options.epochs, steps, precision)
+        assert options.deadline is not None
+        self._step = step_seconds(self._compiled(precision), self._batches(0))
+        left = options.deadline - self._finishing() - time.monotonic()
+        validation = 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
+        epochs, steps = epochs_within(max(left, 0.0), self._step, steps, validation)
+        return Plan(min(epochs, _MOST_EPOCHS), steps, precision)
+
+    def _finishing(self) -> float:
+        """Return the seconds for what follows the last step."""
+        if self._step is None:
+            self._step = step_seconds(self._compiled(self.plan.precision), self._batches(0))
+        data = self._data
+        examples = 2 * (min(len(data.train.x), _CALIBRATION) + len(data.validation.x) + len(data.test.x))
+        return finishing_seconds(self._step, examples, self._batch, self._store is not None)
+
+    def _compiled(self, precision: str) -> keras.Model:
+        """Return the model that trains in a precision: the model itself in float32, else a copy."""
+        if precision not in self._timed:
+            self._timed[precision] = self._recipe.compile(in_precision(self._model, precision), precision)
+        return self._timed[precision]
+
+    def _batches(self, first: int) -> Any:
+        options = self._options
+        batches = training_batches(self._data, self._batch, options.seed, first=first, with_validation=options.all_data)
+        return weighted(batches, self._weights)
+
+    def _validation(self) -> Any:
+        return weighted(validation_batches(self._data, _EVALUATION_BATCH), self._weights)
+
+
+def _check(model: keras.Model, data: Dataset, options: Options) -> None:
+    """Raise `ValueError` if an option is invalid, or the model does not fit the data."""
+    if not isinstance(model, keras.Model) or functional_model(model) is None or len(model.outputs) != 1:
+        raise ValueError(
+            "`model` must be a built functional or Sequential `keras.Model` with one output. Received: "
+            f"{type(model).__name__}"
+        )
+    taken, units = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
+    if len(taken) != len(data.input_shape) or any(
+        a not in (None, b) for a, b in zip(taken, data.input_shape, strict=True)
+    ):
+        raise ValueError(
+            f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
+            f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
+        )
+    if units != data.outputs:
+        raise ValueError(
+            f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
+        )
+    if options.epochs is not None:
+        positive_integer("epochs", options.epochs, _MOST_EPOCHS)
+    positive_integer("batch_size", options.batch_size)
+    if options.batch_size < 2:
+        raise ValueError(f"`batch_size` must be at least 2. Received: batch_size={options.batch_size}")
+    if options.patience is not None:
+        positive_integer("patience", options.patience, _MOST_EPOCHS)
+        if options.all_data:
+            raise ValueError(
+                "`patience` needs validation data, which `all_data` turns into training data. Omit one of them. "
+                f"Received: patience={options.patience}, all_data=True"
+            )
+    schedule_named(options.schedule)
+    check_precision(options.precision)
+    check_class_weight(options.class_weight, data)
+    if not isinstance(options.seed, int) or isinstance(options.seed, bool) or not 0 <= options.seed < 2**31:
+        raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={options.seed!r}")
+
+
+def _definition(
+    model: keras.Model,
+    data: Dataset,
+    recipe: Recipe,
+    options: Options,
+    trial: int | None,
+    values: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return everything that determines a training, as JSON. Its initial weights are in its first checkpoint."""
+    chosen = {name: value for name, value in asdict(options).items() if name != "deadline"}
+    return {
+        "model": {"name": model.name, "variables": [list(variable.shape) for variable in model.variables]},
+        "data": {"name": data.name, "fingerprint": data.fingerprint, "augment": list(data.augment)},
+        "learning_rate": recipe.learning_rate,
+        "optimizer": recipe.optimizer,
+        **chosen,
+        **({} if trial is None else {"trial": trial}),
+        **({} if values is None else {"values": dict(values)}),
+    }

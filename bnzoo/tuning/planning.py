@@ -1,0 +1,173 @@
+"""The plan of a study: how its budget is divided, from measured seconds."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bnzoo.errors import number, positive_integer
+from bnzoo.tuning.looks import PATIENCE
+
+# the share of the budget for the final training, and the most seconds and the largest share for the export
+FINAL, EXPORT, EXPORT_SHARE = 0.65, 40.0, 0.25
+# the trials of a short search; a longer one has more and longer trials
+TRIALS = 12
+# the epochs of a short trial, so that its learning rate decays in several steps
+EPOCHS = 5
+# a final training of more epochs improves a network little
+SATURATED = 30
+# the validation examples, and the training examples for recalibrated statistics, of a trial of a plan
+VALIDATION, CALIBRATION = 2_000, 2_048
+# training examples from which batches are larger
+MANY = 20_000
+# seconds from which a search without a budget is announced
+LONG = 3600.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The measured seconds of the networks of a space, and the size of its search.
+
+    Attributes:
+        step: Dict, the seconds of a training step by depth.
+        evaluation: Float, the seconds of the evaluation of a trial, on average.
+        compilation: Float, the seconds to build and compile a network, on average.
+        steps: Integer, the steps of a whole epoch.
+        configurations: Integer, the configurations of the grid.
+        architectures: Integer, the architectures that together have every value of every hyperparameter.
+    """
+
+    step: Mapping[int, float]
+    evaluation: float
+    compilation: float
+    steps: int
+    configurations: int
+    architectures: int
+
+    @property
+    def mean_step(self) -> float:
+        """The seconds of a training step, on average over the depths."""
+        return sum(self.step.values()) / len(self.step)
+
+    def compiling(self, trials: int) -> float:
+        """Return the seconds to compile the architectures of the first trials: two were compiled to be timed."""
+        return max(0, min(trials, self.architectures) - min(2, len(self.step))) * self.compilation
+
+    def grid_seconds(self, epochs: int, seeds: int) -> float:
+        """Return the seconds of the whole grid."""
+        trial = epochs * self.steps * self.mean_step + self.evaluation
+        return self.configurations * seeds * trial + self.architectures * self.compilation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a study with a budget.
+
+    Attributes:
+        trials: Integer, the largest number of trials.
+        epochs: Integer, the epochs of a trial.
+        steps: Dict, the training steps of an epoch of a trial by depth.
+        search: Float, the seconds of the search.
+        final: Float, the seconds of the final training.
+        export: Float, the seconds that are kept for the export.
+    """
+
+    trials: int
+    epochs: int
+    steps: Mapping[int, int]
+    search: float
+    final: float
+    export: float
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the attributes as JSON."""
+        return {**asdict(self), "steps": {str(depth): steps for depth, steps in self.steps.items()}}
+
+    @classmethod
+    def from_config(cls, config: Any) -> "Plan":
+        """Return the plan of `get_config`.
+
+        Raises:
+            ValueError: If it is not one.
+        """
+        try:
+            steps = {int(depth): positive_integer("steps", count) for depth, count in config["steps"].items()}
+            trials, epochs = (positive_integer(name, config[name]) for name in ("trials", "epochs"))
+            search, final, export = (number(name, config[name], at_least=0) for name in ("search", "final", "export"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"its field 'plan' is damaged: {error}") from error
+        return cls(trials, epochs, steps, search, final, export)
+
+    def __str__(self) -> str:
+        each = " or ".join(dict.fromkeys(f"{self.epochs * count:,}" for count in self.steps.values()))
+        return (
+            f"{self.trials} trial{'s' * (self.trials > 1)} of {each} steps in {duration(self.search)}, "
+            f"the final training in {duration(self.final)}, the export in {duration(self.export)}"
+        )
+
+
+def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, final: bool = True) -> Plan:
+    """Return the plan for a budget.
+
+    Most of the budget is for the final training. The shortest useful trial has as many steps as it takes to see
+    whether a network learns. A longer search has more trials and longer ones. The steps of the trials of two depths
+    have the ratio of those of their final trainings, in which a deeper network takes fewer steps in the same time.
+
+    Args:
+        timing: The `Timing`.
+        seconds: Float, the seconds that are left.
+        epochs: Integer, the most whole epochs of a trial.
+        seeds: Integer, the seeds of each configuration.
+        final: Boolean, whether the best configuration is trained again.
+    """
+    export = min(EXPORT, EXPORT_SHARE * seconds)
+    training = FINAL * (seconds - export) if final else 0.0
+    search = seconds - export - training
+    useful = {
+        depth: min(SATURATED, max(1.0, training or search) / (timing.steps * step)) * timing.steps
+        for depth, step in timing.step.items()
+    }
+    shortest = seeds * (PATIENCE * min(timing.step.values()) + timing.evaluation)
+    count = 1
+    while count < timing.configurations and (count + 1) * shortest + timing.compiling(count + 1) <= search:
+        count += 1
+    if count > TRIALS:
+        count = round(TRIALS * math.sqrt(count / TRIALS))
+    trials = seeds * count
+    for_trials = max(0.0, search - timing.compiling(count))
+    # the mean of the seconds of a trial over the depths is its share of the search
+    each = max(0.0, for_trials / trials - timing.evaluation)
+    mean = sum(useful[depth] * step for depth, step in timing.step.items()) / len(timing.step)
+    wanted = {depth: each / mean * useful[depth] for depth in timing.step}
+    passes = max(wanted.values()) / timing.steps
+    whole = max(min(EPOCHS, epochs), min(epochs, math.floor(passes)))
+    steps = {depth: max(1, min(timing.steps, round(total / whole))) for depth, total in wanted.items()}
+    return Plan(trials, whole, steps, round(search, 1), round(training, 1), round(export, 1))
+
+
+def default_batch_size(examples: int) -> int:
+    """Return the batch size of a plan, by the number of training examples: more in a batch are faster."""
+    return 128 if examples >= MANY else 64
+
+
+def announcement(timing: Timing, epochs: int, seeds: int, plan: Plan | None) -> str:
+    """Return the first line of a search: the seconds of an epoch, of the grid, and the plan."""
+    deepest = max(timing.step)
+    grid = timing.grid_seconds(epochs, seeds)
+    count = timing.configurations * seeds
+    known = (
+        f"a step of depth {deepest}: {timing.step[deepest]:.2g} s, an epoch: "
+        f"{duration(timing.steps * timing.step[deepest])}; the grid of {count} trial{'s' * (count > 1)} of {epochs} "
+        f"epochs: {duration(grid)}"
+    )
+    if plan is not None:
+        return f"{known}; this plan: {plan}"
+    return f"{known}. The same command with --budget 10m takes ten minutes" if grid > LONG else known
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in a unit that a person would choose, such as `41 s` or `4.0 h`."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"

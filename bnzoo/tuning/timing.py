@@ -1,0 +1,122 @@
+"""The measured seconds of the shallowest and the deepest network of a study."""
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from bnzoo.models import count_macs
+from bnzoo.tuning.planning import CALIBRATION, EPOCHS, Plan, Timing, plan_budget
+from bnzoo.tuning.trial import CompiledModel
+from bnzoo.tuning.tuner import compile_model
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.study import Study
+
+# the measurement has at least so many steps, unless they take too long, and ends after so many steps or seconds
+_FEWEST, _STEPS, _SECONDS = 5, 20, 4.0
+# up to this many depths between are interpolated by their multiply-accumulates, more of them by the depth
+_BUILT = 8
+
+
+class _Timer(keras.callbacks.Callback):
+    """A callback that notes the moments of steps, ends the training after some of them, and times the validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps: list[float] = []
+        self._begun = self.validation = 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        float((logs or {}).get("loss", 0.0))  # waits for the step
+        self._steps.append(time.perf_counter() - self._begun)
+        if len(self._steps) > _STEPS or sum(self._steps) > _SECONDS:
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        self._begun = time.perf_counter()
+
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        self.validation = time.perf_counter() - self._begun
+
+    @property
+    def step(self) -> float:
+        """The seconds of a step, without the first one: the median, as other processes may disturb some."""
+        return float(np.median(self._steps[1:] or self._steps))
+
+
+def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
+    """Return the seconds of the networks of a study, and the measured models by architecture, for its trials.
+
+    Args:
+        study: The `Study`.
+    """
+    space, data = study.space, study.trial_data
+    every = space.axes()
+    rates = every.pop("learning_rate")
+    step, compilation, validation = {}, [], []
+    compiled: dict[tuple, CompiledModel] = {}
+    for depth in sorted({min(space.depths), max(space.depths)}):
+        values: dict[str, Any] = {name: labels[0] for name, labels in every.items()}
+        values |= {"depth": depth, "learning_rate": rates[len(rates) // 2]}
+        hp = study.hyperparameters()
+        hp.values = dict(values)
+        start = time.perf_counter()
+        model = compile_model(study, hp, seed=0)
+        compilation.append(time.perf_counter() - start)
+        timer = _Timer()
+        model.restore(0, values["learning_rate"])
+        model.fit(0, math.ceil(_FEWEST / model.steps), [timer])
+        step[depth] = timer.step
+        validation.append(timer.validation)
+        compiled[space.architecture(values)] = model
+    passes = (study.epochs if study.plan is None else EPOCHS) + 1
+    calibrated = min(CALIBRATION, len(data.train.x)) if study.plan else len(data.train.x)
+    return (
+        Timing(
+            step=_interpolated(study, step),
+            evaluation=_mean(validation) * (passes + calibrated / len(data.validation.x)),
+            compilation=_mean(compilation),
+            steps=max(1, len(data.train.x) // min(space.batch_size_of(values), len(data.train.x))),
+            configurations=math.prod(map(len, every.values())) * len(rates),
+            architectures=max(map(len, every.values())),
+        ),
+        compiled,
+    )
+
+
+def planned(study: "Study", seconds: float, final: bool = True) -> tuple["Study", Timing]:
+    """Return a study with a plan for a budget, whose first trials take the measured models.
+
+    Args:
+        study: The `Study` without a plan. It has not begun.
+        seconds: Float, the budget.
+        final: Boolean, whether the best configuration is trained again.
+    """
+    start = time.monotonic()
+    timing, compiled = measure(study.with_plan(Plan(1, study.epochs, {}, 0.0, 0.0, 0.0)))
+    left = max(1.0, seconds - (time.monotonic() - start))
+    result = study.with_plan(plan_budget(timing, left, study.epochs, study.seeds, final))
+    result.compiled = compiled
+    return result, timing
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _interpolated(study: "Study", step: dict[int, float]) -> dict[int, float]:
+    """Return the seconds of a step for every depth."""
+    depths = sorted(study.space.depths)
+    size = {depth: float(depth) for depth in depths}
+    if 2 < len(depths) <= _BUILT:
+        size = {depth: float(count_macs(study.space.network(depth)).linear) for depth in depths}
+    lowest, highest = depths[0], depths[-1]
+    low, high = size[lowest], size[highest]
+    slope = 0.0 if low == high else (step[highest] - step[lowest]) / (high - low)
+    return {depth: max(1e-6, step[lowest] + slope * (size[depth] - low)) for depth in depths}

@@ -1,0 +1,108 @@
+"""The budget of `bnzoo tune` and its final training."""
+
+import io
+import json
+import types
+
+import pytest
+import rich.console
+from test_cli import SMALL, bnzoo  # noqa: F401
+
+from bnzoo.cli import clock as clocks
+from bnzoo.cli import final
+from bnzoo.tuning.planning import Plan
+
+PLAN = Plan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, export=40.0)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time of the commands, in seconds."""
+    now = types.SimpleNamespace(seconds=0.0)
+    fake = types.SimpleNamespace(monotonic=lambda: now.seconds, process_time=lambda: 5.0)
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
+    monkeypatch.setattr(clocks, "time", fake)
+    monkeypatch.setattr(final, "time", fake)
+    return now
+
+
+def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
+    clock.seconds = 105.0
+    found = clocks.Clock(600.0)
+    assert found.deadline == 700.0, "five seconds of work were before"
+    assert found.training_deadline == 685.0
+    assert clocks.Clock(100.0).training_deadline == 195.0
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 10.0)
+    assert found.training_deadline == 670.0, "half of the time went to other processes"
+    monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
+    assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
+
+
+def test_a_study_that_has_begun_keeps_its_plan(clock, tmp_path):
+    definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
+    (tmp_path / "study.json").write_text(json.dumps(definition))
+    found = clocks.Clock(290.0)
+    assert found.plans(tmp_path, None)
+    assert (found.plan, found.trials) == (PLAN, 12)
+    assert found.of_search() == pytest.approx(285 * 180 / 580), "the share of the search in a smaller budget"
+    assert clocks.Clock(6000.0).plans(tmp_path, None)
+    study = types.SimpleNamespace(directory=tmp_path)
+    assert found.timed(study) is study, "nothing is timed again"
+    del definition["plan"]
+    (tmp_path / "study.json").write_text(json.dumps(definition))
+    assert not clocks.Clock(600.0).plans(tmp_path, None), "a study of an earlier version"
+    assert not clocks.Clock(600.0).plans(tmp_path / "new", "sqlite:///x"), "several machines share no plan"
+    assert clocks.Clock(600.0).plans(tmp_path / "new", None)
+
+
+def moment(**changes):
+    usual = {"epoch": 1, "epochs": 4, "step": 10, "steps": 20, "logs": {"loss": 0.5}, "epoch_ended": False}
+    return types.SimpleNamespace(**{**usual, **changes})
+
+
+def test_the_progress_of_the_final_training(clock):
+    console = rich.console.Console(file=io.StringIO(), width=80)
+    lines = final.Lines(console)
+    clock.seconds = 59.0
+    lines(moment())
+    lines.remind()
+    assert console.file.getvalue() == ""
+    clock.seconds = 60.0
+    lines(moment())
+    lines.remind()
+    assert console.file.getvalue() == "epoch 2/4 step 10/20: loss 0.5 | 100 s left\n"
+    lines(moment(epoch=2, step=0, logs={"loss": 0.4, "val_loss": 0.3, "val_accuracy": 0.9}, epoch_ended=True))
+    assert console.file.getvalue().splitlines()[1] == "epoch 2/4: loss 0.4 val_loss 0.3 val_accuracy 0.9 | 60 s left"
+    lines(moment(epoch=4, step=0, epoch_ended=True))
+    clock.seconds = 120.0
+    lines.remind()
+    assert "export" in console.file.getvalue().splitlines()[-1]
+    terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
+    with final.shown(terminal) as show:
+        show(moment())
+    assert "30/80" in terminal.file.getvalue()
+
+
+@pytest.mark.slow
+def test_a_budget_ends_with_a_trained_model(bnzoo, tmp_path):  # noqa: F811
+    arguments = ["tune", *SMALL[:-2], "--data", "wine", "--budget", "60s", "--output", "study"]
+    status, out, err = bnzoo(*arguments)
+    assert status == 0, err
+    assert out.startswith("a step of depth 2: ")
+    assert "this plan: " in out.splitlines()[0]
+    definition = json.loads((tmp_path / "study" / "study.json").read_text())
+    assert definition["sampler"]["name"] == "local"
+    artefact = json.loads((tmp_path / "study" / "export.json").read_text())
+    assert artefact["training"]["epochs"] >= 1
+    assert "final training: depth " in err
+    status, again, err = bnzoo(*arguments)
+    assert (status, "final training" in err) == (0, False), err
+    assert again.splitlines()[-4:] == out.splitlines()[-4:]
+
+
+@pytest.mark.slow
+def test_no_final_training(bnzoo, tmp_path):  # noqa: F811
+    status, _, err = bnzoo("tune", *SMALL, "--data", "wine", "--no-final", "--output", "study")
+    assert status == 0
+    assert "final training" not in err
+    assert json.loads((tmp_path / "study" / "export.json").read_text())["training"] is None

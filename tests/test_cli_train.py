@@ -1,0 +1,43 @@
+"""`bnzoo train`."""
+
+import csv
+import json
+
+import pytest
+from test_cli import bnzoo  # noqa: F401
+
+WORDS = ("train", "mlp", "--data", "wine", "--depth", "1", "--option", "width=8", "--learning-rate", "0.05")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--precision", "float8"), "Unknown `precision`: 'float8'"),
+        (("--schedule", "linear"), "Unknown `schedule`: 'linear'"),
+        (("--optimizer", "adamw", "--momentum", "0.5"), "`momentum` is for optimizer='sgd'"),
+        (("--learning-rate", "0"), "`learning_rates` must be two positive numbers"),
+        (("--budget", "soon"), "--budget must be a time such as 90s"),
+        (("--all-data", "--patience", "2"), "`patience` needs validation data"),
+        (("--option", "optimizer=sgd"), "--option optimizer is not allowed. Use --optimizer"),
+    ],
+)
+def test_mistakes(bnzoo, tmp_path, words, message):  # noqa: F811
+    status, _, err = bnzoo(*WORDS, *words, "--output", tmp_path / "run")
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_configuration_is_trained_and_exported(bnzoo, tmp_path, verified_here):  # noqa: F811
+    output = tmp_path / "run"
+    words = ("--epochs", 3, "--batch-size", 16, "--precision", "float32", "--tensorboard", tmp_path / "logs")
+    status, out, err = bnzoo(*WORDS, *words, "--output", output)
+    assert status == 0, err
+    artefact = json.loads((output / "export.json").read_text())
+    assert artefact["training"]["learning_rate"] == 0.05
+    assert f"Test accuracy {artefact['test_accuracy']:.2%}" in out
+    assert "epoch 3/3" in err
+    with (output / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    assert list((tmp_path / "logs" / "train").glob("events.*"))

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from bnzoo import tuning
+
+
+@pytest.mark.slow
+def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, tmp_path, verified_here):
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
+    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
+    study.run(progress=lambda *event: None)
+    moments = []
+    training = study.train(epochs=2, precision="float32", progress=moments.append)
+    assert [len(moments), moments[-1].epoch, moments[-1].epochs] == [2 * training.steps // 2 + 2, 2, 2]
+    assert training.artefact.trial == study.results.best.trial
+    assert training.artefact.training["epochs"] == 2
+    assert training.learning_rate == 0.05
+    assert study.export() == training.artefact, "the export of the study is the model that was trained to the end"
+    kept = (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns
+    again = study.train(epochs=2, precision="float32")
+    assert again.artefact == training.artefact
+    assert again.history == training.history
+    assert (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns >= kept
+    other = study.train(epochs=1, precision="float32", trial={"depth": 1, "norm": "batch", "learning_rate": 0.1})
+    assert other.artefact.path.endswith("best/2")
+    assert other.artefact.trial is None
+    probabilities = other.model.predict(few_digits.test.x, verbose=0)
+    assert other.measures.test["accuracy"].value == pytest.approx(
+        (np.argmax(probabilities, -1) == few_digits.test.y).mean()
+    )

@@ -1,0 +1,285 @@
+import csv
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import bnzoo
+from bnzoo import data
+from bnzoo.training import checkpoints, train
+from bnzoo.training.averaging import Averaging
+from bnzoo.training.batches import training_batches
+from bnzoo.training.loop import fit
+from bnzoo.training.planning import epochs_within
+from bnzoo.training.position import Position
+from bnzoo.training.schedules import half_cosine, schedule_named, warmup_cosine
+
+
+@pytest.fixture(scope="module")
+def few():
+    return few_digits()
+
+
+def few_digits():
+    """Return 120 real digits for training. A step of 16 takes milliseconds."""
+    whole = data.load("digits")
+    sizes = ((whole.train, 120), (whole.validation, 40), (whole.test, 40))
+    return data.Dataset(
+        "few digits", whole.labels, *(data.Split(part.x[:count], part.y[:count]) for part, count in sizes)
+    )
+
+
+def small_model(seed=0, dropout=0.2, **options):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, use_bias=False, name="conv")(inputs)
+    x = keras.layers.ReLU()(bnzoo.layers.BatchNormalization(name="norm")(x))
+    x = keras.layers.Dropout(dropout, seed=4)(keras.layers.Flatten()(x))
+    return keras.Model(inputs, keras.layers.Dense(10, name="logits", **options)(x), name="small")
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raise an error after a number of steps, as if the process were killed."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps -= 1
+        if not self.steps:
+            raise KeyboardInterrupt
+
+
+def arrays(training):
+    return [np.array(variable) for variable in training.model.variables]
+
+
+@pytest.fixture
+def each_step(monkeypatch):
+    """Write a checkpoint after each step, without the export at the end."""
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0.0)
+    monkeypatch.setattr("bnzoo.training.session._Session._export", lambda *args: None)
+
+
+OPTIONS = {"learning_rate": 0.05, "epochs": 4, "batch_size": 16, "seed": 3, "precision": "float32"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precision):
+    """The stops are in an epoch, at its end, in the last quarter with averages, and a step before the end."""
+    few = dataclasses.replace(few, augment="crop")
+    options = {**OPTIONS, "precision": precision, "patience": 4}
+    whole = train(small_model(), few, directory=tmp_path / "whole", **options)
+    for seed, steps in ((0, 3), (9, 4), (9, 15), (9, 5)):  # another start, as all weights are in the checkpoint
+        with pytest.raises(KeyboardInterrupt):
+            train(small_model(seed), few, directory=tmp_path / "stopped", callbacks=[StopAt(steps)], **options)
+    resumed = train(small_model(seed=9), few, directory=tmp_path / "stopped", **options)
+    assert resumed.history == whole.history
+    assert resumed.choice == whole.choice
+    for a, b in zip(arrays(resumed), arrays(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with (tmp_path / "stopped" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == whole.history["loss"]
+    assert (tmp_path / "stopped" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
+
+
+KILLED = """
+import sys
+import keras
+sys.path.insert(0, sys.argv[3])
+from test_train import OPTIONS, few_digits, small_model
+from bnzoo.training import checkpoints, train
+checkpoints.INTERVAL = 0.0
+
+class Steps(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        print("step", flush=True)
+
+training = train(small_model(int(sys.argv[2])), few_digits(), directory=sys.argv[1], callbacks=[Steps()], **OPTIONS)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_several_moments_the_weights_are_the_same(few, tmp_path):
+    """SIGKILL comes while a checkpoint is being written, or between two of them."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
+    for seed, steps in ((0, 2), (9, 7), (9, 11)):
+        process = subprocess.Popen([*command, str(seed), str(Path(__file__).parent)], stdout=subprocess.PIPE)
+        for _ in range(steps):
+            assert process.stdout.readline()
+        process.kill()
+        process.communicate()
+    resumed = train(small_model(9), few, directory=tmp_path / "killed", **OPTIONS)
+    whole = train(small_model(0), few, directory=tmp_path / "whole", **OPTIONS)
+    assert resumed.history == whole.history
+    for a, b in zip(arrays(resumed), arrays(whole), strict=True):
+        np.testing.assert_array_equal(a, b)
+    again = train(small_model(9), few, directory=tmp_path / "killed", **OPTIONS)
+    assert again.artefact == resumed.artefact, "nothing is trained or exported again"
+    assert (tmp_path / "killed" / "best" / "1").is_dir()
+    assert not (tmp_path / "killed" / "best" / "2").exists()
+
+
+@pytest.mark.slow
+def test_a_trained_model_is_compiled_with_the_rate_of_its_training(few):
+    training = train(small_model(), few, **{**OPTIONS, "epochs": 1, "schedule": "half_cosine"})
+    assert float(training.model.optimizer.learning_rate) == pytest.approx(0.05)
+    assert training.model.optimizer.momentum == 0.9
+    logits = training.model.predict(few.validation.x, verbose=0).astype(np.float64)
+    losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(logits)), few.validation.y]
+    assert training.choice[training.weights] == pytest.approx(losses.mean(), rel=1e-5)
+    assert training.choice[training.weights] == min(training.choice.values())
+
+
+def test_the_average_is_that_of_the_weights_of_the_last_quarter(few):
+    """The reference is a recursion in float64."""
+    weights = []
+
+    class Weights(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weights.append(self.model.layers[1].get_weights()[0].astype(np.float64))
+
+    class Chosen(keras.callbacks.Callback):
+        found = None
+
+        def on_train_end(self, logs=None):
+            Chosen.found = np.array(averaging.averages[0])
+
+    position = Position(4, 10)
+    averaging = Averaging(position)
+    model = small_model()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    batches = training_batches(few, 12, 0)
+    fit(
+        model,
+        batches,
+        learning_rate=0.1,
+        schedule=schedule_named("constant"),
+        epochs=4,
+        steps_per_epoch=10,
+        position=position,
+        callbacks=[Weights(), averaging, Chosen()],
+        verbose=0,
+        shuffle=False,
+    )
+    expected, *rest = weights[29:]  # after three quarters of 40 steps
+    for value in rest:
+        expected = expected + (value - expected) / 2  # over a twentieth of 40 steps
+    np.testing.assert_allclose(Chosen.found, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_path, each_step):
+    """The deadline has passed when the training begins, so that it ends after a step."""
+    options = {**OPTIONS, "epochs": 2}
+    ended = train(small_model(), few, directory=tmp_path / "ended", budget=1e-9, **options)
+    assert (ended.steps, ended.epochs) == (1, 0)
+    assert ended.ended == "ended at the deadline after 1 of 14 steps"
+    resumed = train(small_model(9), few, directory=tmp_path / "ended", **options)
+    whole = train(small_model(), few, **options)
+    assert resumed.history == whole.history
+    assert resumed.choice == whole.choice
+
+
+@pytest.mark.slow
+def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
+    options = {name: value for name, value in OPTIONS.items() if name != "epochs"}
+    first = train(small_model(), few, directory=tmp_path / "run", budget=1e-9, **options)
+    again = train(small_model(), few, directory=tmp_path / "run", budget=1e6, **options)
+    assert first.steps == again.steps == 1, "not even an epoch fitted into the first budget"
+
+
+def test_with_all_data_nothing_is_validated(few):
+    training = train(small_model(), few, all_data=True, **{**OPTIONS, "epochs": 1})
+    assert training.steps == 160 // 16
+    assert training.choice == {}
+    assert not [name for name in training.history if name.startswith("val_")]
+    assert training.weights == "averaged"
+
+
+@pytest.mark.slow
+def test_a_compiled_model_with_probabilities_keeps_its_loss_and_optimizer(few):
+    model = small_model(activation="softmax")
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    training = train(model, few, precision="bfloat16", batch_size=16, epochs=3)
+    assert isinstance(training.model.optimizer, keras.optimizers.Adam)
+    assert training.learning_rate == pytest.approx(0.01)
+    assert training.model is model
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    shares = model.predict(few.test.x, verbose=0)
+    assert training.measures.test["accuracy"].value == pytest.approx((shares.argmax(-1) == few.test.y).mean())
+
+
+def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
+    options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
+    training = train(small_model(), few, **options)
+    losses = training.history["val_loss"]
+    assert len(losses) == int(np.argmin(losses)) + 3 < 30
+    assert "no improvement in 2 epochs" in training.ended
+    assert set(training.choice) >= {"last", "best"}
+
+
+def test_a_loss_that_is_not_finite_is_an_error(few):
+    with pytest.raises(RuntimeError, match=r"diverged in epoch 1 of 4.*Choose a lower learning rate"):
+        train(small_model(), few, **{**OPTIONS, "learning_rate": 1e30})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"schedule": "linear"}, "Unknown `schedule`: 'linear'"),
+        ({"precision": "float8"}, "Unknown `precision`: 'float8'"),
+        ({"learning_rate": None}, "`learning_rate` is missing"),
+        ({"learning_rate": -1}, "`learning_rate` must be a number above 0"),
+        ({"epochs": 0}, "`epochs` must be a positive integer"),
+        ({"batch_size": 1}, "`batch_size` must be at least 2"),
+        ({"budget": 0}, "`budget` must be a number above 0"),
+        ({"patience": 2, "all_data": True}, "`patience` needs validation data"),
+        ({"seed": -1}, "`seed` must be an integer"),
+        ({"class_weight": "even"}, "Unknown `class_weight`"),
+    ],
+)
+def test_mistakes(few, options, message):
+    with pytest.raises(ValueError, match=message):
+        train(small_model(), few, **{**OPTIONS, **options})
+
+
+def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_path, each_step):
+    options = {**OPTIONS, "epochs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, directory=tmp_path / "one", callbacks=[StopAt(3)], **options)
+    with pytest.raises(ValueError, match=r"has another training .*learning_rate: 0.05 there, 0.1 here"):
+        train(small_model(), few, directory=tmp_path / "one", **{**options, "learning_rate": 0.1})
+    checkpoint = tmp_path / "one" / "checkpoint.npz"
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    checkpoint.write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint\.npz cannot be read"):
+        train(small_model(), few, directory=tmp_path / "one", **options)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and has no training"):
+        train(small_model(), few, directory=tmp_path / "other", **options)
+
+
+def test_schedules():
+    assert [warmup_cosine(share) for share in (0.0, 0.025, 0.05)] == [0.0, 0.5, 1.0]
+    assert warmup_cosine(0.525) == pytest.approx(0.5)
+    assert [half_cosine(share) for share in (0.0, 0.5)] == pytest.approx([1.0, 0.5])
+    assert half_cosine(0.25) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "validation", "expected"), [(100, 5, (9, 100)), (1000, 0, (95, 100)), (5, 5, (1, 42)), (0, 5, (1, 1))]
+)
+def test_epochs_within_a_budget(seconds, validation, expected):
+    """A step takes 0.1 s, and an epoch has 100 steps; 95 % of the time is used."""
+    assert epochs_within(seconds, 0.1, 100, validation) == expected
