@@ -190,12 +190,16 @@ def test_the_options_of_a_csv_file(bnzoo, tmp_path):
     found, problems = err.splitlines()
     assert found == "bnzoo: warning: houses.csv is read with separator tab, encoding Windows-1252 (Latin-1)."
     assert status == 2
-    for part in ("has 3 problems: (1) the target is 1 in every", "(2) column 'id'", "(3) column 'empty' has no value"):
+    for part in (
+        "has 3 problems: (1) the target 'price' is 1 in every",
+        "(2) column 'id'",
+        "(3) column 'empty' has no value",
+    ):
         assert part in problems
     arguments += ["--drop", "id", "--drop", "empty", "--separator", r"\t", "--encoding", "latin-1"]
     status, _, err = bnzoo(*arguments)
     assert status == 2
-    assert err.startswith("bnzoo: houses.csv: the target is 1 in every example; choose")
+    assert err.startswith("bnzoo: houses.csv: the target 'price' is 1 in every example; choose")
     assert err.count("\n") == 1
 
 

@@ -74,6 +74,9 @@ def test_a_regression():
     found = data.Dataset.from_tf_data(numbers, numbers, numbers.batch(4), name="heights")
     assert (found.task, found.input_shape, found.train.x.dtype) == ("regression", (4,), np.float32)
     np.testing.assert_array_equal(found.train.y, (Y / 7).astype(np.float32))
+    constant = pairs(y=np.stack([Y / 7, np.ones(30)], 1))
+    with pytest.raises(ValueError, match=r"tf\.data: the target '1' is 1 in every example; choose"):
+        _ = data.Dataset.from_tf_data(constant, constant, constant).target_scale
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,8 @@ def test_a_regression():
         (pairs(y=Y / 7), {}, "y must have an integer class, .* dtype float64"),
         (pairs(y=Y + 1), {}, "classes must be from 0 to 2. Received: 1 to 3"),
         (pairs(y=Y[:, None].repeat(2, 1)).batch(7), {"classes": None}, r"For a classification, pass `classes`"),
+        (pairs(y=np.tile([1, 0, 1], (30, 1))), {}, "a one-hot row has exactly one 1. .* 2. .*pass task='multilabel'"),
+        (pairs(y=np.zeros((30, 3), int)), {"task": "multilabel"}, "`train` has no example with a label"),
         (pairs(x=X[:, 0, 0, 0]), {}, r"x must have numbers of the shape .*shape \(30,\)"),
         (pairs(X[:, :3]), {}, "`train`, `validation`, `test` must have inputs of the same shape"),
         (UNLIKE, {}, r"`train`, batch 1: its inputs have the shape \(3, 5, 3\) .* the first batch \(4, 5, 3\)"),

@@ -63,3 +63,11 @@ def test_a_file_is_not_removed_while_another_process_uses_it():
     with pytest.warns(UserWarning, match="1 file of .* was removed"):
         fill()
     assert not path.exists()
+
+
+def test_a_damaged_file_of_the_cache_is_written_again():
+    path = write("new.npy")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert store.find("new") is None
+    assert fill().tolist() == [7, 7]
+    assert store.find("new").tolist() == [7, 7]

@@ -12,6 +12,7 @@ from portable import ON_LINUX, make_pipe, make_socket
 
 from bnzoo import data, machine, tuning
 from bnzoo.cli.inputs import load_data
+from bnzoo.data import sources
 
 
 def save(folder, image=None, classes=("cat", "dog"), count=5, suffix=".png", **options):
@@ -257,6 +258,15 @@ def test_on_the_command_line_a_warning_is_one_line(tmp_path, capfd):
     assert load_data(str(tmp_path), None, None, 4).input_shape == (4, 4, 1)
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("bnzoo: warning: Some files are ignored: 1 .heic, such as ")
+
+
+def test_all_images_of_a_folder_in_the_order_of_their_files(tmp_path):
+    for number, label in enumerate("ab"):
+        (tmp_path / label).mkdir()
+        for i in range(2):
+            Image.fromarray(np.full((2, 2, 3), 10 * number + i, np.uint8)).save(tmp_path / label / f"{i}.png")
+    x, y, labels = sources.image_folder(tmp_path)
+    assert (x[:, 0, 0, 0].tolist(), y.tolist(), labels) == ([0, 1, 10, 11], [0, 0, 1, 1], ["a", "b"])
 
 
 def test_each_image_has_the_label_of_its_folder(tmp_path):

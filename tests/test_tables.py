@@ -266,7 +266,7 @@ def test_rows_that_cannot_be_encoded(tmp_path, change, message):
             "'heating' has 130 different texts .* identifies the rows",
         ),
         (lambda f: f.assign(rooms=f.area.astype(str).where(f.index % 50 > 0, "?")), "'rooms' .* '[?]' at index"),
-        (lambda f: f.assign(price=1.5), "the target is 1.5 in every example"),
+        (lambda f: f.assign(price=1.5), "the target 'price' is 1.5 in every example"),
         (lambda f: f.assign(price="cheap"), "only one class .cheap."),
         (lambda f: f.assign(price=[*"ab" * 99, "c", "c"]), "class 'c' has only 2 examples"),
         (lambda f: f.assign(price=None), "target 'price' has no value in any row"),

@@ -27,11 +27,13 @@ def read_splits(
         several: Boolean, whether an example has any number of labels, in a row of 0 and 1.
 
     Raises:
-        ValueError: As `read_split`, or if the splits differ in the shape of an input or a target.
+        ValueError: As `read_split`, or if the splits differ in the shape of an input or a target, or one has no label.
     """
     left, splits = store.memory_limit(max_memory), {}
     for name, data in parts.items():
         splits[name] = split = read_split(name, data, classes, left, several)
+        if several and not split.y.any():
+            raise ValueError(f"`{name}` has no example with a label, so that nothing can be measured. Add some")
         left -= 0 if isinstance(split.x, np.memmap) else split.x.nbytes
     if len(shapes := {split.x.shape[1:] for split in splits.values()}) > 1:
         raise ValueError(
@@ -130,7 +132,13 @@ def _checked(place: str, batch: Any, classes: int, several: bool) -> tuple[np.nd
     if several:
         return x, _rows_of_labels(place, y, len(x), classes)
     if classes and y.ndim == 2 and y.shape[1] == classes > 1:
-        y = y.argmax(-1)  # one-hot
+        if np.isin(y, (0, 1)).all() and not _one_hot(y):
+            ones = y.sum(1)
+            raise ValueError(
+                f"{place}: a one-hot row has exactly one 1. Received: a row with {ones[ones != 1][0]:.0f}. If an "
+                "example has any number of labels, pass task='multilabel'"
+            )
+        y = y.argmax(-1)
     several_targets = not classes and y.ndim == 2 and y.shape[1] > 1 and len(y) == len(x) and y.dtype.kind == "f"
     if several_targets and not _one_hot(y):
         return x, y.astype(np.float32)

@@ -13,6 +13,7 @@ import numpy as np
 from bnzoo.data import augment
 from bnzoo.data.encoder import TableEncoder
 from bnzoo.data.rows import Rows
+from bnzoo.data.splits import check_varied
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,6 +243,7 @@ class Dataset:
         """Mean and variance of the training targets of a regression, lists for several targets; `None` for classes."""
         if self.labels:
             return None
+        check_varied(self.train.y, self.name, self.targets)
         y = self.train.y.astype(np.float64)
         if y.ndim == 2:
             return y.mean(0).tolist(), y.var(0).tolist()

@@ -238,7 +238,7 @@ def _download(name: str, shares: dict[str, float], seed: int) -> Dataset:
 def _table(name: str, table: tables.LabelledTable, shares: dict[str, float], seed: int) -> Dataset:
     problems, training = [], table.features
     try:
-        parts = divide(table.y, table.labels, name, shares, seed)
+        parts = divide(table.y, table.labels, name, shares, seed, table.targets)
         training = table.features.iloc[parts["train"]]
         encoder = TableEncoder.learn(training)
         splits = {

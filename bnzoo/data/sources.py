@@ -1,4 +1,4 @@
-"""Readers of embedded data sets, `.npz` files and pairs of `.npy` files.
+"""Readers of embedded data sets, `.npz` files, pairs of `.npy` files and folders of images.
 
 Each returns the examples, their labels, and the names of the classes; a regression has float targets and no classes.
 Targets of the shape `(examples, k)` are rows of labels, which have names, or of several float targets.
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo.data import store
+from bnzoo.data.images import list_images, read_images
+from bnzoo.data.rows import Rows
 from bnzoo.errors import printable
 from bnzoo.reading import read_npz
 
@@ -56,6 +58,15 @@ def npz(path: Path, max_bytes: int | None = None) -> Examples:
             f"with np.savez(path, x=..., y=...){_PARTS if {'x_train', 'x_test'} <= {*held} else ''}"
         )
     return _examples(path, arrays["x"], arrays["y"])
+
+
+def image_folder(folder: Path, size: object = None) -> tuple[np.ndarray | Rows, np.ndarray, list[str]]:
+    """Return the images of a folder with a subfolder for each class, in the order of their files.
+
+    The arguments and errors are those of `list_images` and `read_images`.
+    """
+    images = list_images(folder, size)
+    return read_images(images, np.arange(len(images.files))), images.y, images.labels
 
 
 def has_npy(folder: Path) -> bool:

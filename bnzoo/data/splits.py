@@ -27,7 +27,14 @@ def check_split(shares: Mapping[str, float], seed: int) -> None:
         raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
 
 
-def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str, float], seed: int) -> Parts:
+def divide(
+    y: np.ndarray,
+    labels: Sequence[str],
+    name: str,
+    shares: Mapping[str, float],
+    seed: int,
+    targets: Sequence[str] = (),
+) -> Parts:
     """Split examples: stratified by class or by combination of labels, or at random for a regression.
 
     Args:
@@ -37,6 +44,7 @@ def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str,
         name: String, the name of the data, for messages.
         shares: Dict, the share of each part, as in `check_split`. The rest is the part `train`.
         seed: Integer.
+        targets: Sequence of strings, the names of the targets of a regression, for messages; it may be empty.
 
     Returns:
         Dict of integer arrays, the indices of each part's examples.
@@ -45,7 +53,7 @@ def divide(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapping[str,
         ValueError: If there are too few examples for a part.
     """
     if not labels:
-        return at_random(y, name, shares, seed)
+        return at_random(y, name, shares, seed, targets)
     split = stratified if y.ndim == 1 else by_combination
     return split(y, labels, name, shares, seed)
 
@@ -111,7 +119,7 @@ def by_combination(y: np.ndarray, labels: Sequence[str], name: str, shares: Mapp
     return found
 
 
-def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) -> Parts:
+def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int, targets: Sequence[str] = ()) -> Parts:
     """Split at random, with at least two different values of each target in each part.
 
     The arguments and the result are those of `divide`, without the labels.
@@ -119,12 +127,8 @@ def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) 
     Raises:
         ValueError: If a part has fewer than two different values of a target.
     """
+    check_varied(y, name, targets)
     y = y.astype(np.float32).reshape(len(y), -1)  # as in the data set
-    if (same := np.ptp(y, axis=0) == 0).any():
-        which = "the target" if len(same) == 1 else f"target {same.argmax()}"
-        raise ValueError(
-            f"{name}: {which} is {y[0, same.argmax()]:g} in every example; choose a target with different values"
-        )
     order = np.random.default_rng(seed).permutation(len(y))
     parts = _cut(order, {part: max(2, round(len(y) * share)) for part, share in shares.items()})
     for part, chosen in parts.items():
@@ -134,6 +138,24 @@ def at_random(y: np.ndarray, name: str, shares: Mapping[str, float], seed: int) 
                 "different targets; add examples, or choose other shares or another seed"
             )
     return parts
+
+
+def check_varied(y: np.ndarray, name: str, targets: Sequence[str] = ()) -> None:
+    """Check that each target of a regression has different values.
+
+    Args:
+        y: Array, the targets, one or several in columns.
+        name: String, the name of the data.
+        targets: As in `divide`.
+
+    Raises:
+        ValueError: If a target has one value only. The message names it.
+    """
+    y = y.astype(np.float32).reshape(len(y), -1)  # as in the data set
+    if (same := np.ptp(y, axis=0) == 0).any():
+        column = int(same.argmax())
+        which = f"the target {targets[column]!r}" if targets else f"target {column}" if len(same) > 1 else "the target"
+        raise ValueError(f"{name}: {which} is {y[0, column]:g} in every example; choose a target with different values")
 
 
 def _cut(members: np.ndarray, counts: dict[str, int]) -> Parts:

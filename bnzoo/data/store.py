@@ -44,7 +44,10 @@ def memory_limit(max_memory: int | None) -> float:
 def find(key: str) -> np.ndarray | None:
     """Return the array that was stored under a key, mapped into memory, or `None`."""
     path = _path(key)
-    return mapped(path) if cache.use(path) else None
+    try:
+        return mapped(path) if cache.use(path) else None
+    except ValueError:  # a damaged file is no error: it is written again
+        return None
 
 
 def filled(shape: tuple[int, ...], dtype: np.dtype, fill: Fill, max_memory: int | None, key: str) -> np.ndarray:

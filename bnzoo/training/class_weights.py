@@ -19,8 +19,8 @@ def check_class_weight(value: str | None, data: Dataset) -> str | None:
     if value is None:
         return None
     if data.task != CLASSIFICATION:
-        has = "several labels an example" if data.task == MULTILABEL else "a regression"
-        raise ValueError(f"`class_weight` is for one class an example, and {data.name} is {has}. Omit it.")
+        has = "several labels an example" if data.task == MULTILABEL else "numbers to predict"
+        raise ValueError(f"`class_weight` is for one class an example, and {data.name} has {has}. Omit it.")
     return choice("class_weight", value, (BALANCED,))
 
 

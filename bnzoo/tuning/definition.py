@@ -70,7 +70,9 @@ def require_same_study(stored: dict[str, Any], requested: dict[str, Any], locati
     old, new = dict(_flat(stored)), dict(_flat(requested))
     old["data.name"] = new["data.name"]  # the fingerprint identifies the data; their path may change
     differences = [
-        f"{_short(key)}: {_short(old.get(key))} stored, {_short(new.get(key))} requested"
+        "the examples or their splits"
+        if key == "data.fingerprint"
+        else f"{_short(key)}: {_short(old.get(key))} stored, {_short(new.get(key))} requested"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]

@@ -83,7 +83,7 @@ def _not_tried(results: Results) -> list[str]:
                 f"{tried[entry] or 'none'} of {count} with {name} {results.text(entry)}" for entry, count in few.items()
             ]
     tried_values = f"; tried: {', '.join(missing)}" if missing else ""
-    return [f"{len(results.not_tried)} of {results.size} trials were not tried (budget){tried_values}"]
+    return [f"{len(results.not_tried)} of {results.size} trials were not tried (limit of time or trials){tried_values}"]
 
 
 def _never_tried(results: Results) -> list[str]:

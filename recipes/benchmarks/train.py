@@ -76,7 +76,7 @@ def killed(
         moments = random.Random(0)
         for number in range(kills):
             before = written(stopped)
-            process = subprocess.Popen([*words, "--output", str(stopped)], stderr=subprocess.DEVNULL)
+            process = subprocess.Popen([*words, "--output", str(stopped)], stdout=subprocess.DEVNULL)
             while written(stopped) == before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(moments.uniform(0, 2))

@@ -76,7 +76,7 @@ def test_moving_statistics_that_choose_otherwise_are_told():
 def test_failures_and_unfinished_studies_are_told():
     results = planted(lambda *args: "boom" if args[2] == 0.01 else bowl(*args), finished=False)
     assert "4 trials raised an error" in warnings(results)
-    assert "1 of 12 trials were not tried (budget)" in warnings(results)
+    assert "1 of 12 trials were not tried (limit of time or trials)" in warnings(results)
     assert results.not_tried == [{"depth": 14, "norm": "none", "learning_rate": 1.0, "seed": 0}]
     assert (len(results), results.size) == (11, 12)
 
@@ -87,8 +87,8 @@ def test_what_was_not_tried_is_told_by_axis():
         bowl, depths=(8, 14, 20), skip=lambda v: v["depth"] == 20 or (v["depth"] == 14 and v["learning_rate"] > 0.01)
     )
     expected = (
-        "10 of 18 trials were not tried (budget); tried: 2 of 6 with depth 14, none of 6 with depth 20, "
-        "2 of 6 with learning rate 0.1, 2 of 6 with learning rate 1"
+        "10 of 18 trials were not tried (limit of time or trials); tried: 2 of 6 with depth 14, none of 6 with depth "
+        "20, 2 of 6 with learning rate 0.1, 2 of 6 with learning rate 1"
     )
     assert expected in verdict(results).warnings
     assert results.axes["depth"] == [8, 14], "an axis has the values that were tried"

@@ -136,7 +136,7 @@ def test_the_loss_of_guessing_labels_is_their_mean_entropy():
 
 def test_class_weights_and_errors_of_numbers_are_refused(tmp_path):
     space = tuning.MLPSpace(depths=(1,))
-    with pytest.raises(ValueError, match="`class_weight` is for one class an example, and labels is several labels"):
+    with pytest.raises(ValueError, match="`class_weight` is for one class an example, and labels has several labels"):
         tuning.Study(space, labelled([[0, 1], [1, 0]]), tmp_path, class_weight="balanced")
     two = Split(np.zeros((4, 2), "float32"), np.arange(8.0, dtype="float32").reshape(4, 2))
     with pytest.raises(ValueError, match="objective"):

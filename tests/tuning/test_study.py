@@ -141,7 +141,7 @@ def test_a_folder_with_other_things_is_refused(few_digits, tmp_path):
 
 
 def test_other_data_in_the_same_folder_is_refused(finished, digits):
-    with pytest.raises(ValueError, match=r"data.fingerprint: .*stored"):
+    with pytest.raises(ValueError, match=r"Differences: .*the examples or their splits"):
         study(digits, finished.directory)
 
 
