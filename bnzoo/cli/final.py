@@ -1,7 +1,7 @@
 """The final training of a study on the command line, and its progress."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,8 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
     Raises:
         RuntimeError: If the SavedModel differs from the model, or an earlier one is damaged.
     """
+    from bnzoo.training.endings import DivergedError
+
     candidate = study.results.candidate
     assert candidate is not None
     done = study.artefact_of(candidate)
@@ -56,14 +58,25 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
                 augment=augment,
                 progress=progress,
             )
-        except RuntimeError as error:
-            if "diverged" not in str(error):
-                raise
+        except DivergedError as error:
             say(f"warning: {error}")
     if training is None:
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
+    if warning := _worse(training.choice, candidate.loss):
+        say(warning)
     return training.artefact
+
+
+def _worse(losses: Mapping[str, float], loss: float) -> str:
+    """Return a warning if the validation loss of the final training is higher than that of the trial, else nothing."""
+    lowest = min(losses.values(), default=0.0)
+    if not lowest > loss:  # a trial that had no time to learn may have NaN
+        return ""
+    return (
+        f"warning: the validation loss after the final training, {lowest:.4f}, is higher than that of the trial, "
+        f"{loss:.4f}: a larger --budget trains longer"
+    )
 
 
 def _precision(study: "Study", deadline: float | None) -> str:

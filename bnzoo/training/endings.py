@@ -10,6 +10,10 @@ import keras
 _FIRST, _KNOWN = 2, 20.0
 
 
+class DivergedError(RuntimeError):
+    """The error of a training whose loss is NaN or infinite."""
+
+
 class StopWhenNotFinite(keras.callbacks.Callback):
     """A callback that ends the training at a loss that is NaN or infinite.
 

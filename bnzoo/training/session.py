@@ -21,7 +21,7 @@ from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import check_class_weight, class_weights, weighted
-from bnzoo.training.endings import Patience, Reserve, StopWhenNotFinite
+from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
@@ -165,7 +165,7 @@ class _Session:
             verbose=0,
         )
         if stop.stopped:
-            raise RuntimeError(
+            raise DivergedError(
                 f"The training diverged in epoch {self._position.epoch + 1} of {self.plan.epochs}: the loss became "
                 f"infinite or NaN at the learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
             )
