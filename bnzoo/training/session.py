@@ -1,5 +1,6 @@
 """One training in this process: from the start or the last checkpoint to the measured and exported model."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -232,7 +233,7 @@ class _Session:
             if not self._options.all_data:
                 values = model.evaluate(self._validation(), verbose=0, return_dict=True)
                 losses[name] = float(values["loss"])
-        best = min(losses, key=lambda name: losses[name]) if losses else names[0]
+        best = min(losses, key=lambda name: (math.isnan(losses[name]), losses[name])) if losses else names[0]
         for variable, value in zip(model.variables, states[best], strict=True):
             variable.assign(value)
         return best, losses

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from bnzoo.keras_internals import flatten_layers
 
-# steps that are timed, after those that are not
-_TIMED, _UNTIMED = 5, 2
+# steps that are timed, after those that are not, and the seconds after which no more are: without instructions for
+# bfloat16 a step takes very long
+_TIMED, _UNTIMED, _SECONDS = 5, 2, 4.0
 # the share of a training step that an example takes: where a model predicts; where the model and its SavedModel do
 _PREDICTED, _COMPARED = 0.6, 3.0
 # the seconds of a fast core to trace the functions of a training without an export; to export and verify a SavedModel;
@@ -50,25 +51,30 @@ class Finish:
 
 
 class StepTimer(keras.callbacks.Callback):
-    """A callback that notes the seconds of each step.
+    """A callback that notes the seconds of each step, and ends the training after some of them.
+
+    Args:
+        steps: Integer, the largest number of steps.
 
     Attributes:
         seconds: List of floats.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
         super().__init__()
         self.seconds: list[float] = []
-        self._begun = 0.0
+        self._begun, self._steps = 0.0, steps
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Note the moment."""
         self._begun = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Note the seconds of the step."""
+        """Note the seconds of the step, and end the training if enough were timed."""
         float((logs or {}).get("loss", 0.0))  # waits for the step
         self.seconds.append(time.perf_counter() - self._begun)
+        if len(self.seconds) >= self._steps or sum(self.seconds[1:]) > _SECONDS:  # the first one traces the model
+            self.model.stop_training = True
 
     @property
     def step(self) -> float:
@@ -85,7 +91,7 @@ def step_seconds(model: keras.Model, batches: Any) -> float:
     """
     variables = [*model.variables, *model.optimizer.variables]
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    timer = StepTimer()
+    timer = StepTimer(_UNTIMED + _TIMED)
     model.fit(batches, steps_per_epoch=_UNTIMED + _TIMED, shuffle=False, verbose=0, callbacks=[timer])
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)

@@ -57,7 +57,8 @@ def train(
         learning_rate: Float, the highest learning rate. By default that of the optimizer of a compiled model.
         epochs: Integer, at most 1,000,000. Default: 30, or as many as fit into the budget.
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
-            epochs. The training ends in time in any case.
+            epochs, and the time for the export. The training ends in time in any case; at least a quarter of the time
+            is for it.
         batch_size: Integer.
         optimizer: String, `"sgd"` or `"adamw"`. Default: that of a compiled model, else `"sgd"`.
         momentum: Float, the momentum of SGD, 0.9 by default.

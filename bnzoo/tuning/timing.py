@@ -14,8 +14,8 @@ from bnzoo.tuning.tuner import compile_model
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study
 
-# the measurement has at least so many steps, unless they take too long, and ends after so many steps or seconds
-_FEWEST, _STEPS, _SECONDS = 5, 20, 4.0
+# the measurement has at least so many steps, unless they take too long, and at most so many
+_FEWEST, _STEPS = 5, 20
 # the seconds of a fast core to write the report
 _REPORT = 10.0
 # up to this many depths between are interpolated by their multiply-accumulates, more of them by the depth
@@ -23,16 +23,11 @@ _BUILT = 8
 
 
 class _Timer(StepTimer):
-    """A `StepTimer` that ends the training after some steps, and times the validation."""
+    """A `StepTimer` that times the validation too."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(_STEPS)
         self._validated = self.validation = 0.0
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        super().on_train_batch_end(batch, logs)
-        if len(self.seconds) > _STEPS or sum(self.seconds) > _SECONDS:
-            self.model.stop_training = True
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         self._validated = time.perf_counter()

@@ -12,7 +12,7 @@ import pytest
 
 import bnzoo
 from bnzoo import data
-from bnzoo.training import checkpoints, endings, train
+from bnzoo.training import checkpoints, endings, speed, train
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches
 from bnzoo.training.loop import fit
@@ -98,7 +98,7 @@ import sys
 import keras
 sys.path.insert(0, sys.argv[3])
 from test_train import OPTIONS, few_digits, small_model
-from bnzoo.training import checkpoints, endings, train
+from bnzoo.training import checkpoints, endings, speed, train
 checkpoints.INTERVAL = 0.0
 
 class Steps(keras.callbacks.Callback):
@@ -312,3 +312,18 @@ def test_what_follows_the_last_step_takes_longer_on_a_slow_machine():
     assert Finish(10_000, 1_000, exports=True, files=True).seconds(1e-3, 2.0) > slow
     assert Finish(10_000, 1_000, exports=False, files=False).seconds(1e-3, 2.0) < slow - fixed
     assert 1.0 <= slowness(small_model()) < math.inf
+
+
+def test_a_timer_ends_slow_steps_early(monkeypatch):
+    """After the first step, which traces the model, 4 s are enough."""
+    now = types.SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(speed, "time", types.SimpleNamespace(perf_counter=lambda: now.seconds))
+    for each, expected in ((0.1, 0.1), (60.0, 60.0)):
+        timer = speed.StepTimer(7)
+        timer.set_model(types.SimpleNamespace(stop_training=False))
+        while not timer.model.stop_training:
+            timer.on_train_batch_begin(0)
+            now.seconds += each if timer.seconds else 9.0
+            timer.on_train_batch_end(0)
+        assert timer.step == pytest.approx(expected)
+        assert len(timer.seconds) == (7 if each == 0.1 else 2)
