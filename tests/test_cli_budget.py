@@ -53,6 +53,8 @@ def test_a_study_that_has_begun_keeps_its_plan(clock, tmp_path):
     assert not clocks.Clock(600.0).plans(tmp_path, None), "a study of an earlier version"
     assert not clocks.Clock(600.0).plans(tmp_path / "new", "sqlite:///x"), "several machines share no plan"
     assert clocks.Clock(600.0).plans(tmp_path / "new", None)
+    assert clocks.Clock(605.0).of_search() == pytest.approx(0.35 * 540), "the final training and the export follow"
+    assert clocks.Clock(605.0, final=False).of_search() == 540
 
 
 def moment(**changes):

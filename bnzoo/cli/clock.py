@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # the most seconds, and the largest share of the budget, that are kept for the report
 _REPORT, _REPORT_SHARE = 15.0, 0.05
+# the seconds of the export of a study without a plan, whose networks were not timed
+_EXPORT = 60.0
 
 
 class Clock:
@@ -97,8 +99,12 @@ class Clock:
 
     def of_search(self) -> float | None:
         """Return the seconds for the search from now on; `None` without a budget."""
-        if self.deadline is None or self.plan is None:
-            return None if self.deadline is None else self.left
+        if self.deadline is None:
+            return None
+        if self.plan is None:
+            from bnzoo.tuning.planning import divided
+
+            return divided(self.left, _EXPORT, self._final)[0]
         later = self.plan.final + self.plan.export
         whole = self.plan.search + later
         # a command that continues a study has its own budget, of which the search gets its share

@@ -108,6 +108,19 @@ class Plan:
         )
 
 
+def divided(seconds: float, export: float, final: bool) -> tuple[float, float, float]:
+    """Return the seconds of the search, of the final training and of the export.
+
+    Args:
+        seconds: Float, their sum.
+        export: Float, the seconds that the export takes.
+        final: Boolean, whether the best configuration is trained again.
+    """
+    export = min(export, EXPORT_SHARE * seconds)
+    training = FINAL * (seconds - export) if final else 0.0
+    return seconds - export - training, training, export
+
+
 def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, final: bool = True) -> Plan:
     """Return the plan for a budget.
 
@@ -122,9 +135,7 @@ def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, fin
         seeds: Integer, the seeds of each configuration.
         final: Boolean, whether the best configuration is trained again.
     """
-    export = min(timing.export, EXPORT_SHARE * seconds)
-    training = FINAL * (seconds - export) if final else 0.0
-    search = seconds - export - training
+    search, training, export = divided(seconds, timing.export, final)
     useful = {
         depth: min(SATURATED, max(1.0, training or search) / (timing.steps * step)) * timing.steps
         for depth, step in timing.step.items()
