@@ -81,7 +81,7 @@ def _worse(losses: Mapping[str, float], loss: float) -> str:
 
 def _precision(study: "Study", deadline: float | None) -> str:
     """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
-    from bnzoo.training.session import EPOCHS
+    from bnzoo.training.options import EPOCHS
 
     candidate = study.results.candidate
     assert candidate is not None

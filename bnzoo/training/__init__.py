@@ -2,7 +2,7 @@
 
 A training passes through these files:
 
-1. `train.py`: `train` runs one training, which is in `session.py`.
+1. `train.py`: `train` runs one training, which is in `session.py`, with the options in `options.py`.
 2. `recipe.py` compiles the model, `planning.py` chooses the epochs and the precision (`precision.py`).
 3. `loop.py` calls Keras' `fit`; `schedules.py`, `averaging.py`, `endings.py`, `checkpoints.py` and `reporting.py` are
    its callbacks, and `position.py` tells them the step.

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,23 @@ import keras
 import numpy as np
 
 from bnzoo.data import Dataset
-from bnzoo.errors import positive_integer
 from bnzoo.files import whole_file
-from bnzoo.keras_internals import flatten_layers, functional_model
+from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools import Recalibration, health
 from bnzoo.tools.dtypes import in_float32
 from bnzoo.training.artefact import Artefact, export_once, image_of
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
-from bnzoo.training.class_weights import check_class_weight, class_weights, weighted
+from bnzoo.training.class_weights import class_weights, weighted
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
+from bnzoo.training.options import EPOCHS, MOST_EPOCHS, Options
 from bnzoo.training.planning import Plan, epochs_within, fastest
 from bnzoo.training.position import Position
-from bnzoo.training.precision import AUTO, FLOAT32, candidates, check_precision, in_precision
+from bnzoo.training.precision import AUTO, FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
 from bnzoo.training.reporting import Progress, Recording
 from bnzoo.training.results import Training
@@ -36,29 +36,11 @@ from bnzoo.training.schedules import schedule_named
 from bnzoo.training.speed import Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
 
-EPOCHS, BATCH_SIZE, SCHEDULE = 30, 128, "warmup_cosine"
-_MOST_EPOCHS = 1_000_000
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
 # the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
 _MOST_KEPT = 0.75
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a training. See `bnzoo.train`."""
-
-    epochs: int | None
-    deadline: float | None
-    batch_size: int
-    schedule: str
-    precision: str
-    average: bool
-    patience: int | None
-    class_weight: str | None
-    all_data: bool
-    seed: int
 
 
 def run(
@@ -95,7 +77,7 @@ def run(
     """
     if options.epochs is None and options.deadline is None:
         options = replace(options, epochs=EPOCHS)
-    _check(model, data, options)
+    options.check(model, data)
     definition = _definition(model, data, recipe, options, trial, values)
     store = None
     if directory is not None:
@@ -264,7 +246,7 @@ class _Session:
         left = self._reserve(options.deadline, precision).moment - time.monotonic()
         validation = 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
         epochs, steps = epochs_within(max(left, 0.0), self._step, steps, validation)
-        return Plan(min(epochs, _MOST_EPOCHS), steps, precision)
+        return Plan(min(epochs, MOST_EPOCHS), steps, precision)
 
     def _reserve(self, deadline: float, precision: str) -> Reserve:
         """Return the end of the steps, with the measured seconds of the work after the last one."""
@@ -304,44 +286,6 @@ def finish_of(data: Dataset, choices: int = 2, exports: bool = True) -> Finish:
     # twice more for Keras after the last step and for the figures; the norms are checked with gradients
     predicted = choices * (min(len(data.train.x), _CALIBRATION) + validation) + 2 * validation + 8 * _HEALTH
     return Finish(predicted, compared=len(data.test.x), exports=exports, files=image_of(data) is not None)
-
-
-def _check(model: keras.Model, data: Dataset, options: Options) -> None:
-    """Raise `ValueError` if an option is invalid, or the model does not fit the data."""
-    if not isinstance(model, keras.Model) or functional_model(model) is None or len(model.outputs) != 1:
-        raise ValueError(
-            "`model` must be a built functional or Sequential `keras.Model` with one output. Received: "
-            f"{type(model).__name__}"
-        )
-    taken, units = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
-    if len(taken) != len(data.input_shape) or any(
-        a not in (None, b) for a, b in zip(taken, data.input_shape, strict=True)
-    ):
-        raise ValueError(
-            f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
-            f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
-        )
-    if units != data.outputs:
-        raise ValueError(
-            f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
-        )
-    if options.epochs is not None:
-        positive_integer("epochs", options.epochs, _MOST_EPOCHS)
-    positive_integer("batch_size", options.batch_size)
-    if options.batch_size < 2:
-        raise ValueError(f"`batch_size` must be at least 2. Received: batch_size={options.batch_size}")
-    if options.patience is not None:
-        positive_integer("patience", options.patience, _MOST_EPOCHS)
-        if options.all_data:
-            raise ValueError(
-                "`patience` needs validation data, which `all_data` turns into training data. Omit one of them. "
-                f"Received: patience={options.patience}, all_data=True"
-            )
-    schedule_named(options.schedule)
-    check_precision(options.precision)
-    check_class_weight(options.class_weight, data)
-    if not isinstance(options.seed, int) or isinstance(options.seed, bool) or not 0 <= options.seed < 2**31:
-        raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={options.seed!r}")
 
 
 def _definition(

@@ -8,11 +8,12 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import number
+from bnzoo.training.options import BATCH_SIZE, SCHEDULE, Options
 from bnzoo.training.precision import AUTO
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.reporting import Progress
 from bnzoo.training.results import Training
-from bnzoo.training.session import BATCH_SIZE, SCHEDULE, Options, run
+from bnzoo.training.session import run
 
 
 def train(

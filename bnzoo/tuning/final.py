@@ -10,8 +10,9 @@ import keras_tuner
 from bnzoo.data import Dataset
 from bnzoo.export.image import is_image
 from bnzoo.training import Training
+from bnzoo.training.options import Options
 from bnzoo.training.recipe import recipe_of
-from bnzoo.training.session import Options, run
+from bnzoo.training.session import run
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.results import TrialResult
 

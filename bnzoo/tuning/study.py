@@ -21,8 +21,8 @@ from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
+from bnzoo.training.options import SCHEDULE
 from bnzoo.training.precision import AUTO
-from bnzoo.training.session import SCHEDULE
 from bnzoo.tuning.definition import command
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
