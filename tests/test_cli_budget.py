@@ -65,17 +65,21 @@ def moment(**changes):
 def test_the_progress_of_the_final_training(clock):
     console = rich.console.Console(file=io.StringIO(), width=80)
     lines = final.Lines(console)
+    clock.seconds = 40.0
+    lines(moment(step=6))
     clock.seconds = 59.0
-    lines(moment())
     lines.remind()
     assert console.file.getvalue() == ""
     clock.seconds = 60.0
     lines(moment())
     lines.remind()
-    assert console.file.getvalue() == "epoch 2/4 step 10/20: loss 0.5 | 100 s left\n"
+    assert console.file.getvalue() == "epoch 2/4 step 10/20: loss 0.5 | 250 s left\n", "four steps took 20 s"
     lines(moment(epoch=2, step=0, logs={"loss": 0.4, "val_loss": 0.3, "val_accuracy": 0.9}, epoch_ended=True))
-    assert console.file.getvalue().splitlines()[1] == "epoch 2/4: loss 0.4 val_loss 0.3 val_accuracy 0.9 | 60 s left"
-    lines(moment(epoch=4, step=0, epoch_ended=True))
+    assert console.file.getvalue().splitlines()[1] == "epoch 2/4: loss 0.4 val_loss 0.3 val_accuracy 0.9 | 57 s left"
+    for ended in (moment(epoch=3, step=7, epoch_ended=True), moment(epoch=4, step=0, epoch_ended=True)):
+        lines(ended)
+        assert "export" in lines._last
+    assert console.file.getvalue().splitlines()[2].startswith("epoch 4/4 step 7/20: loss 0.5")
     clock.seconds = 120.0
     lines.remind()
     assert "export" in console.file.getvalue().splitlines()[-1]

@@ -124,19 +124,21 @@ class Lines:
     """A line after each epoch, and one if there was none for a minute."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._start = console, time.monotonic()
-        self._printed, self._last = self._start, "preparing"
+        self._console, self._printed, self._last = console, time.monotonic(), "preparing"
+        self._first: tuple[float, float] | None = None  # the time and the finished share of the first step
 
     def __call__(self, moment: "Moment") -> None:
         """Note a step, or print the values of an epoch that has ended."""
-        where = f"epoch {moment.epoch + (not moment.epoch_ended)}/{moment.epochs}"
-        step = "" if moment.epoch_ended else f" step {moment.step}/{moment.steps}"
+        within = not moment.epoch_ended or moment.step > 0  # the last epoch may have ended early
+        where = f"epoch {moment.epoch + within}/{moment.epochs}"
+        step = f" step {moment.step}/{moment.steps}" if within else ""
         done = (moment.epoch * moment.steps + moment.step) / max(1, moment.epochs * moment.steps)
-        left = f"{(time.monotonic() - self._start) / done * (1 - done):.0f} s left" if done else ""
-        self._last = f"{where}{step}: {_values(moment)} | {left}"
+        start, before = self._first = self._first or (time.monotonic(), done)  # a training may go on within an epoch
+        left = f" | {(time.monotonic() - start) / (done - before) * (1 - done):.0f} s left" if done > before else ""
+        self._last = f"{where}{step}: {_values(moment)}{left}"
         if moment.epoch_ended:
             self._print()
-            if moment.epoch >= moment.epochs:
+            if within or moment.epoch >= moment.epochs:
                 self._last = "the training has ended: statistics, figures and the export follow"
 
     def remind(self) -> None:
