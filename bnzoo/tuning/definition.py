@@ -7,11 +7,15 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bnzoo.metrics import CLASSIFICATION, REGRESSION
+from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION
 from bnzoo.passwords import MASK, is_password_option, mask_passwords
 from bnzoo.reading import read_json
+from bnzoo.tuning.objective import LOSS
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.study import Study
 
 KIND = "the definition of a study"
 _PACKAGES = ("bnzoo", "keras", "keras-tuner", "numpy", "optuna", "tensorflow")
@@ -22,6 +26,36 @@ _LONG = 120  # characters of a value in a message
 _REPR = reprlib.Repr()
 _REPR.maxlevel, _REPR.maxlist, _REPR.maxstring = 4, 20, _LONG
 _HINT = f"  # {MASK} replaces a password: set the variable PGPASSWORD or use ~/.pgpass, and omit :{MASK}"
+
+
+def definition_of(study: "Study") -> dict[str, Any]:
+    """Return everything that determines the results of a study, as JSON.
+
+    Arguments that later versions have added are left out where they have their default: a study that began without them
+    goes on.
+    """
+    data = study.data
+    return {
+        "space": study.space.get_config(),
+        "data": {
+            "name": data.name,
+            "classes": data.classes,
+            "input_shape": list(data.input_shape),
+            "fingerprint": data.fingerprint,
+            **({"augment": list(data.augment)} if data.augment else {}),
+            **({"task": data.task} if data.task == MULTILABEL else {}),
+            **({"targets": list(data.targets)} if data.outputs > 1 and data.targets else {}),
+        },
+        "seeds": study.seeds,
+        "epochs": study.epochs,
+        "sampler": {"name": study.sampler, "seed": study.sampler_seed},
+        "pruner": None if study.pruner is None else {"name": study.pruner},
+        "enqueue": study.enqueue,
+        **({} if study.objective == LOSS else {"objective": study.objective}),
+        **({} if study.class_weight is None else {"class_weight": study.class_weight}),
+        **({} if study.plan is None else {"plan": study.plan.get_config()}),
+        **({} if study.measure is None else {"measure": f"{study.measure.__module__}.{study.measure.__qualname__}"}),
+    }
 
 
 def read_definition(path: Path) -> dict[str, Any]:

@@ -16,14 +16,14 @@ from optuna.trial import FrozenTrial
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
 from bnzoo.errors import choice, number, positive_integer
-from bnzoo.metrics import MULTILABEL, guesses, metric_for
+from bnzoo.metrics import guesses, metric_for
 from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.options import SCHEDULE
 from bnzoo.training.precision import AUTO
-from bnzoo.tuning.definition import command
+from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.objective import LOSS, objective_of
@@ -145,27 +145,7 @@ class Study:
     @property
     def definition(self) -> dict[str, Any]:
         """Everything that determines the results, as JSON."""
-        return {
-            "space": self.space.get_config(),
-            "data": {
-                "name": self.data.name,
-                "classes": self.data.classes,
-                "input_shape": list(self.data.input_shape),
-                "fingerprint": self.data.fingerprint,
-                **({"augment": list(self.data.augment)} if self.data.augment else {}),
-                **({"task": self.data.task} if self.data.task == MULTILABEL else {}),
-                **({"targets": list(self.data.targets)} if self.data.outputs > 1 and self.data.targets else {}),
-            },
-            "seeds": self.seeds,
-            "epochs": self.epochs,
-            "sampler": {"name": self.sampler, "seed": self.sampler_seed},
-            "pruner": None if self.pruner is None else {"name": self.pruner},
-            "enqueue": self.enqueue,
-            **({} if self.objective == LOSS else {"objective": self.objective}),
-            **({} if self.class_weight is None else {"class_weight": self.class_weight}),
-            **({} if self.plan is None else {"plan": self.plan.get_config()}),
-            **({} if self.measure is None else {"measure": f"{self.measure.__module__}.{self.measure.__qualname__}"}),
-        }
+        return definition_of(self)
 
     def get_arguments(self) -> dict[str, Any]:
         """Return the arguments that create the same study in another process."""
