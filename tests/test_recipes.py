@@ -15,15 +15,16 @@ RECIPES = ["densenet_lr_depth", "mlp_lr_depth", "norm_placement", "resnet_lr_dep
 
 
 @pytest.fixture
-def hurried(monkeypatch, verified_here):
-    """Shorten studies to two trials of one epoch, and accept models that have not learned."""
+def hurried(request, monkeypatch, verified_here):
+    """Shorten studies to two trials, or the given number, of one epoch, and accept models that have not learned."""
+    trials = getattr(request, "param", 2)
     run, init = tuning.Study.run, tuning.Study.__init__
 
     def one_epoch(study, *arguments, **options):
         init(study, *arguments, **{**options, "epochs": 1, "seeds": 1})
 
     monkeypatch.setattr(tuning.Study, "__init__", one_epoch)
-    monkeypatch.setattr(tuning.Study, "run", lambda study: run(study, lambda study, event: None, trials=2))
+    monkeypatch.setattr(tuning.Study, "run", lambda study: run(study, lambda study, event: None, trials=trials))
     monkeypatch.setattr("bnzoo.tuning.trial.STALLED", 10)
 
 
@@ -53,6 +54,7 @@ def test_a_recipe_says_what_it_found_though_nothing_is_trained(monkeypatch, few_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("hurried", [7], indirect=True)  # low rates come last
 def test_a_table_with_numbers_to_predict_is_a_regression(hurried, tmp_path, capsys):
     random = np.random.default_rng(0)
     rooms, gas = random.integers(1, 9, 200), random.random(200) < 0.5

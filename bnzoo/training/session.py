@@ -82,7 +82,8 @@ def run(
     store = None
     if directory is not None:
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
-    with nullcontext() if store is None else store.alone():
+    # processes that share a study wait for its training, and find it finished
+    with nullcontext() if store is None else store.alone(wait=checkpoints is not None):
         session = _Session(in_float32(model), data, recipe, options, store)
         session.fit(tensorboard, callbacks, progress)
         with writing():

@@ -68,14 +68,17 @@ class Store:
         return plan
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, wait: bool = False) -> Iterator[None]:
         """Hold the folder for this process.
 
+        Args:
+            wait: Boolean, whether to wait until no other process trains there.
+
         Raises:
-            ValueError: If another process trains there.
+            ValueError: If another process trains there, and this one does not wait.
         """
         try:
-            with filelock.FileLock(self.folder / _LOCK, timeout=0):
+            with filelock.FileLock(self.folder / _LOCK, timeout=-1 if wait else 0):
                 yield
         except filelock.Timeout as error:
             raise ValueError(f"{self.folder}: another process trains here. Wait for it, or stop it.") from error
