@@ -6,22 +6,22 @@ Each part has a separate process. Memory is that of the process at its peak, in 
 end, that is without the libraries and arrays that are mapped into memory. A process that has imported TensorFlow takes
 about 830 MB, 490 of them files. On 2 cores that other work kept busy, so that the times are upper bounds:
 
-    20,000 JPEG files of 224x224 pixels, resized to 64x64
-        to load                        3.6 s, 2.0 s of one core (5,500 files/s)
-        to the first batch             6.6 s
-        scale and fingerprint          15.4 s, 5.0 s of one core, 4,096 images decoded
-        training batches, images/s     370 with flip,crop while images are decoded; then 98,000 with none, 2,000 with
-                                       flip,crop, 910 with flip,crop,color,cutmix, 470 with randaugment
-        memory                         1,257 MB, of which 246 MB are the images; 100,000 files take 983 MB more
+    100,000 JPEG files of 224x224 pixels, resized to 64x64
+        to load                        13.1 s (7,700 headers/s)
+        to the first batch             13.6 s
+        scale and fingerprint          9.1 s, 4,096 images decoded
+        training batches, images/s     1,100 with flip,crop while images are decoded; then 180,000 with none, 8,500 with
+                                       flip,crop, 3,500 with flip,crop,color,cutmix, 6,100 with randaugment
+        to decode the rest             51 s, 62 s of one core
+        memory                         2,285 MB, of which 1,229 MB are the images
     Fashion-MNIST (--arrays), 70,000 images
-        tune, one trial of one epoch   1,240 MB: 841 MB after `import tensorflow`, 925 MB after `load`, 1,105 MB after
-                                       the training, 1,240 MB in the export. Without JAX, which TensorFlow imports if
-                                       it is installed, 1,095 MB: 732, 817, 995 and 1,095 MB
-        a training step of ResNet-8    45.8 ms in the pipeline, 44.3 ms on a batch in memory: 1.045 (median of pairs)
+        tune, one trial of one epoch   1,223 MB. Without JAX, which TensorFlow imports if it is installed, 1,095 MB: 732
+                                       after `import tensorflow`, 817 after `load`, 995 after the training
+        a training step of ResNet-8    1.042 of the time on a batch in memory (median of pairs)
 
 - Only the headers of all files are read before the first batch. The bytes of all files are the fingerprint.
 - `keras.layers.RandAugment` computes all its changes for each batch and keeps two of them. Here only these two are
-  computed, with the same results: 5,900 images/s on 8,000 images that were in memory.
+  computed, with the same results.
 """
 
 import functools
