@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bnzoo import silence
 from bnzoo.cli.console import say
-from bnzoo.silence import SILENCE, repeated
 
 # the seconds up to which a final training without a budget is a short one
 _SHORT = 60.0
@@ -116,15 +116,16 @@ def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
             yield show
         return
     lines = Lines(console)
-    with repeated(lines.remind):
+    with silence.repeated(lines.remind):
         yield lines
 
 
-class Lines:
+class Lines(silence.Lines):
     """A line after each epoch, and one if there was none for a minute."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._printed, self._last = console, time.monotonic(), "preparing"
+        super().__init__(console)
+        self._last = "preparing"
         self._first: tuple[float, float] | None = None  # the time and the finished share of the first step
 
     def __call__(self, moment: "Moment") -> None:
@@ -137,19 +138,13 @@ class Lines:
         left = f" | {(time.monotonic() - start) / (done - before) * (1 - done):.0f} s left" if done > before else ""
         self._last = f"{where}{step}: {_values(moment)}{left}"
         if moment.epoch_ended:
-            self._print()
+            self.print(self._last)
             if within or moment.epoch >= moment.epochs:
                 self._last = "the training has ended: statistics, figures and the export follow"
 
-    def remind(self) -> None:
-        """Print the position, if no line was printed for a minute."""
-        if time.monotonic() - self._printed >= SILENCE:
-            self._print()
-
-    def _print(self) -> None:
-        self._printed = time.monotonic()
-        self._console.print(self._last, highlight=False, markup=False, soft_wrap=True)
-        self._console.file.flush()
+    def position(self) -> str:
+        """Return the last step, or what follows the training."""
+        return self._last
 
 
 def _values(moment: "Moment") -> str:

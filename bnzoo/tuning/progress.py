@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from bnzoo import silence
 from bnzoo.metrics import ACCURACY, metric_named
-from bnzoo.silence import SILENCE, repeated
 from bnzoo.tuning.results import Results, TrialResult
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def progress_bar(
     pace = _Pace(study, total, budget)
     if not console.is_terminal:
         lines = Lines(console, pace)
-        with repeated(lines.remind):
+        with silence.repeated(lines.remind):
             yield lines
         return
     columns = (_Done(), BarColumn(bar_width=16), _TimeLeft(), TextColumn("{task.description}"))
@@ -193,12 +193,12 @@ class Bar:
         self._bar.update(self._steps, completed=done, total=step.epochs * step.steps)
 
 
-class Lines:
+class Lines(silence.Lines):
     """A line for each finished trial, and one for the running trial if there was none for a minute."""
 
     def __init__(self, console: Console, pace: _Pace) -> None:
-        self._console, self._pace = console, pace
-        self._words, self._printed = "starting", time.monotonic()
+        super().__init__(console)
+        self._pace, self._words = pace, "starting"
 
     def __call__(self, study: "Study", event: Event) -> None:
         """Note a trial that starts, or print the result of one that has ended."""
@@ -208,24 +208,20 @@ class Lines:
             return
         self._words = "between two trials"
         words = _words({**event.values, "seed": event.seed}, study)
-        self._print(self._pace.done, f"{words}: {_outcome(event, study)} | {_best(study)}")
+        self.print(self._line(f"{words}: {_outcome(event, study)} | {_best(study)}"))
 
     def step(self, step: Step) -> None:
         """Note a step of the running trial."""
         self._pace.step = step
 
-    def remind(self) -> None:
-        """Print the position of the running trial, if no line was printed for a minute."""
-        if time.monotonic() - self._printed >= SILENCE:
-            where = f": {self._pace.step}" if self._pace.step else ""
-            self._print(self._pace.done, f"{self._words}{where}")
+    def position(self) -> str:
+        """Return the position of the running trial."""
+        where = f": {self._pace.step}" if self._pace.step else ""
+        return self._line(f"{self._words}{where}")
 
-    def _print(self, done: int, text: str) -> None:
-        self._printed = time.monotonic()
+    def _line(self, text: str) -> str:
         total = "—" if self._pace.total is None else self._pace.total
-        line = f"{done}/{total} {text} | {self._pace.left()}"
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
-        self._console.file.flush()
+        return f"{self._pace.done}/{total} {text} | {self._pace.left()}"
 
 
 def _words(values: Mapping[str, Any], study: "Study") -> str:

@@ -201,7 +201,8 @@ def test_progress():
 def test_progress_within_a_trial(monkeypatch):
     """A line comes after a minute without one, with the time left at the pace of the steps so far."""
     clock = types.SimpleNamespace(now=0.0)
-    monkeypatch.setattr("bnzoo.tuning.progress.time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    for module in ("bnzoo.tuning.progress", "bnzoo.silence"):
+        monkeypatch.setattr(f"{module}.time", types.SimpleNamespace(monotonic=lambda: clock.now))
     results = planted(bowl, depths=(8,), norms=("batch",))
     queued = [{**trial.values, "seed": trial.seed} for trial in results.trials]
     study = types.SimpleNamespace(results=Results([], results.definition, queued))
