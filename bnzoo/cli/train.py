@@ -1,7 +1,7 @@
 """`bnzoo train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -33,9 +33,6 @@ from bnzoo.cli.space import (
     seconds_of,
     space_of,
 )
-
-if TYPE_CHECKING:
-    from bnzoo.tuning import Space
 
 
 def train(
@@ -96,7 +93,9 @@ def train(
         examples = load_data(data, target, task, image_size, augment=augment, **table)
         output = output or Path("runs") / f"train-{family}-{examples.stem}"
         with quietly():
-            model = _model(space_of(family, axes).for_data(examples), seed)
+            space = space_of(family, axes).for_data(examples)
+            space.check()
+            model = space.build_configuration(next(space.grid()), seed)
         console = Console(stderr=True)
         with shown(console) as progress:
             try:
@@ -127,16 +126,3 @@ def train(
     typer.echo(str(training))
     assert training.artefact is not None
     print_artefact(training.artefact, output / "best.keras")
-
-
-def _model(space: "Space", seed: int) -> Any:
-    """Return the compiled model of a space with a single configuration."""
-    import keras
-    import keras_tuner
-
-    values = next(space.grid())
-    space.check()
-    hp = keras_tuner.HyperParameters()
-    hp.values.update(values)
-    keras.utils.set_random_seed(seed)
-    return space.build(hp)

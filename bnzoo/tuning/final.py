@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
-import keras_tuner
 
 from bnzoo.data import Dataset
 from bnzoo.export.image import is_image
@@ -46,12 +45,9 @@ def train_configuration(
     """
     trial = chosen if isinstance(chosen, TrialResult) else None
     values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
-    hp = keras_tuner.HyperParameters()
-    hp.values.update(values)
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
-    keras.utils.set_random_seed(seed)
-    model = study.space.for_data(data).build(hp)
+    model = study.space.for_data(data).build_configuration(values, seed)
     return run(
         model,
         data,

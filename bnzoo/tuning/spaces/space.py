@@ -250,6 +250,18 @@ class Space(keras_tuner.HyperModel):
         )
         return model
 
+    def build_configuration(self, values: Mapping[str, Any], seed: int) -> keras.Model:
+        """Return the compiled model of a configuration, with the initial weights of a seed.
+
+        Args:
+            values: The value of each hyperparameter, as in `grid`.
+            seed: Integer.
+        """
+        hp = keras_tuner.HyperParameters()
+        hp.values.update(values)
+        keras.utils.set_random_seed(seed)
+        return self.build(hp)
+
     def fit(
         self,
         hp: keras_tuner.HyperParameters,
