@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
 
 
-def print_measures(artefact: "Artefact") -> None:
+def _print_measures(artefact: "Artefact") -> None:
     """Print a table of the metrics of the best model."""
     rows = artefact.measures.rows()
     if not rows:
@@ -28,7 +28,7 @@ def print_artefact(artefact: "Artefact", *files: Path) -> None:
     """Print the metrics of the best model, its SavedModel and further files."""
     norms = artefact.norms_folded + len(artefact.norms_kept)
     folded = f"{artefact.norms_folded} of {norms} batch norms folded, " if norms else ""
-    print_measures(artefact)
+    _print_measures(artefact)
     typer.echo(
         f"Test {artefact.finding} on {artefact.test_examples} examples, measured with the SavedModel\n"
         f"{artefact.path}  SavedModel: {folded}differs from the model by {artefact.difference:.1e}"

@@ -1,4 +1,4 @@
-"""The artefact of a study: its best model as a SavedModel, with the test accuracy of the SavedModel itself."""
+"""The artefact of a trained model: a SavedModel, with the test accuracy of the SavedModel itself."""
 
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -37,9 +37,9 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Artefact:
-    """The artefact of a study: a SavedModel of its best model.
+    """The artefact of a trained model, such as the best one of a study: a SavedModel.
 
-    The SavedModel of a study on images of 8 bits takes image files and pixels of any size too.
+    The SavedModel of a model of images of 8 bits takes image files and pixels of any size too.
 
     Attributes:
         path: String, the folder of the SavedModel.
