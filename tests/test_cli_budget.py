@@ -10,9 +10,9 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import final
-from bnzoo.tuning.planning import Plan
+from bnzoo.tuning.planning import StudyPlan
 
-PLAN = Plan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, export=40.0)
+PLAN = StudyPlan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, export=40.0)
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     monkeypatch.setattr(clocks, "time", fake)
     monkeypatch.setattr(final, "time", fake)
+    monkeypatch.setattr("bnzoo.silence.time", fake)
     return now
 
 

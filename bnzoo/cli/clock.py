@@ -11,7 +11,7 @@ from bnzoo.machine import process_seconds
 
 if TYPE_CHECKING:
     from bnzoo.tuning import Study
-    from bnzoo.tuning.planning import Plan
+    from bnzoo.tuning.planning import StudyPlan
 
 # the most seconds, and the largest share of the budget, that are kept for the report
 _REPORT, _REPORT_SHARE = 15.0, 0.05
@@ -35,7 +35,7 @@ class Clock:
         start = time.monotonic() - process_seconds()
         self._budget = budget or 0.0
         self.deadline = None if budget is None else start + budget
-        self.plan: Plan | None = None
+        self.plan: StudyPlan | None = None
         self._final, self._is_new = final, False
 
     def plans(self, folder: Path, storage: str | None) -> bool:
@@ -45,11 +45,11 @@ class Clock:
             ValueError: If the definition of the study is damaged, or the folder has other files.
         """
         from bnzoo.tuning.folder import stored_definition
-        from bnzoo.tuning.planning import Plan
+        from bnzoo.tuning.planning import StudyPlan
 
         stored = stored_definition(folder)
         if stored is not None:
-            self.plan = Plan.from_config(stored["plan"]) if "plan" in stored else None
+            self.plan = StudyPlan.from_config(stored["plan"]) if "plan" in stored else None
             return self.plan is not None
         # the plan of a study on several machines would depend on the speed of the first one
         self._is_new = storage is None

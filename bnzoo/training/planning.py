@@ -14,7 +14,7 @@ _USED = 0.95
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """The plan of a training.
 
     Attributes:
@@ -32,7 +32,7 @@ class Plan:
         return asdict(self)
 
     @classmethod
-    def from_config(cls, config: Any) -> "Plan":
+    def from_config(cls, config: Any) -> "TrainingPlan":
         """Return the plan of a dict of its attributes. Raise `ValueError` if it has another form."""
         try:
             plan = cls(**config)

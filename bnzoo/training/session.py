@@ -26,7 +26,7 @@ from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
 from bnzoo.training.options import EPOCHS, MOST_EPOCHS, Options
-from bnzoo.training.planning import Plan, epochs_within, fastest
+from bnzoo.training.planning import TrainingPlan, epochs_within, fastest
 from bnzoo.training.position import Position
 from bnzoo.training.precision import AUTO, FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
@@ -235,19 +235,19 @@ class _Session:
             self._model.save(draft)
         return export_once(lambda: self._model, trial, self._data, directory, description)
 
-    def _plan(self, steps: int) -> Plan:
+    def _plan(self, steps: int) -> TrainingPlan:
         """Return the plan, for which steps are timed if that is needed."""
         options, data = self._options, self._data
         precision = options.precision
         if precision == AUTO:
             precision = fastest(candidates(self._model), self._compiled, self._batches(0))
         if options.epochs is not None:
-            return Plan(options.epochs, steps, precision)
+            return TrainingPlan(options.epochs, steps, precision)
         assert options.deadline is not None
         left = self._reserve(options.deadline, precision).moment - time.monotonic()
         validation = 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
         epochs, steps = epochs_within(max(left, 0.0), self._step, steps, validation)
-        return Plan(min(epochs, MOST_EPOCHS), steps, precision)
+        return TrainingPlan(min(epochs, MOST_EPOCHS), steps, precision)
 
     def _reserve(self, deadline: float, precision: str) -> Reserve:
         """Return the end of the steps, with the measured seconds of the work after the last one."""

@@ -11,7 +11,7 @@ import filelock
 from bnzoo.files import write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.reading import read_json
-from bnzoo.training.planning import Plan
+from bnzoo.training.planning import TrainingPlan
 
 DEFINITION, CHECKPOINT, LOG = "training.json", "checkpoint.npz", "history.csv"
 _LOCK = ".training.lock"
@@ -58,7 +58,7 @@ class Store:
         """The path of the log of the epochs."""
         return self.folder / LOG
 
-    def plan(self, make: Callable[[], Plan]) -> Plan:
+    def plan(self, make: Callable[[], TrainingPlan]) -> TrainingPlan:
         """Return the stored plan, or make and store it."""
         path = self.folder / DEFINITION
         if path.exists():
@@ -103,10 +103,10 @@ def folder_for(definition: dict[str, Any], parent: Path) -> Path:
     return parent / str(max(numbers, default=0) + 1)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Plan]:
-    def check(content: Any) -> tuple[dict[str, Any], Plan]:
+def _read(path: Path) -> tuple[dict[str, Any], TrainingPlan]:
+    def check(content: Any) -> tuple[dict[str, Any], TrainingPlan]:
         if not isinstance(content, dict) or not isinstance(content.get("definition"), dict):
             raise ValueError("it must be an object with the fields 'definition' and 'plan'")
-        return content["definition"], Plan.from_config(content.get("plan"))
+        return content["definition"], TrainingPlan.from_config(content.get("plan"))
 
     return read_json(path, "the definition of a training", check)

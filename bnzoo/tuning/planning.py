@@ -62,7 +62,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """The plan of a study with a budget.
 
     Attributes:
@@ -86,7 +86,7 @@ class Plan:
         return {**asdict(self), "steps": {str(depth): steps for depth, steps in self.steps.items()}}
 
     @classmethod
-    def from_config(cls, config: Any) -> "Plan":
+    def from_config(cls, config: Any) -> "StudyPlan":
         """Return the plan of `get_config`.
 
         Raises:
@@ -121,7 +121,7 @@ def divided(seconds: float, export: float, final: bool) -> tuple[float, float, f
     return seconds - export - training, training, export
 
 
-def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, final: bool = True) -> Plan:
+def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, final: bool = True) -> StudyPlan:
     """Return the plan for a budget.
 
     Most of the budget is for the final training. The shortest useful trial has as many steps as it takes to see
@@ -155,7 +155,7 @@ def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, fin
     passes = max(wanted.values()) / timing.steps
     whole = max(min(EPOCHS, epochs), min(epochs, math.floor(passes)))
     steps = {depth: max(1, min(timing.steps, round(total / whole))) for depth, total in wanted.items()}
-    return Plan(trials, whole, steps, round(search, 1), round(training, 1), round(export, 1))
+    return StudyPlan(trials, whole, steps, round(search, 1), round(training, 1), round(export, 1))
 
 
 def default_batch_size(examples: int) -> int:
@@ -163,7 +163,7 @@ def default_batch_size(examples: int) -> int:
     return 128 if examples >= MANY else 64
 
 
-def announcement(timing: Timing, epochs: int, seeds: int, plan: Plan | None) -> str:
+def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None) -> str:
     """Return the first line of a search: the seconds of an epoch, of the grid, and the plan."""
     deepest = max(timing.step)
     grid = timing.grid_seconds(epochs, seeds)

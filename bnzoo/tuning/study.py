@@ -27,7 +27,7 @@ from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.objective import LOSS, objective_of
-from bnzoo.tuning.planning import VALIDATION, Plan
+from bnzoo.tuning.planning import VALIDATION, StudyPlan
 from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
@@ -80,8 +80,8 @@ class Study:
             which trials are pruned.
         class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss, in training and in
             validation, however many examples they have. It does not affect the metrics.
-        plan: A `bnzoo.tuning.planning.Plan`, which divides a budget: the trials have fewer steps, and are evaluated on
-            fewer examples. `bnzoo tune --budget` makes one.
+        plan: A `bnzoo.tuning.planning.StudyPlan`, which divides a budget: the trials have fewer steps, and are
+            evaluated on fewer examples. `bnzoo tune --budget` makes one.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -116,7 +116,7 @@ class Study:
         objective: str = LOSS,
         class_weight: str | None = None,
         measure: MeasureFunction | None = None,
-        plan: Plan | None = None,
+        plan: StudyPlan | None = None,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -154,7 +154,7 @@ class Study:
         records = ("storage", "name", "checkpoints", "measure", "plan")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
-    def with_plan(self, plan: Plan) -> "Study":
+    def with_plan(self, plan: StudyPlan) -> "Study":
         """Return the same study with a plan."""
         return Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bnzoo.models import count_macs
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
-from bnzoo.tuning.planning import CALIBRATION, EPOCHS, Plan, Timing, plan_budget
+from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import compile_model
 
@@ -88,7 +88,7 @@ def planned(study: "Study", seconds: float, final: bool = True) -> tuple["Study"
         final: Boolean, whether the best configuration is trained again.
     """
     start = time.monotonic()
-    timing, compiled = measure(study.with_plan(Plan(1, study.epochs, {}, 0.0, 0.0, 0.0)))
+    timing, compiled = measure(study.with_plan(StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)))
     left = max(1.0, seconds - (time.monotonic() - start))
     result = study.with_plan(plan_budget(timing, left, study.epochs, study.seeds, final))
     result.compiled = compiled

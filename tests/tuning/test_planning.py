@@ -6,7 +6,7 @@ import pytest
 from untrained import SPACE, study
 
 from bnzoo import tuning
-from bnzoo.tuning.planning import Plan, Timing, announcement, duration, plan_budget
+from bnzoo.tuning.planning import StudyPlan, Timing, announcement, duration, plan_budget
 from bnzoo.tuning.timing import planned
 
 
@@ -73,10 +73,10 @@ def test_no_final_training_and_several_seeds():
 
 def test_a_plan_is_read_again_and_a_damaged_one_refused():
     plan = plan_budget(timing(), 600, epochs=15)
-    assert Plan.from_config(plan.get_config()) == plan
+    assert StudyPlan.from_config(plan.get_config()) == plan
     for damage in ({}, {"trials": 0}, {"steps": {"8": -1}}, {"search": "x"}, {"steps": 3}):
         with pytest.raises(ValueError, match="its field 'plan' is damaged"):
-            Plan.from_config({**plan.get_config(), **damage} if damage else {})
+            StudyPlan.from_config({**plan.get_config(), **damage} if damage else {})
 
 
 def test_what_is_announced():
