@@ -227,8 +227,9 @@ class _Session:
             return lambda: None
         x = self._data.train.x
         rows = np.sort(np.random.default_rng(self._options.seed).permutation(len(x))[:_CALIBRATION])
-        recalibration, examples = Recalibration(self._model), x if len(rows) == len(x) else x[rows]
-        return lambda: recalibration(examples, batch_size=_EVALUATION_BATCH)
+        parts = [rows[start : start + _EVALUATION_BATCH] for start in range(0, len(rows), _EVALUATION_BATCH)]
+        recalibration = Recalibration(self._model)
+        return lambda: recalibration(x[part] for part in parts)
 
     def _export(self, directory: Path, description: dict[str, Any], trial: int | None) -> Artefact:
         with whole_file(directory / BEST) as draft:

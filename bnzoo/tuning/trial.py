@@ -96,7 +96,7 @@ class CompiledModel:
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.steps = steps or len(data.train.x) // self._batch
-        self._calibration = data.train.x[:calibration]
+        self._calibration = data.train.x if calibration is None else data.train.x[:calibration]
         with temporary_gradients():
             self.model = self._fresh(seed)
             self._states = {seed: self._state(self.model)}
@@ -158,8 +158,8 @@ class CompiledModel:
         if not self.recalibrate.norms:
             return self.evaluate(callbacks)
         before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
-        late = LATE_BATCHES * EVALUATION_BATCH if deadline and deadline.stopped else None
-        self.recalibrate(self._calibration[:late], batch_size=EVALUATION_BATCH)
+        batches = LATE_BATCHES if deadline and deadline.stopped else None
+        self.recalibrate(self._calibration, batches, EVALUATION_BATCH)
         values = self.evaluate(callbacks)
         for variable, value in () if keep else before:
             variable.assign(value)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bnzoo import data, tuning
+from bnzoo.data.rows import Rows
 from bnzoo.tuning.trial import CompiledModel, judge, train_and_evaluate
 
 
@@ -60,6 +61,36 @@ def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, 
         ).history
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert found.history[name] == history[name], name
+
+
+class Counted:
+    """Examples that note how many of them are read at a time."""
+
+    sample = error = None
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.taken = array, array.shape, array.dtype, []
+
+    def take(self, rows):
+        self.taken.append(len(rows))
+        return self.array[rows]
+
+    def contents(self, rows):
+        yield self.array[rows].tobytes()
+
+
+@pytest.mark.slow
+def test_examples_that_are_not_in_memory_are_read_a_batch_at_a_time():
+    x = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int32)
+    source = Counted(x)
+    parts = [data.Split(Rows(source, rows), y[rows]) for rows in np.split(np.arange(1000), (700, 850))]
+    examples = data.Dataset("made", ("a", "b"), *parts)
+    space = tuning.MLPSpace(depths=(2,), norms=("batch",), batch_size=32).for_data(examples)
+    source.taken.clear()  # the scale needs all
+    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), examples, seed=0)
+    assert train_and_evaluate(compiled, 0, 0.1, epochs=2).outcome == "ok"
+    assert max(source.taken) <= 256
 
 
 @pytest.mark.slow
