@@ -247,6 +247,24 @@ def test_stopped_by_the_user(bnzoo, monkeypatch):
     )
 
 
+def test_a_study_goes_on_with_its_placement(bnzoo, monkeypatch, tmp_path, digits):
+    """The default was `pre` in earlier versions."""
+    from bnzoo.tuning import ResNetSpace, Study
+
+    def interrupted(self, **bounds):
+        self._begin()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    space = {"depths": (8,), "learning_rates": (0.1, 0.1, 1), "norms": ("batch",)}
+    with pytest.raises(KeyboardInterrupt):
+        Study(ResNetSpace(placement="pre", **space), digits, tmp_path / "study").run()
+    arguments = ["tune", "--depths", "8", "--learning-rates", "0.1:0.1:1", "--norms", "batch", "--output", "study"]
+    assert bnzoo(*arguments)[0] == 130
+    status, _, err = bnzoo(*arguments, "--placement", "post")
+    assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
+
+
 @pytest.fixture
 def models_raise(monkeypatch):
     """Let `bnzoo models` raise an error."""

@@ -73,8 +73,9 @@ def tune(
     placement: Annotated[
         str | None,
         typer.Option(
-            help="Placements: pre (default), post, act_norm; for resnet also those of He et al. 2016, for vit also "
-            "peri. Several are searched: pre,post."
+            help="Placements: pre, post, act_norm; for resnet also those of He et al. 2016, for vit also peri. Several "
+            "are searched: pre,post. By default that of the study in the folder; for a new one post for resnet, as "
+            "accurate as pre and faster once folded, else pre."
         ),
     ] = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
@@ -170,11 +171,15 @@ def tune(
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
+            from bnzoo.tuning.folder import stored_definition
             from bnzoo.tuning.planning import default_batch_size
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
-        plans = clock.plans(output, storage)
+        stored = stored_definition(output)
+        plans = clock.plans(stored, storage)
+        if placement is None and stored is not None and stored["space"].get("family") == family:
+            axes["placement"] = stored["space"].get("placement")  # earlier versions had another default
         if batch_size is None and plans:
             axes["batch_size"] = default_batch_size(len(examples.train.x))
         search = tuning.Study(
