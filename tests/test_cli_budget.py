@@ -82,10 +82,17 @@ def test_the_progress_of_the_final_training(clock):
     clock.seconds = 120.0
     lines.remind()
     assert "export" in console.file.getvalue().splitlines()[-1]
-    terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
-    with final.shown(terminal) as show:
-        show(moment())
-    assert "30/80" in terminal.file.getvalue()
+    for event, shown in (
+        (None, "preparing"),
+        (moment(), "30/80"),
+        (moment(step=7, epoch_ended=True), "27/27"),
+        (moment(step=7, epoch_ended=True), "statistics, figures and the export follow"),
+    ):
+        terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
+        with final.shown(terminal) as show:
+            if event is not None:
+                show(event)
+        assert shown in terminal.file.getvalue()
 
 
 @pytest.mark.slow

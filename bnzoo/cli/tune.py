@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from bnzoo.tuning import Study
 
 
+# a width that every table has room in
+_WIDE = 10_000
+
+
 def tune(
     family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}.")] = "resnet",
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
@@ -254,7 +258,7 @@ def _print_results(study: "Study") -> None:
         column.justify = "right"
     for row in columns.itertuples(index=False):
         table.add_row(*map(_cell, columns.columns, row))
-    console.print(table)
+    _print_table(console, table)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
@@ -262,6 +266,18 @@ def _print_results(study: "Study") -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table whose words are not cut: on a narrow terminal its columns move together, a file has no width."""
+    needed = console.measure(table, options=console.options.update(width=_WIDE)).maximum
+    if not console.is_terminal:
+        console.width = max(needed, console.width)
+    elif needed > console.width:
+        table.collapse_padding, table.pad_edge = True, False
+        for column in table.columns:
+            column.overflow = "fold"
+    console.print(table)
 
 
 def _cell(column: str, value: Any) -> str:
