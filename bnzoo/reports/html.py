@@ -155,7 +155,7 @@ def _trained(artefact: "Artefact | None") -> str:
     steps, all_steps = training.get("finished_steps"), training.get("epochs", 0) * training.get("steps", 0)
     ended = f", ended after {steps:,} of {all_steps:,} steps" if steps and steps < all_steps else ""
     words = f"{training.get('epochs')} epochs in {training.get('precision')}{ended}"
-    return f"This is the model of the final training ({words}), which starts anew with the values of the best trial."
+    return f"This is the model of the final training of the best configuration ({words})."
 
 
 def _confusion(artefact: "Artefact | None", path: Path) -> dict[str, Any] | None:
