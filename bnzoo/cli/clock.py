@@ -36,27 +36,36 @@ class Clock:
         self._budget = budget or 0.0
         self.deadline = None if budget is None else start + budget
         self.plan: StudyPlan | None = None
-        self._final, self._is_new = final, False
+        self._final, self._is_new, self._start = final, False, 0.0
 
-    def plans(self, folder: Path, storage: str | None) -> bool:
-        """Return whether the study in a folder has a plan, or gets one. The plan of a study that has begun is read.
+    def plans(self, folder: Path, storage: str | None = None, name: str | None = None) -> bool:
+        """Return whether a study has a plan, or gets one. The plan of a study that has begun is read.
+
+        Args:
+            folder: The folder of the study.
+            storage: As in `Study`.
+            name: As in `Study`.
 
         Raises:
-            ValueError: If the definition of the study is damaged, or the folder has other files.
+            ValueError: If the definition of the study is damaged, the storage cannot be used, or the folder has other
+                files.
         """
-        from bnzoo.tuning.folder import stored_definition
         from bnzoo.tuning.planning import StudyPlan
+        from bnzoo.tuning.records import find_definition
 
-        stored = stored_definition(folder)
+        stored = find_definition(folder, storage, name)
         if stored is not None:
             self.plan = StudyPlan.from_config(stored["plan"]) if "plan" in stored else None
             return self.plan is not None
-        # the plan of a study on several machines would depend on the speed of the first one
-        self._is_new = storage is None
-        return self._is_new and self.deadline is not None
+        self._is_new = True
+        return self.deadline is not None
 
-    def timed(self, study: "Study") -> "Study":
-        """Time the networks of a new study, print what its search takes, and return it with the plan for the budget."""
+    def timed(self, study: "Study", workers: int = 1) -> "Study":
+        """Time the networks of a new study, print what its search takes, and return it with the plan for the budget.
+
+        If another process has stored its plan at the same moment, the study has that one.
+        """
+        self._start = process_seconds()
         if not self._is_new:
             return study
         study.directory.mkdir(parents=True, exist_ok=True)  # before time is spent on a folder that cannot be made
@@ -68,10 +77,11 @@ class Clock:
                 if self.deadline is None:
                     found, study.compiled = timing.measure(study)
                 else:
-                    study, found = timing.planned(study, self.left, self._final)
+                    study, found = timing.planned(study, self.left, self._final, workers, self._start)
         except Exception as error:  # the trials will show the same error
             say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
             return study
+        study = study.store_plan()
         self.plan = study.plan
         typer.echo(planning.announcement(found, epochs, study.seeds, study.plan))
         return study
@@ -96,6 +106,16 @@ class Clock:
         # on a machine that others use too, a process gets less done in the same time
         slowness = max(1.0, process_seconds() / max(1.0, time.process_time()))
         return self.deadline - min(slowness * report, self.left / 2)
+
+    def workers(self, workers: int) -> int:
+        """Return the number of processes for the search: one if starting others takes too much of its time."""
+        from bnzoo.tuning.planning import worthwhile_workers
+
+        search = self.of_search()
+        count = workers if search is None else worthwhile_workers(workers, search, self._start)
+        if count < workers:
+            say(f"one process does the search of {search:.0f} s: {workers} workers take {self._start:.0f} s to start")
+        return count
 
     def of_search(self) -> float | None:
         """Return the seconds for the search from now on; `None` without a budget."""

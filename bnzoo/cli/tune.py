@@ -174,7 +174,7 @@ def tune(
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
-        plans = clock.plans(output, storage)
+        plans = clock.plans(output, storage, study)
         if batch_size is None and plans:
             axes["batch_size"] = default_batch_size(len(examples.train.x))
         search = tuning.Study(
@@ -193,9 +193,13 @@ def tune(
             class_weight=class_weight,
             plan=clock.plan,
         )
-        search.check_bounds(workers, seconds, trials)
-        search = clock.timed(search)
-        bounds: dict[str, Any] = {"workers": workers, "budget": clock.of_search(), "trials": trials or clock.trials}
+        search.check_bounds(workers, seconds, trials or clock.trials)
+        search = clock.timed(search, workers)
+        bounds: dict[str, Any] = {
+            "workers": clock.workers(workers),
+            "budget": clock.of_search(),
+            "trials": trials or clock.trials,
+        }
     _run(search, bounds)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams

@@ -156,7 +156,15 @@ class Study:
 
     def with_plan(self, plan: StudyPlan) -> "Study":
         """Return the same study with a plan."""
-        return Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+        study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+        study.compiled = self.compiled
+        return study
+
+    def store_plan(self) -> "Study":
+        """Store the plan with the study, and return the study; with the plan of another process that was first."""
+        stored = self._records.store().get("plan")
+        plan = self.plan if stored is None else StudyPlan.from_config(stored)
+        return self if plan is None or plan == self.plan else self.with_plan(plan)
 
     @cached_property
     def trial_data(self) -> Dataset:

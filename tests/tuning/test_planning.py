@@ -62,6 +62,15 @@ def test_a_network_that_is_compiled_for_long_has_few_trials_of_useful_length():
     assert seconds_of(plan, timing(compilation=0.0)) < 1.1 * plan.search
 
 
+def test_workers_start_and_compile_in_the_time_of_the_search():
+    """Together two workers do as many steps as one process, which has compiled two of the three networks already."""
+    of = timing()
+    one, two = (plan_budget(of, 600, epochs=15, workers=workers, start=20.0) for workers in (1, 2))
+    assert (one.search, one.final) == (two.search, two.final)
+    assert seconds_of(two, of) == pytest.approx(seconds_of(one, of) - 20 - 9 + 6, abs=10)
+    assert plan_budget(of, 600, epochs=15, workers=2, start=60.0) == one, "the start takes too much of the search"
+
+
 def test_no_final_training_and_several_seeds():
     plan = plan_budget(timing(), 600, epochs=15, seeds=2, final=False)
     assert plan.final == 0
