@@ -5,8 +5,8 @@ python -m recipes.benchmarks.budget jpeg [--files 8000] [--side 64] [--budget 3m
 
 `arrays` runs `bnzoo tune resnet --data FILE.npz --budget 10m` and, with the same seconds and the same space,
 `keras_tuner.RandomSearch` and `keras_tuner.Hyperband` (trials of 9 epochs, batches of 64, other arguments at their
-defaults), in turns, and AutoKeras if it is installed. A seed is that of the split of the data for bnzoo's arm and that
-of the tuner for the others. The test figures are those of the SavedModel of bnzoo, and of the best model of a tuner
+defaults), in turns, and AutoKeras if it is installed. A seed is that of the split of the data, the same for each arm,
+and that of the tuners. The test figures are those of the SavedModel of bnzoo, and of the best model of a tuner
 with recalibrated statistics. The seconds are those of the whole command, and for the tuners those of the search.
 
 `jpeg` writes files of six classes, runs `bnzoo tune resnet --data FOLDER --budget 3m`, and sends JPEG bytes to the
@@ -70,9 +70,13 @@ class Stock:
         """Search for some seconds and return the test accuracy of the best model."""
         keras.utils.set_random_seed(int(seed))
         with tempfile.TemporaryDirectory() as folder:
-            start = time.monotonic()
-            model = (self._autokeras if self.name == "AutoKeras" else self._search)(float(seconds), int(seed), folder)
-            row = {"seconds": time.monotonic() - start, "test": float("nan"), "note": "no model"}
+            start, model, note = time.monotonic(), None, "no model"
+            search = self._autokeras if self.name == "AutoKeras" else self._search
+            try:
+                model = search(float(seconds), int(seed), folder)
+            except Exception as error:  # AutoKeras 3.0.0 does not build a model with Keras 3.15
+                note = f"{type(error).__name__}: {error}".partition("\n")[0]
+            row = {"seconds": time.monotonic() - start, "test": float("nan"), "note": note}
             if model is not None:
                 right = model.predict(self.data.test.x, verbose=0).argmax(-1) == self.data.test.y
                 row |= {"test": 100 * float(right.mean()), "note": ""}
@@ -100,7 +104,8 @@ class Stock:
         try:
             search.fit(*self.data.train, validation_data=tuple(self.data.validation), callbacks=[stop], verbose=0)
         except Exception:  # the end of the budget, in whatever AutoKeras makes of it
-            return search.export_model()
+            if budget.left > 0:
+                raise
         return search.export_model()
 
 
@@ -128,15 +133,18 @@ def arrays(
     """Compare bnzoo with stock tuners on arrays."""
     rows = []
     for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none
-        for arm in [only] if only else ["bnzoo", *contestants()]:
-            if arm == "bnzoo":
-                with tempfile.TemporaryDirectory() as folder:
-                    row = tune(shuffled(file, seed, Path(folder)), budget, Path(folder) / "study")
-            else:
-                with Worker(arm, "recipes.benchmarks.budget", "worker", arm, str(file)) as worker:
-                    row = worker.ask(f"run {seconds_of(budget)} {seed}")
-            rows.append({"arm": arm, "seed": seed, **row})
-            print(f"seed {seed} {arm:12} {row['seconds']:6.0f} s  test {row['test']:.2f} %  {row['note']}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            path = shuffled(file, seed, Path(folder))
+            for arm in [only] if only else ["bnzoo", *contestants()]:
+                if arm == "bnzoo":
+                    row = tune(path, budget, Path(folder) / "study")
+                else:
+                    with Worker(arm, "recipes.benchmarks.budget", "worker", arm, str(path)) as worker:
+                        row = worker.ask(f"run {seconds_of(budget)} {seed}")
+                rows.append({"arm": arm, "seed": seed, **row})
+                print(
+                    f"seed {seed} {arm:12} {row['seconds']:6.0f} s  test {row['test']:.2f} %  {row['note']}", flush=True
+                )
     print(f"\nmedians of {seeds} seeds, {budget} each")
     print(pd.DataFrame(rows).groupby("arm", sort=False)[["seconds", "test"]].median().round(2).to_string())
 
