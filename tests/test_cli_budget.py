@@ -80,12 +80,11 @@ def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys, tmp_
     definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
     (tmp_path / "study.json").write_text(json.dumps(definition))
     for seconds, workers in ((585.0, 2), (50.0, 1)):
-        found = clocks.Clock(seconds)
+        found = clocks.Clock(seconds, workers=2)
         found.plans(tmp_path)
-        found.timed(types.SimpleNamespace(directory=tmp_path), 2)
-        assert found.workers(2) == workers
+        assert found.workers() == workers
     assert capsys.readouterr().err.endswith(": one process does the search of 14 s: 2 workers take 5 s to start\n")
-    assert clocks.Clock(None).workers(2) == 2
+    assert clocks.Clock(None, workers=2).workers() == 2
 
 
 def moment(**changes):

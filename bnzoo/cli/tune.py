@@ -162,7 +162,7 @@ def tune(
     """Search the learning rate and the depth for your data, and export the best model."""
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
-    clock = Clock(seconds, final)
+    clock = Clock(seconds, final, workers)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
@@ -194,9 +194,9 @@ def tune(
             plan=clock.plan,
         )
         search.check_bounds(workers, seconds, trials or clock.trials)
-        search = clock.timed(search, workers)
+        search = clock.timed(search)
         bounds: dict[str, Any] = {
-            "workers": clock.workers(workers),
+            "workers": clock.workers(),
             "budget": clock.of_search(),
             "trials": trials or clock.trials,
         }

@@ -20,8 +20,8 @@ SATURATED = 30
 VALIDATION, CALIBRATION = 2_000, 2_048
 # training examples from which batches are larger
 MANY = 20_000
-# the largest share of a search in which workers start: they compile what this process has compiled already
-START_SHARE = 0.25
+# the largest share of a search in which workers start; then they compile what this process has compiled already
+START_SHARE = 0.1
 # seconds from which a search without a budget is announced
 LONG = 3600.0
 
@@ -55,8 +55,8 @@ class Timing:
 
     def compiling(self, trials: int, workers: int = 1) -> float:
         """Return the seconds to compile the architectures of the first trials: this process has two of them already."""
-        ready = min(2, len(self.step)) if workers == 1 else 0
-        return max(0, min(trials, self.architectures) - ready) * self.compilation / workers
+        ready = min(2, len(self.step)) if workers == 1 else 0  # each worker compiles the architectures of its trials
+        return max(0, min(math.ceil(trials / workers), self.architectures) - ready) * self.compilation
 
     def grid_seconds(self, epochs: int, seeds: int) -> float:
         """Return the seconds of the whole grid."""

@@ -25,7 +25,7 @@ _DEFINITION, RESULT = "bnzoo:definition", "bnzoo:result"
 
 
 class Records:
-    """The records of a study. They are checked when they are opened, and created by `create`.
+    """The records of a study, which `check` checks and `create` creates.
 
     Args:
         definition: Dict, as `Study.definition`.
@@ -35,7 +35,7 @@ class Records:
         pruner: String, as in `Study`.
 
     Raises:
-        ValueError: If the folder or the storage has another study, is damaged, or has lost trials.
+        ValueError: If the folder or the storage is damaged.
 
     Attributes:
         name: String, the name of the study in the storage.
@@ -48,7 +48,6 @@ class Records:
         self._numbers: dict[int, int] = {}  # the number in the storage of each finished trial, by index
         self._results: dict[int, TrialResult] = {}  # by number; a storage does not change finished trials
         self.name, self._shared = _find(folder, url, name, pruner)
-        self.check()
 
     def check(self) -> None:
         """Raise `ValueError` if the folder or the storage has another study, is damaged, or has lost trials."""
@@ -68,7 +67,7 @@ class Records:
             )
 
     def store(self) -> dict[str, Any]:
-        """Create the folder and the study, each if it does not exist, and return the definition in the storage.
+        """Create the study in the storage if it does not exist, and return its definition in the storage.
 
         It is that of the first process: several may store theirs at the same moment.
         """
@@ -78,15 +77,15 @@ class Records:
         self._shared.set_first(_DEFINITION, self._definition)
         definition = _definition_in(self._shared)
         assert definition is not None
-        if stored_definition(self._folder) is None:
-            write_text(self._folder / DEFINITION, json_text({"name": self.name, **definition}))
-        (self._folder / "checkpoints").mkdir(exist_ok=True)
         return definition
 
     def create(self) -> None:
-        """Create the folder, the definition and the study in the storage, each if it does not exist."""
+        """Create the study in the storage, the folder and the definition in it, each if it does not exist."""
         self.store()
         self.check()
+        if stored_definition(self._folder) is None:
+            write_text(self._folder / DEFINITION, json_text({"name": self.name, **self._definition}))
+        (self._folder / "checkpoints").mkdir(exist_ok=True)
 
     @property
     def shared(self) -> SharedStudy:

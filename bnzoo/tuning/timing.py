@@ -2,6 +2,7 @@
 
 import math
 import time
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from bnzoo.models import count_macs
@@ -81,8 +82,8 @@ def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
 
 def planned(
     study: "Study", seconds: float, final: bool = True, workers: int = 1, start: float = 0.0
-) -> tuple["Study", Timing]:
-    """Return a study with a plan for a budget, whose first trials take the measured models.
+) -> tuple[StudyPlan, Timing]:
+    """Return the plan of a study for a budget, and the measured seconds. Its first trials take the measured models.
 
     Args:
         study: The `Study` without a plan. It has not begun.
@@ -92,9 +93,11 @@ def planned(
         start: Float, the seconds until a worker has started.
     """
     begun = time.monotonic()
-    timing, study.compiled = measure(study.with_plan(StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)))
+    measured = copy(study)
+    measured.plan = StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)  # its trials have fewer examples to evaluate
+    timing, study.compiled = measure(measured)
     left = max(1.0, seconds - (time.monotonic() - begun))
-    return study.with_plan(plan_budget(timing, left, study.epochs, study.seeds, final, workers, start)), timing
+    return plan_budget(timing, left, study.epochs, study.seeds, final, workers, start), timing
 
 
 def _mean(values: list[float]) -> float:

@@ -266,14 +266,15 @@ def test_processes_that_plan_at_the_same_moment_agree_on_a_plan(few_digits, tmp_
     folders = [tmp_path / ("one" if url is None else name) for name in ("one", "two")]
     plans = [StudyPlan(trials, 2, {1: 4}, 10.0, 20.0, 5.0) for trials in (3, 4)]
     options = {"seeds": 1, "sampler": "local", "storage": url, "name": "mine"}
-    both = [study(few_digits, folder, **options, plan=plan) for folder, plan in zip(folders, plans, strict=True)]
-    both = [each.store_plan() for each in both]
+    both = [study(few_digits, folder, **options) for folder in folders]
+    different = study(few_digits, folders[1], **options, sampler_seed=1)
+    both = [each.with_plan(plan) for each, plan in zip(both, plans, strict=True)]
     assert [each.plan for each in both] == [plans[0]] * 2
-    for folder in folders:
-        assert json.loads((folder / "study.json").read_text())["plan"] == plans[0].get_config()
-        assert find_definition(folder, None, None)["plan"] == plans[0].get_config()
-    other = study(few_digits, tmp_path / "three", seeds=1, sampler="tpe", storage=url, name="other", plan=plans[1])
-    assert other.store_plan() is other
+    assert find_definition(folders[1], url, "mine")["plan"] == plans[0].get_config()
+    with pytest.raises(ValueError, match=r"has another study\. Differences: sampler\.seed: 0 .* 1 requested\. Choose"):
+        different.with_plan(plans[1])
+    other = study(few_digits, tmp_path / "three", seeds=1, sampler="local", storage=url, name="other")
+    assert other.with_plan(plans[1]).plan == plans[1]
 
 
 @pytest.mark.parametrize("storage", ["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
