@@ -84,7 +84,7 @@ class Clock:
             say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
             return study
         if self.plan is not None:
-            study = study.with_plan(self.plan)
+            study = study.store_plan(self.plan)
             self.plan = study.plan
         typer.echo(planning.announcement(found, epochs, study.seeds, study.plan))
         return study

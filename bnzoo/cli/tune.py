@@ -115,7 +115,11 @@ def tune(
         list[str] | None, typer.Option(help="A configuration to try first: depth=8,learning_rate=0.1. Repeatable.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="The number of processes that share the trials and the cores, at most 256.")
+        int,
+        typer.Option(
+            help="The number of processes that share the trials and the cores, at most 256. A search that is short for "
+            "their start has one."
+        ),
     ] = 1,
     objective: Annotated[
         str,

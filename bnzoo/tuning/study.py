@@ -155,7 +155,7 @@ class Study:
         records = ("storage", "name", "checkpoints", "measure", "plan")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
-    def with_plan(self, plan: StudyPlan) -> "Study":
+    def store_plan(self, plan: StudyPlan) -> "Study":
         """Store a plan with the study, and return the study; with the plan of another process that was first."""
         definition = {**self.definition, "plan": plan.get_config(), "epochs": plan.epochs}
         records = Records(definition, self.directory, self.storage, self.name, self.pruner)

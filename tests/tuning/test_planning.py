@@ -104,7 +104,7 @@ def test_a_plan_from_measured_seconds_is_part_of_the_study(few_digits, tmp_path)
     space = tuning.MLPSpace(**{**SPACE, "depths": (1, 2, 3)})
     new = study(few_digits, tmp_path / "s", space, seeds=1, sampler="local")
     plan, measured = planned(new, 30.0)
-    ready = new.with_plan(plan)
+    ready = new.store_plan(plan)
     assert set(measured.step) == {1, 2, 3}
     assert all(0 < step < 1 for step in measured.step.values())
     assert min(measured.step[1], measured.step[3]) <= measured.step[2] <= max(measured.step[1], measured.step[3])
