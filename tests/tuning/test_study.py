@@ -260,9 +260,15 @@ def test_a_study_in_a_database(few_digits, tmp_path):
     assert len(study(few_digits, tmp_path / "four", space, storage=url, name="other").results) == 0
 
 
-@pytest.mark.parametrize("storage", ["journal", "sqlite"])
-def test_processes_that_plan_at_the_same_moment_agree_on_a_plan(few_digits, tmp_path, storage):
-    url = f"sqlite:///{tmp_path / 'study.db'}" if storage == "sqlite" else None
+@pytest.fixture(params=["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request, tmp_path):
+    """The URL of an empty storage, `None` for the journal in the folder."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").new_database()
+    return f"sqlite:///{tmp_path / 'study.db'}" if request.param == "sqlite" else None
+
+
+def test_processes_that_plan_at_the_same_moment_agree_on_a_plan(few_digits, tmp_path, url):
     folders = [tmp_path / ("one" if url is None else name) for name in ("one", "two")]
     plans = [StudyPlan(trials, 2, {1: 4}, 10.0, 20.0, 5.0) for trials in (3, 4)]
     options = {"seeds": 1, "sampler": "local", "storage": url, "name": "mine"}
@@ -277,11 +283,7 @@ def test_processes_that_plan_at_the_same_moment_agree_on_a_plan(few_digits, tmp_
     assert other.store_plan(plans[1]).plan == plans[1]
 
 
-@pytest.mark.parametrize("storage", ["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def test_the_first_of_several_values_stays(tmp_path, storage, request):
-    urls = {"sqlite": lambda: f"sqlite:///{tmp_path / 'study.db'}", "journal": lambda: None}
-    urls["postgresql"] = lambda: request.getfixturevalue("postgres").new_database()
-    url = urls[storage]()
+def test_the_first_of_several_values_stays(tmp_path, url):
     with ThreadPoolExecutor(4) as pool:
         processes = list(pool.map(lambda number: SharedStudy(url, tmp_path, "mine"), range(4)))
         list(pool.map(lambda number: processes[number].set_first("x", number), range(4)))
