@@ -254,6 +254,12 @@ def test_mistakes(few, options, message):
         train(small_model(), few, **{**OPTIONS, **options})
 
 
+def test_another_backend_is_refused(few, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"needs the TensorFlow backend.*KERAS_BACKEND.*Received: the jax backend"):
+        train(small_model(), few, **OPTIONS)
+
+
 def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_path, each_step):
     options = {**OPTIONS, "epochs": 1}
     with pytest.raises(KeyboardInterrupt):
