@@ -23,6 +23,7 @@ from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import class_weights, weighted
 from bnzoo.training.devices import divisible, on_devices, strategy_for
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
+from bnzoo.training.events import EventFiles
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
@@ -130,7 +131,7 @@ class _Session:
         every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
         every += [self._patience, *callbacks]
         if tensorboard is not None:
-            every.append(keras.callbacks.TensorBoard(str(tensorboard)))
+            every.append(EventFiles(tensorboard, self._history))
         if self._store:
             saved = Checkpoints(self._store.checkpoint, self._position, self._history, self._averaging, self._patience)
             if self._store.checkpoint.exists():

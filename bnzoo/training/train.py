@@ -81,7 +81,7 @@ def train(
             weights are taken, and `patience` is not allowed.
         seed: Integer, the seed of the order of the examples and of the augmentation.
         directory: The folder for checkpoints and results, or `None`.
-        tensorboard: The folder for logs of TensorBoard, or `None`.
+        tensorboard: The folder for logs of TensorBoard, or `None`. The logs of another training there are replaced.
         callbacks: Sequence of further callbacks. The training does not resume their state.
         progress: Function that is called with a `bnzoo.training.Moment` after each step and epoch.
 
