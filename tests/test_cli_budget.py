@@ -148,9 +148,3 @@ def test_no_final_training(bnzoo, tmp_path):  # noqa: F811
     assert status == 0
     assert "final training" not in err
     assert json.loads((tmp_path / "study" / "export.json").read_text())["training"] is None
-
-
-def test_a_final_training_that_is_worse_than_its_trial_is_named():
-    assert "0.7000, is higher than that of the trial, 0.5000" in final._worse({"last": 0.8, "averaged": 0.7}, 0.5)
-    assert final._worse({"last": 0.8, "averaged": 0.4}, 0.5) == final._worse({}, 0.5) == ""
-    assert final._worse({"last": 0.8}, float("nan")) == ""

@@ -179,8 +179,8 @@ def tune(
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
-            from bnzoo.tuning.records import find_definition
             from bnzoo.tuning.planning import default_batch_size
+            from bnzoo.tuning.records import find_definition
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
