@@ -49,7 +49,7 @@ def test_a_study_that_has_begun_keeps_its_plan(clock):
     assert found.of_search() == pytest.approx(285 * 180 / 580), "the share of the search in a smaller budget"
     assert clocks.Clock(6000.0).plans(definition)
     study = types.SimpleNamespace()
-    assert found.timed(study) is study, "nothing is timed again"
+    assert found.timed(study, "auto") is study, "nothing is timed again"
     del definition["plan"]
     assert not clocks.Clock(600.0).plans(definition), "a study of an earlier version"
     assert clocks.Clock(600.0).plans(None)

@@ -14,7 +14,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 class Untrained:
     """A replacement of a compiled model. It calls `build` of the space for its errors."""
 
-    def __init__(self, space, hp, data, seed, *score):
+    def __init__(self, space, hp, data, seed, *score, precision):
         space.build(hp)
         self.hp, self.data = hp.copy(), data
         inputs = keras.Input(data.input_shape)

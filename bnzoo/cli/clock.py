@@ -57,10 +57,14 @@ class Clock:
         self._is_new = True
         return self.deadline is not None
 
-    def timed(self, study: "Study") -> "Study":
+    def timed(self, study: "Study", precision: str) -> "Study":
         """Time the networks of a new study, print what its search takes, and return it with the plan for the budget.
 
         If another process has stored its plan at the same moment, the study has that one.
+
+        Args:
+            study: The `Study`.
+            precision: String, the precision of a study with a budget, or `"auto"`.
         """
         if not self._is_new:
             return study
@@ -71,16 +75,18 @@ class Clock:
         try:
             with quietly():
                 if self.deadline is None:
-                    found, study.compiled = timing.measure(study)
+                    found = timing.measure(study)
                 else:
-                    self.plan, found = timing.planned(study, self.left, self._final, self._workers, self._start)
+                    self.plan, precision, found = timing.planned(
+                        study, self.left, self._final, self._workers, self._start, precision
+                    )
         except Exception as error:  # the trials will show the same error
             say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
             return study
         if self.plan is not None:
-            study = study.store_plan(self.plan)
+            study = study.store_plan(self.plan, precision)
             self.plan = study.plan
-        typer.echo(planning.announcement(found, epochs, study.seeds, study.plan))
+        typer.echo(planning.announcement(found, epochs, study.seeds, study.plan, study.precision))
         return study
 
     @property

@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from bnzoo.tuning import Study
 
 
-def trained(study: "Study", deadline: float | None, augment: str | None = None) -> "Artefact | None":
+def trained(
+    study: "Study", deadline: float | None, precision: str = "auto", augment: str | None = None
+) -> "Artefact | None":
     """Return the artefact of the final training of a study, which is run unless that was done before.
 
     Args:
         study: The `Study`, which has a candidate.
         deadline: Float, the end of the training and of the export as `time.monotonic()`; `None` for the default number
             of epochs.
+        precision: String, as in `Study.train`; for `"auto"` that of the trials of a plan.
         augment: String, as in `Study.train`.
 
     Returns:
@@ -56,7 +59,7 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
             training = study.train(
                 deadline=deadline,
                 trial=candidate,
-                precision=_precision(study, deadline),
+                precision=_precision(study) if precision == "auto" else precision,
                 augment=augment,
                 progress=progress,
             )
@@ -66,20 +69,18 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
     if training.weights == "trial":
-        say(
-            "warning: the final training did not reach the trial, whose weights are kept. A larger --budget trains longer"
-        )
+        say("warning: the final training did not reach the trial, whose weights are kept. A larger --budget helps")
     return training.artefact
 
 
-def _precision(study: "Study", deadline: float | None) -> str:
+def _precision(study: "Study") -> str:
     """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
     from bnzoo.training.options import EPOCHS
 
     candidate = study.results.candidate
     assert candidate is not None
     each = candidate.train_seconds / max(1, len(candidate.history.get("loss", ())))
-    return "float32" if deadline is None and each * EPOCHS < _SHORT else "auto"
+    return study.precision if study.plan is not None or each * EPOCHS < _SHORT else "auto"
 
 
 @contextmanager

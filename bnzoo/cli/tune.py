@@ -99,6 +99,12 @@ def tune(
         str,
         typer.Option(help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine or constant."),
     ] = "half_cosine",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="float32, bfloat16 or float16; auto measures it with a budget, and is float32 in a search without one."
+        ),
+    ] = "auto",
     option: Option = None,
     seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
     epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
@@ -179,8 +185,10 @@ def tune(
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
+            from bnzoo.training.precision import AUTO, FLOAT32, check_precision
             from bnzoo.tuning.planning import default_batch_size
             from bnzoo.tuning.records import find_definition
+        check_precision(precision)
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
@@ -205,9 +213,10 @@ def tune(
             objective=objective,
             class_weight=class_weight,
             plan=clock.plan,
+            precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
         )
         search.check_bounds(workers, seconds, trials or clock.trials)
-        search = clock.timed(search)
+        search = clock.timed(search, precision)
         bounds: dict[str, Any] = {
             "workers": clock.workers(),
             "budget": clock.of_search(),
@@ -223,7 +232,7 @@ def tune(
     artefact = None
     if search.results.candidate is not None:
         try:
-            artefact = _exported(search, clock, final, augment)
+            artefact = _exported(search, clock, final, augment, precision)
         finally:
             _write_report(search)
     else:
@@ -301,11 +310,11 @@ def _cell(column: str, value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _exported(study: "Study", clock: Clock, final: bool, augment: str | None) -> "Artefact | None":
+def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, precision: str) -> "Artefact | None":
     """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            artefact = trained(study, clock.training_deadline, augment) if final else None
+            artefact = trained(study, clock.training_deadline, precision, augment) if final else None
             if artefact is None and study.results.best is not None:
                 with Console(stderr=True).status("verifying the SavedModel in another process"):
                     artefact = study.export()

@@ -197,7 +197,11 @@ def _settings(results: "Results") -> list[str]:
     settings = [f"{name.replace('_', ' ')} {results.text(entry)}" for name, entry in fixed.items()]
     settings += [f"{study['epochs']} epoch{'s' * (study['epochs'] > 1)}"]
     settings += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
-    settings += [f"{name.replace('_', ' ')} {study[name]}" for name in ("objective", "class_weight") if name in study]
+    settings += [
+        f"{name.replace('_', ' ')} {study[name]}"
+        for name in ("objective", "class_weight", "precision")
+        if name in study
+    ]
     settings += [f"sampler {sampler['name']}"] if sampler else []
     settings += [f"pruner {pruner['name']}"] if pruner else []
     return settings

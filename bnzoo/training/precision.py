@@ -12,16 +12,16 @@ from bnzoo.training.devices import gpus
 AUTO, FLOAT32 = "auto", "float32"
 # the dtype policies of Keras
 _POLICIES = {FLOAT32: "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
-PRECISIONS = (AUTO, *_POLICIES)
+PRECISIONS = tuple(_POLICIES)
 
 
 def check_precision(precision: Any) -> str:
-    """Return the precision if it is known.
+    """Return the precision, which may be `"auto"`, if it is known.
 
     Raises:
         ValueError: If it is not.
     """
-    return choice("precision", precision, PRECISIONS)
+    return choice("precision", precision, (AUTO, *PRECISIONS))
 
 
 def in_precision(model: keras.Model, precision: str) -> keras.Model:

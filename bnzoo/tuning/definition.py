@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bnzoo.metrics import CLASSIFICATION, MULTILABEL, REGRESSION
 from bnzoo.passwords import MASK, is_password_option, mask_passwords
 from bnzoo.reading import read_json
+from bnzoo.training.precision import FLOAT32
 from bnzoo.tuning.objective import LOSS
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def definition_of(study: "Study") -> dict[str, Any]:
         **({} if study.objective == LOSS else {"objective": study.objective}),
         **({} if study.class_weight is None else {"class_weight": study.class_weight}),
         **({} if study.plan is None else {"plan": study.plan.get_config()}),
+        **({} if study.precision == FLOAT32 else {"precision": study.precision}),
         **({} if study.measure is None else {"measure": f"{study.measure.__module__}.{study.measure.__qualname__}"}),
     }
 

@@ -24,6 +24,8 @@ MANY = 20_000
 START_SHARE = 0.1
 # seconds from which a search without a budget is announced
 LONG = 3600.0
+# the budget from which a network is compiled in each precision to find the fastest
+WORTHWHILE = 120.0
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,13 @@ def default_batch_size(examples: int) -> int:
     return 128 if examples >= MANY else 64
 
 
-def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None) -> str:
+def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None, precision: str) -> str:
     """Return the first line of a search: the seconds of an epoch, of the grid, and the plan."""
     deepest = max(timing.step)
     grid = timing.grid_seconds(epochs, seeds)
     count = timing.configurations * seeds
     known = (
-        f"a step of depth {deepest}: {timing.step[deepest]:.2g} s, an epoch: "
+        f"a step of depth {deepest} in {precision}: {timing.step[deepest]:.2g} s, an epoch: "
         f"{duration(timing.steps * timing.step[deepest])}; the grid of {count} trial{'s' * (count > 1)} of {epochs} "
         f"epoch{'s' * (epochs > 1)}: {duration(grid)}"
     )

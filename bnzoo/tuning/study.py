@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.options import SCHEDULE
-from bnzoo.training.precision import AUTO
+from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
@@ -82,6 +83,9 @@ class Study:
             validation, however many examples they have. It does not affect the metrics.
         plan: A `bnzoo.tuning.planning.StudyPlan`, which divides a budget: the trials have fewer steps, and are
             evaluated on fewer examples. `bnzoo tune --budget` makes one.
+        precision: String, the precision of the trials: `"float32"`, or `"bfloat16"` and `"float16"`, which are faster
+            on processors with instructions for them. The variables and the stored models are float32, and the score is
+            that of the stored model.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -117,6 +121,7 @@ class Study:
         class_weight: str | None = None,
         measure: MeasureFunction | None = None,
         plan: StudyPlan | None = None,
+        precision: str = FLOAT32,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -136,6 +141,7 @@ class Study:
         self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.measure = measure
         self.plan = plan
+        self.precision = choice("precision", precision, PRECISIONS)
         # compiled models for the trials of this process, by architecture
         self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
@@ -152,18 +158,23 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure", "plan")
+        records = ("storage", "name", "checkpoints", "measure", "plan", "precision")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
-    def store_plan(self, plan: StudyPlan) -> "Study":
-        """Store a plan with the study, and return the study; with the plan of another process that was first."""
-        definition = {**self.definition, "plan": plan.get_config(), "epochs": plan.epochs}
-        records = Records(definition, self.directory, self.storage, self.name, self.pruner)
-        stored = records.store().get("plan")
-        if stored is not None:
-            plan = StudyPlan.from_config(stored)
-        study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
-        study.compiled = self.compiled
+    def store_plan(self, plan: StudyPlan, precision: str) -> "Study":
+        """Store a plan and a precision with the study, and return the study, which has them.
+
+        If another process was first, it has those of that process.
+        """
+        own = copy(self)
+        own.plan, own.epochs, own.precision = plan, plan.epochs, precision
+        stored = Records(own.definition, self.directory, self.storage, self.name, self.pruner).store()
+        if "plan" in stored:
+            plan, common = StudyPlan.from_config(stored["plan"]), stored.get("precision", FLOAT32)
+        else:
+            common = precision
+        study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs, "precision": common})
+        study.compiled = self.compiled if common == precision else {}
         return study
 
     @cached_property

@@ -2,13 +2,16 @@
 
 import math
 import time
+from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bnzoo.models import count_macs
+from bnzoo.training.precision import AUTO, FLOAT32, candidates
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
-from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
+from bnzoo.tuning.planning import CALIBRATION, EPOCHS, WORTHWHILE, StudyPlan, Timing, plan_budget
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import compile_model
 
@@ -37,53 +40,79 @@ class _Timer(StepTimer):
         self.validation = time.perf_counter() - self._validated
 
 
-def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
-    """Return the seconds of the networks of a study, and the measured models by architecture, for its trials.
+@dataclass
+class _Measured:
+    """A compiled model, and its seconds.
+
+    Attributes:
+        model: The `CompiledModel`.
+        compilation: Float, the seconds to build and compile it.
+        step: Float, the seconds of a training step.
+        validation: Float, the seconds of a validation.
+    """
+
+    model: CompiledModel
+    compilation: float
+    step: float
+    validation: float
+
+
+def measure(study: "Study", measured: Mapping[int, _Measured] | None = None) -> Timing:
+    """Return the seconds of the networks of a study. Its first trials take the measured models.
 
     Args:
         study: The `Study`.
+        measured: Dict of what has been measured, by depth.
     """
     space, data = study.space, study.trial_data
+    depths = sorted({min(space.depths), max(space.depths)})
+    found = {depth: (measured or {}).get(depth) or _measured(study, depth) for depth in depths}
+    models = [each.model for each in found.values()]
+    study.compiled = {space.architecture(model.hp.values): model for model in models}
     every = space.axes()
     rates = every.pop("learning_rate")
-    step, compilation, validation = {}, [], []
-    compiled: dict[tuple, CompiledModel] = {}
-    for depth in sorted({min(space.depths), max(space.depths)}):
-        values: dict[str, Any] = {name: labels[0] for name, labels in every.items()}
-        values |= {"depth": depth, "learning_rate": rates[len(rates) // 2]}
-        hp = study.hyperparameters()
-        hp.values = dict(values)
-        start = time.perf_counter()
-        model = compile_model(study, hp, seed=0)
-        compilation.append(time.perf_counter() - start)
-        timer = _Timer()
-        model.restore(0, values["learning_rate"])
-        model.fit(0, math.ceil(_FEWEST / model.steps), [timer])
-        step[depth] = timer.step
-        validation.append(timer.validation)
-        compiled[space.architecture(values)] = model
-    slow = slowness(model.model)
-    batch = min(space.batch_size_of(values), len(data.train.x))
+    slow = slowness(models[-1].model)
+    batch = min(space.batch_size_of(models[-1].hp.values), len(data.train.x))
     passes = (study.epochs if study.plan is None else EPOCHS) + 1
     calibrated = min(CALIBRATION, len(data.train.x)) if study.plan else len(data.train.x)
-    return (
-        Timing(
-            step=_interpolated(study, step),
-            evaluation=_mean(validation) * (passes + calibrated / len(data.validation.x)),
-            compilation=_mean(compilation),
-            export=finish_of(study.data).seconds(_mean(list(step.values())) / batch, slow) + slow * _REPORT,
-            steps=max(1, len(data.train.x) // batch),
-            configurations=math.prod(map(len, every.values())) * len(rates),
-            architectures=max(map(len, every.values())),
-        ),
-        compiled,
+    step = {depth: each.step for depth, each in found.items()}
+    return Timing(
+        step=_interpolated(study, step),
+        evaluation=_mean([each.validation for each in found.values()]) * (passes + calibrated / len(data.validation.x)),
+        compilation=_mean([each.compilation for each in found.values()]),
+        export=finish_of(study.data).seconds(_mean(list(step.values())) / batch, slow) + slow * _REPORT,
+        steps=max(1, len(data.train.x) // batch),
+        configurations=math.prod(map(len, every.values())) * len(rates),
+        architectures=max(map(len, every.values())),
     )
 
 
+def _measured(study: "Study", depth: int) -> _Measured:
+    """Compile a network of a depth in the precision of the study, and time some steps and the validation."""
+    every = study.space.axes()
+    rates = every.pop("learning_rate")
+    hp = study.hyperparameters()
+    hp.values = {name: labels[0] for name, labels in every.items()}
+    hp.values |= {"depth": depth, "learning_rate": rates[len(rates) // 2]}
+    start = time.perf_counter()
+    model = compile_model(study, hp, seed=0)
+    compilation, timer = time.perf_counter() - start, _Timer()
+    model.restore(0, hp.values["learning_rate"])
+    model.fit(0, math.ceil(_FEWEST / model.steps), [timer])
+    return _Measured(model, compilation, timer.step, timer.validation)
+
+
 def planned(
-    study: "Study", seconds: float, final: bool = True, workers: int = 1, start: float = 0.0
-) -> tuple[StudyPlan, Timing]:
-    """Return the plan of a study for a budget, and the measured seconds. Its first trials take the measured models.
+    study: "Study",
+    seconds: float,
+    final: bool = True,
+    workers: int = 1,
+    start: float = 0.0,
+    precision: str = FLOAT32,
+) -> tuple[StudyPlan, str, Timing]:
+    """Return the plan of a study for a budget, its precision, and the measured seconds.
+
+    The first trials of the study take the measured models.
 
     Args:
         study: The `Study` without a plan. It has not begun.
@@ -91,13 +120,24 @@ def planned(
         final: Boolean, whether the best configuration is trained again.
         workers: Integer, the processes that share the trials and the cores.
         start: Float, the seconds until a worker has started.
+        precision: String. `"auto"` is the one in which a step of the shallowest network takes the least time; float32
+            without a measurement if the budget is short.
     """
     begun = time.monotonic()
     measured = copy(study)
     measured.plan = StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)  # its trials have fewer examples to evaluate
-    timing, study.compiled = measure(measured)
+    shallowest, found = min(study.space.depths), {}
+    if precision == AUTO and seconds >= WORTHWHILE:
+        for name in candidates(study.space.network(shallowest)):
+            measured.precision = name
+            found[name] = _measured(measured, shallowest)
+        precision = min(found, key=lambda name: found[name].step)
+    measured.precision = FLOAT32 if precision == AUTO else precision
+    timing = measure(measured, {shallowest: found[precision]} if found else {})
+    study.compiled = measured.compiled
     left = max(1.0, seconds - (time.monotonic() - begun))
-    return plan_budget(timing, left, study.epochs, study.seeds, final, workers, start), timing
+    plan = plan_budget(timing, left, study.epochs, study.seeds, final, workers, start)
+    return plan, measured.precision, timing
 
 
 def _mean(values: list[float]) -> float:

@@ -20,6 +20,8 @@ from bnzoo.tools import Recalibration
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
+from bnzoo.training.precision import FLOAT32, in_precision
+from bnzoo.training.recipe import recipe_of
 from bnzoo.tuning.looks import LATE_BATCHES, STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
@@ -69,6 +71,8 @@ class CompiledModel:
     generators, the optimizer's slots and step) and assigning the learning rate leads to the same histories, bit for
     bit, as building a new model.
 
+    In a precision of 16 bits a copy of the model is trained. The model itself gets its weights, and is evaluated.
+
     Args:
         space: The `Space`.
         hp: `keras_tuner.HyperParameters`. All but the learning rate determine the architecture.
@@ -78,6 +82,10 @@ class CompiledModel:
         class_weight: String, as in `Study`.
         steps: Integer, the number of training steps of an epoch. By default all whole batches of the training data.
         calibration: Integer, the number of training examples for recalibrated statistics. By default all.
+        precision: String, the precision of the training: `"float32"`, `"bfloat16"` or `"float16"`.
+
+    Attributes:
+        model: The `keras.Model` in float32.
     """
 
     def __init__(
@@ -90,16 +98,17 @@ class CompiledModel:
         class_weight: str | None = None,
         steps: int | None = None,
         calibration: int | None = None,
+        precision: str = FLOAT32,
     ) -> None:
-        self.space, self.hp, self.data = space, hp.copy(), data
+        self.space, self.hp, self.data, self._precision = space, hp.copy(), data, precision
         self.objective = objective or loss_objective(data.task, data.outputs)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.steps = steps or len(data.train.x) // self._batch
         self._calibration = data.train.x if calibration is None else data.train.x[:calibration]
         with temporary_gradients():
-            self.model = self._fresh(seed)
-            self._states = {seed: self._state(self.model)}
+            self.model, self._trained = self._fresh(seed)
+            self._states = {seed: self._state(self._trained)}
             self._validation = weighted(validation_batches(data, EVALUATION_BATCH), self.class_weights)
             self.recalibrate = Recalibration(self.model)
             self._trace(seed)
@@ -114,17 +123,19 @@ class CompiledModel:
             learning_rate: Float, the learning rate of the next training. It is set in the optimizer and in `hp`.
         """
         if seed not in self._states:
-            self._states[seed] = self._state(self._fresh(seed))
-        for variable, value in zip(self._variables(self.model), self._states[seed], strict=True):
+            self._states[seed] = self._state(self._fresh(seed)[1])
+        for variable, value in zip(self._variables(self._trained), self._states[seed], strict=True):
             variable.assign(value)
-        self.model.optimizer.learning_rate = self.hp.values["learning_rate"] = learning_rate
+        self._trained.optimizer.learning_rate = self.hp.values["learning_rate"] = learning_rate
 
     def fit(self, seed: int, epochs: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, list[float]]:
         """Train the model and return its learning curves."""
         # not keras.utils.set_random_seed: TensorFlow would then trace every compiled function again
         random.seed(seed)
         np.random.seed(seed)  # for a user's `fit` that uses NumPy's generator
-        return self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
+        history = self._fit(self.batches(seed), epochs=epochs, callbacks=callbacks)
+        self._take_weights()
+        return history
 
     def evaluate(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> tuple[float, float, float]:
         """Return score, loss and the first metric of the task, such as accuracy, on the validation data."""
@@ -154,6 +165,7 @@ class CompiledModel:
             keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
             deadline: The `TrialDeadline`. If it has passed, only some batches are used.
         """
+        self._take_weights()  # in a look the training has not ended
         callbacks = () if deadline is None else (deadline,)
         if not self.recalibrate.norms:
             return self.evaluate(callbacks)
@@ -172,7 +184,7 @@ class CompiledModel:
     def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
             self.hp,
-            self.model,
+            self._trained,
             weighted(batches, self.class_weights),
             steps_per_epoch=steps or self.steps,
             validation_data=self._validation,
@@ -186,17 +198,29 @@ class CompiledModel:
         """Trace each compiled function, so that no trial has to."""
         self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
+        if self._trained is not self.model:
+            self.evaluate()
         if self.objective.metric is not None or not self.space.metric:
             self._predict()
 
     def _predict(self) -> np.ndarray:
         return self.model.predict(self._validation, verbose=0)
 
-    def _fresh(self, seed: int) -> keras.Model:
+    def _fresh(self, seed: int) -> tuple[keras.Model, keras.Model]:
+        """Return a model, and the one that is trained: itself in float32, else a copy."""
         keras.utils.set_random_seed(seed)
         model = self.space.build(self.hp)
         model.optimizer.build(model.trainable_variables)
-        return model
+        if self._precision == FLOAT32:
+            return model, model
+        recipe = recipe_of(model, self.data, self.hp.get("learning_rate"))
+        return model, recipe.compile(in_precision(model, self._precision), self._precision)
+
+    def _take_weights(self) -> None:
+        """Give the model the weights, the statistics and the random states of its copy in 16 bits."""
+        if self._trained is not self.model:
+            for variable, value in zip(self.model.variables, self._trained.variables, strict=True):
+                variable.assign(value)
 
     @staticmethod
     def _variables(model: keras.Model) -> list[keras.Variable]:

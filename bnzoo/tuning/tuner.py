@@ -201,7 +201,11 @@ def compile_model(study: "Study", hp: keras_tuner.HyperParameters, seed: int) ->
     plan: dict[str, Any] = {}
     if study.plan is not None:
         plan = {"steps": study.plan.steps.get(hp.get("depth")), "calibration": CALIBRATION}
-    return CompiledModel(study.space, hp, study.trial_data, seed, study.results.objective, study.class_weight, **plan)
+    return CompiledModel(
+        *(study.space, hp, study.trial_data, seed, study.results.objective, study.class_weight),
+        precision=study.precision,
+        **plan,
+    )
 
 
 def _failure(error: Exception, cap: float) -> dict[str, Any]:

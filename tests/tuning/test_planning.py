@@ -90,12 +90,14 @@ def test_a_plan_is_read_again_and_a_damaged_one_refused():
 
 def test_what_is_announced():
     of = timing(step=(0.03, 0.06, 0.094))
-    alone = announcement(of, 15, 1, None)
-    assert alone.startswith("a step of depth 20: 0.094 s, an epoch: 41 s; the grid of 42 trials of 15 epochs: 4.7 h")
+    alone = announcement(of, 15, 1, None, "float32")
+    assert alone.startswith(
+        "a step of depth 20 in float32: 0.094 s, an epoch: 41 s; the grid of 42 trials of 15 epochs: 4.7 h"
+    )
     assert alone.endswith("The same command with --budget 10m takes ten minutes")
-    assert "budget" not in announcement(timing(step=(1e-4, 1e-4, 1e-4)), 15, 1, None)
+    assert "budget" not in announcement(timing(step=(1e-4, 1e-4, 1e-4)), 15, 1, None, "float32")
     plan = plan_budget(of, 600, epochs=15)
-    assert f"; this plan: {plan.trials} trials of " in announcement(of, 15, 1, plan)
+    assert f"; this plan: {plan.trials} trials of " in announcement(of, 15, 1, plan, "float32")
     assert [duration(seconds) for seconds in (0.02, 41, 300, 14_400)] == ["0.02 s", "41 s", "5.0 min", "4.0 h"]
 
 
@@ -103,8 +105,8 @@ def test_what_is_announced():
 def test_a_plan_from_measured_seconds_is_part_of_the_study(few_digits, tmp_path):
     space = tuning.MLPSpace(**{**SPACE, "depths": (1, 2, 3)})
     new = study(few_digits, tmp_path / "s", space, seeds=1, sampler="local")
-    plan, measured = planned(new, 30.0)
-    ready = new.store_plan(plan)
+    plan, precision, measured = planned(new, 30.0)
+    ready = new.store_plan(plan, precision)
     assert set(measured.step) == {1, 2, 3}
     assert all(0 < step < 1 for step in measured.step.values())
     assert min(measured.step[1], measured.step[3]) <= measured.step[2] <= max(measured.step[1], measured.step[3])

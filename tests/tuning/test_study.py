@@ -274,13 +274,13 @@ def test_processes_that_plan_at_the_same_moment_agree_on_a_plan(few_digits, tmp_
     options = {"seeds": 1, "sampler": "local", "storage": url, "name": "mine"}
     both = [study(few_digits, folder, **options) for folder in folders]
     different = study(few_digits, folders[1], **options, sampler_seed=1)
-    both = [each.store_plan(plan) for each, plan in zip(both, plans, strict=True)]
+    both = [each.store_plan(plan, "float32") for each, plan in zip(both, plans, strict=True)]
     assert [each.plan for each in both] == [plans[0]] * 2
     assert find_definition(folders[1], url, "mine")["plan"] == plans[0].get_config()
     with pytest.raises(ValueError, match=r"has another study\. Differences: sampler\.seed: 0 .* 1 requested\. Choose"):
-        different.store_plan(plans[1])
+        different.store_plan(plans[1], "float32")
     other = study(few_digits, tmp_path / "three", seeds=1, sampler="local", storage=url, name="other")
-    assert other.store_plan(plans[1]).plan == plans[1]
+    assert other.store_plan(plans[1], "float32").plan == plans[1]
 
 
 def test_the_first_of_several_values_stays(tmp_path, url):

@@ -300,3 +300,27 @@ def test_models_that_are_no_longer_used_leave_no_graphs(few_digits):
         gc.collect()
         left.append(sum(type(value).__name__ == "FuncGraph" for value in gc.get_objects()))
     assert left[0] == left[1]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision):
+    """The score is that of the model itself; a trial is the same whatever was trained before."""
+    space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=8, batch_size=16).for_data(few_digits)
+    found = []
+    for before in ((), (3.0,)):
+        compiled = CompiledModel(space, hyperparameters(1, "batch", 0.1), few_digits, seed=0, precision=precision)
+        for learning_rate in before:
+            train_and_evaluate(compiled, 1, learning_rate, epochs=1)
+        found.append(train_and_evaluate(compiled, 0, 0.1, epochs=2))
+    assert found[0].history == found[1].history
+    assert found[0].score == found[1].score
+    whole = CompiledModel(space, hyperparameters(1, "batch", 0.1), few_digits, seed=0)
+    assert train_and_evaluate(whole, 0, 0.1, epochs=2).history["loss"] != found[0].history["loss"]
+    model = compiled.model
+    assert {variable.dtype for variable in model.variables} == {"float32"}
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    logits = model.predict(few_digits.validation.x, verbose=0).astype(np.float64)
+    of_class = logits[np.arange(len(logits)), few_digits.validation.y]
+    loss = np.mean(np.log(np.exp(logits).sum(-1)) - of_class)
+    assert found[1].loss == pytest.approx(loss, rel=1e-5)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
