@@ -1,8 +1,7 @@
 """The time of `bnzoo tune`: its budget, the plan for it, and its deadline."""
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -40,23 +39,18 @@ class Clock:
         self._start = 0.0
         self._final, self._workers, self._is_new = final, workers, False
 
-    def plans(self, folder: Path, storage: str | None = None, name: str | None = None) -> bool:
+    def plans(self, stored: dict[str, Any] | None) -> bool:
         """Return whether a study has a plan, or gets one. The plan of a study that has begun is read.
 
         Args:
-            folder: The folder of the study.
-            storage: As in `Study`.
-            name: As in `Study`.
+            stored: Dict, the definition of the study, if it has begun.
 
         Raises:
-            ValueError: If the definition of the study is damaged, the storage cannot be used, or the folder has other
-                files.
+            ValueError: If the plan is damaged.
         """
         from bnzoo.tuning.planning import StudyPlan
-        from bnzoo.tuning.records import find_definition
 
         self._start = process_seconds()  # a worker imports the same and gets the data
-        stored = find_definition(folder, storage, name)
         if stored is not None:
             self.plan = StudyPlan.from_config(stored["plan"]) if "plan" in stored else None
             return self.plan is not None
