@@ -4,15 +4,21 @@ import io
 import json
 import types
 
+import optuna
 import pytest
 import rich.console
+from optuna.trial import TrialState
 from test_cli import SMALL, bnzoo  # noqa: F401
 
+from bnzoo import tuning
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import final
+from bnzoo.cli.space import axes_of, space_of
+from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
+from bnzoo.tuning.plans import make_plan
 from bnzoo.tuning.records import find_definition
-from bnzoo.tuning.shared import SharedStudy
+from bnzoo.tuning.shared import INDEX, SharedStudy
 
 PLAN = StudyPlan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, export=40.0)
 
@@ -140,6 +146,28 @@ def test_a_budget_ends_with_a_trained_model(bnzoo, tmp_path):  # noqa: F811
     status, again, err = bnzoo(*arguments)
     assert (status, "final training" in err) == (0, False), err
     assert again.splitlines()[-4:] == out.splitlines()[-4:]
+
+
+@pytest.mark.slow
+def test_a_process_has_a_trial_of_its_own_while_another_one_runs_all_of_the_plan(bnzoo, tmp_path):  # noqa: F811
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    axes = axes_of("1,2", "0.01:1:2", None, None, None, "64", None, []) | {"schedule": "half_cosine"}
+    study = tuning.Study(
+        space_of("mlp", axes), load("wine"), tmp_path / "one", sampler="local", storage=url, name="mine"
+    ).store_plan(StudyPlan(trials=1, epochs=2, steps={1: 2, 2: 2}, search=10.0, final=10.0, export=20.0))
+    other = SharedStudy(url, tmp_path, "mine")
+    plan = make_plan("local", study.hyperparameters(), 0, other.optuna.direction, [], {"learning_rate"})
+    first = plan.configuration(0, [])
+    waiting = {"params": first.params, "distributions": first.distributions, "system_attrs": {INDEX: 0}}
+    other.optuna.add_trial(optuna.create_trial(state=TrialState.WAITING, **waiting))
+    assert other.claim(other.trials()[0])
+    arguments = ["--data", "wine", "--budget", "60s", "--storage", url, "--study", "mine", "--output", "two"]
+    status, out, err = bnzoo("tune", *SMALL[:-2], *arguments)
+    other.backend.release()
+    assert status == 0, err
+    assert "this plan" not in out, "it has the stored one"
+    assert [trial["trial"] for trial in json.loads((tmp_path / "two/results.json").read_text())["trials"]] == [1]
+    assert json.loads((tmp_path / "two/study.json").read_text())["plan"] == study.plan.get_config()
 
 
 @pytest.mark.slow

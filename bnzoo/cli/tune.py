@@ -223,6 +223,8 @@ def tune(
             "trials": trials or clock.trials,
         }
     _run(search, bounds)
+    if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
+        _run(search, bounds | {"trials": search.results.size + 1})  # other processes run all trials of the plan now
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
