@@ -1,7 +1,7 @@
 """The final training of a study on the command line, and its progress."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -65,20 +65,11 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
     if training is None:
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
-    if warning := _worse(training.choice, candidate.loss):
-        say(warning)
+    if training.weights == "trial":
+        say(
+            "warning: the final training did not reach the trial, whose weights are kept. A larger --budget trains longer"
+        )
     return training.artefact
-
-
-def _worse(losses: Mapping[str, float], loss: float) -> str:
-    """Return a warning if the validation loss of the final training is higher than that of the trial, else nothing."""
-    lowest = min(losses.values(), default=0.0)
-    if not lowest > loss:  # a trial that had no time to learn may have NaN
-        return ""
-    return (
-        f"warning: the validation loss after the final training, {lowest:.4f}, is higher than that of the trial, "
-        f"{loss:.4f}: a larger --budget trains longer"
-    )
 
 
 def _precision(study: "Study", deadline: float | None) -> str:

@@ -120,7 +120,11 @@ def tune(
         list[str] | None, typer.Option(help="A configuration to try first: depth=8,learning_rate=0.1. Repeatable.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="The number of processes that share the trials and the cores, at most 256.")
+        int,
+        typer.Option(
+            help="The number of processes that share the trials and the cores, at most 256. A search that is short for "
+            "their start has one."
+        ),
     ] = 1,
     objective: Annotated[
         str,
@@ -167,7 +171,7 @@ def tune(
     """Search the learning rate and the depth for your data, and export the best model."""
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
-    clock = Clock(seconds, final)
+    clock = Clock(seconds, final, workers)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
@@ -175,13 +179,13 @@ def tune(
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
-            from bnzoo.tuning.folder import stored_definition
             from bnzoo.tuning.planning import default_batch_size
+            from bnzoo.tuning.records import find_definition
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
-        stored = stored_definition(output)
-        plans = clock.plans(stored, storage)
+        stored = find_definition(output, storage, study)
+        plans = clock.plans(stored)
         if placement is None and stored is not None and stored["space"].get("family") == family:
             axes["placement"] = stored["space"].get("placement")  # earlier versions had another default
         if batch_size is None and plans:
@@ -202,9 +206,13 @@ def tune(
             class_weight=class_weight,
             plan=clock.plan,
         )
-        search.check_bounds(workers, seconds, trials)
+        search.check_bounds(workers, seconds, trials or clock.trials)
         search = clock.timed(search)
-        bounds: dict[str, Any] = {"workers": workers, "budget": clock.of_search(), "trials": trials or clock.trials}
+        bounds: dict[str, Any] = {
+            "workers": clock.workers(),
+            "budget": clock.of_search(),
+            "trials": trials or clock.trials,
+        }
     _run(search, bounds)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
