@@ -124,9 +124,11 @@ def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
     training = {"epochs": 17, "steps": 18, "finished_steps": 201, "precision": "float32"}
     text = write(results, tmp_path, artefact=replace(of_trial, training=training))
     assert "The plan for the budget: 8 trials of 90 steps in 11 s, the final training in 20 s, the export in 10" in text
-    assert "the final training of the best configuration (17 epochs in float32, ended after 201 of 306 steps)." in text
+    assert "the final training of the best configuration: 17 epochs in float32 (ended after 201 of 306 steps)." in text
     for figure in ("97.50%", "99.00%"):
         assert f"<td>{figure}</td>" in text
+    kept = replace(of_trial, training={**training, "weights": "trial"})
+    assert "This is the model of the best trial: the final training" in write(results, tmp_path, artefact=kept)
     results.definition["plan"] = replace(plan, final=0.0).get_config()
     text = write(results, tmp_path, artefact=of_trial)
     assert "This is the model of the best trial." in text

@@ -153,9 +153,11 @@ def _trained(artefact: "Artefact | None") -> str:
     if not training:
         return "This is the model of the best trial."
     steps, all_steps = training.get("finished_steps"), training.get("epochs", 0) * training.get("steps", 0)
-    ended = f", ended after {steps:,} of {all_steps:,} steps" if steps and steps < all_steps else ""
+    ended = f" (ended after {steps:,} of {all_steps:,} steps)" if steps and steps < all_steps else ""
+    if training.get("weights") == "trial":
+        return f"This is the model of the best trial: the final training{ended} did not reach it."
     words = f"{training.get('epochs')} epochs in {training.get('precision')}{ended}"
-    return f"This is the model of the final training of the best configuration ({words})."
+    return f"This is the model of the final training of the best configuration: {words}."
 
 
 def _confusion(artefact: "Artefact | None", path: Path) -> dict[str, Any] | None:

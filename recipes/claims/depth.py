@@ -45,6 +45,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         depths=bench.some((8, 20, 32), quick=1, smallest=(8,)),
         learning_rates=(0.03, 0.3, 2),
         norms=("batch", None),
+        placement="pre",
         filters=8,
         weight_decay=0.0,
         kind=KINDS,
