@@ -55,7 +55,8 @@ def train(
             compiled model keeps its loss, its metrics and its kind of optimizer. Otherwise the loss is the
             cross-entropy, or the squared error divided by the variance of the target.
         data: A `bnzoo.data.Dataset`, whose `augment` applies.
-        learning_rate: Float, the highest learning rate. By default that of the optimizer of a compiled model.
+        learning_rate: Float, the highest learning rate. Default: that of the optimizer of a compiled model; else 0.1
+            for SGD and 0.001 for AdamW.
         epochs: Integer, at most 1,000,000. Default: 30, or as many as fit into the budget.
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
             epochs, and the time for the export. The training ends in time in any case; at least a quarter of the time

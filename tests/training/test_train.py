@@ -18,6 +18,7 @@ from bnzoo.training.batches import training_batches
 from bnzoo.training.loop import fit
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
+from bnzoo.training.recipe import recipe_of
 from bnzoo.training.schedules import half_cosine, schedule_named, warmup_cosine
 from bnzoo.training.speed import Finish, slowness
 
@@ -220,6 +221,16 @@ def test_a_compiled_model_with_probabilities_keeps_its_loss_and_optimizer(few):
     assert training.measures.test["accuracy"].value == pytest.approx((shares.argmax(-1) == few.test.y).mean())
 
 
+@pytest.mark.parametrize(
+    ("compiled", "optimizer", "rate"), [(None, None, 0.1), (None, "adamw", 0.001), (0.3, None, 0.3), (0.3, "sgd", 0.1)]
+)
+def test_the_learning_rate_has_a_default(few, compiled, optimizer, rate):
+    model = small_model()
+    if compiled is not None:
+        model.compile(keras.optimizers.Adam(compiled), "sparse_categorical_crossentropy")
+    assert recipe_of(model, few, None, optimizer).learning_rate == pytest.approx(rate)
+
+
 def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
     training = train(small_model(), few, **options)
@@ -239,7 +250,6 @@ def test_a_loss_that_is_not_finite_is_an_error(few):
     [
         ({"schedule": "linear"}, "Unknown `schedule`: 'linear'"),
         ({"precision": "float8"}, "Unknown `precision`: 'float8'"),
-        ({"learning_rate": None}, "`learning_rate` is missing"),
         ({"learning_rate": -1}, "`learning_rate` must be a number above 0"),
         ({"epochs": 0}, "`epochs` must be a positive integer"),
         ({"batch_size": 1}, "`batch_size` must be at least 2"),
