@@ -124,7 +124,7 @@ class _Session:
         late = None if self._options.deadline is None else self._reserve(self._options.deadline, self.plan.precision)
         log = self._store.log if self._store else None
         every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
-        every += [self._patience, *callbacks]
+        every += [self._patience, *keras.tree.flatten(callbacks)]  # Keras takes a single callback too
         if tensorboard is not None:
             every.append(keras.callbacks.TensorBoard(str(tensorboard)))
         if self._store:
