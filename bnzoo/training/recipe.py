@@ -45,9 +45,10 @@ class Recipe:
 
     def compile(self, model: keras.Model, precision: str) -> keras.Model:
         """Compile a model, or a copy of it in another precision, with a new optimizer."""
-        optimizer = scaled_loss(self._new_optimizer(model), precision)
-        model.compile(**{**self._arguments, "optimizer": optimizer})
-        optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():
+            optimizer = scaled_loss(self._new_optimizer(model), precision)
+            model.compile(**{**self._arguments, "optimizer": optimizer})
+            optimizer.build(model.trainable_variables)
         return model
 
     def _new_optimizer(self, model: keras.Model) -> keras.Optimizer:
@@ -96,7 +97,7 @@ def recipe_of(
 def _rate_of(model: keras.Model) -> float:
     """Return the learning rate of a compiled model."""
     if isinstance(_unscaled(model.optimizer).get_config()["learning_rate"], float):
-        return float(model.optimizer.learning_rate)
+        return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     raise ValueError("`learning_rate` is missing: the optimizer of the model has a schedule. Pass the highest rate")
 
 

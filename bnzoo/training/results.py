@@ -24,13 +24,15 @@ class Training:
         seconds: Float, the time of this call.
         precision: String, the precision of the training.
         learning_rate: Float, the highest learning rate.
-        weights: String, the weights of the model: `"last"`, `"averaged"`, or `"best"`, those of the epoch with the
-            lowest validation loss.
+        weights: String, the weights of the model: `"last"`, `"averaged"`, `"best"`, those of the epoch with the lowest
+            validation loss, or `"trial"`, those of the trial of a study, which are kept if their validation loss is
+            lower by more than two standard errors of the paired difference.
         choice: Dict of floats, the validation loss of each of these weights; empty if the validation data is training
             data.
         health: The `bnzoo.tools.HealthReport` of the model.
         ended: String, the reason why the training ended before its last epoch, or empty.
         artefact: The exported `Artefact`, or `None` without a directory.
+        devices: Integer, the number of devices of the training.
     """
 
     model: keras.Model
@@ -46,12 +48,14 @@ class Training:
     health: HealthReport
     ended: str = ""
     artefact: Artefact | None = field(default=None)
+    devices: int = 1
 
     def __str__(self) -> str:
         losses = ", ".join(f"{name} {loss:.4f}" for name, loss in self.choice.items())
         chosen = f"validation loss: {losses}" if losses else "the validation data was training data too"
+        on = f" on {self.devices} devices" if self.devices > 1 else ""
         lines = [
-            f"{self.epochs} epochs, {self.steps} steps in {self.precision}, {self.weights} weights ({chosen})",
+            f"{self.epochs} epochs, {self.steps} steps in {self.precision}{on}, {self.weights} weights ({chosen})",
             *([self.ended] if self.ended else []),
             *(str(finding) for finding in self.health.findings),
         ]

@@ -21,7 +21,10 @@ from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import class_weights, weighted
+from bnzoo.training.comparison import clearly_lower, losses_of
+from bnzoo.training.devices import divisible, on_devices, strategy_for
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
+from bnzoo.training.events import EventFiles
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
@@ -39,6 +42,8 @@ from bnzoo.training.store import Store, folder_for
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
+# the weights of the trial, as a choice
+_TRIAL = "trial"
 # the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
 _MOST_KEPT = 0.75
 
@@ -53,6 +58,7 @@ def run(
     checkpoints: Path | None = None,
     trial: int | None = None,
     values: Mapping[str, Any] | None = None,
+    earlier: Callable[[], keras.Model | None] | None = None,
     writing: Callable[[], AbstractContextManager[Any]] = nullcontext,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -70,6 +76,8 @@ def run(
             folder of the results.
         trial: Integer, the trial of the model in a study.
         values: Dict, the hyperparameters of the model, as JSON.
+        earlier: Function without arguments that returns the trained model of the trial, or `None`. Its weights replace
+            those of the training if its validation loss is clearly lower.
         writing: Function without arguments that returns a context, in which the results are written.
         tensorboard: As in `train`.
         callbacks: As in `train`.
@@ -84,7 +92,9 @@ def run(
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
     # processes that share a study wait for its training, and find it finished
     with nullcontext() if store is None else store.alone(wait=checkpoints is not None):
-        session = _Session(in_float32(model), data, recipe, options, store)
+        with model.distribute_strategy.scope():
+            model = in_float32(model)
+        session = _Session(model, data, recipe, options, store, earlier)
         session.fit(tensorboard, callbacks, progress)
         with writing():
             return session.finish(directory, {**definition, **session.outcome()}, trial)
@@ -94,12 +104,20 @@ class _Session:
     """One training in this process."""
 
     def __init__(
-        self, model: keras.Model, data: Dataset, recipe: Recipe, options: Options, store: Store | None
+        self,
+        model: keras.Model,
+        data: Dataset,
+        recipe: Recipe,
+        options: Options,
+        store: Store | None,
+        earlier: Callable[[], keras.Model | None] | None,
     ) -> None:
         self._start = time.monotonic()
         self._model, self._data, self._recipe, self._options, self._store = model, data, recipe, options, store
         examples = len(data.train.x) + (len(data.validation.x) if options.all_data else 0)
         self._batch = min(options.batch_size, examples)
+        self._strategy = strategy_for(model, self._batch, len(data.validation.x))
+        self._earlier = None if options.all_data else earlier  # nothing is compared without validation data
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
         self._step = 0.0
@@ -126,12 +144,12 @@ class _Session:
         every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
         every += [self._patience, *keras.tree.flatten(callbacks)]  # Keras takes a single callback too
         if tensorboard is not None:
-            every.append(keras.callbacks.TensorBoard(str(tensorboard)))
+            every.append(EventFiles(tensorboard, self._history))
         if self._store:
             saved = Checkpoints(self._store.checkpoint, self._position, self._history, self._averaging, self._patience)
             if self._store.checkpoint.exists():
                 # Keras makes the variables of the metrics with the first batch
-                self._trained.evaluate(self._validation(), steps=1, verbose=0)
+                self._trained.evaluate(self._batches(0), steps=1, verbose=0)
                 saved.restore(self._trained)
                 self._ended = saved.ended
             every.append(saved)
@@ -175,6 +193,8 @@ class _Session:
                 new.assign(old)
         recipe.compile(model, FLOAT32)  # with the learning rate of the training, not the last one of the schedule
         weights, choice = self._choose()
+        if weights == _TRIAL:
+            description = {**description, "weights": weights}
         artefact = None if directory is None else self._export(directory, description, trial)
         split = data.train if self._options.all_data else data.validation
         checked = health(model, (split.x[:_HEALTH], split.y[:_HEALTH]), steps=self._position.done)
@@ -186,6 +206,7 @@ class _Session:
             steps=self._position.done,
             seconds=time.monotonic() - self._start,
             precision=self.plan.precision,
+            devices=self._strategy.num_replicas_in_sync,
             learning_rate=recipe.learning_rate,
             weights=weights,
             choice=choice,
@@ -218,6 +239,23 @@ class _Session:
                 losses[name] = float(values["loss"])
         best = min(losses, key=lambda name: (math.isnan(losses[name]), losses[name])) if losses else names[0]
         for variable, value in zip(model.variables, states[best], strict=True):
+            variable.assign(value)
+        trial = None if self._earlier is None else self._earlier()
+        if trial is None:
+            return best, losses
+        return self._compared(trial, best, losses)
+
+    def _compared(self, trial: keras.Model, best: str, losses: dict[str, float]) -> tuple[str, dict[str, float]]:
+        """Give the model the weights of the trial if it is clearly better."""
+        model, own = self._model, [keras.ops.convert_to_numpy(variable) for variable in self._model.variables]
+        reached = losses_of(model, self._validation())
+        for variable, value in zip(model.variables, trial.variables, strict=True):
+            variable.assign(value)
+        before = losses_of(model, self._validation())
+        losses = {**losses, _TRIAL: float(model.evaluate(self._validation(), verbose=0, return_dict=True)["loss"])}
+        if clearly_lower(before, reached):
+            return _TRIAL, losses
+        for variable, value in zip(model.variables, own, strict=True):
             variable.assign(value)
         return best, losses
 
@@ -256,15 +294,20 @@ class _Session:
             self._step = step_seconds(self._compiled(precision), self._batches(0))
             options = self._options
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
+            choices += 2 * (self._earlier is not None)  # each of the two is evaluated once more
             finish = finish_of(self._data, choices, self._store is not None)
-            needed = finish.seconds(self._step / self._batch, slowness(self._model))
+            step_on_one = self._step * self._strategy.num_replicas_in_sync
+            needed = finish.seconds(step_on_one / self._batch, slowness(self._model))
             self._kept = min(needed, _MOST_KEPT * max(0.0, deadline - time.monotonic()))
         return Reserve(deadline, self._kept, self._step)
 
     def _compiled(self, precision: str) -> keras.Model:
-        """Return the model that trains in a precision: the model itself in float32, else a copy."""
+        """Return the model that trains in a precision: the model itself in float32 on one device, else a copy."""
         if precision not in self._timed:
-            self._timed[precision] = self._recipe.compile(in_precision(self._model, precision), precision)
+            placed = on_devices(self._model, self._strategy)
+            with self._strategy.scope():
+                trained = in_precision(placed, precision)
+            self._timed[precision] = self._recipe.compile(trained, precision)
         return self._timed[precision]
 
     def _batches(self, first: int) -> Any:
@@ -273,7 +316,8 @@ class _Session:
         return weighted(batches, self._weights)
 
     def _validation(self) -> Any:
-        return weighted(validation_batches(self._data, _EVALUATION_BATCH), self._weights)
+        batch = divisible(min(_EVALUATION_BATCH, len(self._data.validation.x)), self._strategy)
+        return weighted(validation_batches(self._data, batch), self._weights)
 
 
 def finish_of(data: Dataset, choices: int = 2, exports: bool = True) -> Finish:
