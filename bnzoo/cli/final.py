@@ -67,7 +67,8 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
     console.print(str(training), highlight=False, soft_wrap=True)
     if training.weights == "trial":
         say(
-            "warning: the final training did not reach the trial, whose weights are kept. A larger --budget trains longer"
+            "warning: the final training did not reach the trial, whose weights are kept. A larger --budget trains "
+            "longer"
         )
     return training.artefact
 

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 import math
 import subprocess
 import sys
@@ -224,6 +225,17 @@ def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
     assert first.steps == again.steps == 1, "not even an epoch fitted into the first budget"
 
 
+def test_a_plan_counts_the_ends_of_an_epoch(few, tmp_path, each_step, monkeypatch):
+    """A step takes 1 ms. An epoch has 8, its validation takes as long as 1, its ends take 15 ms."""
+    monkeypatch.setattr("bnzoo.training.session.step_seconds", lambda *args: 0.001)
+    monkeypatch.setattr("bnzoo.training.session.slowness", lambda *args: 1.0)
+    options = {name: value for name, value in OPTIONS.items() if name != "epochs"}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, directory=tmp_path / "run", budget=1000, callbacks=StopAt(1), **options)
+    plan = json.loads((tmp_path / "run" / "training.json").read_text())["plan"]
+    assert plan["epochs"] * 0.024 == pytest.approx(0.95 * 1000, rel=0.05)
+
+
 def test_with_all_data_nothing_is_validated(few):
     training = train(small_model(), few, all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
@@ -267,6 +279,18 @@ def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
 def test_a_loss_that_is_not_finite_is_an_error(few):
     with pytest.raises(RuntimeError, match=r"diverged in epoch 1 of 4.*Choose a lower learning rate"):
         train(small_model(), few, **{**OPTIONS, "learning_rate": 1e30})
+
+
+def test_models_and_data_that_do_not_fit(few):
+    compiled = small_model()
+    compiled.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    for model, examples, message in (
+        (small_model(), tuple(few.train), "`data` must be a `bnzoo.data.Dataset`"),
+        (keras.Sequential([keras.layers.Dense(10)]), few, "`model` must be a built"),
+        (compiled, few, "Compile it with 'sparse_categorical_crossentropy'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(model, examples, **OPTIONS)
 
 
 @pytest.mark.parametrize(
