@@ -15,7 +15,7 @@ WORDS = ("train", "mlp", "--data", "wine", "--depth", "1", "--option", "width=8"
         (("--precision", "float8"), "Unknown `precision`: 'float8'"),
         (("--schedule", "linear"), "Unknown `schedule`: 'linear'"),
         (("--optimizer", "adamw", "--momentum", "0.5"), "`momentum` is for optimizer='sgd'"),
-        (("--learning-rate", "0"), "`learning_rates` must be two positive numbers"),
+        (("--learning-rate", "0"), "`learning_rate` must be a number above 0"),
         (("--budget", "soon"), "--budget must be a time such as 90s"),
         (("--all-data", "--patience", "2"), "`patience` needs validation data"),
         (("--option", "optimizer=sgd"), "--option optimizer is not allowed. Use --optimizer"),

@@ -46,7 +46,9 @@ def train(
     image_size: ImageSize = None,
     augment: Augment = None,
     depth: Annotated[int | None, typer.Option(help="The depth: as for bnzoo tune, but a single one.")] = None,
-    learning_rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 0.1,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The highest learning rate. By default 0.1 for SGD and 0.001 for AdamW.")
+    ] = None,
     norm: Annotated[str, typer.Option(help="The name of a norm, or none for no norm.")] = "batch",
     placement: Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")] = None,
     activation: Annotated[str | None, typer.Option(help="The name of an activation of Keras.")] = None,
@@ -83,8 +85,7 @@ def train(
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
     axes = axes_of(None if depth is None else str(depth), None, norm, placement, activation, None, None, option or [])
-    axes |= {"learning_rates": (learning_rate, learning_rate, 1), "weight_decay": weight_decay}
-    axes |= {"optimizer": optimizer, "momentum": momentum}
+    axes |= {"weight_decay": weight_decay, "optimizer": optimizer, "momentum": momentum}
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
             needs_extra("train")
@@ -95,14 +96,15 @@ def train(
         with quietly():
             space = space_of(family, axes).for_data(examples)
             space.check()
-            model = space.build_configuration(next(space.grid()), seed)
+            rate = space.optimizer.defaults.learning_rate if learning_rate is None else learning_rate
+            model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
         console = Console(stderr=True)
         with shown(console) as progress:
             try:
                 training = bnzoo.train(
                     model,
                     examples,
-                    learning_rate=learning_rate,
+                    learning_rate=rate,
                     epochs=epochs,
                     budget=seconds,
                     batch_size=batch_size,

@@ -28,6 +28,9 @@ class Measured:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.value:.4g} (95 % interval {self.low:.4g} to {self.high:.4g})"
+
     def text(self, metric: Metric) -> str:
         """Return the value and its interval as text."""
         return f"{metric.text(self.value)} (95 % interval {self.ends(metric)})"

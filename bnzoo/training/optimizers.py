@@ -17,15 +17,17 @@ class Defaults:
 
     Attributes:
         learning_rates: Tuple of two floats, the range of a search.
+        learning_rate: Float, the highest learning rate of a single training.
         weight_decay: Float.
     """
 
     learning_rates: tuple[float, float]
+    learning_rate: float
     weight_decay: float
 
 
 # AdamW: Touvron et al. 2021 (arXiv:2012.12877), table 9
-DEFAULTS = {"sgd": Defaults((1e-3, 3.0), 1e-4), "adamw": Defaults((1e-4, 0.1), 0.05)}
+DEFAULTS = {"sgd": Defaults((1e-3, 3.0), 0.1, 1e-4), "adamw": Defaults((1e-4, 0.1), 1e-3, 0.05)}
 
 
 @dataclass(frozen=True)

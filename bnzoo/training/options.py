@@ -7,6 +7,7 @@ import keras
 from bnzoo.data import Dataset
 from bnzoo.errors import positive_integer
 from bnzoo.keras_internals import functional_model
+from bnzoo.metrics import CLASSIFICATION
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.precision import check_precision
 from bnzoo.training.schedules import schedule_named
@@ -31,14 +32,13 @@ class Options:
     all_data: bool
     seed: int
 
-    def check(self, model: keras.Model, data: Dataset) -> None:
-        """Raise `ValueError` if an option is invalid, or the model does not fit the data, or the backend is another."""
+    def check(self, data: Dataset) -> None:
+        """Raise `ValueError` if an option is invalid, or does not fit the data, or the backend is another."""
         if (backend := keras.backend.backend()) != "tensorflow":
             raise ValueError(
                 "Training needs the TensorFlow backend. Set the environment variable KERAS_BACKEND to tensorflow "
                 f"before Python starts. Received: the {backend} backend"
             )
-        _check_model(model, data)
         if self.epochs is not None:
             positive_integer("epochs", self.epochs, MOST_EPOCHS)
         positive_integer("batch_size", self.batch_size)
@@ -58,8 +58,13 @@ class Options:
             raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={self.seed!r}")
 
 
-def _check_model(model: keras.Model, data: Dataset) -> None:
+def check_model(model: keras.Model, data: Dataset) -> None:
     """Raise `ValueError` if the model does not fit the data."""
+    if not isinstance(data, Dataset):
+        raise ValueError(
+            "`data` must be a `bnzoo.data.Dataset`, such as `bnzoo.data.load('digits')`. Received: "
+            f"{type(data).__name__}"
+        )
     if not isinstance(model, keras.Model) or functional_model(model) is None or len(model.outputs) != 1:
         raise ValueError(
             "`model` must be a built functional or Sequential `keras.Model` with one output. Received: "
@@ -76,4 +81,11 @@ def _check_model(model: keras.Model, data: Dataset) -> None:
     if units != data.outputs:
         raise ValueError(
             f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
+        )
+    loss = model.loss if model.compiled else None
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    if name == "categorical_crossentropy" and data.task == CLASSIFICATION and not data.mixes_labels:
+        raise ValueError(
+            "`model` is compiled with the loss 'categorical_crossentropy', but the labels are integers. Compile it "
+            "with 'sparse_categorical_crossentropy'"
         )

@@ -43,7 +43,7 @@ class TrainingPlan:
         return plan
 
 
-def epochs_within(seconds: float, step: float, steps: int, validation_steps: float) -> tuple[int, int]:
+def epochs_within(seconds: float, step: float, steps: int, other_steps: float) -> tuple[int, int]:
     """Return the number of epochs, and of the steps of an epoch, that fit into a time.
 
     If not even an epoch fits, it is one shorter epoch, of at least a step.
@@ -52,11 +52,12 @@ def epochs_within(seconds: float, step: float, steps: int, validation_steps: flo
         seconds: Float, the time.
         step: Float, the seconds of a step.
         steps: Integer, the steps of a whole epoch.
-        validation_steps: Float, the number of training steps that take as long as the validation of an epoch.
+        other_steps: Float, the number of training steps that take as long as all else in an epoch: its validation, and
+            Keras' work at its ends.
     """
     possible = _USED * seconds / step
-    epochs = math.floor(possible / (steps + validation_steps))
-    return (epochs, steps) if epochs else (1, max(1, min(steps, math.floor(possible - validation_steps))))
+    epochs = math.floor(possible / (steps + other_steps))
+    return (epochs, steps) if epochs else (1, max(1, min(steps, math.floor(possible - other_steps))))
 
 
 def fastest(precisions: list[str], compiled: Callable[[str], keras.Model], batches: Any) -> str:

@@ -73,7 +73,7 @@ def recipe_of(
     """Return the recipe of a training. A compiled model keeps its loss, its metrics and its kind of optimizer.
 
     Raises:
-        ValueError: If an argument is missing or out of range, or does not fit the model.
+        ValueError: If an argument is out of range, or does not fit the model.
     """
     compiled = model.compiled and getattr(model, "optimizer", None) is not None
     named: Optimizer | None = None
@@ -87,20 +87,18 @@ def recipe_of(
             "`momentum` and `weight_decay` need `optimizer`, since the model is compiled and keeps its optimizer. Pass "
             "`optimizer='sgd'` to replace it"
         )
-    rate = _rate(model, learning_rate, compiled)
+    if learning_rate is None:
+        learning_rate = _rate_of(model) if named is None else named.defaults.learning_rate
+    rate = float(number("learning_rate", learning_rate, above=0))
     arguments = compile_arguments(model) if compiled else _arguments(model, data)
     return Recipe(rate, model, {**arguments, "steps_per_execution": 1}, named, decay)
 
 
-def _rate(model: keras.Model, learning_rate: float | None, compiled: bool) -> float:
-    if learning_rate is None and compiled:
-        rate = model.optimizer.learning_rate
-        if isinstance(_unscaled(model.optimizer).get_config()["learning_rate"], float):
-            return float(keras.ops.convert_to_numpy(rate))
-        raise ValueError("`learning_rate` is missing: the optimizer of the model has a schedule. Pass the highest rate")
-    if learning_rate is None:
-        raise ValueError("`learning_rate` is missing. Pass the highest learning rate of the training, such as 0.1")
-    return float(number("learning_rate", learning_rate, above=0))
+def _rate_of(model: keras.Model) -> float:
+    """Return the learning rate of a compiled model."""
+    if isinstance(_unscaled(model.optimizer).get_config()["learning_rate"], float):
+        return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    raise ValueError("`learning_rate` is missing: the optimizer of the model has a schedule. Pass the highest rate")
 
 
 def _arguments(model: keras.Model, data: Dataset) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from bnzoo.training.recipe import Recipe
 from bnzoo.training.reporting import Progress, Recording
 from bnzoo.training.results import Training
 from bnzoo.training.schedules import schedule_named
-from bnzoo.training.speed import Finish, slowness, step_seconds
+from bnzoo.training.speed import EPOCH_SECONDS, Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
 
 _EVALUATION_BATCH = 256
@@ -85,7 +85,7 @@ def run(
     """
     if options.epochs is None and options.deadline is None:
         options = replace(options, epochs=EPOCHS)
-    options.check(model, data)
+    options.check(data)
     definition = _definition(model, data, recipe, options, trial, values)
     store = None
     if directory is not None:
@@ -120,7 +120,7 @@ class _Session:
         self._earlier = None if options.all_data else earlier  # nothing is compared without validation data
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
-        self._step = 0.0
+        self._step, self._slowness = 0.0, 1.0
         self._kept: float | None = None  # until it is measured
         plan = store.plan(lambda: self._plan(examples // self._batch)) if store else None
         self.plan = plan or self._plan(examples // self._batch)
@@ -142,7 +142,7 @@ class _Session:
         late = None if self._options.deadline is None else self._reserve(self._options.deadline, self.plan.precision)
         log = self._store.log if self._store else None
         every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
-        every += [self._patience, *callbacks]
+        every += [self._patience, *keras.tree.flatten(callbacks)]  # Keras takes a single callback too
         if tensorboard is not None:
             every.append(EventFiles(tensorboard, self._history))
         if self._store:
@@ -284,20 +284,22 @@ class _Session:
             return TrainingPlan(options.epochs, steps, precision)
         assert options.deadline is not None
         left = self._reserve(options.deadline, precision).moment - time.monotonic()
-        validation = 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
-        epochs, steps = epochs_within(max(left, 0.0), self._step, steps, validation)
+        others = self._slowness * EPOCH_SECONDS / self._step
+        others += 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
+        epochs, steps = epochs_within(max(left, 0.0), self._step, steps, others)
         return TrainingPlan(min(epochs, MOST_EPOCHS), steps, precision)
 
     def _reserve(self, deadline: float, precision: str) -> Reserve:
         """Return the end of the steps, with the measured seconds of the work after the last one."""
         if self._kept is None:
             self._step = step_seconds(self._compiled(precision), self._batches(0))
+            self._slowness = slowness(self._model)
             options = self._options
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
             choices += 2 * (self._earlier is not None)  # each of the two is evaluated once more
             finish = finish_of(self._data, choices, self._store is not None)
             step_on_one = self._step * self._strategy.num_replicas_in_sync
-            needed = finish.seconds(step_on_one / self._batch, slowness(self._model))
+            needed = finish.seconds(step_on_one / self._batch, self._slowness)
             self._kept = min(needed, _MOST_KEPT * max(0.0, deadline - time.monotonic()))
         return Reserve(deadline, self._kept, self._step)
 

@@ -20,6 +20,8 @@ _PREDICTED, _COMPARED = 0.6, 3.0
 _FIGURES, _EXPORT, _FILES = 4.0, 14.0, 10.0
 # the seconds of the same core to trace a layer, and the least seconds in which they are compared with another core
 _LAYER, _COMPARISON = 0.0012, 0.5
+# the seconds of the same core in which Keras begins and ends an epoch
+EPOCH_SECONDS = 0.015
 
 
 @dataclass(frozen=True)

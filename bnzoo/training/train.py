@@ -8,7 +8,7 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import number
-from bnzoo.training.options import BATCH_SIZE, SCHEDULE, Options
+from bnzoo.training.options import BATCH_SIZE, SCHEDULE, Options, check_model
 from bnzoo.training.precision import AUTO
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.reporting import Progress
@@ -58,7 +58,8 @@ def train(
             compiled model keeps its loss, its metrics and its kind of optimizer. Otherwise the loss is the
             cross-entropy, or the squared error divided by the variance of the target.
         data: A `bnzoo.data.Dataset`, whose `augment` applies.
-        learning_rate: Float, the highest learning rate. By default that of the optimizer of a compiled model.
+        learning_rate: Float, the highest learning rate. Default: that of the optimizer of a compiled model; else 0.1
+            for SGD and 0.001 for AdamW.
         epochs: Integer, at most 1,000,000. Default: 30, or as many as fit into the budget.
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
             epochs, and the time for the export. The training ends in time in any case; at least a quarter of the time
@@ -98,6 +99,7 @@ def train(
     >>> training = bnzoo.train(model, data, learning_rate=0.1, epochs=20, directory="runs/digits")
     >>> print(training.measures.test["accuracy"])
     """
+    check_model(model, data)
     if budget is not None:
         number("budget", budget, above=0)
     return run(

@@ -47,6 +47,7 @@ def train_configuration(
     """
     trial = chosen if isinstance(chosen, TrialResult) else None
     values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
+    values.setdefault("learning_rate", study.space.optimizer.defaults.learning_rate)
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
     model = study.space.for_data(data).build_configuration(values, seed)

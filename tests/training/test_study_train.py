@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -21,13 +23,25 @@ def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, t
     assert again.artefact == training.artefact
     assert again.history == training.history
     assert (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns >= kept
-    other = study.train(epochs=1, precision="float32", trial={"depth": 1, "norm": "batch", "learning_rate": 0.1})
+    other = study.train(epochs=1, precision="float32", trial={"depth": 1, "norm": "batch"})
+    assert other.learning_rate == 0.1
     assert other.artefact.path.endswith("best/2")
     assert other.artefact.trial is None
     probabilities = other.model.predict(few_digits.test.x, verbose=0)
     assert other.measures.test["accuracy"].value == pytest.approx(
         (np.argmax(probabilities, -1) == few_digits.test.y).mean()
     )
+
+
+def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
+    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
+    for trial, message in (
+        ({"deph": 1, "norm": "batch"}, "Unknown `hyperparameter`: 'deph'. Did you mean 'depth'?"),
+        ({"depth": 1, "norm": "group"}, "`norm` must be one of batch"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            study.train(trial=trial)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import json
 import math
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from bnzoo.training.batches import training_batches
 from bnzoo.training.loop import fit
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
+from bnzoo.training.recipe import recipe_of
 from bnzoo.training.schedules import half_cosine, schedule_named, warmup_cosine
 from bnzoo.training.speed import Finish, slowness
 
@@ -223,6 +225,17 @@ def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
     assert first.steps == again.steps == 1, "not even an epoch fitted into the first budget"
 
 
+def test_a_plan_counts_the_ends_of_an_epoch(few, tmp_path, each_step, monkeypatch):
+    """A step takes 1 ms. An epoch has 8, its validation takes as long as 1, its ends take 15 ms."""
+    monkeypatch.setattr("bnzoo.training.session.step_seconds", lambda *args: 0.001)
+    monkeypatch.setattr("bnzoo.training.session.slowness", lambda *args: 1.0)
+    options = {name: value for name, value in OPTIONS.items() if name != "epochs"}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, directory=tmp_path / "run", budget=1000, callbacks=StopAt(1), **options)
+    plan = json.loads((tmp_path / "run" / "training.json").read_text())["plan"]
+    assert plan["epochs"] * 0.024 == pytest.approx(0.95 * 1000, rel=0.05)
+
+
 def test_with_all_data_nothing_is_validated(few):
     training = train(small_model(), few, all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
@@ -244,6 +257,16 @@ def test_a_compiled_model_with_probabilities_keeps_its_loss_and_optimizer(few):
     assert training.measures.test["accuracy"].value == pytest.approx((shares.argmax(-1) == few.test.y).mean())
 
 
+@pytest.mark.parametrize(
+    ("compiled", "optimizer", "rate"), [(None, None, 0.1), (None, "adamw", 0.001), (0.3, None, 0.3), (0.3, "sgd", 0.1)]
+)
+def test_the_learning_rate_has_a_default(few, compiled, optimizer, rate):
+    model = small_model()
+    if compiled is not None:
+        model.compile(keras.optimizers.Adam(compiled), "sparse_categorical_crossentropy")
+    assert recipe_of(model, few, None, optimizer).learning_rate == pytest.approx(rate)
+
+
 def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
     training = train(small_model(), few, **options)
@@ -258,12 +281,23 @@ def test_a_loss_that_is_not_finite_is_an_error(few):
         train(small_model(), few, **{**OPTIONS, "learning_rate": 1e30})
 
 
+def test_models_and_data_that_do_not_fit(few):
+    compiled = small_model()
+    compiled.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    for model, examples, message in (
+        (small_model(), tuple(few.train), "`data` must be a `bnzoo.data.Dataset`"),
+        (keras.Sequential([keras.layers.Dense(10)]), few, "`model` must be a built"),
+        (compiled, few, "Compile it with 'sparse_categorical_crossentropy'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(model, examples, **OPTIONS)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"schedule": "linear"}, "Unknown `schedule`: 'linear'"),
         ({"precision": "float8"}, "Unknown `precision`: 'float8'"),
-        ({"learning_rate": None}, "`learning_rate` is missing"),
         ({"learning_rate": -1}, "`learning_rate` must be a number above 0"),
         ({"epochs": 0}, "`epochs` must be a positive integer"),
         ({"batch_size": 1}, "`batch_size` must be at least 2"),

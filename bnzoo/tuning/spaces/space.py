@@ -10,7 +10,7 @@ import keras_tuner
 
 from bnzoo.blocks import block_builder
 from bnzoo.data import Dataset
-from bnzoo.errors import is_finite, number, positive_integers
+from bnzoo.errors import choice, is_finite, number, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.models.family import Family
 from bnzoo.norms import Norm
@@ -257,7 +257,12 @@ class Space(keras_tuner.HyperModel):
         Args:
             values: The value of each hyperparameter, as in `grid`.
             seed: Integer.
+
+        Raises:
+            ValueError: If a name or a value is not in the space.
         """
+        for name in values:
+            choice("hyperparameter", name, (*self._grid.axes, "learning_rate"))
         hp = keras_tuner.HyperParameters()
         hp.values.update(values)
         keras.utils.set_random_seed(seed)
