@@ -1,18 +1,20 @@
 """The final training of a study on the command line, and its progress."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from bnzoo import silence
 from bnzoo.cli.console import say
 
 # the seconds up to which a final training without a budget is a short one
 _SHORT = 60.0
+# what is shown before the first step, and after the last one
+_BEFORE, _AFTER = "preparing", "statistics, figures and the export follow"
 
 if TYPE_CHECKING:
     from bnzoo.training import Moment, Training
@@ -63,20 +65,11 @@ def trained(study: "Study", deadline: float | None, augment: str | None = None) 
     if training is None:
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
-    if warning := _worse(training.choice, candidate.loss):
-        say(warning)
+    if training.weights == "trial":
+        say(
+            "warning: the final training did not reach the trial, whose weights are kept. A larger --budget trains longer"
+        )
     return training.artefact
-
-
-def _worse(losses: Mapping[str, float], loss: float) -> str:
-    """Return a warning if the validation loss of the final training is higher than that of the trial, else nothing."""
-    lowest = min(losses.values(), default=0.0)
-    if not lowest > loss:  # a trial that had no time to learn may have NaN
-        return ""
-    return (
-        f"warning: the validation loss after the final training, {lowest:.4f}, is higher than that of the trial, "
-        f"{loss:.4f}: a larger --budget trains longer"
-    )
 
 
 def _precision(study: "Study", deadline: float | None) -> str:
@@ -100,18 +93,18 @@ def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
         A function of a `bnzoo.training.Moment`.
     """
     if console.is_terminal:
-        columns = (
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None)
+        from bnzoo.tuning.progress import description
+
+        columns = (MofNCompleteColumn(), BarColumn(bar_width=12), TimeRemainingColumn(), description())
+        with Progress(*columns, console=console, transient=True, expand=True) as bar:
+            task = bar.add_task(_BEFORE, total=None)
 
             def show(moment: "Moment") -> None:
                 done = moment.epoch * moment.steps + moment.step
-                bar.update(task, completed=done, total=moment.epochs * moment.steps, description=_values(moment))
+                if _is_last(moment):
+                    bar.update(task, completed=done, total=done, description=_AFTER)
+                else:
+                    bar.update(task, completed=done, total=moment.epochs * moment.steps, description=_values(moment))
 
             yield show
         return
@@ -125,7 +118,7 @@ class Lines(silence.Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._last = "preparing"
+        self._last = _BEFORE
         self._first: tuple[float, float] | None = None  # the time and the finished share of the first step
 
     def __call__(self, moment: "Moment") -> None:
@@ -139,12 +132,17 @@ class Lines(silence.Lines):
         self._last = f"{where}{step}: {_values(moment)}{left}"
         if moment.epoch_ended:
             self.print(self._last)
-            if within or moment.epoch >= moment.epochs:
-                self._last = "the training has ended: statistics, figures and the export follow"
+            if _is_last(moment):
+                self._last = f"the training has ended: {_AFTER}"
 
     def position(self) -> str:
         """Return the last step, or what follows the training."""
         return self._last
+
+
+def _is_last(moment: "Moment") -> bool:
+    """Return whether a training has ended. Its last epoch may have ended early."""
+    return moment.epoch_ended and (moment.step > 0 or moment.epoch >= moment.epochs)
 
 
 def _values(moment: "Moment") -> str:

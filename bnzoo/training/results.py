@@ -24,8 +24,9 @@ class Training:
         seconds: Float, the time of this call.
         precision: String, the precision of the training.
         learning_rate: Float, the highest learning rate.
-        weights: String, the weights of the model: `"last"`, `"averaged"`, or `"best"`, those of the epoch with the
-            lowest validation loss.
+        weights: String, the weights of the model: `"last"`, `"averaged"`, `"best"`, those of the epoch with the lowest
+            validation loss, or `"trial"`, those of the trial of a study, which are kept if their validation loss is
+            lower by more than two standard errors of the paired difference.
         choice: Dict of floats, the validation loss of each of these weights; empty if the validation data is training
             data.
         health: The `bnzoo.tools.HealthReport` of the model.

@@ -21,6 +21,7 @@ from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import class_weights, weighted
+from bnzoo.training.comparison import clearly_lower, losses_of
 from bnzoo.training.devices import divisible, on_devices, strategy_for
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
 from bnzoo.training.events import EventFiles
@@ -41,6 +42,8 @@ from bnzoo.training.store import Store, folder_for
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
+# the weights of the trial, as a choice
+_TRIAL = "trial"
 # the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
 _MOST_KEPT = 0.75
 
@@ -55,6 +58,7 @@ def run(
     checkpoints: Path | None = None,
     trial: int | None = None,
     values: Mapping[str, Any] | None = None,
+    earlier: Callable[[], keras.Model | None] | None = None,
     writing: Callable[[], AbstractContextManager[Any]] = nullcontext,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -72,6 +76,8 @@ def run(
             folder of the results.
         trial: Integer, the trial of the model in a study.
         values: Dict, the hyperparameters of the model, as JSON.
+        earlier: Function without arguments that returns the trained model of the trial, or `None`. Its weights replace
+            those of the training if its validation loss is clearly lower.
         writing: Function without arguments that returns a context, in which the results are written.
         tensorboard: As in `train`.
         callbacks: As in `train`.
@@ -88,7 +94,7 @@ def run(
     with nullcontext() if store is None else store.alone(wait=checkpoints is not None):
         with model.distribute_strategy.scope():
             model = in_float32(model)
-        session = _Session(model, data, recipe, options, store)
+        session = _Session(model, data, recipe, options, store, earlier)
         session.fit(tensorboard, callbacks, progress)
         with writing():
             return session.finish(directory, {**definition, **session.outcome()}, trial)
@@ -98,13 +104,20 @@ class _Session:
     """One training in this process."""
 
     def __init__(
-        self, model: keras.Model, data: Dataset, recipe: Recipe, options: Options, store: Store | None
+        self,
+        model: keras.Model,
+        data: Dataset,
+        recipe: Recipe,
+        options: Options,
+        store: Store | None,
+        earlier: Callable[[], keras.Model | None] | None,
     ) -> None:
         self._start = time.monotonic()
         self._model, self._data, self._recipe, self._options, self._store = model, data, recipe, options, store
         examples = len(data.train.x) + (len(data.validation.x) if options.all_data else 0)
         self._batch = min(options.batch_size, examples)
         self._strategy = strategy_for(model, self._batch, len(data.validation.x))
+        self._earlier = None if options.all_data else earlier  # nothing is compared without validation data
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
         self._step = 0.0
@@ -180,6 +193,8 @@ class _Session:
                 new.assign(old)
         recipe.compile(model, FLOAT32)  # with the learning rate of the training, not the last one of the schedule
         weights, choice = self._choose()
+        if weights == _TRIAL:
+            description = {**description, "weights": weights}
         artefact = None if directory is None else self._export(directory, description, trial)
         split = data.train if self._options.all_data else data.validation
         checked = health(model, (split.x[:_HEALTH], split.y[:_HEALTH]), steps=self._position.done)
@@ -225,6 +240,23 @@ class _Session:
         best = min(losses, key=lambda name: (math.isnan(losses[name]), losses[name])) if losses else names[0]
         for variable, value in zip(model.variables, states[best], strict=True):
             variable.assign(value)
+        trial = None if self._earlier is None else self._earlier()
+        if trial is None:
+            return best, losses
+        return self._compared(trial, best, losses)
+
+    def _compared(self, trial: keras.Model, best: str, losses: dict[str, float]) -> tuple[str, dict[str, float]]:
+        """Give the model the weights of the trial if it is clearly better."""
+        model, own = self._model, [keras.ops.convert_to_numpy(variable) for variable in self._model.variables]
+        reached = losses_of(model, self._validation())
+        for variable, value in zip(model.variables, trial.variables, strict=True):
+            variable.assign(value)
+        before = losses_of(model, self._validation())
+        losses = {**losses, _TRIAL: float(model.evaluate(self._validation(), verbose=0, return_dict=True)["loss"])}
+        if clearly_lower(before, reached):
+            return _TRIAL, losses
+        for variable, value in zip(model.variables, own, strict=True):
+            variable.assign(value)
         return best, losses
 
     def _recalibration(self) -> Callable[[], None]:
@@ -262,6 +294,7 @@ class _Session:
             self._step = step_seconds(self._compiled(precision), self._batches(0))
             options = self._options
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
+            choices += 2 * (self._earlier is not None)  # each of the two is evaluated once more
             finish = finish_of(self._data, choices, self._store is not None)
             step_on_one = self._step * self._strategy.num_replicas_in_sync
             needed = finish.seconds(step_on_one / self._batch, slowness(self._model))

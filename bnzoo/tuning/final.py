@@ -1,7 +1,9 @@
 """The training of a configuration of a study to the end."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -57,11 +59,19 @@ def train_configuration(
         checkpoints=study.directory / CHECKPOINTS,
         trial=None if trial is None else trial.trial,
         values=values,
+        earlier=None if trial is None else partial(_kept_model, study, trial),
         writing=lambda: one_writer(study.directory),
         tensorboard=tensorboard,
         callbacks=callbacks,
         progress=progress,
     )
+
+
+def _kept_model(study: "Study", trial: TrialResult) -> keras.Model | None:
+    """Return the trained model of a trial; `None` if it was not kept or is damaged: the training does not need it."""
+    with suppress(FileNotFoundError, ValueError):
+        return study.model(trial)
+    return None
 
 
 def augmented(data: Dataset, augment: str | Sequence[str] | None) -> Dataset:

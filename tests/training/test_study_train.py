@@ -28,3 +28,19 @@ def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, t
     assert other.measures.test["accuracy"].value == pytest.approx(
         (np.argmax(probabilities, -1) == few_digits.test.y).mean()
     )
+
+
+@pytest.mark.slow
+def test_a_trial_that_is_clearly_better_than_its_final_training_is_kept(few_digits, tmp_path, verified_here):
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
+    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=20)
+    study.run(progress=lambda *event: None)
+    outputs = study.best_model().predict(few_digits.test.x, verbose=0)
+    training = study.train(epochs=1, precision="float32")
+    assert training.weights == training.artefact.training["weights"] == "trial"
+    assert training.choice["trial"] == pytest.approx(study.results.best.loss, rel=1e-4)
+    np.testing.assert_allclose(training.model.predict(few_digits.test.x, verbose=0), outputs, atol=1e-5)
+    (tmp_path / "study" / "best.keras").write_bytes(b"")
+    for path in (tmp_path / "study" / "checkpoints").iterdir():
+        path.unlink()
+    assert study.train(epochs=1, precision="float32", average=False).weights == "last", "the model was not kept"
