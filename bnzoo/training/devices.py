@@ -5,6 +5,9 @@ import tensorflow as tf
 
 from bnzoo.tools.replace import synchronized_copy
 
+# the strategy of this process: the collective operations of a second one would have the same keys, an error
+_made: list[tf.distribute.Strategy] = []
+
 
 def gpus() -> list[str]:
     """Return the names of the GPUs of this machine."""
@@ -26,6 +29,8 @@ def devices_for(devices: list[str], batch_size: int, validation: int) -> list[st
 def strategy_for(model: keras.Model, batch_size: int, validation: int) -> tf.distribute.Strategy:
     """Return the strategy of a training: that of the model, or one for the GPUs of this machine.
 
+    A process has one strategy: a training that needs another number of GPUs than the first one runs on one device.
+
     Args:
         model: The model.
         batch_size: Integer, the number of examples in a batch of all devices.
@@ -43,7 +48,11 @@ def strategy_for(model: keras.Model, batch_size: int, validation: int) -> tf.dis
             )
         return own
     devices = devices_for(gpus(), batch_size, validation)
-    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else usual
+    if len(devices) < 2:
+        return usual
+    if not _made:
+        _made.append(tf.distribute.MirroredStrategy(devices))
+    return _made[0] if _made[0].num_replicas_in_sync == len(devices) else usual
 
 
 def divisible(size: int, strategy: tf.distribute.Strategy) -> int:

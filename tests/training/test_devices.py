@@ -71,6 +71,9 @@ assert type(model.get_layer("norm")) is bnzoo.layers.BatchNormalization
 np.testing.assert_allclose(training.choice["averaged"], expected.choice["averaged"], rtol=1e-4)
 assert training.artefact.measures == training.measures and training.artefact.difference < 1e-5
 model.fit(few.train.x[:32].astype("float32"), few.train.y[:32], verbose=0)
+mlp = bnzoo.MLP(depth=1, width=8, input_shape=(8, 8, 1), classes=10)
+short = {**options, "epochs": 1, "average": False}
+assert [bnzoo.train(mlp, few, **{**short, "batch_size": size}).devices for size in (15, 16)] == [3, 1]
 """
 
 
