@@ -39,21 +39,19 @@ def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
 
 
-def test_a_study_that_has_begun_keeps_its_plan(clock, tmp_path):
+def test_a_study_that_has_begun_keeps_its_plan(clock):
     definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
-    (tmp_path / "study.json").write_text(json.dumps(definition))
     found = clocks.Clock(290.0)
-    assert found.plans(tmp_path, None)
+    assert found.plans(definition, None)
     assert (found.plan, found.trials) == (PLAN, 12)
     assert found.of_search() == pytest.approx(285 * 180 / 580), "the share of the search in a smaller budget"
-    assert clocks.Clock(6000.0).plans(tmp_path, None)
-    study = types.SimpleNamespace(directory=tmp_path)
+    assert clocks.Clock(6000.0).plans(definition, None)
+    study = types.SimpleNamespace()
     assert found.timed(study) is study, "nothing is timed again"
     del definition["plan"]
-    (tmp_path / "study.json").write_text(json.dumps(definition))
-    assert not clocks.Clock(600.0).plans(tmp_path, None), "a study of an earlier version"
-    assert not clocks.Clock(600.0).plans(tmp_path / "new", "sqlite:///x"), "several machines share no plan"
-    assert clocks.Clock(600.0).plans(tmp_path / "new", None)
+    assert not clocks.Clock(600.0).plans(definition, None), "a study of an earlier version"
+    assert not clocks.Clock(600.0).plans(None, "sqlite:///x"), "several machines share no plan"
+    assert clocks.Clock(600.0).plans(None, None)
     assert clocks.Clock(605.0).of_search() == pytest.approx(0.35 * 540), "the final training and the export follow"
     assert clocks.Clock(605.0, final=False).of_search() == 540
 
@@ -84,10 +82,17 @@ def test_the_progress_of_the_final_training(clock):
     clock.seconds = 120.0
     lines.remind()
     assert "export" in console.file.getvalue().splitlines()[-1]
-    terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
-    with final.shown(terminal) as show:
-        show(moment())
-    assert "30/80" in terminal.file.getvalue()
+    for event, shown in (
+        (None, "preparing"),
+        (moment(), "30/80"),
+        (moment(step=7, epoch_ended=True), "27/27"),
+        (moment(step=7, epoch_ended=True), "statistics, figures and the export follow"),
+    ):
+        terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
+        with final.shown(terminal) as show:
+            if event is not None:
+                show(event)
+        assert shown in terminal.file.getvalue()
 
 
 @pytest.mark.slow

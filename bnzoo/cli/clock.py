@@ -1,8 +1,7 @@
 """The time of `bnzoo tune`: its budget, the plan for it, and its deadline."""
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -38,16 +37,15 @@ class Clock:
         self.plan: StudyPlan | None = None
         self._final, self._is_new = final, False
 
-    def plans(self, folder: Path, storage: str | None) -> bool:
-        """Return whether the study in a folder has a plan, or gets one. The plan of a study that has begun is read.
+    def plans(self, stored: dict[str, Any] | None, storage: str | None) -> bool:
+        """Return whether a study has a plan, or gets one. The plan of a study that has begun is read.
 
-        Raises:
-            ValueError: If the definition of the study is damaged, or the folder has other files.
+        Args:
+            stored: Dict, the definition of the study in the folder; `None` for a new study.
+            storage: String, the database that several machines share, or `None`.
         """
-        from bnzoo.tuning.folder import stored_definition
         from bnzoo.tuning.planning import StudyPlan
 
-        stored = stored_definition(folder)
         if stored is not None:
             self.plan = StudyPlan.from_config(stored["plan"]) if "plan" in stored else None
             return self.plan is not None

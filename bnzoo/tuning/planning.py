@@ -102,9 +102,10 @@ class StudyPlan:
 
     def __str__(self) -> str:
         each = " or ".join(dict.fromkeys(f"{self.epochs * count:,}" for count in self.steps.values()))
+        final = f"the final training in {duration(self.final)}, " if self.final else ""
         return (
             f"{self.trials} trial{'s' * (self.trials > 1)} of {each} steps in {duration(self.search)}, "
-            f"the final training in {duration(self.final)}, the export in {duration(self.export)}"
+            f"{final}the export in {duration(self.export)}"
         )
 
 
@@ -171,7 +172,7 @@ def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None
     known = (
         f"a step of depth {deepest}: {timing.step[deepest]:.2g} s, an epoch: "
         f"{duration(timing.steps * timing.step[deepest])}; the grid of {count} trial{'s' * (count > 1)} of {epochs} "
-        f"epochs: {duration(grid)}"
+        f"epoch{'s' * (epochs > 1)}: {duration(grid)}"
     )
     if plan is not None:
         return f"{known}; this plan: {plan}"
