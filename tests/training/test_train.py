@@ -200,6 +200,7 @@ def test_the_plan_of_a_budget_is_kept(few, tmp_path, each_step):
     assert first.steps == again.steps == 1, "not even an epoch fitted into the first budget"
 
 
+@pytest.mark.slow
 def test_with_all_data_nothing_is_validated(few):
     training = train(small_model(), few, all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
