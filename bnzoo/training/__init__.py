@@ -10,8 +10,8 @@ A training passes through these files:
 4. `artefact.py` exports the model, `measures.py` has its metrics, `results.py` the result.
 
 The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
-`optimizers.py`, `class_weights.py`, `speed.py` (measured seconds), `store.py` (the folder of a training) and
-`files.py`.
+`optimizers.py`, `class_weights.py`, `speed.py` (measured seconds), `store.py` (the folder of a training),
+`structure.py` and `files.py`.
 """
 
 from bnzoo.training.reporting import Moment

@@ -6,8 +6,6 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import positive_integer
-from bnzoo.keras_internals import functional_model
-from bnzoo.metrics import CLASSIFICATION
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.precision import check_precision
 from bnzoo.training.schedules import schedule_named
@@ -56,36 +54,3 @@ class Options:
         check_class_weight(self.class_weight, data)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={self.seed!r}")
-
-
-def check_model(model: keras.Model, data: Dataset) -> None:
-    """Raise `ValueError` if the model does not fit the data."""
-    if not isinstance(data, Dataset):
-        raise ValueError(
-            "`data` must be a `bnzoo.data.Dataset`, such as `bnzoo.data.load('digits')`. Received: "
-            f"{type(data).__name__}"
-        )
-    if not isinstance(model, keras.Model) or functional_model(model) is None or len(model.outputs) != 1:
-        raise ValueError(
-            "`model` must be a built functional or Sequential `keras.Model` with one output. Received: "
-            f"{type(model).__name__}"
-        )
-    taken, units = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
-    if len(taken) != len(data.input_shape) or any(
-        a not in (None, b) for a, b in zip(taken, data.input_shape, strict=True)
-    ):
-        raise ValueError(
-            f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
-            f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
-        )
-    if units != data.outputs:
-        raise ValueError(
-            f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
-        )
-    loss = model.loss if model.compiled else None
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
-    if name == "categorical_crossentropy" and data.task == CLASSIFICATION and not data.mixes_labels:
-        raise ValueError(
-            "`model` is compiled with the loss 'categorical_crossentropy', but the labels are integers. Compile it "
-            "with 'sparse_categorical_crossentropy'"
-        )

@@ -8,7 +8,7 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import number
-from bnzoo.keras_internals import compile_arguments, excluded_from_weight_decay
+from bnzoo.keras_internals import compile_arguments, excluded_from_weight_decay, functional_model
 from bnzoo.metrics import CLASSIFICATION
 from bnzoo.training.measures import ends_in_softmax
 from bnzoo.training.optimizers import Optimizer
@@ -31,6 +31,11 @@ class Recipe:
     _arguments: Mapping[str, Any]
     _named: Optimizer | None
     _decay: float
+
+    @property
+    def loss(self) -> Any:
+        """The loss: its name, an object or a function."""
+        return self._arguments.get("loss")
 
     @property
     def optimizer(self) -> dict[str, Any]:
@@ -75,6 +80,7 @@ def recipe_of(
     Raises:
         ValueError: If an argument is out of range, or does not fit the model.
     """
+    check_model(model, data)
     compiled = model.compiled and getattr(model, "optimizer", None) is not None
     named: Optimizer | None = None
     decay = 0.0
@@ -117,3 +123,37 @@ def _arguments(model: keras.Model, data: Dataset) -> dict[str, Any]:
 
 def _unscaled(optimizer: Any) -> Any:
     return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def check_model(model: keras.Model, data: Dataset) -> None:
+    """Raise `ValueError` if the model does not fit the data."""
+    if not isinstance(data, Dataset):
+        raise ValueError(
+            "`data` must be a `bnzoo.data.Dataset`, such as `bnzoo.data.load('digits')`. Received: "
+            f"{type(data).__name__}"
+        )
+    functional = isinstance(model, keras.Model) and functional_model(model) is not None
+    if not functional or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            "`model` must be a built functional or Sequential `keras.Model` with one input and one output. "
+            f"Received: {type(model).__name__}"
+        )
+    taken, units = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
+    if len(taken) != len(data.input_shape) or any(
+        a not in (None, b) for a, b in zip(taken, data.input_shape, strict=True)
+    ):
+        raise ValueError(
+            f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
+            f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
+        )
+    if units != data.outputs:
+        raise ValueError(
+            f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
+        )
+    loss = model.loss if model.compiled else None
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    if name == "categorical_crossentropy" and data.task == CLASSIFICATION and not data.mixes_labels:
+        raise ValueError(
+            "`model` is compiled with the loss 'categorical_crossentropy', but the labels are integers. Compile it "
+            "with 'sparse_categorical_crossentropy'"
+        )

@@ -38,6 +38,7 @@ from bnzoo.training.results import Training
 from bnzoo.training.schedules import schedule_named
 from bnzoo.training.speed import EPOCH_SECONDS, Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
+from bnzoo.training.structure import structure_digest
 
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
@@ -167,10 +168,7 @@ class _Session:
             verbose=0,
         )
         if stop.stopped:
-            raise DivergedError(
-                f"The training diverged in epoch {self._position.epoch + 1} of {self.plan.epochs}: the loss became "
-                f"infinite or NaN at the learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
-            )
+            raise self._diverged(self._position.epoch + 1)
         if self._patience is not None and self._patience.stopped:
             self._ended = f"ended after {self._position.epoch} of {self.plan.epochs} epochs: no improvement in "
             self._ended += f"{self._patience.epochs} epochs"
@@ -180,6 +178,12 @@ class _Session:
         if late is not None and late.stopped and self._position.progress < 1:
             of = f"{self._position.done} of {self.plan.epochs * self.plan.steps}"
             self._ended = f"ended at the deadline after {of} steps"
+
+    def _diverged(self, epoch: int) -> DivergedError:
+        return DivergedError(
+            f"The training diverged in epoch {epoch} of {self.plan.epochs}: the loss became infinite or NaN at the "
+            f"learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
+        )
 
     def outcome(self) -> dict[str, Any]:
         """Return the plan, and the position at the end, as JSON."""
@@ -232,17 +236,22 @@ class _Session:
         for name in names:
             for variable, value in zip(model.trainable_variables, every[name], strict=True):
                 variable.assign(value)
-            recalibrate()
-            states[name] = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-            if not self._options.all_data:
-                values = model.evaluate(self._validation(), verbose=0, return_dict=True)
-                losses[name] = float(values["loss"])
-        best = min(losses, key=lambda name: (math.isnan(losses[name]), losses[name])) if losses else names[0]
+            try:
+                recalibrate()
+            except ValueError:  # the statistics would not be finite
+                continue
+            loss = float(model.evaluate(self._validation(), verbose=0, return_dict=True)["loss"])
+            if math.isfinite(loss):
+                losses[name] = loss
+                states[name] = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+        if not losses:  # the loss of the last steps does not show that they were too large
+            raise self._diverged(max(1, self._position.epoch))
+        best = min(losses, key=losses.__getitem__)
         for variable, value in zip(model.variables, states[best], strict=True):
             variable.assign(value)
         trial = None if self._earlier is None else self._earlier()
         if trial is None:
-            return best, losses
+            return best, {} if self._options.all_data else losses
         return self._compared(trial, best, losses)
 
     def _compared(self, trial: keras.Model, best: str, losses: dict[str, float]) -> tuple[str, dict[str, float]]:
@@ -347,7 +356,10 @@ def _definition(
     """Return everything that determines a training, as JSON. Its initial weights are in its first checkpoint."""
     chosen = {name: value for name, value in asdict(options).items() if name != "deadline"}
     return {
-        "model": {"name": model.name, "variables": [list(variable.shape) for variable in model.variables]},
+        "model": {
+            "structure": structure_digest(model, recipe.loss),
+            "variables": [list(variable.shape) for variable in model.variables],
+        },
         "data": {"name": data.name, "fingerprint": data.fingerprint, "augment": list(data.augment)},
         "learning_rate": recipe.learning_rate,
         "optimizer": recipe.optimizer,

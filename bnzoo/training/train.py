@@ -8,7 +8,7 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import number
-from bnzoo.training.options import BATCH_SIZE, SCHEDULE, Options, check_model
+from bnzoo.training.options import BATCH_SIZE, SCHEDULE, Options
 from bnzoo.training.precision import AUTO
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.reporting import Progress
@@ -99,7 +99,6 @@ def train(
     >>> training = bnzoo.train(model, data, learning_rate=0.1, epochs=20, directory="runs/digits")
     >>> print(training.measures.test["accuracy"])
     """
-    check_model(model, data)
     if budget is not None:
         number("budget", budget, above=0)
     return run(

@@ -23,6 +23,7 @@ from bnzoo.training.position import Position
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.schedules import half_cosine, schedule_named, warmup_cosine
 from bnzoo.training.speed import Finish, slowness
+from bnzoo.training.structure import structure_digest
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +237,7 @@ def test_a_plan_counts_the_ends_of_an_epoch(few, tmp_path, each_step, monkeypatc
     assert plan["epochs"] * 0.024 == pytest.approx(0.95 * 1000, rel=0.05)
 
 
+@pytest.mark.slow
 def test_with_all_data_nothing_is_validated(few):
     training = train(small_model(), few, all_data=True, **{**OPTIONS, "epochs": 1})
     assert training.steps == 160 // 16
@@ -286,11 +288,36 @@ def test_models_and_data_that_do_not_fit(few):
     compiled.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
     for model, examples, message in (
         (small_model(), tuple(few.train), "`data` must be a `bnzoo.data.Dataset`"),
-        (keras.Sequential([keras.layers.Dense(10)]), few, "`model` must be a built"),
         (compiled, few, "Compile it with 'sparse_categorical_crossentropy'"),
     ):
         with pytest.raises(ValueError, match=message):
             train(model, examples, **OPTIONS)
+
+
+@pytest.mark.parametrize("all_data", [False, True])
+def test_a_last_step_that_diverges_is_an_error(few, all_data):
+    options = {**OPTIONS, "learning_rate": 1e30, "epochs": 1, "batch_size": 200, "schedule": "constant"}
+    with pytest.raises(RuntimeError, match=r"diverged in epoch 1 of 1"):
+        train(small_model(), few, **options, all_data=all_data)
+
+
+def test_a_model_must_be_built_with_one_input(few):
+    image = keras.Input((8, 8, 1))
+    several = keras.Model([image, keras.Input((8, 8, 1))], keras.layers.Dense(10)(keras.layers.Flatten()(image)))
+    for model in (several, keras.Sequential([keras.layers.Dense(10)])):
+        with pytest.raises(ValueError, match="with one input and one output"):
+            train(model, few, **OPTIONS)
+
+
+def test_models_of_the_same_shapes_have_their_own_structure():
+    def model(activation="relu", loss="mse"):
+        layers = [keras.Input((4,)), keras.layers.Dense(3, activation=activation)]
+        return structure_digest(keras.Sequential(layers), loss)
+
+    assert model() == model()  # Keras has numbered the names of the layers
+    focal = keras.losses.CategoricalFocalCrossentropy
+    digests = [model(), model("tanh"), model(loss="mae"), model(loss=focal(gamma=1.0)), model(loss=focal(gamma=2.0))]
+    assert len(set(digests)) == len(digests)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +351,8 @@ def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_
         train(small_model(), few, directory=tmp_path / "one", callbacks=[StopAt(3)], **options)
     with pytest.raises(ValueError, match=r"has another training .*learning_rate: 0.05 there, 0.1 here"):
         train(small_model(), few, directory=tmp_path / "one", **{**options, "learning_rate": 0.1})
+    with pytest.raises(ValueError, match=r"has another training .*model:"):
+        train(small_model(activation="tanh"), few, directory=tmp_path / "one", **options)
     checkpoint = tmp_path / "one" / "checkpoint.npz"
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 0xFF
