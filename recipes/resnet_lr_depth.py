@@ -21,7 +21,7 @@ def main(data: str = "digits", folder: str | None = None) -> None:
         depths=(8, 14, 20),  # 6n+2
         learning_rates=(1e-3, 3.0),  # a log grid of 7
         norms=("batch", None),  # also "group", "layer", "instance", "rms", {"name": "group", "groups": 8}
-        placement="pre",  # also "post", "act_norm", and the other orders of He et al. 2016
+        placement="post",  # also "pre", "act_norm", and the other orders of He et al. 2016
     )
     study = tuning.Study(space, images, folder or f"runs/resnet-{images.stem}", seeds=1, epochs=15)
     study.run()

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 import subprocess
@@ -9,8 +10,11 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from portable import ON_LINUX, ON_POSIX
+from rich.console import Console
+from rich.table import Table
 
 from bnzoo import cli
+from bnzoo.cli import tune
 from bnzoo.models import FAMILIES
 
 SMALL = ["mlp", "--depths", "1,2", "--learning-rates", "0.01:1:2", "--epochs", "3", "--batch-size", "32"]
@@ -245,6 +249,37 @@ def test_stopped_by_the_user(bnzoo, monkeypatch):
         130,
         "bnzoo: stopped: 0 of 8 trials are done. The same command continues with the others\n",
     )
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_wide_table_is_not_cut(is_terminal):
+    names = ["depth", "norm", "placement", "activation", "filters", "learning rate", "largest usable", "accuracy"]
+    table = Table(*names, "loss", "usable", box=None)
+    table.add_row("8", "batch", "act_norm", "relu", "16", "0.0548", "0.0548", "98.14%", "0.0854", "1/1")
+    console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, color_system=None)
+    tune._print_table(console, table)
+    lines = console.file.getvalue().splitlines()
+    assert lines[-1].split() == ["8", "batch", "act_norm", "relu", "16", "0.0548", "0.0548", "98.14%", "0.0854", "1/1"]
+    assert "…" not in console.file.getvalue()
+    assert max(map(len, lines)) <= 80 or not is_terminal
+
+
+def test_a_study_goes_on_with_its_placement(bnzoo, monkeypatch, tmp_path, digits):
+    """The default was `pre` in earlier versions."""
+    from bnzoo.tuning import ResNetSpace, Study
+
+    def interrupted(self, **bounds):
+        self._begin()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    space = {"depths": (8,), "learning_rates": (0.1, 0.1, 1), "norms": ("batch",)}
+    with pytest.raises(KeyboardInterrupt):
+        Study(ResNetSpace(placement="pre", **space), digits, tmp_path / "study").run()
+    arguments = ["tune", "--depths", "8", "--learning-rates", "0.1:0.1:1", "--norms", "batch", "--output", "study"]
+    assert bnzoo(*arguments)[0] == 130
+    status, _, err = bnzoo(*arguments, "--placement", "post")
+    assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import final
 from bnzoo.tuning.planning import StudyPlan
+from bnzoo.tuning.records import find_definition
+from bnzoo.tuning.shared import SharedStudy
 
 PLAN = StudyPlan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, export=40.0)
 
@@ -39,23 +41,49 @@ def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
 
 
-def test_a_study_that_has_begun_keeps_its_plan(clock, tmp_path):
+def test_a_study_that_has_begun_keeps_its_plan(clock):
     definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
-    (tmp_path / "study.json").write_text(json.dumps(definition))
     found = clocks.Clock(290.0)
-    assert found.plans(tmp_path, None)
+    assert found.plans(definition)
     assert (found.plan, found.trials) == (PLAN, 12)
     assert found.of_search() == pytest.approx(285 * 180 / 580), "the share of the search in a smaller budget"
-    assert clocks.Clock(6000.0).plans(tmp_path, None)
-    study = types.SimpleNamespace(directory=tmp_path)
+    assert clocks.Clock(6000.0).plans(definition)
+    study = types.SimpleNamespace()
     assert found.timed(study) is study, "nothing is timed again"
     del definition["plan"]
-    (tmp_path / "study.json").write_text(json.dumps(definition))
-    assert not clocks.Clock(600.0).plans(tmp_path, None), "a study of an earlier version"
-    assert not clocks.Clock(600.0).plans(tmp_path / "new", "sqlite:///x"), "several machines share no plan"
-    assert clocks.Clock(600.0).plans(tmp_path / "new", None)
+    assert not clocks.Clock(600.0).plans(definition), "a study of an earlier version"
+    assert clocks.Clock(600.0).plans(None)
+    assert not clocks.Clock(None).plans(None), "a new study without a budget"
     assert clocks.Clock(605.0).of_search() == pytest.approx(0.35 * 540), "the final training and the export follow"
     assert clocks.Clock(605.0, final=False).of_search() == 540
+
+
+def test_a_second_machine_reads_the_plan_in_the_storage(clock, tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    found = clocks.Clock(600.0)
+    assert found.plans(find_definition(tmp_path / "one", url, "mine")), "a new study"
+    definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
+    SharedStudy(url, tmp_path, "mine").set_first("bnzoo:definition", definition)
+    for seconds, search in ((290.0, 285 * 180 / 580), (None, None)):
+        found = clocks.Clock(seconds)
+        assert found.plans(find_definition(tmp_path / "two", url, "mine"))
+        assert (found.plan, found.trials) == (PLAN, 12)
+        assert found.of_search() == (search and pytest.approx(search)), "each machine has its own deadline"
+    assert clocks.Clock(600.0).plans(find_definition(tmp_path / "mine", url, None)), (
+        "the name of the study is that of the folder"
+    )
+    SharedStudy(url, tmp_path, "other").set_first("bnzoo:definition", {"space": 3})
+    with pytest.raises(ValueError, match="study 'other' of the storage has no valid definition"):
+        find_definition(tmp_path / "two", url, "other")
+
+
+def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys):
+    for seconds, workers in ((585.0, 2), (50.0, 1)):
+        found = clocks.Clock(seconds, workers=2)
+        found.plans({"plan": PLAN.get_config()})
+        assert found.workers() == workers
+    assert capsys.readouterr().err.endswith(": one process does the search of 14 s: 2 workers take 5 s to start\n")
+    assert clocks.Clock(None, workers=2).workers() == 2
 
 
 def moment(**changes):
@@ -84,10 +112,17 @@ def test_the_progress_of_the_final_training(clock):
     clock.seconds = 120.0
     lines.remind()
     assert "export" in console.file.getvalue().splitlines()[-1]
-    terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
-    with final.shown(terminal) as show:
-        show(moment())
-    assert "30/80" in terminal.file.getvalue()
+    for event, shown in (
+        (None, "preparing"),
+        (moment(), "30/80"),
+        (moment(step=7, epoch_ended=True), "27/27"),
+        (moment(step=7, epoch_ended=True), "statistics, figures and the export follow"),
+    ):
+        terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
+        with final.shown(terminal) as show:
+            if event is not None:
+                show(event)
+        assert shown in terminal.file.getvalue()
 
 
 @pytest.mark.slow

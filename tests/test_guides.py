@@ -99,6 +99,7 @@ def model_is_trained(names: dict, folder: Path) -> None:
     training = names["training"]
     assert training.measures.test["accuracy"].value > 0.8
     assert float(training.model.optimizer.learning_rate) == pytest.approx(0.1)
+    assert names["distributed"].devices == names["strategy"].num_replicas_in_sync
     assert {path.name for path in (folder / "runs/final").iterdir()} >= {"best", "best.keras", "history.csv"}
 
 

@@ -21,8 +21,12 @@ sys.path.insert(0, str(Path(__file__).parent / "tuning"))
 from planted import planted
 
 from bnzoo import reports
+from bnzoo.metrics import Measured
 from bnzoo.reports import figures, page, scaling, statistics, timeline
 from bnzoo.reports.layout import Layout
+from bnzoo.training.artefact import Artefact
+from bnzoo.training.measures import Measures
+from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.results import Results
 from bnzoo.tuning.verdict import verdict
 
@@ -109,6 +113,24 @@ def test_it_says_what_was_found(report):
         assert html.escape(warning) in text
     for count in ("2 failed", "1 diverged", "2 pruned", "1 not tried"):
         assert count in text
+
+
+def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
+    results = planted(scores, depths=(8,), norms=("batch",))
+    plan = StudyPlan(trials=8, epochs=5, steps={8: 18}, search=11.0, final=20.0, export=10.0)
+    results.definition["plan"] = plan.get_config()
+    measures = Measures({"accuracy": 0.99}, {"accuracy": Measured(0.975, 0.96, 0.98)}, {"accuracy": 0.1})
+    of_trial = Artefact("best/1", 0, 0.975, 40, 0.0, 3, {}, measures=measures)
+    training = {"epochs": 17, "steps": 18, "finished_steps": 201, "precision": "float32"}
+    text = write(results, tmp_path, artefact=replace(of_trial, training=training))
+    assert "The plan for the budget: 8 trials of 90 steps in 11 s, the final training in 20 s, the export in 10" in text
+    assert "the final training of the best configuration (17 epochs in float32, ended after 201 of 306 steps)." in text
+    for figure in ("97.50%", "99.00%"):
+        assert f"<td>{figure}</td>" in text
+    results.definition["plan"] = replace(plan, final=0.0).get_config()
+    text = write(results, tmp_path, artefact=of_trial)
+    assert "This is the model of the best trial." in text
+    assert "the final training" not in text
 
 
 def test_text_from_outside_is_escaped(report):

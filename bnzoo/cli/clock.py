@@ -1,8 +1,7 @@
 """The time of `bnzoo tune`: its budget, the plan for it, and its deadline."""
 
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -25,38 +24,44 @@ class Clock:
     Args:
         budget: Float, the seconds of the command; `None` for no budget.
         final: Boolean, whether the best configuration is trained again.
+        workers: Integer, the largest number of processes for the search.
 
     Attributes:
         deadline: Float, the end of the budget as `time.monotonic()`, or `None`.
         plan: The plan of the study, or `None`.
     """
 
-    def __init__(self, budget: float | None, final: bool = True) -> None:
+    def __init__(self, budget: float | None, final: bool = True, workers: int = 1) -> None:
         start = time.monotonic() - process_seconds()
         self._budget = budget or 0.0
         self.deadline = None if budget is None else start + budget
         self.plan: StudyPlan | None = None
-        self._final, self._is_new = final, False
+        self._start = 0.0
+        self._final, self._workers, self._is_new = final, workers, False
 
-    def plans(self, folder: Path, storage: str | None) -> bool:
-        """Return whether the study in a folder has a plan, or gets one. The plan of a study that has begun is read.
+    def plans(self, stored: dict[str, Any] | None) -> bool:
+        """Return whether a study has a plan, or gets one. The plan of a study that has begun is read.
+
+        Args:
+            stored: Dict, the definition of the study, if it has begun.
 
         Raises:
-            ValueError: If the definition of the study is damaged, or the folder has other files.
+            ValueError: If the plan is damaged.
         """
-        from bnzoo.tuning.folder import stored_definition
         from bnzoo.tuning.planning import StudyPlan
 
-        stored = stored_definition(folder)
+        self._start = process_seconds()  # a worker imports the same and gets the data
         if stored is not None:
             self.plan = StudyPlan.from_config(stored["plan"]) if "plan" in stored else None
             return self.plan is not None
-        # the plan of a study on several machines would depend on the speed of the first one
-        self._is_new = storage is None
-        return self._is_new and self.deadline is not None
+        self._is_new = True
+        return self.deadline is not None
 
     def timed(self, study: "Study") -> "Study":
-        """Time the networks of a new study, print what its search takes, and return it with the plan for the budget."""
+        """Time the networks of a new study, print what its search takes, and return it with the plan for the budget.
+
+        If another process has stored its plan at the same moment, the study has that one.
+        """
         if not self._is_new:
             return study
         study.directory.mkdir(parents=True, exist_ok=True)  # before time is spent on a folder that cannot be made
@@ -68,11 +73,13 @@ class Clock:
                 if self.deadline is None:
                     found, study.compiled = timing.measure(study)
                 else:
-                    study, found = timing.planned(study, self.left, self._final)
+                    self.plan, found = timing.planned(study, self.left, self._final, self._workers, self._start)
         except Exception as error:  # the trials will show the same error
             say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
             return study
-        self.plan = study.plan
+        if self.plan is not None:
+            study = study.store_plan(self.plan)
+            self.plan = study.plan
         typer.echo(planning.announcement(found, epochs, study.seeds, study.plan))
         return study
 
@@ -96,6 +103,16 @@ class Clock:
         # on a machine that others use too, a process gets less done in the same time
         slowness = max(1.0, process_seconds() / max(1.0, time.process_time()))
         return self.deadline - min(slowness * report, self.left / 2)
+
+    def workers(self) -> int:
+        """Return the number of processes for the search: one if starting others takes too much of its time."""
+        from bnzoo.tuning.planning import worthwhile_workers
+
+        search = self.of_search()
+        if search is None or worthwhile_workers(self._workers, search, self._start) == self._workers:
+            return self._workers
+        say(f"one process does the search of {search:.0f} s: {self._workers} workers take {self._start:.0f} s to start")
+        return 1
 
     def of_search(self) -> float | None:
         """Return the seconds for the search from now on; `None` without a budget."""

@@ -1,5 +1,6 @@
 """The output of the command line: one line for a mistake of the user, and no output of libraries."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -64,8 +65,12 @@ def mistakes(*kinds: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Hide the messages of TensorFlow on stderr. With `--debug` they are shown if the block fails."""
+    """Hide the messages of TensorFlow on stderr. With `--debug` they are shown if the block fails.
+
+    Its warnings, such as that about the tracing of many networks, stay hidden.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115  # only this call may raise the error below

@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from bnzoo import silence
 from bnzoo.cli.console import say
 
 # the seconds up to which a final training without a budget is a short one
 _SHORT = 60.0
+# what is shown before the first step, and after the last one
+_BEFORE, _AFTER = "preparing", "statistics, figures and the export follow"
 
 if TYPE_CHECKING:
     from bnzoo.training import Moment, Training
@@ -89,18 +91,18 @@ def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
         A function of a `bnzoo.training.Moment`.
     """
     if console.is_terminal:
-        columns = (
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None)
+        from bnzoo.tuning.progress import description
+
+        columns = (MofNCompleteColumn(), BarColumn(bar_width=12), TimeRemainingColumn(), description())
+        with Progress(*columns, console=console, transient=True, expand=True) as bar:
+            task = bar.add_task(_BEFORE, total=None)
 
             def show(moment: "Moment") -> None:
                 done = moment.epoch * moment.steps + moment.step
-                bar.update(task, completed=done, total=moment.epochs * moment.steps, description=_values(moment))
+                if _is_last(moment):
+                    bar.update(task, completed=done, total=done, description=_AFTER)
+                else:
+                    bar.update(task, completed=done, total=moment.epochs * moment.steps, description=_values(moment))
 
             yield show
         return
@@ -114,7 +116,7 @@ class Lines(silence.Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._last = "preparing"
+        self._last = _BEFORE
         self._first: tuple[float, float] | None = None  # the time and the finished share of the first step
 
     def __call__(self, moment: "Moment") -> None:
@@ -128,12 +130,17 @@ class Lines(silence.Lines):
         self._last = f"{where}{step}: {_values(moment)}{left}"
         if moment.epoch_ended:
             self.print(self._last)
-            if within or moment.epoch >= moment.epochs:
-                self._last = "the training has ended: statistics, figures and the export follow"
+            if _is_last(moment):
+                self._last = f"the training has ended: {_AFTER}"
 
     def position(self) -> str:
         """Return the last step, or what follows the training."""
         return self._last
+
+
+def _is_last(moment: "Moment") -> bool:
+    """Return whether a training has ended. Its last epoch may have ended early."""
+    return moment.epoch_ended and (moment.step > 0 or moment.epoch >= moment.epochs)
 
 
 def _values(moment: "Moment") -> str:

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from bnzoo.tuning import Study
 
 
+# a width that every table has room in
+_WIDE = 10_000
+
+
 def tune(
     family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}.")] = "resnet",
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
@@ -73,8 +77,9 @@ def tune(
     placement: Annotated[
         str | None,
         typer.Option(
-            help="Placements: pre (default), post, act_norm; for resnet also those of He et al. 2016, for vit also "
-            "peri. Several are searched: pre,post."
+            help="Placements: pre, post, act_norm; for resnet also those of He et al. 2016, for vit also peri. Several "
+            "are searched: pre,post. By default that of the study in the folder; for a new one post for resnet, as "
+            "accurate as pre and faster once folded, else pre."
         ),
     ] = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
@@ -115,7 +120,11 @@ def tune(
         list[str] | None, typer.Option(help="A configuration to try first: depth=8,learning_rate=0.1. Repeatable.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="The number of processes that share the trials and the cores, at most 256.")
+        int,
+        typer.Option(
+            help="The number of processes that share the trials and the cores, at most 256. A search that is short for "
+            "their start has one."
+        ),
     ] = 1,
     objective: Annotated[
         str,
@@ -162,7 +171,7 @@ def tune(
     """Search the learning rate and the depth for your data, and export the best model."""
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
-    clock = Clock(seconds, final)
+    clock = Clock(seconds, final, workers)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
     axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
@@ -171,10 +180,14 @@ def tune(
             needs_extra("tune")
             from bnzoo import tuning
             from bnzoo.tuning.planning import default_batch_size
+            from bnzoo.tuning.records import find_definition
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         output = output or Path("runs") / f"{family}-{examples.stem}"
-        plans = clock.plans(output, storage)
+        stored = find_definition(output, storage, study)
+        plans = clock.plans(stored)
+        if placement is None and stored is not None and stored["space"].get("family") == family:
+            axes["placement"] = stored["space"].get("placement")  # earlier versions had another default
         if batch_size is None and plans:
             axes["batch_size"] = default_batch_size(len(examples.train.x))
         search = tuning.Study(
@@ -193,9 +206,13 @@ def tune(
             class_weight=class_weight,
             plan=clock.plan,
         )
-        search.check_bounds(workers, seconds, trials)
+        search.check_bounds(workers, seconds, trials or clock.trials)
         search = clock.timed(search)
-        bounds: dict[str, Any] = {"workers": workers, "budget": clock.of_search(), "trials": trials or clock.trials}
+        bounds: dict[str, Any] = {
+            "workers": clock.workers(),
+            "budget": clock.of_search(),
+            "trials": trials or clock.trials,
+        }
     _run(search, bounds)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
@@ -249,7 +266,7 @@ def _print_results(study: "Study") -> None:
         column.justify = "right"
     for row in columns.itertuples(index=False):
         table.add_row(*map(_cell, columns.columns, row))
-    console.print(table)
+    _print_table(console, table)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
@@ -257,6 +274,18 @@ def _print_results(study: "Study") -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table whose words are not cut: on a narrow terminal its columns move together, a file has no width."""
+    needed = console.measure(table, options=console.options.update(width=_WIDE)).maximum
+    if not console.is_terminal:
+        console.width = max(needed, console.width)
+    elif needed > console.width:
+        table.collapse_padding, table.pad_edge = True, False
+        for column in table.columns:
+            column.overflow = "fold"
+    console.print(table)
 
 
 def _cell(column: str, value: Any) -> str:

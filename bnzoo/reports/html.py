@@ -132,7 +132,9 @@ def write_report(
         settings=_settings(results),
         definition=_json(results.definition),
         verdict=verdict,
+        plan=results.plan,
         artefact=artefact,
+        trained=_trained(artefact),
         confusion=_confusion(artefact, path),
         counts=tables.outcomes(results),
         rates=tables.rates(results),
@@ -143,6 +145,17 @@ def write_report(
         command=command,
     )
     write_text(path, page)
+
+
+def _trained(artefact: "Artefact | None") -> str:
+    """Return how the model of an artefact was trained: by the trial, or again to the end."""
+    training = {} if artefact is None else artefact.training or {}
+    if not training:
+        return "This is the model of the best trial."
+    steps, all_steps = training.get("finished_steps"), training.get("epochs", 0) * training.get("steps", 0)
+    ended = f", ended after {steps:,} of {all_steps:,} steps" if steps and steps < all_steps else ""
+    words = f"{training.get('epochs')} epochs in {training.get('precision')}{ended}"
+    return f"This is the model of the final training of the best configuration ({words})."
 
 
 def _confusion(artefact: "Artefact | None", path: Path) -> dict[str, Any] | None:

@@ -65,6 +65,13 @@ def synchronize_batch_norm(model: keras.Model) -> keras.Model:
     return _replaced(model, norms.get("sync_batch"), lambda name: name == "batch", keep_function=True)
 
 
+def synchronized_copy(model: keras.Model) -> keras.Model:
+    """Return a copy as `synchronize_batch_norm` does, or a plain one if the model has no batch norm."""
+    every = (inner for layer in Graph(model).layers() for inner in (layer, *hidden_layers(layer)))
+    has_batch_norm = any(isinstance(layer, keras.Layer) and norms.name_of(layer) == "batch" for layer in every)
+    return synchronize_batch_norm(model) if has_batch_norm else Rebuilt(model, lambda layer: None).model
+
+
 def unsynchronize_batch_norm(model: keras.Model) -> keras.Model:
     """Return a copy of a model in which each replica normalizes by its own batch: undo `synchronize_batch_norm`.
 

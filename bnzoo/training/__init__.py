@@ -3,9 +3,10 @@
 A training passes through these files:
 
 1. `train.py`: `train` runs one training, which is in `session.py`, with the options in `options.py`.
-2. `recipe.py` compiles the model, `planning.py` chooses the epochs and the precision (`precision.py`).
-3. `loop.py` calls Keras' `fit`; `schedules.py`, `averaging.py`, `endings.py`, `checkpoints.py` and `reporting.py` are
-   its callbacks, and `position.py` tells them the step.
+2. `recipe.py` compiles the model, `planning.py` chooses the epochs and the precision (`precision.py`), `devices.py` the
+   devices.
+3. `loop.py` calls Keras' `fit`; `schedules.py`, `averaging.py`, `endings.py`, `checkpoints.py`, `reporting.py` and
+   `events.py` are its callbacks, and `position.py` tells them the step.
 4. `artefact.py` exports the model, `measures.py` has its metrics, `results.py` the result.
 
 The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,

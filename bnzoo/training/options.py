@@ -32,7 +32,12 @@ class Options:
     seed: int
 
     def check(self, model: keras.Model, data: Dataset) -> None:
-        """Raise `ValueError` if an option is invalid, or the model does not fit the data."""
+        """Raise `ValueError` if an option is invalid, or the model does not fit the data, or the backend is another."""
+        if (backend := keras.backend.backend()) != "tensorflow":
+            raise ValueError(
+                "Training needs the TensorFlow backend. Set the environment variable KERAS_BACKEND to tensorflow "
+                f"before Python starts. Received: the {backend} backend"
+            )
         _check_model(model, data)
         if self.epochs is not None:
             positive_integer("epochs", self.epochs, MOST_EPOCHS)

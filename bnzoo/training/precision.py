@@ -7,6 +7,7 @@ import keras
 from bnzoo.errors import choice
 from bnzoo.keras_internals import functional_model
 from bnzoo.tools.dtypes import in_mixed_precision
+from bnzoo.training.devices import gpus
 
 AUTO, FLOAT32 = "auto", "float32"
 # the dtype policies of Keras
@@ -51,11 +52,4 @@ def candidates(model: keras.Model) -> list[str]:
     """
     if functional_model(model) is None:
         return [FLOAT32]
-    has_gpu = keras.backend.backend() == "tensorflow" and _gpus()
-    return [name for name in _POLICIES if name != "float16" or has_gpu]
-
-
-def _gpus() -> bool:
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+    return [name for name in _POLICIES if name != "float16" or gpus()]

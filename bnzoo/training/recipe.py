@@ -45,9 +45,10 @@ class Recipe:
 
     def compile(self, model: keras.Model, precision: str) -> keras.Model:
         """Compile a model, or a copy of it in another precision, with a new optimizer."""
-        optimizer = scaled_loss(self._new_optimizer(model), precision)
-        model.compile(**{**self._arguments, "optimizer": optimizer})
-        optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():
+            optimizer = scaled_loss(self._new_optimizer(model), precision)
+            model.compile(**{**self._arguments, "optimizer": optimizer})
+            optimizer.build(model.trainable_variables)
         return model
 
     def _new_optimizer(self, model: keras.Model) -> keras.Optimizer:
@@ -95,7 +96,7 @@ def _rate(model: keras.Model, learning_rate: float | None, compiled: bool) -> fl
     if learning_rate is None and compiled:
         rate = model.optimizer.learning_rate
         if isinstance(_unscaled(model.optimizer).get_config()["learning_rate"], float):
-            return float(rate)
+            return float(keras.ops.convert_to_numpy(rate))
         raise ValueError("`learning_rate` is missing: the optimizer of the model has a schedule. Pass the highest rate")
     if learning_rate is None:
         raise ValueError("`learning_rate` is missing. Pass the highest learning rate of the training, such as 0.1")

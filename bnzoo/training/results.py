@@ -32,6 +32,7 @@ class Training:
         health: The `bnzoo.tools.HealthReport` of the model.
         ended: String, the reason why the training ended before its last epoch, or empty.
         artefact: The exported `Artefact`, or `None` without a directory.
+        devices: Integer, the number of devices of the training.
     """
 
     model: keras.Model
@@ -47,12 +48,14 @@ class Training:
     health: HealthReport
     ended: str = ""
     artefact: Artefact | None = field(default=None)
+    devices: int = 1
 
     def __str__(self) -> str:
         losses = ", ".join(f"{name} {loss:.4f}" for name, loss in self.choice.items())
         chosen = f"validation loss: {losses}" if losses else "the validation data was training data too"
+        on = f" on {self.devices} devices" if self.devices > 1 else ""
         lines = [
-            f"{self.epochs} epochs, {self.steps} steps in {self.precision}, {self.weights} weights ({chosen})",
+            f"{self.epochs} epochs, {self.steps} steps in {self.precision}{on}, {self.weights} weights ({chosen})",
             *([self.ended] if self.ended else []),
             *(str(finding) for finding in self.health.findings),
         ]

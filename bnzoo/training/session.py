@@ -22,7 +22,9 @@ from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import class_weights, weighted
 from bnzoo.training.comparison import clearly_lower, losses_of
+from bnzoo.training.devices import divisible, on_devices, strategy_for
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
+from bnzoo.training.events import EventFiles
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
@@ -90,7 +92,9 @@ def run(
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
     # processes that share a study wait for its training, and find it finished
     with nullcontext() if store is None else store.alone(wait=checkpoints is not None):
-        session = _Session(in_float32(model), data, recipe, options, store, earlier)
+        with model.distribute_strategy.scope():
+            model = in_float32(model)
+        session = _Session(model, data, recipe, options, store, earlier)
         session.fit(tensorboard, callbacks, progress)
         with writing():
             return session.finish(directory, {**definition, **session.outcome()}, trial)
@@ -112,6 +116,7 @@ class _Session:
         self._model, self._data, self._recipe, self._options, self._store = model, data, recipe, options, store
         examples = len(data.train.x) + (len(data.validation.x) if options.all_data else 0)
         self._batch = min(options.batch_size, examples)
+        self._strategy = strategy_for(model, self._batch, len(data.validation.x))
         self._earlier = None if options.all_data else earlier  # nothing is compared without validation data
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
@@ -139,12 +144,12 @@ class _Session:
         every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
         every += [self._patience, *callbacks]
         if tensorboard is not None:
-            every.append(keras.callbacks.TensorBoard(str(tensorboard)))
+            every.append(EventFiles(tensorboard, self._history))
         if self._store:
             saved = Checkpoints(self._store.checkpoint, self._position, self._history, self._averaging, self._patience)
             if self._store.checkpoint.exists():
                 # Keras makes the variables of the metrics with the first batch
-                self._trained.evaluate(self._validation(), steps=1, verbose=0)
+                self._trained.evaluate(self._batches(0), steps=1, verbose=0)
                 saved.restore(self._trained)
                 self._ended = saved.ended
             every.append(saved)
@@ -201,6 +206,7 @@ class _Session:
             steps=self._position.done,
             seconds=time.monotonic() - self._start,
             precision=self.plan.precision,
+            devices=self._strategy.num_replicas_in_sync,
             learning_rate=recipe.learning_rate,
             weights=weights,
             choice=choice,
@@ -290,14 +296,18 @@ class _Session:
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
             choices += 2 * (self._earlier is not None)  # each of the two is evaluated once more
             finish = finish_of(self._data, choices, self._store is not None)
-            needed = finish.seconds(self._step / self._batch, slowness(self._model))
+            step_on_one = self._step * self._strategy.num_replicas_in_sync
+            needed = finish.seconds(step_on_one / self._batch, slowness(self._model))
             self._kept = min(needed, _MOST_KEPT * max(0.0, deadline - time.monotonic()))
         return Reserve(deadline, self._kept, self._step)
 
     def _compiled(self, precision: str) -> keras.Model:
-        """Return the model that trains in a precision: the model itself in float32, else a copy."""
+        """Return the model that trains in a precision: the model itself in float32 on one device, else a copy."""
         if precision not in self._timed:
-            self._timed[precision] = self._recipe.compile(in_precision(self._model, precision), precision)
+            placed = on_devices(self._model, self._strategy)
+            with self._strategy.scope():
+                trained = in_precision(placed, precision)
+            self._timed[precision] = self._recipe.compile(trained, precision)
         return self._timed[precision]
 
     def _batches(self, first: int) -> Any:
@@ -306,7 +316,8 @@ class _Session:
         return weighted(batches, self._weights)
 
     def _validation(self) -> Any:
-        return weighted(validation_batches(self._data, _EVALUATION_BATCH), self._weights)
+        batch = divisible(min(_EVALUATION_BATCH, len(self._data.validation.x)), self._strategy)
+        return weighted(validation_batches(self._data, batch), self._weights)
 
 
 def finish_of(data: Dataset, choices: int = 2, exports: bool = True) -> Finish:

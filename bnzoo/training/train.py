@@ -47,8 +47,11 @@ def train(
     directory has `best.keras`, the verified SavedModel `best/1`, its description `export.json`, and `history.csv` with
     a row for each epoch.
 
-    The model is trained in place. On several GPUs, build it in the scope of a `tf.distribute` strategy, since
-    `keras.distribution` is for JAX.
+    The model is trained in place. If this machine has several GPUs, a copy trains on all of them and the model gets its
+    weights. Each GPU has an equal part of every batch, and batch norm the statistics of the whole batch: without random
+    layers, the weights are those of a training on one GPU, but for roundings. Batches that cannot be divided equally
+    use fewer GPUs. A model that was built in the scope of a `tf.distribute` strategy trains with that strategy, and its
+    batch norms see the part of each device.
 
     Args:
         model: A built `keras.Model` with one input and one output: logits or probabilities of classes, or a number. A
@@ -60,7 +63,7 @@ def train(
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
             epochs, and the time for the export. The training ends in time in any case; at least a quarter of the time
             is for it.
-        batch_size: Integer.
+        batch_size: Integer, the number of examples in a batch of all devices together.
         optimizer: String, `"sgd"` or `"adamw"`. Default: that of a compiled model, else `"sgd"`.
         momentum: Float, the momentum of SGD, 0.9 by default.
         weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-4 for SGD
@@ -78,7 +81,7 @@ def train(
             weights are taken, and `patience` is not allowed.
         seed: Integer, the seed of the order of the examples and of the augmentation.
         directory: The folder for checkpoints and results, or `None`.
-        tensorboard: The folder for logs of TensorBoard, or `None`.
+        tensorboard: The folder for logs of TensorBoard, or `None`. The logs of another training there are replaced.
         callbacks: Sequence of further callbacks. The training does not resume their state.
         progress: Function that is called with a `bnzoo.training.Moment` after each step and epoch.
 

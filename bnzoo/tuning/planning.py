@@ -20,6 +20,8 @@ SATURATED = 30
 VALIDATION, CALIBRATION = 2_000, 2_048
 # training examples from which batches are larger
 MANY = 20_000
+# the largest share of a search in which workers start; then they compile what this process has compiled already
+START_SHARE = 0.1
 # seconds from which a search without a budget is announced
 LONG = 3600.0
 
@@ -51,9 +53,10 @@ class Timing:
         """The seconds of a training step, on average over the depths."""
         return sum(self.step.values()) / len(self.step)
 
-    def compiling(self, trials: int) -> float:
-        """Return the seconds to compile the architectures of the first trials: two were compiled to be timed."""
-        return max(0, min(trials, self.architectures) - min(2, len(self.step))) * self.compilation
+    def compiling(self, trials: int, workers: int = 1) -> float:
+        """Return the seconds to compile the architectures of the first trials: this process has two of them already."""
+        ready = min(2, len(self.step)) if workers == 1 else 0  # each worker compiles the architectures of its trials
+        return max(0, min(math.ceil(trials / workers), self.architectures) - ready) * self.compilation
 
     def grid_seconds(self, epochs: int, seeds: int) -> float:
         """Return the seconds of the whole grid."""
@@ -102,9 +105,10 @@ class StudyPlan:
 
     def __str__(self) -> str:
         each = " or ".join(dict.fromkeys(f"{self.epochs * count:,}" for count in self.steps.values()))
+        final = f"the final training in {duration(self.final)}, " if self.final else ""
         return (
             f"{self.trials} trial{'s' * (self.trials > 1)} of {each} steps in {duration(self.search)}, "
-            f"the final training in {duration(self.final)}, the export in {duration(self.export)}"
+            f"{final}the export in {duration(self.export)}"
         )
 
 
@@ -121,7 +125,26 @@ def divided(seconds: float, export: float, final: bool) -> tuple[float, float, f
     return seconds - export - training, training, export
 
 
-def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, final: bool = True) -> StudyPlan:
+def worthwhile_workers(workers: int, search: float, start: float) -> int:
+    """Return the number of processes for a search: one if it is too short for the start of several.
+
+    Args:
+        workers: Integer, the largest number.
+        search: Float, the seconds of the search.
+        start: Float, the seconds until a worker has started.
+    """
+    return workers if start <= START_SHARE * search else 1
+
+
+def plan_budget(
+    timing: Timing,
+    seconds: float,
+    epochs: int,
+    seeds: int = 1,
+    final: bool = True,
+    workers: int = 1,
+    start: float = 0.0,
+) -> StudyPlan:
     """Return the plan for a budget.
 
     Most of the budget is for the final training. The shortest useful trial has as many steps as it takes to see
@@ -134,22 +157,25 @@ def plan_budget(timing: Timing, seconds: float, epochs: int, seeds: int = 1, fin
         epochs: Integer, the most whole epochs of a trial.
         seeds: Integer, the seeds of each configuration.
         final: Boolean, whether the best configuration is trained again.
+        workers: Integer, the processes that share the trials and the cores: together they do as many steps as one.
+        start: Float, the seconds until a worker has started.
     """
     search, training, export = divided(seconds, timing.export, final)
+    workers = worthwhile_workers(workers, search, start)
+    of_trials = search if workers == 1 else search - start
     useful = {
         depth: min(SATURATED, max(1.0, training or search) / (timing.steps * step)) * timing.steps
         for depth, step in timing.step.items()
     }
     shortest = seeds * (PATIENCE * min(timing.step.values()) + timing.evaluation)
     count = 1
-    while count < timing.configurations and (count + 1) * shortest + timing.compiling(count + 1) <= search:
+    while count < timing.configurations and (count + 1) * shortest + timing.compiling(count + 1, workers) <= of_trials:
         count += 1
     if count > TRIALS:
         count = round(TRIALS * math.sqrt(count / TRIALS))
     trials = seeds * count
-    for_trials = max(0.0, search - timing.compiling(count))
     # the mean of the seconds of a trial over the depths is its share of the search
-    each = max(0.0, for_trials / trials - timing.evaluation)
+    each = max(0.0, (of_trials - timing.compiling(count, workers)) / trials - timing.evaluation)
     mean = sum(useful[depth] * step for depth, step in timing.step.items()) / len(timing.step)
     wanted = {depth: each / mean * useful[depth] for depth in timing.step}
     passes = max(wanted.values()) / timing.steps
@@ -171,7 +197,7 @@ def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None
     known = (
         f"a step of depth {deepest}: {timing.step[deepest]:.2g} s, an epoch: "
         f"{duration(timing.steps * timing.step[deepest])}; the grid of {count} trial{'s' * (count > 1)} of {epochs} "
-        f"epochs: {duration(grid)}"
+        f"epoch{'s' * (epochs > 1)}: {duration(grid)}"
     )
     if plan is not None:
         return f"{known}; this plan: {plan}"

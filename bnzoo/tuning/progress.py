@@ -10,6 +10,7 @@ import keras
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 from bnzoo import silence
@@ -139,6 +140,11 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} left" if minutes >= 60 else f"{minutes}:{rest:02d} left"
 
 
+def description() -> TextColumn:
+    """Return the column of the description, which is cut where the line ends: the other columns keep their widths."""
+    return TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True))
+
+
 @contextmanager
 def progress_bar(
     study: "Study", console: Console | None = None, total: int | None = None, budget: float | None = None
@@ -162,8 +168,8 @@ def progress_bar(
         with silence.repeated(lines.remind):
             yield lines
         return
-    columns = (_Done(), BarColumn(bar_width=16), _TimeLeft(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, transient=True) as bar:
+    columns = (_Done(), BarColumn(bar_width=16), _TimeLeft(), description())
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
         yield Bar(bar, pace)
 
 

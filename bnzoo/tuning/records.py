@@ -17,7 +17,7 @@ from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
 from bnzoo.tuning.definition import check_definition, command, require_same_study
 from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
 from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.shared import SharedStudy, find_study, index
+from bnzoo.tuning.shared import SharedStudy, find_study, index, study_names
 from bnzoo.tuning.storage import JOURNAL
 
 # keys of the attributes for the definition of a study and the `TrialResult` of a trial
@@ -25,7 +25,7 @@ _DEFINITION, RESULT = "bnzoo:definition", "bnzoo:result"
 
 
 class Records:
-    """The records of a study. They are checked when they are opened, and created by `create`.
+    """The records of a study, which `check` checks and `create` creates.
 
     Args:
         definition: Dict, as `Study.definition`.
@@ -35,7 +35,7 @@ class Records:
         pruner: String, as in `Study`.
 
     Raises:
-        ValueError: If the folder or the storage has another study, is damaged, or has lost trials.
+        ValueError: If the folder or the storage is damaged.
 
     Attributes:
         name: String, the name of the study in the storage.
@@ -47,19 +47,7 @@ class Records:
         self._definition, self._folder, self._url, self._pruner = definition, folder, url, pruner
         self._numbers: dict[int, int] = {}  # the number in the storage of each finished trial, by index
         self._results: dict[int, TrialResult] = {}  # by number; a storage does not change finished trials
-        self.name, self._shared = self._find(name)
-        self.check()
-
-    def _find(self, name: str | None) -> tuple[str, SharedStudy | None]:
-        """Return the name of the study and the study, if it is in the storage. A renamed folder keeps the name."""
-        stored, default = stored_definition(self._folder), self._folder.resolve().name
-        name = name or (stored or {}).get("name") or (default if self._url else None)
-        shared = find_study(self._url, self._folder, name, self._pruner)
-        journal = self._folder / JOURNAL
-        if shared is None and stored is None and journal.exists():
-            which = f"no study {name!r}" if name else "no study"
-            raise ValueError(f"{journal} has {which}. Choose another folder or `name`.")
-        return name or (default if shared is None else shared.name), shared
+        self.name, self._shared = _find(folder, url, name, pruner)
 
     def check(self) -> None:
         """Raise `ValueError` if the folder or the storage has another study, is damaged, or has lost trials."""
@@ -67,16 +55,8 @@ class Records:
         if stored is not None:
             requested = {"name": self.name, **self._definition}
             require_same_study({"name": self.name, **stored}, requested, str(self._folder))
-        if self._shared is not None and (definition := self._shared.get_attribute(_DEFINITION)) is not None:
-            location = f"{self._shared.location}: study {self.name!r} of the storage"
-            try:
-                check_definition(definition)
-            except ValueError as error:
-                raise ValueError(
-                    f"{location} has no valid definition: {error}. Restore the storage from a copy, or choose another "
-                    "folder or `name`."
-                ) from error
-            require_same_study(definition, self._definition, location)
+        if self._shared is not None and (definition := _definition_in(self._shared)) is not None:
+            require_same_study(definition, self._definition, _place(self._shared))
         count = len(self.read()[0])
         if (before or 0) > count:
             location = "the database" if self._url else str(self._folder / JOURNAL)
@@ -86,17 +66,26 @@ class Records:
                 "another folder to start a new study."
             )
 
-    def create(self) -> None:
-        """Create the folder, the definition and the study in the storage, each if it does not exist."""
+    def store(self) -> dict[str, Any]:
+        """Create the study in the storage if it does not exist, and return its definition in the storage.
+
+        It is that of the first process: several may store theirs at the same moment.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._shared is None:
+            self._shared = SharedStudy(self._url, self._folder, self.name, pruner=self._pruner)
+        self._shared.set_first(_DEFINITION, self._definition)
+        definition = _definition_in(self._shared)
+        assert definition is not None
+        return definition
+
+    def create(self) -> None:
+        """Create the study in the storage, the folder and the definition in it, each if it does not exist."""
+        self.store()
+        self.check()
         if stored_definition(self._folder) is None:
             write_text(self._folder / DEFINITION, json_text({"name": self.name, **self._definition}))
         (self._folder / "checkpoints").mkdir(exist_ok=True)
-        if self._shared is None:
-            self._shared = SharedStudy(self._url, self._folder, self.name, pruner=self._pruner)
-        self.check()
-        if self._shared.get_attribute(_DEFINITION) is None:
-            self._shared.set_attribute(_DEFINITION, self._definition)
 
     @property
     def shared(self) -> SharedStudy:
@@ -164,3 +153,48 @@ class Records:
             with whole_file(file) as draft:
                 shutil.copyfile(self._checkpoint(best), draft)
         results.save(self._folder, command())
+
+
+def find_definition(folder: Path, url: str | None, name: str | None) -> dict[str, Any] | None:
+    """Return the definition of a study that has begun, from its folder or its storage; `None` for a new study.
+
+    Args:
+        folder: As in `Records`.
+        url: As in `Records`.
+        name: As in `Records`.
+
+    Raises:
+        ValueError: If the definition is damaged, the storage cannot be used, or the folder has other files.
+    """
+    stored = stored_definition(folder)
+    if stored is not None:
+        return stored
+    shared = _find(folder, url, name, None)[1]
+    return None if shared is None else _definition_in(shared)
+
+
+def _find(folder: Path, url: str | None, name: str | None, pruner: str | None) -> tuple[str, SharedStudy | None]:
+    """Return the name of the study and the study, if it is in the storage. A renamed folder keeps the name."""
+    stored, default = stored_definition(folder), folder.resolve().name
+    name = name or (stored or {}).get("name") or (default if url else None)
+    shared = find_study(url, folder, name, pruner)
+    # a process that was killed may have left a journal without a study
+    if shared is None and stored is None and study_names(folder):
+        raise ValueError(f"{folder / JOURNAL} has no study {name!r}. Choose another folder or `name`.")
+    return name or (default if shared is None else shared.name), shared
+
+
+def _definition_in(shared: SharedStudy) -> dict[str, Any] | None:
+    """Return the definition of a study in its storage. Raise `ValueError` if it is damaged."""
+    definition = shared.get_attribute(_DEFINITION)
+    try:
+        return None if definition is None else check_definition(definition)
+    except ValueError as error:
+        raise ValueError(
+            f"{_place(shared)} has no valid definition: {error}. Restore the storage from a copy, or choose another "
+            "folder or `name`."
+        ) from error
+
+
+def _place(shared: SharedStudy) -> str:
+    return f"{shared.location}: study {shared.name!r} of the storage"

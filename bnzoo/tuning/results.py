@@ -16,6 +16,7 @@ from bnzoo.metrics import metric_for
 from bnzoo.training.class_weights import BALANCED
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.objective import Objective, loss_objective
+from bnzoo.tuning.planning import StudyPlan
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 AXES = ("depth", "norm", "learning_rate")  # the axes of every study; a study may have more
@@ -183,6 +184,12 @@ class Results:
     def of_loss(self) -> bool:
         """`True` if the objective is the loss."""
         return self.objective.metric is None
+
+    @property
+    def plan(self) -> str:
+        """The plan for the budget in words; empty if there was none."""
+        plan = self.definition.get("plan")
+        return "" if plan is None else str(StudyPlan.from_config(plan))
 
     @property
     def metric(self) -> str:

@@ -137,6 +137,10 @@ class SharedStudy:
         """Set an attribute of the study to a JSON-serializable value."""
         self.storage.set_study_system_attr(self._id, key, value)
 
+    def set_first(self, key: str, value: Any) -> None:
+        """Set an attribute of the study to a JSON-serializable value, unless a process has set it before."""
+        self.backend.set_first(self._id, key, value)
+
     def set_trial_attribute(self, number: int, key: str, value: Any) -> None:
         """Set an attribute of a running trial to a JSON-serializable value, unless another worker has ended it."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
@@ -219,6 +223,13 @@ def find_study(url: str | None, folder: Path, name: str | None, pruner: Any = No
     with suppress(KeyError):
         return SharedStudy(url, folder, name, pruner=pruner, create=False)
     return None
+
+
+def study_names(folder: Path) -> list[str]:
+    """Return the names of the studies in the journal of a folder."""
+    if not (folder / JOURNAL).exists():
+        return []
+    return [study.study_name for study in open_backend(None, folder).storage.get_all_studies()]
 
 
 def index(trial: FrozenTrial) -> int:

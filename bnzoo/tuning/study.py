@@ -139,6 +139,7 @@ class Study:
         # compiled models for the trials of this process, by architecture
         self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
+        self._records.check()
         self.name = self._records.name
         self.refresh()
 
@@ -154,9 +155,16 @@ class Study:
         records = ("storage", "name", "checkpoints", "measure", "plan")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
-    def with_plan(self, plan: StudyPlan) -> "Study":
-        """Return the same study with a plan."""
-        return Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+    def store_plan(self, plan: StudyPlan) -> "Study":
+        """Store a plan with the study, and return the study; with the plan of another process that was first."""
+        definition = {**self.definition, "plan": plan.get_config(), "epochs": plan.epochs}
+        records = Records(definition, self.directory, self.storage, self.name, self.pruner)
+        stored = records.store().get("plan")
+        if stored is not None:
+            plan = StudyPlan.from_config(stored)
+        study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs})
+        study.compiled = self.compiled
+        return study
 
     @cached_property
     def trial_data(self) -> Dataset:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from bnzoo.models import count_macs
@@ -79,20 +80,24 @@ def measure(study: "Study") -> tuple[Timing, dict[tuple, CompiledModel]]:
     )
 
 
-def planned(study: "Study", seconds: float, final: bool = True) -> tuple["Study", Timing]:
-    """Return a study with a plan for a budget, whose first trials take the measured models.
+def planned(
+    study: "Study", seconds: float, final: bool = True, workers: int = 1, start: float = 0.0
+) -> tuple[StudyPlan, Timing]:
+    """Return the plan of a study for a budget, and the measured seconds. Its first trials take the measured models.
 
     Args:
         study: The `Study` without a plan. It has not begun.
         seconds: Float, the budget.
         final: Boolean, whether the best configuration is trained again.
+        workers: Integer, the processes that share the trials and the cores.
+        start: Float, the seconds until a worker has started.
     """
-    start = time.monotonic()
-    timing, compiled = measure(study.with_plan(StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)))
-    left = max(1.0, seconds - (time.monotonic() - start))
-    result = study.with_plan(plan_budget(timing, left, study.epochs, study.seeds, final))
-    result.compiled = compiled
-    return result, timing
+    begun = time.monotonic()
+    measured = copy(study)
+    measured.plan = StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)  # its trials have fewer examples to evaluate
+    timing, study.compiled = measure(measured)
+    left = max(1.0, seconds - (time.monotonic() - begun))
+    return plan_budget(timing, left, study.epochs, study.seeds, final, workers, start), timing
 
 
 def _mean(values: list[float]) -> float:

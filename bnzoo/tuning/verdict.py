@@ -35,7 +35,8 @@ class Verdict:
 
 def verdict(results: Results) -> Verdict:
     """Return the verdict of a study."""
-    warnings = _not_tried(results) + _never_tried(results) + _stopped(results) + _overfitting(results)
+    warnings = _not_tried(results) + _never_tried(results) + _without_result(results)
+    warnings += _stopped(results) + _overfitting(results)
     usable = results.usable
     if usable.empty:
         lost = "each of them stalled, diverged, was pruned or failed"
@@ -96,6 +97,22 @@ def _never_tried(results: Results) -> list[str]:
         for value in values[:MANY]
     ]
     return [f"no trial has {', '.join(named)}: more trials or a larger budget would try them"] if named else []
+
+
+def _without_result(results: Results) -> list[str]:
+    """Return a warning about values that were tried, but that no usable trial has."""
+    usable = [trial for trial in results.trials if trial.outcome == "ok"]
+    named = []
+    for axis in results.axes if usable else ():
+        kept = {trial.values.get(axis) for trial in usable}
+        lost = [value for value in results.axes[axis] if value not in kept]
+        if axis == "learning_rate" or not lost:  # that rates at the ends diverge or stall is the rule
+            continue
+        for value in lost[:MANY]:
+            outcomes = Counter(trial.outcome for trial in results.trials if trial.values.get(axis) == value)
+            how = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+            named.append(f"{axis.replace('_', ' ')} {results.text(value)} ({how})")
+    return [f"no usable trial has {', '.join(named)}"] if named else []
 
 
 def _stopped(results: Results) -> list[str]:

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +66,7 @@ def run_workers(
 
 
 def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None, errors: "SimpleQueue[str]") -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from bnzoo.tuning.study import Study
 
     study = Study(**arguments)
@@ -76,6 +79,14 @@ def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None,
         raise SystemExit(1) from None
     except KeyboardInterrupt:  # all processes of the terminal get it; the parent reports it
         raise SystemExit(130) from None
+
+
+def _end_with_parent() -> None:
+    """End this process if its parent is killed: nobody would wait for it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _report_results(

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bnzoo
 from bnzoo import data
@@ -101,6 +102,16 @@ def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precis
     assert (tmp_path / "stopped" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
 
 
+def scalars(folder):
+    """Return the values of each scalar in the event files of a folder, with their steps."""
+    found = {}
+    for path in sorted(folder.glob("events.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
+    return found
+
+
 KILLED = """
 import sys
 import keras
@@ -113,7 +124,9 @@ class Steps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         print("step", flush=True)
 
-training = train(small_model(int(sys.argv[2])), few_digits(), directory=sys.argv[1], callbacks=[Steps()], **OPTIONS)
+folder, seed = sys.argv[1], int(sys.argv[2])
+options = {**OPTIONS, "tensorboard": folder + "-logs"}
+training = train(small_model(seed), few_digits(), directory=folder, callbacks=[Steps()], **options)
 """
 
 
@@ -127,9 +140,20 @@ def test_killed_at_several_moments_the_weights_are_the_same(few, tmp_path):
             assert process.stdout.readline()
         process.kill()
         process.communicate()
-    resumed = train(small_model(9), few, directory=tmp_path / "killed", **OPTIONS)
+    logs = tmp_path / "killed-logs"
+    assert scalars(logs / "train"), "the logs of finished epochs are there after a kill"
+    resumed = train(small_model(9), few, directory=tmp_path / "killed", tensorboard=logs, **OPTIONS)
     whole = train(small_model(0), few, directory=tmp_path / "whole", **OPTIONS)
     assert resumed.history == whole.history
+    for folder, name, tag in (
+        ("train", "loss", "epoch_loss"),
+        ("train", "learning_rate", "epoch_learning_rate"),
+        ("validation", "val_loss", "epoch_loss"),
+    ):
+        expected = list(enumerate(pytest.approx(value) for value in whole.history[name]))
+        assert scalars(logs / folder)[tag] == expected, "each epoch is there once"
+    with (tmp_path / "killed" / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
     for a, b in zip(arrays(resumed), arrays(whole), strict=True):
         np.testing.assert_array_equal(a, b)
     again = train(small_model(9), few, directory=tmp_path / "killed", **OPTIONS)
@@ -260,6 +284,12 @@ def test_a_loss_that_is_not_finite_is_an_error(few):
 def test_mistakes(few, options, message):
     with pytest.raises(ValueError, match=message):
         train(small_model(), few, **{**OPTIONS, **options})
+
+
+def test_another_backend_is_refused(few, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"needs the TensorFlow backend.*KERAS_BACKEND.*Received: the jax backend"):
+        train(small_model(), few, **OPTIONS)
 
 
 def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_path, each_step):

@@ -62,6 +62,15 @@ def test_a_network_that_is_compiled_for_long_has_few_trials_of_useful_length():
     assert seconds_of(plan, timing(compilation=0.0)) < 1.1 * plan.search
 
 
+def test_workers_start_and_compile_in_the_time_of_the_search():
+    """Together two workers do as many steps as one process, which has compiled two of the three networks already."""
+    of = timing()
+    one, two = (plan_budget(of, 600, epochs=15, workers=workers, start=15.0) for workers in (1, 2))
+    assert (one.search, one.final) == (two.search, two.final)
+    assert seconds_of(two, of) + 15 + 2 * of.compilation == pytest.approx(seconds_of(one, of), rel=0.05)
+    assert plan_budget(of, 600, epochs=15, workers=2, start=60.0) == one, "the start takes too much of the search"
+
+
 def test_no_final_training_and_several_seeds():
     plan = plan_budget(timing(), 600, epochs=15, seeds=2, final=False)
     assert plan.final == 0
@@ -93,7 +102,9 @@ def test_what_is_announced():
 @pytest.mark.slow
 def test_a_plan_from_measured_seconds_is_part_of_the_study(few_digits, tmp_path):
     space = tuning.MLPSpace(**{**SPACE, "depths": (1, 2, 3)})
-    ready, measured = planned(study(few_digits, tmp_path / "s", space, seeds=1, sampler="local"), 30.0)
+    new = study(few_digits, tmp_path / "s", space, seeds=1, sampler="local")
+    plan, measured = planned(new, 30.0)
+    ready = new.store_plan(plan)
     assert set(measured.step) == {1, 2, 3}
     assert all(0 < step < 1 for step in measured.step.values())
     assert min(measured.step[1], measured.step[3]) <= measured.step[2] <= max(measured.step[1], measured.step[3])

@@ -94,6 +94,12 @@ def test_what_was_not_tried_is_told_by_axis():
     assert results.axes["depth"] == [8, 14], "an axis has the values that were tried"
 
 
+def test_what_was_tried_without_a_result_is_told():
+    results = planted(lambda d, n, r, s: ("pruned", 0.01) if n == "none" else bowl(d, n, r, s))
+    assert "no usable trial has norm none (6 pruned)" in warnings(results)
+    assert "no usable trial" not in warnings(planted(bowl))
+
+
 def test_pruned_trials_are_neither_usable_nor_the_best():
     results = planted(lambda d, n, r, s: ("pruned", 0.01) if r == 1.0 else bowl(d, n, r, s))
     assert results.counts["pruned"] == 4
@@ -210,7 +216,8 @@ def test_progress_within_a_trial(monkeypatch):
         clock.now = 0.0
         console = rich.console.Console(file=io.StringIO(), force_terminal=terminal, width=80)
         with progress_bar(study, console) as show:
-            show(study, queued[0])
+            long = {"activation": "silu" * 30} if terminal else {}  # cut at the end of the line
+            show(study, {**queued[0], **long})
             clock.now = 59.0
             show.step(Step(epoch=2, epochs=4, step=10, steps=20, loss=0.5))
             if not terminal:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bnzoo import data, tuning
+from bnzoo import data, tools, tuning
 
 
 def test_the_grid_goes_architecture_by_architecture():
@@ -17,6 +17,13 @@ def test_the_grid_goes_architecture_by_architecture():
     assert grid == [(d, n, r) for d in (8, 14) for n in ("batch", "none") for r in rates]
     assert len(tuning.ResNetSpace(learning_rates=(1e-3, 3.0)).learning_rates) == 7
     assert tuning.ResNetSpace(learning_rates=(0.1, 0.1, 1)).learning_rates == (0.1,)
+
+
+def test_a_resnet_is_searched_in_the_placement_that_folds_whole():
+    placements = {space: space().get_config()["placement"] for space in (tuning.ResNetSpace, tuning.DenseNetSpace)}
+    assert placements == {tuning.ResNetSpace: "post", tuning.DenseNetSpace: "pre"}
+    model = tuning.ResNetSpace(depths=(8,), input_shape=(8, 8, 1), classes=3).network(8)
+    assert not tools.fold_batch_norm(model)[1].kept
 
 
 def test_the_definition_is_json():

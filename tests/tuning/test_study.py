@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import keras
@@ -12,6 +13,9 @@ from untrained import SPACE, TRIALS, comparable, loss_in, loss_of, quiet, study
 
 from bnzoo import tuning
 from bnzoo.data import load
+from bnzoo.tuning.planning import StudyPlan
+from bnzoo.tuning.records import find_definition
+from bnzoo.tuning.shared import SharedStudy
 
 pytestmark = pytest.mark.usefixtures("training_left_out")
 
@@ -254,6 +258,39 @@ def test_a_study_in_a_database(few_digits, tmp_path):
     with pytest.raises(ValueError, match="study 'mine' of the storage has another study"):
         study(few_digits, tmp_path / "three", space, storage=url, name="mine", epochs=5)
     assert len(study(few_digits, tmp_path / "four", space, storage=url, name="other").results) == 0
+
+
+@pytest.fixture(params=["journal", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def url(request, tmp_path):
+    """The URL of an empty storage, `None` for the journal in the folder."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("postgres").new_database()
+    return f"sqlite:///{tmp_path / 'study.db'}" if request.param == "sqlite" else None
+
+
+def test_processes_that_plan_at_the_same_moment_agree_on_a_plan(few_digits, tmp_path, url):
+    folders = [tmp_path / ("one" if url is None else name) for name in ("one", "two")]
+    plans = [StudyPlan(trials, 2, {1: 4}, 10.0, 20.0, 5.0) for trials in (3, 4)]
+    options = {"seeds": 1, "sampler": "local", "storage": url, "name": "mine"}
+    both = [study(few_digits, folder, **options) for folder in folders]
+    different = study(few_digits, folders[1], **options, sampler_seed=1)
+    both = [each.store_plan(plan) for each, plan in zip(both, plans, strict=True)]
+    assert [each.plan for each in both] == [plans[0]] * 2
+    assert find_definition(folders[1], url, "mine")["plan"] == plans[0].get_config()
+    with pytest.raises(ValueError, match=r"has another study\. Differences: sampler\.seed: 0 .* 1 requested\. Choose"):
+        different.store_plan(plans[1])
+    other = study(few_digits, tmp_path / "three", seeds=1, sampler="local", storage=url, name="other")
+    assert other.store_plan(plans[1]).plan == plans[1]
+
+
+def test_the_first_of_several_values_stays(tmp_path, url):
+    with ThreadPoolExecutor(4) as pool:
+        processes = list(pool.map(lambda number: SharedStudy(url, tmp_path, "mine"), range(4)))
+        list(pool.map(lambda number: processes[number].set_first("x", number), range(4)))
+    stored = {shared.get_attribute("x") for shared in processes}
+    assert len(stored) == 1
+    processes[0].set_first("x", 7)
+    assert {processes[1].get_attribute("x")} == stored < {0, 1, 2, 3}
 
 
 def test_what_cannot_be_built_is_refused_before_anything_runs(few_digits, tmp_path):

@@ -32,20 +32,20 @@ MACHINE = """
     from bnzoo import data, tuning
     from bnzoo.tuning.storage import database
 
-    examples, folder, url, epochs, beat = sys.argv[1:]
+    examples, folder, url, epochs, beat, workers = sys.argv[1:]
     database.HEARTBEAT, database.GRACE_PERIOD = float(beat), 8 * float(beat)
     space = tuning.MLPSpace(
         depths=(1, 2), learning_rates=(0.01, 1.0, 4), norms=("batch", None), width=16, batch_size=16
     )
-    study = tuning.Study(space, data.load(examples), folder, epochs=int(epochs), storage=url, name="shared")
-    study.run(lambda study, event: print(getattr(event, "trial", "begins"), flush=True))
+    study = tuning.Study(space, data.load(examples), folder, epochs=int(epochs), storage=url or None, name="shared")
+    study.run(lambda study, event: print(getattr(event, "trial", "begins"), flush=True), workers=int(workers))
     study.report()
 """
 
 
 class Machine:
-    def __init__(self, examples, folder, url, epochs=2, beat=1.0):
-        arguments = (examples.name, folder, url, epochs, beat)
+    def __init__(self, examples, folder, url="", epochs=2, beat=1.0, workers=1):
+        arguments = (examples.name, folder, url, epochs, beat, workers)
         command = [sys.executable, "-c", textwrap.dedent(MACHINE), *map(str, arguments)]
         self.folder = folder
         self.process = subprocess.Popen(
@@ -123,6 +123,17 @@ def test_if_all_workers_die_it_is_told_and_what_is_done_stays(few_digits, tmp_pa
     mended = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "s", epochs=2)
     mended.run(lambda study, event: None)
     assert len(mended.results) == TRIALS
+
+
+@ON_POSIX
+@pytest.mark.slow
+def test_workers_end_with_their_parent(few_digits, tmp_path):
+    machine = Machine(few_digits, tmp_path / "s", epochs=40, workers=2)
+    machine.lines(1)
+    machine.kill()
+    machine.process.communicate(timeout=60)  # until the workers, which inherit the output, have ended
+    study = tuning.Study(tuning.MLPSpace(**SPACE), few_digits, tmp_path / "s", epochs=40)
+    assert 0 < len(study.results) < TRIALS
 
 
 def completed(url):

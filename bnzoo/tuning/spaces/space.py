@@ -40,7 +40,8 @@ class Space(keras_tuner.HyperModel):
         learning_rates: Tuple `(low, high)` or `(low, high, points)`, the ends of a log grid of 7 or `points`. By
             default `(1e-3, 3.0)` for SGD and `(1e-4, 0.1)` for AdamW. At most 1,000 points.
         norms: Sequence of norms: names, dicts, `bnzoo.Norm`, or `None` for no norm.
-        placement: String or sequence of strings, the position of the norm, `"pre"` by default.
+        placement: String or sequence of strings, the position of the norm. By default `"post"` for a
+            ResNet, else `"pre"`.
         activation: String or sequence of strings, any activation of Keras. By default that of the family.
         batch_size: Integer or sequence of integers, the number of examples in a training batch, at least 2.
         optimizer: String, `"sgd"` or `"adamw"`. By default that of the family.

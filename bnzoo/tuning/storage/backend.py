@@ -1,6 +1,7 @@
 """The interface of the storages of a study."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -16,6 +17,10 @@ class Backend(ABC):
 
     storage: BaseStorage
     location: str
+
+    @abstractmethod
+    def set_first(self, study_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a study, unless it is set. Of several processes at the same moment one succeeds."""
 
     @abstractmethod
     def acquire(self, number: int, trial_id: int) -> bool:

@@ -1,6 +1,7 @@
 """A database as the storage, and heartbeats as the ownership of running trials."""
 
 import functools
+import json
 import threading
 import time
 import warnings
@@ -41,6 +42,19 @@ class Database(Backend):
         self._cached = optuna.storages.get_storage(self._database)  # finished trials are read once
         self.storage = RetryingStorage(self._cached)
         self._stopped = threading.Event()
+
+    def set_first(self, study_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a study, unless it is set. The database refuses a second one of the same key."""
+        if key not in self.storage.get_study_system_attrs(study_id):
+            retrying(self._insert_attribute)(study_id=study_id, key=key, value_json=json.dumps(value))
+
+    def _insert_attribute(self, **row: Any) -> None:
+        import sqlalchemy as sql
+
+        # Optuna would replace the attribute if another process has set it since it was read
+        table = sql.table("study_system_attributes", *map(sql.column, row))
+        with suppress(sql.exc.IntegrityError), self.engine.begin() as connection:
+            connection.execute(table.insert().values(row))
 
     def acquire(self, number: int, trial_id: int) -> bool:
         """Start the heartbeats of a trial. Only the storage decides between two workers that start it."""
@@ -158,7 +172,8 @@ def _connect(url: str) -> RDBStorage:
 
 def _is_race(error: Exception) -> bool:
     """Return whether another worker has created the same tables at the same moment."""
-    return "exist" in str(error) or "duplicate" in str(error).lower()
+    text = str(error).lower()
+    return any(word in text for word in ("exist", "duplicate", "unique", "locked"))
 
 
 @contextmanager

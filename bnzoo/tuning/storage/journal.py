@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import filelock
 import optuna
@@ -25,6 +26,12 @@ class Journal(Backend):
         self.location = str(folder / NAME)
         self._folder = folder / ".running"
         self._held: filelock.FileLock | None = None
+
+    def set_first(self, study_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a study, unless it is set. A lock admits one process at a time."""
+        with filelock.FileLock(self._folder.with_name(".definition.lock")):
+            if key not in self.storage.get_study_system_attrs(study_id):
+                self.storage.set_study_system_attr(study_id, key, value)
 
     def acquire(self, number: int, trial_id: int) -> bool:
         """Lock the file of the trial, without waiting. Return `False` if another worker holds the lock.
