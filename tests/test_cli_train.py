@@ -41,3 +41,38 @@ def test_a_configuration_is_trained_and_exported(bnzoo, tmp_path, verified_here)
     with (output / "history.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     assert list((tmp_path / "logs" / "train").glob("events.*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("empty", "--depth", "8"), "--depth is not allowed for the folder of a study"),
+        (("empty", "--output", "run"), "--output is not allowed for the folder of a study"),
+        (("empty",), "empty has no study"),
+        (("mlp", "--trial", "1"), "--trial is for the folder of a study"),
+    ],
+)
+def test_mistakes_with_a_folder(bnzoo, tmp_path, monkeypatch, words, message):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    status, _, err = bnzoo("train", *words)
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_best_trial_of_a_study_is_trained_by_its_folder(bnzoo, tmp_path, verified_here):  # noqa: F811
+    study = tmp_path / "study"
+    axes = ("--depths", 1, "--norms", "batch", "--learning-rates", "0.05:0.05:1", "--option", "width=8")
+    words = ("tune", "mlp", "--data", "wine", *axes, "--batch-size", 16, "--epochs", 10, "--no-final")
+    status, _, err = bnzoo(*words, "--output", study)
+    assert status == 0, err
+    status, _, err = bnzoo("train", study, "--epochs", 2, "--precision", "float32")
+    assert status == 0, err
+    training = json.loads((study / "export.json").read_text())["training"]
+    assert [training[name] for name in ("trial", "epochs", "batch_size", "learning_rate")] == [0, 2, 16, 0.05]
+    for mistake, message in ((("--data", "digits"), "has another study"), (("--trial", 9), "has no trial 9")):
+        status, _, err = bnzoo("train", study, *mistake)
+        assert status == 2
+        assert message in err

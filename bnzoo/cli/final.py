@@ -69,7 +69,7 @@ def trained(
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
     if training.weights == "trial":
-        say("warning: the final training did not reach the trial, whose weights are kept. A larger --budget helps")
+        say("warning: the trial is better than the final training: its weights are kept. A larger --budget may help")
     return training.artefact
 
 

@@ -1,13 +1,16 @@
 """`bnzoo train`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from bnzoo.cli import again
 from bnzoo.cli.artefacts import print_artefact
-from bnzoo.cli.console import mistakes, quietly, say
+from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.final import shown
 from bnzoo.cli.inputs import (
     SOURCES,
@@ -34,9 +37,15 @@ from bnzoo.cli.space import (
     space_of,
 )
 
+if TYPE_CHECKING:
+    from bnzoo.training import Training
+
 
 def train(
-    family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}.")] = "resnet",
+    context: typer.Context,
+    family: Annotated[
+        str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}; or the folder of a study.")
+    ] = "resnet",
     data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
     target: Column = None,
     task: TaskWord = None,
@@ -76,13 +85,24 @@ def train(
         bool, typer.Option("--all-data", help="Train on the validation data too. Nothing is validated then.")
     ] = False,
     seed: Annotated[int, typer.Option(help="The seed of the weights and of the order of the examples.")] = 0,
+    trial: Annotated[
+        int | None, typer.Option(help="The trial of a study, as in its results.csv. By default the best one.")
+    ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for logs of TensorBoard.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="The folder of the training. By default runs/train-FAMILY-DATA.")
     ] = None,
 ) -> None:
-    """Train one configuration to the end, and export the model. A stopped command continues where it was."""
-    check_family(family)
+    """Train one configuration, or the best of a study, to the end, and export it. A stopped command continues."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    folder = Path(family) if family not in FAMILIES and Path(family).is_dir() else None
+    if folder is not None:
+        again.check_given(given)
+    else:
+        check_family(family)
+        if trial is not None:
+            raise UserError("--trial is for the folder of a study. Pass the folder instead of the family")
     seconds = None if budget is None else seconds_of(budget)
     axes = axes_of(None if depth is None else str(depth), None, norm, placement, activation, None, None, option or [])
     axes |= {"weight_decay": weight_decay, "optimizer": optimizer, "momentum": momentum}
@@ -91,34 +111,27 @@ def train(
             needs_extra("train")
             import bnzoo
         table = table_options(drop, separator, encoding)
-        examples = load_data(data, target, task, image_size, augment=augment, **table)
-        output = output or Path("runs") / f"train-{family}-{examples.stem}"
-        with quietly():
-            space = space_of(family, axes).for_data(examples)
-            space.check()
-            rate = space.optimizer.defaults.learning_rate if learning_rate is None else learning_rate
-            model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
+        if folder is not None and "data" not in given:
+            data = again.data_of(folder)
+        examples = load_data(data, target, task, image_size, augment=augment if folder is None else None, **table)
+        output = folder or output or Path("runs") / f"train-{family}-{examples.stem}"
+        options: dict[str, Any] = {"epochs": epochs, "budget": seconds, "schedule": schedule, "precision": precision}
+        options |= {"average": average, "patience": patience, "all_data": all_data, "tensorboard": tensorboard}
+        run: Callable[..., Training]
+        if folder is not None:
+            run = partial(again.train_study, folder, examples, trial, augment=augment)
+        else:
+            with quietly():
+                space = space_of(family, axes).for_data(examples)
+                space.check()
+                rate = space.optimizer.defaults.learning_rate if learning_rate is None else learning_rate
+                model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
+            run = partial(bnzoo.train, model, examples, learning_rate=rate, batch_size=batch_size, seed=seed)
+            options |= {"class_weight": class_weight, "directory": output}
         console = Console(stderr=True)
         with shown(console) as progress:
             try:
-                training = bnzoo.train(
-                    model,
-                    examples,
-                    learning_rate=rate,
-                    epochs=epochs,
-                    budget=seconds,
-                    batch_size=batch_size,
-                    schedule=schedule,
-                    precision=precision,
-                    average=average,
-                    patience=patience,
-                    class_weight=class_weight,
-                    all_data=all_data,
-                    seed=seed,
-                    directory=output,
-                    tensorboard=tensorboard,
-                    progress=progress,
-                )
+                training = run(**options, progress=progress)
             except KeyboardInterrupt as error:
                 say("stopped. The same command continues with the last checkpoint")
                 raise typer.Exit(130) from error

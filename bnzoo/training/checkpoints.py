@@ -62,8 +62,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Write a checkpoint if the last one is old, or the training ends here."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            return
+        if not math.isfinite((logs or {}).get("loss", 0.0)) or self._position.step == self._position.steps:
+            return  # after the last step of an epoch its end follows, from which a training can go on
         if self.model.stop_training or time.monotonic() - self._last >= INTERVAL:
             self.save()
 

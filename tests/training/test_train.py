@@ -62,6 +62,13 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+class StopBeforeValidation(keras.callbacks.Callback):
+    """Raise an error after the last step of an epoch."""
+
+    def on_test_begin(self, logs=None):
+        raise KeyboardInterrupt
+
+
 def arrays(training):
     return [np.array(variable) for variable in training.model.variables]
 
@@ -79,13 +86,14 @@ OPTIONS = {"learning_rate": 0.05, "epochs": 4, "batch_size": 16, "seed": 3, "pre
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precision):
-    """The stops are in an epoch, at its end, in the last quarter with averages, and a step before the end."""
+    """The stops are in an epoch, before a validation, and in the last quarter with averages."""
     few = dataclasses.replace(few, augment="crop")
     options = {**OPTIONS, "precision": precision, "patience": 4}
     whole = train(small_model(), few, directory=tmp_path / "whole", **options)
-    for seed, steps in ((0, 3), (9, 4), (9, 15), (9, 5)):  # another start, as all weights are in the checkpoint
+    stops = (StopAt(3), StopBeforeValidation(), StopAt(4), StopAt(15), StopAt(5))
+    for seed, stop in zip((0, 9, 9, 9, 9), stops, strict=True):  # another start, as all weights are in the checkpoint
         with pytest.raises(KeyboardInterrupt):
-            train(small_model(seed), few, directory=tmp_path / "stopped", callbacks=[StopAt(steps)], **options)
+            train(small_model(seed), few, directory=tmp_path / "stopped", callbacks=[stop], **options)
     resumed = train(small_model(seed=9), few, directory=tmp_path / "stopped", **options)
     assert resumed.history == whole.history
     assert resumed.choice == whole.choice

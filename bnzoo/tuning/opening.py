@@ -1,0 +1,58 @@
+"""A study from its folder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bnzoo.data import Dataset
+from bnzoo.tuning.folder import DEFINITION, stored_definition
+from bnzoo.tuning.planning import StudyPlan
+from bnzoo.tuning.spaces import SPACES, Space
+from bnzoo.tuning.study import Study
+
+
+def require_definition(folder: Path) -> dict[str, Any]:
+    """Return the definition of the study in a folder.
+
+    Raises:
+        ValueError: If there is none, or it is damaged.
+    """
+    definition = stored_definition(folder)
+    if definition is None:
+        raise ValueError(f"{folder} has no study: {DEFINITION} is missing. Pass the folder of `bnzoo tune`.")
+    return definition
+
+
+def open_study(folder: Path, data: Dataset) -> Study:
+    """Return the study in a folder.
+
+    Args:
+        folder: The folder.
+        data: The `Dataset` of the study.
+
+    Raises:
+        ValueError: If the folder has no study, its definition is damaged, or the study has other data.
+    """
+    definition = require_definition(folder)
+    try:
+        augment = definition["data"].get("augment", ())
+        arguments: dict[str, Any] = {
+            "seeds": definition["seeds"],
+            "epochs": definition["epochs"],
+            "sampler": definition["sampler"]["name"],
+            "sampler_seed": definition["sampler"]["seed"],
+            "pruner": definition["pruner"] and definition["pruner"]["name"],
+            "enqueue": definition["enqueue"],
+            "plan": StudyPlan.from_config(definition["plan"]) if "plan" in definition else None,
+            **{name: definition[name] for name in ("objective", "class_weight") if name in definition},
+        }
+        space = _space(definition["space"])
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{folder / DEFINITION} is damaged: {error!r}. Restore it from a copy.") from error
+    return Study(space, replace(data, augment=",".join(augment)) if augment else data, folder, **arguments)
+
+
+def _space(config: dict[str, Any]) -> Space:
+    rates = config["learning_rates"]
+    others = {name: value for name, value in config.items() if name not in ("family", "learning_rates")}
+    return SPACES[config["family"]](learning_rates=(rates[0], rates[-1], len(rates)), **others)
