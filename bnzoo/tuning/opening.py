@@ -44,7 +44,7 @@ def open_study(folder: Path, data: Dataset) -> Study:
             "pruner": definition["pruner"] and definition["pruner"]["name"],
             "enqueue": definition["enqueue"],
             "plan": StudyPlan.from_config(definition["plan"]) if "plan" in definition else None,
-            **{name: definition[name] for name in ("objective", "class_weight") if name in definition},
+            **{name: definition[name] for name in ("objective", "class_weight", "precision") if name in definition},
         }
         space = _space(definition["space"])
     except (KeyError, TypeError, AttributeError, IndexError) as error:
