@@ -90,8 +90,8 @@ class Artefact:
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise RuntimeError(
-                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, then run the same study again to export "
-                "the model again."
+                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, then run the same study or training "
+                "again to export the model again."
             )
 
     def save(self, path: Path) -> None:

@@ -20,6 +20,7 @@ from bnzoo.training.position import Position
 # seconds between two checkpoints
 INTERVAL = 30.0
 _NOTES = "notes"
+_REMEDY = "Remove it to start the training again."
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -98,14 +99,16 @@ class Checkpoints(keras.callbacks.Callback):
             ValueError: If the file is damaged, or of another training.
         """
         self.set_model(model)
-        arrays = read_npz(self._path, max_bytes=2 * self._path.stat().st_size)
+        try:
+            arrays = read_npz(self._path, max_bytes=2 * self._path.stat().st_size)
+        except ValueError as error:
+            raise ValueError(f"{error}. {_REMEDY}") from error
         try:
             notes = json.loads(str(arrays.pop(_NOTES)))
             self._assign(arrays, notes)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{self._path} cannot be read as the checkpoint of this training: {error}. Remove it to start the "
-                "training again"
+                f"{self._path} cannot be read as the checkpoint of this training: {error}. {_REMEDY}"
             ) from error
 
     def _assign(self, arrays: dict[str, np.ndarray], notes: dict[str, Any]) -> None:

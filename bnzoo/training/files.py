@@ -13,4 +13,4 @@ def replaceable() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{error}. Remove it, then run the same study again to write a new one.") from error
+        raise ValueError(f"{error}. Remove it, then run the same study or training again to write one.") from error

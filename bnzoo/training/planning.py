@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from bnzoo.errors import choice
+from bnzoo.training.precision import PRECISIONS
 from bnzoo.training.speed import step_seconds
 
 # the share of the time that is used, as other steps may be slower
@@ -40,6 +42,7 @@ class TrainingPlan:
             raise ValueError("its plan has other fields") from error
         if not all(isinstance(count, int) and count > 0 for count in (plan.epochs, plan.steps)):
             raise ValueError("the numbers of its plan must be positive integers")
+        choice("precision", plan.precision, PRECISIONS)
         return plan
 
 

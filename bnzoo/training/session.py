@@ -33,7 +33,7 @@ from bnzoo.training.planning import TrainingPlan, epochs_within, fastest
 from bnzoo.training.position import Position
 from bnzoo.training.precision import AUTO, FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
-from bnzoo.training.reporting import Progress, Recording
+from bnzoo.training.reporting import Progress, Recording, write_log
 from bnzoo.training.results import Training
 from bnzoo.training.schedules import schedule_named
 from bnzoo.training.speed import EPOCH_SECONDS, Finish, slowness, step_seconds
@@ -153,6 +153,7 @@ class _Session:
                 self._trained.evaluate(self._batches(0), steps=1, verbose=0)
                 saved.restore(self._trained)
                 self._ended = saved.ended
+                write_log(self._store.log, self._history)  # it may be damaged, or have later epochs
             every.append(saved)
         if self._ended:
             return

@@ -109,4 +109,7 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingPlan]:
             raise ValueError("it must be an object with the fields 'definition' and 'plan'")
         return content["definition"], TrainingPlan.from_config(content.get("plan"))
 
-    return read_json(path, "the definition of a training", check)
+    try:
+        return read_json(path, "the definition of a training", check)
+    except ValueError as error:
+        raise ValueError(f"{error}. Remove {path.parent} to start the training again.") from error

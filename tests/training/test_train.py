@@ -94,8 +94,10 @@ def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precis
     for seed, stop in zip((0, 9, 9, 9, 9), stops, strict=True):  # another start, as all weights are in the checkpoint
         with pytest.raises(KeyboardInterrupt):
             train(small_model(seed), few, directory=tmp_path / "stopped", callbacks=[stop], **options)
+        (tmp_path / "stopped" / "history.csv").write_text("damaged")
     resumed = train(small_model(seed=9), few, directory=tmp_path / "stopped", **options)
-    assert resumed.history == whole.history
+    again = train(small_model(seed=9), few, directory=tmp_path / "stopped", **options)
+    assert resumed.history == again.history == whole.history
     assert resumed.choice == whole.choice
     for a, b in zip(arrays(resumed), arrays(whole), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -361,12 +363,18 @@ def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_
         train(small_model(), few, directory=tmp_path / "one", **{**options, "learning_rate": 0.1})
     with pytest.raises(ValueError, match=r"has another training .*model:"):
         train(small_model(activation="tanh"), few, directory=tmp_path / "one", **options)
-    checkpoint = tmp_path / "one" / "checkpoint.npz"
-    content = bytearray(checkpoint.read_bytes())
+    checkpoint, definition = tmp_path / "one" / "checkpoint.npz", tmp_path / "one" / "training.json"
+    content, described = bytearray(checkpoint.read_bytes()), definition.read_text()
     content[len(content) // 2] ^= 0xFF
-    checkpoint.write_bytes(content)
-    with pytest.raises(ValueError, match=r"checkpoint\.npz cannot be read"):
-        train(small_model(), few, directory=tmp_path / "one", **options)
+    for damaged in (bytes(content), bytes(content[:1000]), b""):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"checkpoint\.npz cannot be read .* Remove it to start"):
+            train(small_model(), few, directory=tmp_path / "one", **options)
+    plan = described.rindex('"float32"')
+    for damaged in (described[:plan], described[:plan] + described[plan:].replace("float32", "float12")):
+        definition.write_text(damaged)
+        with pytest.raises(ValueError, match=r"training\.json cannot be read .* Remove .*one to start"):
+            train(small_model(), few, directory=tmp_path / "one", **options)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty and has no training"):
