@@ -15,6 +15,8 @@ _DRAFT = ".draft-"
 # a file in each draft, locked by the process that writes the draft; a process that was killed holds no lock
 _LOCK = ".bnzoo-draft.lock"
 _DRAFTS = f"{_DRAFT}*/{_LOCK}"
+# the errors of a full disk or quota, and of a limit of the size of files
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 
 
 @contextmanager
@@ -36,9 +38,14 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     check_replaceable(path)
     with _draft(path.parent) as folder:
         draft = folder / path.name  # the same name, as some writers choose the format by the suffix
-        yield draft
-        with draft.open("rb+") as file:  # Windows flushes only files that are open for writing
-            os.fsync(file.fileno())
+        try:
+            yield draft
+            with draft.open("rb+") as file:  # Windows flushes only files that are open for writing
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno in _FULL and error.filename is None:  # a failed write does not name its file
+                error.filename = str(path)
+            raise
         draft.replace(path)
 
 

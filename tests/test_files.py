@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -25,6 +26,14 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         draft.write_text("new")
     assert path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_the_error_of_a_full_disk_names_the_file(tmp_path):
+    path = tmp_path / "results.csv"
+    with pytest.raises(OSError, match="No space left") as caught, whole_file(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["folder", pytest.param("pipe", marks=ON_POSIX)])
