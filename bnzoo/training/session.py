@@ -16,6 +16,7 @@ from bnzoo.files import whole_file
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools import Recalibration, health
 from bnzoo.tools.dtypes import in_float32
+from bnzoo.tools.population import NotFiniteError
 from bnzoo.training.artefact import Artefact, export_once, image_of
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
@@ -240,7 +241,7 @@ class _Session:
                 variable.assign(value)
             try:
                 recalibrate()
-            except ValueError:  # the statistics would not be finite
+            except NotFiniteError:
                 continue
             loss = float(model.evaluate(self._validation(), verbose=0, return_dict=True)["loss"])
             if math.isfinite(loss):

@@ -17,6 +17,7 @@ from bnzoo.data import Dataset
 from bnzoo.keras_internals import temporary_gradients
 from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
+from bnzoo.tools.population import NotFiniteError
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
@@ -272,7 +273,10 @@ def train_and_evaluate(
     else:
         finite = math.isfinite(history["loss"][-1])
         worst = compiled.objective.cap, *moving
-        score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
+        try:
+            score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
+        except NotFiniteError:
+            score, loss, accuracy = compiled.objective.cap, math.inf, moving[1]
         outcome, reason = judge(history["loss"], loss, cap, guessing)
     if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"

@@ -209,6 +209,11 @@ def test_a_trial_ends_at_its_deadline_with_its_score(small, monkeypatch):
     assert 0 < found.loss < LN10
     untouched = train_and_evaluate(small, 0, 1e-12, epochs=9, deadline=20.0)
     assert untouched.outcome == "pruned", "it may have learned later"
+    for deadline, outcome in ((3.0, "pruned"), (130.0, "diverged")):
+        monkeypatch.setattr("bnzoo.training.endings.time", Clock())
+        wild = train_and_evaluate(small, 0, 300.0, epochs=9, deadline=deadline)
+        assert not wild.loss <= 2 * LN10
+        assert wild.outcome == outcome, "100 steps show what a rate does"
 
 
 @pytest.mark.parametrize(
