@@ -86,8 +86,8 @@ def tune(
     batch_size: Annotated[
         str | None,
         typer.Option(
-            help="The number of examples in a training batch: 64, or 32,128. By default 64; with a budget and many "
-            "examples 128."
+            help="The number of examples in a training batch: 64, or 32,128. By default 64; with a budget 16 to "
+            "128, by the number of examples."
         ),
     ] = None,
     weight_decay: Annotated[
@@ -185,8 +185,8 @@ def tune(
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
+            from bnzoo.training.options import default_batch_size
             from bnzoo.training.precision import AUTO, FLOAT32, check_precision
-            from bnzoo.tuning.planning import default_batch_size
             from bnzoo.tuning.records import find_definition
         check_precision(precision)
         options = table_options(drop, separator, encoding)

@@ -19,6 +19,10 @@ Moments = tuple[Any, Any, Any]
 _PLAIN = (keras.layers.BatchNormalization, BatchNormalization)
 
 
+class NotFiniteError(ValueError):
+    """The error of statistics that are infinite or NaN."""
+
+
 class Population:
     """The count, mean and variance of values per channel, merged part by part without loss of precision.
 
@@ -75,7 +79,7 @@ class Observer(Passes):
 
     def _check_finite(self, number: int, index: int, part: Moments) -> None:
         if not all(np.isfinite(np.asarray(moment)).all() for moment in part):
-            raise ValueError(
+            raise NotFiniteError(
                 f"batch {number} of `data`, counted from 0, has a mean or a variance at the norm "
                 f"{self._norms[index].name!r} that is not finite in float32. The statistics were not changed. Look for "
                 "NaN, infinite or huge values in the batch, and in the weights before the norm"

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools.batches import batches_of
-from bnzoo.tools.population import Observer, Population
+from bnzoo.tools.population import NotFiniteError, Observer, Population
 
 
 class Recalibration:
@@ -57,7 +57,7 @@ def _check(norm: keras.Layer, population: Population) -> None:
     with np.errstate(over="ignore"):
         values = np.stack([population.mean, population.variance]).astype(dtype)
     if not np.isfinite(values).all():
-        raise ValueError(
+        raise NotFiniteError(
             f"the values of `data` at the norm {norm.name!r} are too far apart: their variance is not finite in "
             f"{norm.moving_mean.dtype}. The statistics were not changed"
         )

@@ -17,12 +17,13 @@ from bnzoo.data import Dataset
 from bnzoo.keras_internals import temporary_gradients
 from bnzoo.metrics import MULTILABEL, REGRESSION, metric_for
 from bnzoo.tools import Recalibration
+from bnzoo.tools.population import NotFiniteError
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.training.precision import FLOAT32, in_precision
 from bnzoo.training.recipe import recipe_of
-from bnzoo.tuning.looks import LATE_BATCHES, STALLED, Looks, Report, TrialDeadline
+from bnzoo.tuning.looks import LATE_BATCHES, PATIENCE, STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
@@ -272,12 +273,16 @@ def train_and_evaluate(
     else:
         finite = math.isfinite(history["loss"][-1])
         worst = compiled.objective.cap, *moving
-        score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
+        try:
+            score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
+        except NotFiniteError:
+            score, loss, accuracy = compiled.objective.cap, math.inf, moving[1]
         outcome, reason = judge(history["loss"], loss, cap, guessing)
     if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
         # with more time it might have learned
-        outcome, reason = ("pruned" if outcome == "stalled" else outcome), f"{early}; {reason}" if reason else early
+        unknown = outcome == "stalled" or (outcome == "diverged" and end.steps < PATIENCE and math.isfinite(loss))
+        outcome, reason = ("pruned" if unknown else outcome), f"{early}; {reason}" if reason else early
     return Evaluation(
         outcome,
         reason,

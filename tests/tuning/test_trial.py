@@ -209,6 +209,11 @@ def test_a_trial_ends_at_its_deadline_with_its_score(small, monkeypatch):
     assert 0 < found.loss < LN10
     untouched = train_and_evaluate(small, 0, 1e-12, epochs=9, deadline=20.0)
     assert untouched.outcome == "pruned", "it may have learned later"
+    for deadline, outcome in ((3.0, "pruned"), (130.0, "diverged")):
+        monkeypatch.setattr("bnzoo.training.endings.time", Clock())
+        wild = train_and_evaluate(small, 0, 300.0, epochs=9, deadline=deadline)
+        assert not wild.loss <= 2 * LN10
+        assert wild.outcome == outcome, "100 steps show what a rate does"
 
 
 @pytest.mark.parametrize(
@@ -302,7 +307,8 @@ def test_models_that_are_no_longer_used_leave_no_graphs(few_digits):
     assert left[0] == left[1]
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision):
     """The score is that of the model itself; a trial is the same whatever was trained before."""
     space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=8, batch_size=16).for_data(few_digits)
