@@ -294,9 +294,12 @@ def test_a_loss_that_is_not_finite_is_an_error(few):
 def test_models_and_data_that_do_not_fit(few):
     compiled = small_model()
     compiled.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    averaged = small_model()
+    averaged.compile(keras.optimizers.Adam(1e-3, use_ema=True), "sparse_categorical_crossentropy")
     for model, examples, message in (
         (small_model(), tuple(few.train), "`data` must be a `bnzoo.data.Dataset`"),
         (compiled, few, "Compile it with 'sparse_categorical_crossentropy'"),
+        (averaged, few, "Compile it without `use_ema`"),
     ):
         with pytest.raises(ValueError, match=message):
             train(model, examples, **OPTIONS)
