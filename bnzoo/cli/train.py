@@ -61,7 +61,10 @@ def train(
     norm: Annotated[str, typer.Option(help="The name of a norm, or none for no norm.")] = "batch",
     placement: Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")] = None,
     activation: Annotated[str | None, typer.Option(help="The name of an activation of Keras.")] = None,
-    batch_size: Annotated[int, typer.Option(help="The number of examples in a training batch.")] = 128,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="The number of examples in a training batch. By default 16 to 128."),
+    ] = None,
     optimizer: Optimizer = None,
     momentum: Momentum = None,
     weight_decay: Annotated[float | None, typer.Option(help="The weight decay, relative to the learning rate.")] = None,

@@ -185,8 +185,8 @@ def tune(
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
+            from bnzoo.training.options import default_batch_size
             from bnzoo.training.precision import AUTO, FLOAT32, check_precision
-            from bnzoo.tuning.planning import default_batch_size
             from bnzoo.tuning.records import find_definition
         check_precision(precision)
         options = table_options(drop, separator, encoding)

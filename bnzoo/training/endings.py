@@ -6,6 +6,11 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import flatten_layers
+from bnzoo.training.position import Position
+
+# the share of the initial moving statistics that is left when the validation losses count
+_LEFT = 0.05
 # the first steps of an epoch, which wait for the data, and the steps that count as long as expected at the start
 _FIRST, _KNOWN = 2, 20.0
 
@@ -90,6 +95,8 @@ class Patience(keras.callbacks.Callback):
 
     Args:
         epochs: Integer.
+        position: The `Position` of the training.
+        start: Integer, the steps after which epochs count: the moving statistics of batch norm lag behind before.
 
     Attributes:
         best: Float, the lowest validation loss.
@@ -98,8 +105,9 @@ class Patience(keras.callbacks.Callback):
         stopped: Boolean, whether it has ended the training.
     """
 
-    def __init__(self, epochs: int) -> None:
+    def __init__(self, epochs: int, position: Position, start: int = 0) -> None:
         super().__init__()
+        self._position, self._start = position, start
         self.epochs, self.best, self.waited, self.stopped = epochs, math.inf, 0, False
         self.weights: list[Any] = []
 
@@ -110,6 +118,13 @@ class Patience(keras.callbacks.Callback):
             self.best, self.waited = loss, 0
             self.weights = [keras.ops.convert_to_numpy(variable) for variable in self.model.variables]
             return
-        self.waited += 1
+        self.waited += self._position.done > self._start
         if self.waited >= self.epochs:
             self.stopped = self.model.stop_training = True
+
+
+def steps_of_lag(model: keras.Model) -> int:
+    """Return the steps until the moving statistics of batch norm hold little of their initial values."""
+    norms = [layer for layer in flatten_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    momentum = max((norm.momentum for norm in norms if norm.trainable), default=0.0)
+    return math.ceil(math.log(_LEFT) / math.log(momentum)) if 0 < momentum < 1 else 0

@@ -1,5 +1,6 @@
 """The options of a training, and their check."""
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -11,8 +12,10 @@ from bnzoo.training.precision import check_precision
 from bnzoo.training.schedules import schedule_named
 
 # the defaults, without a budget
-EPOCHS, BATCH_SIZE, SCHEDULE = 30, 128, "warmup_cosine"
+EPOCHS, SCHEDULE = 30, "warmup_cosine"
 MOST_EPOCHS = 1_000_000
+# default batch sizes: of few, some and many examples; an epoch of few has at least so many steps, if possible
+_BATCH_SIZES, _MANY, _STEPS = (16, 64, 128), 20_000, 16
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,11 @@ class Options:
         check_class_weight(self.class_weight, data)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={self.seed!r}")
+
+
+def default_batch_size(examples: int) -> int:
+    """Return the batch size for a number of training examples: large batches are faster, but need many examples."""
+    least, usual, most = _BATCH_SIZES
+    if examples >= _MANY:
+        return most
+    return max(least, min(usual, 2 ** int(math.log2(max(1, examples // _STEPS)))))

@@ -34,6 +34,11 @@ class Position(keras.callbacks.Callback):
         """The finished share of the training."""
         return (self.epoch + self.step / (self.steps or 1)) / self.epochs
 
+    @property
+    def middle(self) -> float:
+        """The share of the training at the middle of the present step: a first step of the rate 0 would be none."""
+        return self.progress + 0.5 / ((self.steps or 1) * self.epochs)
+
     def go_to(self, epoch: int, step: int) -> None:
         """Set the numbers of finished epochs and steps."""
         self.epoch, self.step, self._skipped = epoch, step, step

@@ -10,6 +10,8 @@ from bnzoo.tools.dtypes import in_mixed_precision
 from bnzoo.training.devices import gpus
 
 AUTO, FLOAT32 = "auto", "float32"
+# the seconds of a training or a search from which a network is compiled in each precision to find the fastest
+WORTHWHILE = 120.0
 # the dtype policies of Keras
 _POLICIES = {FLOAT32: "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 PRECISIONS = tuple(_POLICIES)

@@ -37,7 +37,7 @@ class Schedule:
             position: The `Position` of the training.
         """
         if self.each_step:
-            return _EachStep(lambda: learning_rate * self.factor(position.progress), position)
+            return _EachStep(lambda: learning_rate * self.factor(position.middle), position)
         return keras.callbacks.LearningRateScheduler(lambda epoch, _: learning_rate * self.factor(epoch / epochs))
 
 

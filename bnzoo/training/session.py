@@ -23,7 +23,7 @@ from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.class_weights import class_weights, weighted
 from bnzoo.training.comparison import clearly_lower, losses_of
 from bnzoo.training.devices import divisible, on_devices, strategy_for
-from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite
+from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite, steps_of_lag
 from bnzoo.training.events import EventFiles
 from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
@@ -31,7 +31,7 @@ from bnzoo.training.measures import measure, outputs_of
 from bnzoo.training.options import EPOCHS, MOST_EPOCHS, Options
 from bnzoo.training.planning import TrainingPlan, epochs_within, fastest
 from bnzoo.training.position import Position
-from bnzoo.training.precision import AUTO, FLOAT32, candidates, in_precision
+from bnzoo.training.precision import AUTO, FLOAT32, WORTHWHILE, candidates, in_precision
 from bnzoo.training.recipe import Recipe
 from bnzoo.training.reporting import Progress, Recording
 from bnzoo.training.results import Training
@@ -129,7 +129,9 @@ class _Session:
         self._position = Position(self.plan.epochs, self.plan.steps)
         self._history: dict[str, list[float]] = {}
         self._averaging = Averaging(self._position) if options.average else None
-        self._patience = None if options.patience is None else Patience(options.patience)
+        self._patience = None
+        if options.patience is not None:
+            self._patience = Patience(options.patience, self._position, steps_of_lag(model))
         self._ended = ""
 
     def fit(
@@ -285,7 +287,10 @@ class _Session:
         """Return the plan, for which steps are timed if that is needed."""
         options, data = self._options, self._data
         precision = options.precision
-        if precision == AUTO:
+        short = options.deadline is not None and options.deadline - time.monotonic() < WORTHWHILE
+        if precision == AUTO and short:
+            precision = FLOAT32
+        elif precision == AUTO:
             precision = fastest(candidates(self._model), self._compiled, self._batches(0))
         if options.epochs is not None:
             return TrainingPlan(options.epochs, steps, precision)

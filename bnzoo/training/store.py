@@ -59,9 +59,9 @@ class Store:
         return self.folder / LOG
 
     def plan(self, make: Callable[[], TrainingPlan]) -> TrainingPlan:
-        """Return the stored plan, or make and store it."""
+        """Return the stored plan, or make and store it. Before the first checkpoint it may change with the budget."""
         path = self.folder / DEFINITION
-        if path.exists():
+        if path.exists() and self.checkpoint.exists():
             return _read(path)[1]
         plan = make()
         write_text(path, json_text({"definition": self._definition, "plan": plan.get_config()}))

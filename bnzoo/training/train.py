@@ -8,7 +8,7 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import number
-from bnzoo.training.options import BATCH_SIZE, SCHEDULE, Options
+from bnzoo.training.options import SCHEDULE, Options, default_batch_size
 from bnzoo.training.precision import AUTO
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.reporting import Progress
@@ -23,7 +23,7 @@ def train(
     learning_rate: float | None = None,
     epochs: int | None = None,
     budget: float | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     optimizer: str | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
@@ -64,7 +64,8 @@ def train(
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
             epochs, and the time for the export. The training ends in time in any case; at least a quarter of the time
             is for it.
-        batch_size: Integer, the number of examples in a batch of all devices together.
+        batch_size: Integer, the number of examples in a batch of all devices together. Default: 128 for 20,000 training
+            examples or more, else 64; 32 or 16 for fewer than 1,024.
         optimizer: String, `"sgd"` or `"adamw"`. Default: that of a compiled model, else `"sgd"`.
         momentum: Float, the momentum of SGD, 0.9 by default.
         weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-4 for SGD
@@ -108,7 +109,7 @@ def train(
         Options(
             epochs=epochs,
             deadline=None if budget is None else time.monotonic() + budget,
-            batch_size=batch_size,
+            batch_size=default_batch_size(len(data.train.x)) if batch_size is None else batch_size,
             schedule=schedule,
             precision=precision,
             average=average,

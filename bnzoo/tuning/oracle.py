@@ -59,6 +59,9 @@ class OptunaOracle(keras_tuner.Oracle):
         allow_new_entries: Boolean, as in `keras_tuner.Oracle`.
         tune_new_entries: Boolean, as in `keras_tuner.Oracle`.
 
+    Attributes:
+        deadline: Float, the end of the budget as `time.monotonic()`; `None` before the first trial.
+
     Raises:
         ValueError: If an argument is invalid, or the storage cannot be used.
         ImportError: If a package that the sampler needs is not installed.
@@ -104,7 +107,7 @@ class OptunaOracle(keras_tuner.Oracle):
         self._pruner, self._storage, self._study_name = make_pruner(pruner), storage, study_name
         self._enqueue, self._budget = list(enqueue), None if budget is None else number("budget", budget, above=0)
         self._seeds, self._cheap = positive_integer("seeds", seeds), frozenset(cheap)
-        self._deadline: float | None = None
+        self.deadline: float | None = None
         self._pruned: set[str] = set()
         self._indices: dict[str, int] = {}
         self._queue: Queue | None = None
@@ -126,9 +129,9 @@ class OptunaOracle(keras_tuner.Oracle):
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        if self._budget is not None and self._deadline is None:
-            self._deadline = time.monotonic() + self._budget
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self._budget is not None and self.deadline is None:
+            self.deadline = time.monotonic() + self._budget
+        if self.deadline is not None and time.monotonic() >= self.deadline:
             return self._no_trial(TrialStatus.STOPPED)
         try:
             claimed = self._open_queue().claim()

@@ -18,14 +18,10 @@ EPOCHS = 5
 SATURATED = 30
 # the validation examples, and the training examples for recalibrated statistics, of a trial of a plan
 VALIDATION, CALIBRATION = 2_000, 2_048
-# training examples from which batches are larger
-MANY = 20_000
 # the largest share of a search in which workers start; then they compile what this process has compiled already
 START_SHARE = 0.1
 # seconds from which a search without a budget is announced
 LONG = 3600.0
-# the budget from which a network is compiled in each precision to find the fastest
-WORTHWHILE = 120.0
 
 
 @dataclass(frozen=True)
@@ -184,11 +180,6 @@ def plan_budget(
     whole = max(min(EPOCHS, epochs), min(epochs, math.floor(passes)))
     steps = {depth: max(1, min(timing.steps, round(total / whole))) for depth, total in wanted.items()}
     return StudyPlan(trials, whole, steps, round(search, 1), round(training, 1), round(export, 1))
-
-
-def default_batch_size(examples: int) -> int:
-    """Return the batch size of a plan, by the number of training examples: more in a batch are faster."""
-    return 128 if examples >= MANY else 64
 
 
 def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None, precision: str) -> str:

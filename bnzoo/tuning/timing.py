@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnzoo.models import count_macs
-from bnzoo.training.precision import AUTO, FLOAT32, candidates
+from bnzoo.training.precision import AUTO, FLOAT32, WORTHWHILE, candidates
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
-from bnzoo.tuning.planning import CALIBRATION, EPOCHS, WORTHWHILE, StudyPlan, Timing, plan_budget
+from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import compile_model
 

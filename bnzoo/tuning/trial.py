@@ -22,7 +22,7 @@ from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.training.precision import FLOAT32, in_precision
 from bnzoo.training.recipe import recipe_of
-from bnzoo.tuning.looks import LATE_BATCHES, STALLED, Looks, Report, TrialDeadline
+from bnzoo.tuning.looks import LATE_BATCHES, PATIENCE, STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
 
@@ -277,7 +277,8 @@ def train_and_evaluate(
     if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
         # with more time it might have learned
-        outcome, reason = ("pruned" if outcome == "stalled" else outcome), f"{early}; {reason}" if reason else early
+        unknown = outcome == "stalled" or (outcome == "diverged" and end.steps < PATIENCE and math.isfinite(loss))
+        outcome, reason = ("pruned" if unknown else outcome), f"{early}; {reason}" if reason else early
     return Evaluation(
         outcome,
         reason,

@@ -62,9 +62,8 @@ def run_trials(
         hyperparameters=study.hyperparameters(),
     )
     oracle.verbose = 0
-    deadline = None if budget is None else time.monotonic() + budget
     try:
-        StudyTuner(oracle, study, records, progress, deadline).search()
+        StudyTuner(oracle, study, records, progress).search()
     finally:
         records.shared.backend.release()  # of an interrupted trial, which this process may run again
 
@@ -77,7 +76,6 @@ class StudyTuner(keras_tuner.Tuner):
         study: The `Study`.
         records: Its `Records`.
         progress: As in `Study.run`.
-        deadline: Float, the moment as `time.monotonic()` at which a running trial ends.
     """
 
     def __init__(
@@ -86,9 +84,8 @@ class StudyTuner(keras_tuner.Tuner):
         study: "Study",
         records: Records,
         progress: "Progress",
-        deadline: float | None = None,
     ) -> None:
-        self._study, self._records, self._progress, self._deadline = study, records, progress, deadline
+        self._study, self._records, self._progress = study, records, progress
         self._versions = versions()
         self._compiled: OrderedDict[tuple, CompiledModel] = OrderedDict()
         self._last: tuple[dict[str, Any], keras.Model | None] = ({}, None)
@@ -163,7 +160,7 @@ class StudyTuner(keras_tuner.Tuner):
             hp.get("learning_rate"),
             self._study.epochs,
             report if self.oracle.prunes else None,
-            deadline=self._deadline,
+            deadline=self.oracle.deadline,
             callbacks=shown_steps(self._progress),
         )
         evaluation.compile_seconds = round(ready - start, 3)

@@ -17,7 +17,9 @@ from bnzoo import data
 from bnzoo.training import checkpoints, endings, speed, train
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches
+from bnzoo.training.endings import steps_of_lag
 from bnzoo.training.loop import fit
+from bnzoo.training.options import default_batch_size
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
 from bnzoo.training.recipe import recipe_of
@@ -281,7 +283,9 @@ def test_the_learning_rate_has_a_default(few, compiled, optimizer, rate):
 @pytest.mark.slow
 def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
-    training = train(small_model(), few, **options)
+    model = small_model()
+    model.get_layer("norm").momentum = 0.5
+    training = train(model, few, **options)
     losses = training.history["val_loss"]
     assert len(losses) == int(np.argmin(losses)) + 3 < 30
     assert "no improvement in 2 epochs" in training.ended
@@ -290,6 +294,15 @@ def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     assert words[0].startswith(f"{len(losses)} epochs, {7 * len(losses)} steps in float32, {training.weights} weights")
     assert words[1:] == [training.ended, *(finding.sentence for finding in training.health.findings)]
     assert not train(small_model(), few, **{**options, "epochs": len(losses)}).ended, "it was the last epoch"
+
+
+def test_patience_waits_until_moving_statistics_have_followed(few):
+    """With momentum 0.99, 5 % of the initial statistics are left after 299 steps."""
+    assert 0.99**299 < 0.05 < 0.99**298
+    assert steps_of_lag(small_model()) == 299
+    training = train(small_model(), few, **{**OPTIONS, "learning_rate": 2.0, "epochs": 4, "patience": 1})
+    assert (training.ended, training.epochs) == ("", 4)
+    assert training.history["val_loss"][-1] > min(training.history["val_loss"])
 
 
 def test_a_loss_that_is_not_finite_is_an_error(few):
@@ -384,6 +397,7 @@ def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_
 
 def test_schedules():
     assert [warmup_cosine(share) for share in (0.0, 0.025, 0.05)] == [0.0, 0.5, 1.0]
+    assert [Position(2, 4, epoch, step).middle for epoch, step in ((0, 0), (1, 3))] == [1 / 16, 15 / 16]
     assert warmup_cosine(0.525) == pytest.approx(0.5)
     assert [half_cosine(share) for share in (0.0, 0.5)] == pytest.approx([1.0, 0.5])
     assert half_cosine(0.25) == pytest.approx((1 + math.sqrt(0.5)) / 2)
@@ -437,3 +451,8 @@ def test_a_timer_ends_slow_steps_early(monkeypatch):
             timer.on_train_batch_end(0)
         assert timer.step == pytest.approx(expected)
         assert len(timer.seconds) == (7 if each == 0.1 else 2)
+
+
+def test_the_default_batch_size_follows_the_number_of_examples():
+    sizes = [default_batch_size(count) for count in (1, 100, 500, 1_023, 1_024, 19_999, 20_000, 10**7)]
+    assert sizes == [16, 16, 16, 32, 64, 64, 128, 128]

@@ -302,7 +302,8 @@ def test_models_that_are_no_longer_used_leave_no_graphs(few_digits):
     assert left[0] == left[1]
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision):
     """The score is that of the model itself; a trial is the same whatever was trained before."""
     space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=8, batch_size=16).for_data(few_digits)
