@@ -37,6 +37,7 @@ def test_a_configuration_is_trained_and_exported(bnzoo, tmp_path, verified_here)
     artefact = json.loads((output / "export.json").read_text())
     assert artefact["training"]["learning_rate"] == 0.05
     assert f"Test accuracy {artefact['test_accuracy']:.2%}" in out
+    assert f" in float32, {artefact['training']['weights']} weights (validation loss: " in out
     assert "epoch 3/3" in err
     with (output / "history.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]

@@ -56,6 +56,9 @@ class Passes:
         states = [keras.ops.convert_to_tensor(state) for state in states]
         # the scope discards the assignments of layers to their variables
         scope = keras.StatelessScope(list(zip(self._seeds, states, strict=True)), collect_losses=self.collect_losses)
+        for variable in self.model.trainable_variables:
+            if variable.regularizer is not None:  # Keras reads its value from the scope
+                scope.add_update((variable, variable.value))
         with scope:
             result = self.forward(x)
         return result, [scope.get_current_value(seed) for seed in self._seeds]

@@ -93,6 +93,11 @@ def recipe_of(
             "`momentum` and `weight_decay` need `optimizer`, since the model is compiled and keeps its optimizer. Pass "
             "`optimizer='sgd'` to replace it"
         )
+    if named is None and _unscaled(model.optimizer).use_ema:  # Keras' `fit` ends with the averages as the weights
+        raise ValueError(
+            "`model` is compiled with an optimizer with `use_ema=True`, but `bnzoo.train` averages the weights itself "
+            "(`average=True`). Compile it without `use_ema`"
+        )
     if learning_rate is None:
         learning_rate = _rate_of(model) if named is None else named.defaults.learning_rate
     rate = float(number("learning_rate", learning_rate, above=0))

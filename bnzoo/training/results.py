@@ -18,7 +18,8 @@ class Training:
             and the learning rate of the training.
         history: Dict of lists, the values of each epoch: `loss`, `learning_rate`, the metrics, and `val_loss` and so on
             for the validation data.
-        measures: `Measures`, the metrics on the validation data and, with intervals, on the test data.
+        measures: `Measures`, the metrics on the validation data (with `all_data` it is training data too) and, with
+            intervals, on the test data.
         epochs: Integer, the number of finished epochs.
         steps: Integer, the number of steps.
         seconds: Float, the time of this call.
@@ -51,12 +52,15 @@ class Training:
     devices: int = 1
 
     def __str__(self) -> str:
-        losses = ", ".join(f"{name} {loss:.4f}" for name, loss in self.choice.items())
+        losses = ", ".join(f"{name} {loss:.5g}" for name, loss in self.choice.items())
         chosen = f"validation loss: {losses}" if losses else "the validation data was training data too"
         on = f" on {self.devices} devices" if self.devices > 1 else ""
+        made = ", ".join(
+            f"{count} {name}{'s' * (count != 1)}" for name, count in (("epoch", self.epochs), ("step", self.steps))
+        )
         lines = [
-            f"{self.epochs} epochs, {self.steps} steps in {self.precision}{on}, {self.weights} weights ({chosen})",
+            f"{made} in {self.precision}{on}, {self.weights} weights ({chosen})",
             *([self.ended] if self.ended else []),
-            *(str(finding) for finding in self.health.findings),
+            *(finding.sentence for finding in self.health.findings),
         ]
         return "\n".join(lines)

@@ -173,7 +173,7 @@ class _Session:
         )
         if stop.stopped:
             raise self._diverged(self._position.epoch + 1)
-        if self._patience is not None and self._patience.stopped:
+        if self._patience is not None and self._patience.stopped and self._position.epoch < self.plan.epochs:
             self._ended = f"ended after {self._position.epoch} of {self.plan.epochs} epochs: no improvement in "
             self._ended += f"{self._patience.epochs} epochs"
         if saved is not None and not self._position.step:
@@ -201,9 +201,7 @@ class _Session:
                 new.assign(old)
         recipe.compile(model, FLOAT32)  # with the learning rate of the training, not the last one of the schedule
         weights, choice = self._choose()
-        if weights == _TRIAL:
-            description = {**description, "weights": weights}
-        artefact = None if directory is None else self._export(directory, description, trial)
+        artefact = None if directory is None else self._export(directory, {**description, "weights": weights}, trial)
         split = data.train if self._options.all_data else data.validation
         checked = health(model, (split.x[:_HEALTH], split.y[:_HEALTH]), steps=self._position.done)
         return Training(

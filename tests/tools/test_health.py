@@ -256,9 +256,10 @@ def test_activations_of_every_form_are_found():
     assert found == ["ReLU", "LeakyReLU", "PReLU", "ELU", "Silu", None, None]
 
 
-@pytest.mark.parametrize("loss", ["compiled", "given", "guessed"])
+@pytest.mark.parametrize("loss", ["compiled", "given", "guessed", "regularized"])
 def test_gradients_are_those_of_a_tape(loss):
-    model = mlp(before=lambda name: L.Dropout(0.5, name=name))
+    regularizer = keras.regularizers.L2(0.1) if loss == "regularized" else None
+    model = mlp(before=lambda name: L.Dropout(0.5, name=name), kernel_regularizer=regularizer)
     if loss == "compiled":
         model.compile("sgd", LOGITS)
     before = [variable.numpy() for variable in model.variables]
@@ -266,7 +267,7 @@ def test_gradients_are_those_of_a_tape(loss):
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
     with tf.GradientTape() as tape:
-        value = LOGITS(Y[:200], model(X[:200], training=True))
+        value = LOGITS(Y[:200], model(X[:200], training=True)) + sum(model.losses)
     kernels = {layer.name: layer.kernel for layer in model.layers if isinstance(layer, L.Dense)}
     gradients = tape.gradient(value, [kernel.value for kernel in kernels.values()])
     assert list(report.gradients) == list(kernels)

@@ -224,6 +224,7 @@ def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_p
     ended = train(small_model(), few, directory=tmp_path / "ended", budget=1e-9, **options)
     assert (ended.steps, ended.epochs) == (1, 0)
     assert ended.ended == "ended at the deadline after 1 of 14 steps"
+    assert str(ended).startswith("0 epochs, 1 step in float32, last weights (validation loss: last ")
     resumed = train(small_model(9), few, directory=tmp_path / "ended", **options)
     whole = train(small_model(), few, **options)
     assert resumed.history == whole.history
@@ -281,6 +282,7 @@ def test_the_learning_rate_has_a_default(few, compiled, optimizer, rate):
     assert recipe_of(model, few, None, optimizer).learning_rate == pytest.approx(rate)
 
 
+@pytest.mark.slow
 def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
     model = small_model()
@@ -290,6 +292,10 @@ def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     assert len(losses) == int(np.argmin(losses)) + 3 < 30
     assert "no improvement in 2 epochs" in training.ended
     assert set(training.choice) >= {"last", "best"}
+    words = str(training).splitlines()
+    assert words[0].startswith(f"{len(losses)} epochs, {7 * len(losses)} steps in float32, {training.weights} weights")
+    assert words[1:] == [training.ended, *(finding.sentence for finding in training.health.findings)]
+    assert not train(small_model(), few, **{**options, "epochs": len(losses)}).ended, "it was the last epoch"
 
 
 def test_patience_waits_until_moving_statistics_have_followed(few):
@@ -309,9 +315,12 @@ def test_a_loss_that_is_not_finite_is_an_error(few):
 def test_models_and_data_that_do_not_fit(few):
     compiled = small_model()
     compiled.compile("adam", keras.losses.CategoricalCrossentropy(from_logits=True))
+    averaged = small_model()
+    averaged.compile(keras.optimizers.Adam(1e-3, use_ema=True), "sparse_categorical_crossentropy")
     for model, examples, message in (
         (small_model(), tuple(few.train), "`data` must be a `bnzoo.data.Dataset`"),
         (compiled, few, "Compile it with 'sparse_categorical_crossentropy'"),
+        (averaged, few, "Compile it without `use_ema`"),
     ):
         with pytest.raises(ValueError, match=message):
             train(model, examples, **OPTIONS)
