@@ -136,7 +136,7 @@ def test_a_budget_ends_with_a_trained_model(bnzoo, tmp_path):  # noqa: F811
     arguments = ["tune", *SMALL[:-2], "--data", "wine", "--budget", "60s", "--output", "study"]
     status, out, err = bnzoo(*arguments)
     assert status == 0, err
-    assert out.startswith("a step of depth 2: ")
+    assert out.startswith("a step of depth 2 in ")
     assert "this plan: " in out.splitlines()[0]
     definition = json.loads((tmp_path / "study" / "study.json").read_text())
     assert definition["sampler"]["name"] == "local"
@@ -151,10 +151,10 @@ def test_a_budget_ends_with_a_trained_model(bnzoo, tmp_path):  # noqa: F811
 @pytest.mark.slow
 def test_a_process_has_a_trial_of_its_own_while_another_one_runs_all_of_the_plan(bnzoo, tmp_path):  # noqa: F811
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    axes = axes_of("1,2", "0.01:1:2", None, None, None, "64", None, []) | {"schedule": "half_cosine"}
+    axes = axes_of("1,2", "0.01:1:2", None, None, None, "16", None, []) | {"schedule": "half_cosine"}
     study = tuning.Study(
         space_of("mlp", axes), load("wine"), tmp_path / "one", sampler="local", storage=url, name="mine"
-    ).store_plan(StudyPlan(trials=1, epochs=2, steps={1: 2, 2: 2}, search=10.0, final=10.0, export=20.0))
+    ).store_plan(StudyPlan(trials=1, epochs=2, steps={1: 2, 2: 2}, search=10.0, final=10.0, export=20.0), "float32")
     other = SharedStudy(url, tmp_path, "mine")
     plan = make_plan("local", study.hyperparameters(), 0, other.optuna.direction, [], {"learning_rate"})
     first = plan.configuration(0, [])
