@@ -3,6 +3,7 @@
 import io
 import json
 import types
+import warnings
 
 import optuna
 import pytest
@@ -13,6 +14,7 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 from bnzoo import tuning
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import final
+from bnzoo.cli.console import UserError
 from bnzoo.cli.space import axes_of, space_of
 from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
@@ -45,6 +47,10 @@ def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     assert found.training_deadline == 670.0, "half of the time went to other processes"
     monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
+    found.check()
+    clock.seconds = 700.0
+    with pytest.raises(UserError, match="--budget 600s is too short: the start and reading the data took 5 s"):
+        found.check()
 
 
 def test_a_study_that_has_begun_keeps_its_plan(clock):
@@ -90,6 +96,26 @@ def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys):
         assert found.workers() == workers
     assert capsys.readouterr().err.endswith(": one process does the search of 14 s: 2 workers take 5 s to start\n")
     assert clocks.Clock(None, workers=2).workers() == 2
+
+
+def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys, monkeypatch, tmp_path):
+    found = clocks.Clock(585.0)
+    assert found.plans(None)
+    study = types.SimpleNamespace(directory=tmp_path, epochs=5, seeds=1, plan=PLAN, precision="float32")
+    study.store_plan = lambda plan, precision: study
+    monkeypatch.setattr("bnzoo.tuning.planning.announcement", lambda *arguments: "")
+    for export, warned in ((580.0, False), (600.0, True)):
+        timing = types.SimpleNamespace(export=export)
+        monkeypatch.setattr("bnzoo.tuning.timing.planned", lambda *arguments, of=timing: (PLAN, "float32", of))
+        found.timed(study, "auto")
+        message = "bnzoo: warning: --budget 585s is too short: 580 s are left, and the export takes about 600 s."
+        assert capsys.readouterr().err.startswith(message) == warned
+
+
+def test_warnings_of_a_training_are_lines(capsys):
+    with final.shown(rich.console.Console(file=io.StringIO())):
+        warnings.warn("too\nshort", stacklevel=1)
+        assert capsys.readouterr().err == "bnzoo: warning: too short\n", "at once"
 
 
 def moment(**changes):
