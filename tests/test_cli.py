@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ def bnzoo(monkeypatch, capfd, tmp_path):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["bnzoo", *map(str, arguments)])
+        start = time.monotonic()
+        monkeypatch.setattr("bnzoo.cli.clock.process_seconds", lambda: time.monotonic() - start)
         with pytest.raises(SystemExit) as exit_:
             cli.main()
         out, err = capfd.readouterr()
@@ -121,6 +124,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--depths", "9"], "6n+2"),
         (["tune", "--learning-rates", "fast"], "--learning-rates must be two positive numbers"),
         (["tune", "--learning-rates", "1e-3"], "two positive numbers"),
+        (["tune", "--data", "wine", "--budget", "0.001"], "--budget 0.001s is too short: the start and reading"),
         (["tune", "--budget", "10x"], "--budget must be a time such as 90s, 10m or 2h. Received: '10x'"),
         (["tune", "--sampler", "tpe"], "Pass `budget`, `trials` or both"),
         (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),

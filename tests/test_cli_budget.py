@@ -3,6 +3,7 @@
 import io
 import json
 import types
+import warnings
 
 import optuna
 import pytest
@@ -13,6 +14,7 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 from bnzoo import tuning
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import final
+from bnzoo.cli.console import UserError
 from bnzoo.cli.space import axes_of, space_of
 from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
@@ -45,6 +47,10 @@ def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     assert found.training_deadline == 670.0, "half of the time went to other processes"
     monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     assert clocks.Clock(None).deadline is clocks.Clock(None).training_deadline is None
+    found.check()
+    clock.seconds = 700.0
+    with pytest.raises(UserError, match="--budget 600s is too short: the start and reading the data took 5 s"):
+        found.check()
 
 
 def test_a_study_that_has_begun_keeps_its_plan(clock):
@@ -92,6 +98,26 @@ def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys):
     assert clocks.Clock(None, workers=2).workers() == 2
 
 
+def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys, monkeypatch, tmp_path):
+    found = clocks.Clock(585.0)
+    assert found.plans(None)
+    study = types.SimpleNamespace(directory=tmp_path, epochs=5, seeds=1, plan=PLAN, precision="float32")
+    study.store_plan = lambda plan, precision: study
+    monkeypatch.setattr("bnzoo.tuning.planning.announcement", lambda *arguments: "")
+    for export, warned in ((580.0, False), (600.0, True)):
+        timing = types.SimpleNamespace(export=export)
+        monkeypatch.setattr("bnzoo.tuning.timing.planned", lambda *arguments, of=timing: (PLAN, "float32", of))
+        found.timed(study, "auto")
+        message = "bnzoo: warning: --budget 585s is too short: 580 s are left, and the export takes about 600 s."
+        assert capsys.readouterr().err.startswith(message) == warned
+
+
+def test_warnings_of_a_training_are_lines(capsys):
+    with final.shown(rich.console.Console(file=io.StringIO())):
+        warnings.warn("too\nshort", stacklevel=1)
+        assert capsys.readouterr().err == "bnzoo: warning: too short\n", "at once"
+
+
 def moment(**changes):
     usual = {"epoch": 1, "epochs": 4, "step": 10, "steps": 20, "logs": {"loss": 0.5}, "epoch_ended": False}
     return types.SimpleNamespace(**{**usual, **changes})
@@ -136,7 +162,7 @@ def test_a_budget_ends_with_a_trained_model(bnzoo, tmp_path):  # noqa: F811
     arguments = ["tune", *SMALL[:-2], "--data", "wine", "--budget", "60s", "--output", "study"]
     status, out, err = bnzoo(*arguments)
     assert status == 0, err
-    assert out.startswith("a step of depth 2: ")
+    assert out.startswith("a step of depth 2 in ")
     assert "this plan: " in out.splitlines()[0]
     definition = json.loads((tmp_path / "study" / "study.json").read_text())
     assert definition["sampler"]["name"] == "local"
@@ -151,10 +177,10 @@ def test_a_budget_ends_with_a_trained_model(bnzoo, tmp_path):  # noqa: F811
 @pytest.mark.slow
 def test_a_process_has_a_trial_of_its_own_while_another_one_runs_all_of_the_plan(bnzoo, tmp_path):  # noqa: F811
     url = f"sqlite:///{tmp_path / 'study.db'}"
-    axes = axes_of("1,2", "0.01:1:2", None, None, None, "64", None, []) | {"schedule": "half_cosine"}
+    axes = axes_of("1,2", "0.01:1:2", None, None, None, "16", None, []) | {"schedule": "half_cosine"}
     study = tuning.Study(
         space_of("mlp", axes), load("wine"), tmp_path / "one", sampler="local", storage=url, name="mine"
-    ).store_plan(StudyPlan(trials=1, epochs=2, steps={1: 2, 2: 2}, search=10.0, final=10.0, export=20.0))
+    ).store_plan(StudyPlan(trials=1, epochs=2, steps={1: 2, 2: 2}, search=10.0, final=10.0, export=20.0), "float32")
     other = SharedStudy(url, tmp_path, "mine")
     plan = make_plan("local", study.hyperparameters(), 0, other.optuna.direction, [], {"learning_rate"})
     first = plan.configuration(0, [])

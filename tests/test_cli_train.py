@@ -16,6 +16,7 @@ WORDS = ("train", "mlp", "--data", "wine", "--depth", "1", "--option", "width=8"
         (("--schedule", "linear"), "Unknown `schedule`: 'linear'"),
         (("--optimizer", "adamw", "--momentum", "0.5"), "`momentum` is for optimizer='sgd'"),
         (("--learning-rate", "0"), "`learning_rate` must be a number above 0"),
+        (("--budget", "0.001"), "--budget 0.001s is too short: the start and reading"),
         (("--budget", "soon"), "--budget must be a time such as 90s"),
         (("--all-data", "--patience", "2"), "`patience` needs validation data"),
         (("--option", "optimizer=sgd"), "--option optimizer is not allowed. Use --optimizer"),

@@ -1,11 +1,11 @@
-"""The time of `bnzoo tune`: its budget, the plan for it, and its deadline."""
+"""The time of `bnzoo tune` and `bnzoo train`: the budget, the plan for it, and the deadline."""
 
 import time
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bnzoo.cli.console import message_of, quietly, say
+from bnzoo.cli.console import UserError, message_of, quietly, say
 from bnzoo.machine import process_seconds
 
 if TYPE_CHECKING:
@@ -38,6 +38,14 @@ class Clock:
         self.plan: StudyPlan | None = None
         self._start = 0.0
         self._final, self._workers, self._is_new = final, workers, False
+
+    def check(self) -> None:
+        """Raise `UserError` if the budget has been spent before the work begins."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise UserError(
+                f"--budget {self._budget:g}s is too short: the start and reading the data took {process_seconds():.0f} "
+                "s. Choose a longer time, such as 10m"
+            )
 
     def plans(self, stored: dict[str, Any] | None) -> bool:
         """Return whether a study has a plan, or gets one. The plan of a study that has begun is read.
@@ -83,6 +91,11 @@ class Clock:
         except Exception as error:  # the trials will show the same error
             say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
             return study
+        if self.plan is not None and found.export > self.plan.seconds:
+            say(
+                f"warning: --budget {self._budget:g}s is too short: {self.plan.seconds:.0f} s are left, and the export "
+                f"takes about {found.export:.0f} s. The search is one short trial, and the command will end late"
+            )
         if self.plan is not None:
             study = study.store_plan(self.plan, precision)
             self.plan = study.plan
@@ -128,7 +141,6 @@ class Clock:
             from bnzoo.tuning.planning import divided
 
             return divided(self.left, _EXPORT, self._final)[0]
-        later = self.plan.final + self.plan.export
-        whole = self.plan.search + later
+        whole = self.plan.seconds
         # a command that continues a study has its own budget, of which the search gets its share
         return min(self.plan.search, self.left * self.plan.search / whole) if whole else self.left

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -61,6 +62,14 @@ def mistakes(*kinds: type[Exception]) -> Iterator[None]:
         raise
     except kinds as error:
         raise UserError(message_of(error)) from error
+
+
+@contextmanager
+def warnings_at_once() -> Iterator[None]:
+    """Print each warning of the block on stderr when it comes, as one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(f"warning: {message}")  # type: ignore[assignment]
+        yield
 
 
 @contextmanager

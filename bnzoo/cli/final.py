@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from bnzoo import silence
-from bnzoo.cli.console import say
+from bnzoo.cli.console import say, warnings_at_once
 
 # the seconds up to which a final training without a budget is a short one
 _SHORT = 60.0
@@ -85,7 +85,9 @@ def _precision(study: "Study") -> str:
 
 @contextmanager
 def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
-    """Show the progress of a training: a bar on a terminal; elsewhere a line an epoch, and at least one a minute.
+    """Show the progress of a training, and its warnings.
+
+    The progress is a bar on a terminal; elsewhere a line an epoch, and at least one a minute.
 
     Args:
         console: The `rich.console.Console`.
@@ -97,7 +99,7 @@ def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
         from bnzoo.tuning.progress import description
 
         columns = (MofNCompleteColumn(), BarColumn(bar_width=12), TimeRemainingColumn(), description())
-        with Progress(*columns, console=console, transient=True, expand=True) as bar:
+        with Progress(*columns, console=console, transient=True, expand=True) as bar, warnings_at_once():
             task = bar.add_task(_BEFORE, total=None)
 
             def show(moment: "Moment") -> None:
@@ -110,7 +112,7 @@ def shown(console: Console) -> Iterator[Callable[["Moment"], None]]:
             yield show
         return
     lines = Lines(console)
-    with silence.repeated(lines.remind):
+    with silence.repeated(lines.remind), warnings_at_once():
         yield lines
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bnzoo.cli import again
 from bnzoo.cli.artefacts import print_artefact
+from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.final import shown
 from bnzoo.cli.inputs import (
@@ -72,7 +73,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="The number of epochs. By default 30, or as many as fit into the budget.")
     ] = None,
-    budget: Annotated[str | None, typer.Option(help="The time of the training and the export: 90s, 10m, 2h.")] = None,
+    budget: Annotated[str | None, typer.Option(help="The time of the command, export included: 90s, 10m, 2h.")] = None,
     schedule: Annotated[
         str, typer.Option(help="The learning rate in the training: warmup_cosine, half_cosine or constant.")
     ] = "warmup_cosine",
@@ -106,7 +107,7 @@ def train(
         check_family(family)
         if trial is not None:
             raise UserError("--trial is for the folder of a study. Pass the folder instead of the family")
-    seconds = None if budget is None else seconds_of(budget)
+    clock = Clock(None if budget is None else seconds_of(budget))
     axes = axes_of(None if depth is None else str(depth), None, norm, placement, activation, None, None, option or [])
     axes |= {"weight_decay": weight_decay, "optimizer": optimizer, "momentum": momentum}
     with mistakes(ValueError, OSError, ImportError):
@@ -117,8 +118,9 @@ def train(
         if folder is not None and "data" not in given:
             data = again.data_of(folder)
         examples = load_data(data, target, task, image_size, augment=augment if folder is None else None, **table)
+        clock.check()
         output = folder or output or Path("runs") / f"train-{family}-{examples.stem}"
-        options: dict[str, Any] = {"epochs": epochs, "budget": seconds, "schedule": schedule, "precision": precision}
+        options: dict[str, Any] = {"epochs": epochs, "schedule": schedule, "precision": precision}
         options |= {"average": average, "patience": patience, "all_data": all_data, "tensorboard": tensorboard}
         run: Callable[..., Training]
         if folder is not None:
@@ -131,6 +133,7 @@ def train(
                 model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
             run = partial(bnzoo.train, model, examples, learning_rate=rate, batch_size=batch_size, seed=seed)
             options |= {"class_weight": class_weight, "directory": output}
+        options["budget"] = None if clock.deadline is None else clock.left
         console = Console(stderr=True)
         with shown(console) as progress:
             try:

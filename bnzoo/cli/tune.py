@@ -191,6 +191,7 @@ def tune(
         check_precision(precision)
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
+        clock.check()
         output = output or Path("runs") / f"{family}-{examples.stem}"
         stored = find_definition(output, storage, study)
         plans = clock.plans(stored)

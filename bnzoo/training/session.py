@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -314,7 +315,14 @@ class _Session:
             finish = finish_of(self._data, choices, self._store is not None)
             step_on_one = self._step * self._strategy.num_replicas_in_sync
             needed = finish.seconds(step_on_one / self._batch, self._slowness)
-            self._kept = min(needed, _MOST_KEPT * max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            self._kept = min(needed, _MOST_KEPT * left)
+            if needed > self._kept:
+                warnings.warn(
+                    f"The budget is too short: {left:.0f} s are left, and the figures and the export take about "
+                    f"{needed:.0f} s after the last step. It will end about {needed - self._kept:.0f} s late.",
+                    stacklevel=2,
+                )
         return Reserve(deadline, self._kept, self._step)
 
     def _compiled(self, precision: str) -> keras.Model:

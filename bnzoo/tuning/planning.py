@@ -82,6 +82,11 @@ class StudyPlan:
     final: float
     export: float
 
+    @property
+    def seconds(self) -> float:
+        """The seconds of the budget that was planned."""
+        return self.search + self.final + self.export
+
     def get_config(self) -> dict[str, Any]:
         """Return the attributes as JSON."""
         return {**asdict(self), "steps": {str(depth): steps for depth, steps in self.steps.items()}}
@@ -146,8 +151,9 @@ def plan_budget(
     """Return the plan for a budget.
 
     Most of the budget is for the final training. The shortest useful trial has as many steps as it takes to see
-    whether a network learns. A longer search has more trials and longer ones. The steps of the trials of two depths
-    have the ratio of those of their final trainings, in which a deeper network takes fewer steps in the same time.
+    whether a network learns. A longer search has more trials and longer ones; there is a single one if the export alone
+    takes longer than the budget. The steps of the trials of two depths have the ratio of those of their final
+    trainings, in which a deeper network takes fewer steps in the same time.
 
     Args:
         timing: The `Timing`.
@@ -166,8 +172,8 @@ def plan_budget(
         for depth, step in timing.step.items()
     }
     shortest = seeds * (PATIENCE * min(timing.step.values()) + timing.evaluation)
-    count = 1
-    while count < timing.configurations and (count + 1) * shortest + timing.compiling(count + 1, workers) <= of_trials:
+    count, most = 1, timing.configurations if timing.export <= seconds else 1
+    while count < most and (count + 1) * shortest + timing.compiling(count + 1, workers) <= of_trials:
         count += 1
     if count > TRIALS:
         count = round(TRIALS * math.sqrt(count / TRIALS))

@@ -221,7 +221,8 @@ def test_the_average_is_that_of_the_weights_of_the_last_quarter(few):
 def test_a_training_that_ended_at_its_deadline_goes_on_with_more_time(few, tmp_path, each_step):
     """The deadline has passed when the training begins, so that it ends after a step."""
     options = {**OPTIONS, "epochs": 2}
-    ended = train(small_model(), few, directory=tmp_path / "ended", budget=1e-9, **options)
+    with pytest.warns(UserWarning, match=r"The budget is too short: 0 s are left.* It will end about \d+ s late"):
+        ended = train(small_model(), few, directory=tmp_path / "ended", budget=1e-9, **options)
     assert (ended.steps, ended.epochs) == (1, 0)
     assert ended.ended == "ended at the deadline after 1 of 14 steps"
     assert str(ended).startswith("0 epochs, 1 step in float32, last weights (validation loss: last ")

@@ -33,6 +33,7 @@ def test_the_parts_of_a_plan_fill_the_budget(seconds):
     assert all(count <= of.steps for count in plan.steps.values())
     assert plan.export == 40.0
     assert plan_budget(timing(export=1000.0), seconds, epochs=15).export == seconds / 4, "on a slow machine"
+    assert plan_budget(timing(export=seconds + 1.0), seconds, epochs=15).trials == 1, "the command ends late anyway"
 
 
 def test_a_larger_budget_has_more_trials_and_longer_ones():
