@@ -18,8 +18,8 @@ _PREDICTED, _COMPARED = 0.6, 3.0
 # the seconds of a fast core to trace the functions of a training without an export; to export and verify a SavedModel;
 # and to trace its signatures for image files
 _FIGURES, _EXPORT, _FILES = 4.0, 14.0, 10.0
-# the seconds of the same core to trace a layer, and the least seconds in which they are compared with another core
-_LAYER, _COMPARISON = 0.0012, 0.5
+# the seconds of the same core to trace a layer, and the least seconds and traces of the comparison with another core
+_LAYER, _COMPARISON, _TRACES = 0.0012, 0.5, 3
 # the seconds of the same core in which Keras begins and ends an epoch
 EPOCH_SECONDS = 0.015
 
@@ -110,8 +110,10 @@ def slowness(model: keras.Model) -> float:
     """
     layers = len(list(flatten_layers(model)))
     spec = tf.TensorSpec((None, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
-    start, traced, elapsed = time.perf_counter(), 0, 0.0
-    while elapsed < _COMPARISON:
+    seconds: list[float] = []
+    while sum(seconds) < _COMPARISON or len(seconds) < _TRACES:
+        start = time.perf_counter()
         tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
-        traced, elapsed = traced + layers, time.perf_counter() - start
-    return max(1.0, elapsed / (traced * _LAYER))
+        seconds.append(time.perf_counter() - start)
+    # the median, as other processes may disturb some
+    return max(1.0, float(np.median(seconds)) / (layers * _LAYER))
