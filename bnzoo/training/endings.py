@@ -74,7 +74,8 @@ class Reserve(Deadline):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Halve the weight of the steps before: other processes may have come or gone."""
-        self._steps, self._seconds = self._steps / 2, self._seconds / 2
+        if self._steps > 1:  # in epochs of a step or two none is added, and the weight must not become 0
+            self._steps, self._seconds = self._steps / 2, self._seconds / 2
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Note the moment."""

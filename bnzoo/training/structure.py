@@ -8,8 +8,9 @@ import keras
 
 from bnzoo.keras_internals import flatten_layers
 
-# Keras numbers the names of layers in a process, and the code of a function has the lines of its file
-_CHANGING = ("name", "function")
+# Keras numbers the names of layers in a process, draws seeds for some of them, and the code of a function has the lines
+# of its file
+_CHANGING = ("name", "seed", "function")
 
 
 def structure_digest(model: keras.Model, loss: Any) -> str:

@@ -347,7 +347,11 @@ def test_models_of_the_same_shapes_have_their_own_structure():
         layers = [keras.Input((4,)), keras.layers.Dense(3, activation=activation)]
         return structure_digest(keras.Sequential(layers), loss)
 
+    def crop():
+        return structure_digest(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.RandomCrop(4, 4)]), "mse")
+
     assert model() == model()  # Keras has numbered the names of the layers
+    assert crop() == crop()  # Keras has drawn their seeds
     focal = keras.losses.CategoricalFocalCrossentropy
     digests = [model(), model("tanh"), model(loss="mae"), model(loss=focal(gamma=1.0)), model(loss=focal(gamma=2.0))]
     assert len(set(digests)) == len(digests)
@@ -435,6 +439,16 @@ def test_more_time_is_kept_if_the_steps_become_slower(monkeypatch, step, last):
         now.seconds += step
         reserve.on_train_batch_end(batch)
     assert last <= now.seconds <= last + 2
+
+
+def test_the_time_that_is_kept_is_known_after_thousands_of_epochs_of_one_step():
+    reserve = endings.Reserve(100.0, 20.0, 1e-3)
+    reserve.set_model(types.SimpleNamespace(stop_training=False))
+    for epoch in range(2_000):
+        reserve.on_epoch_begin(epoch)
+        reserve.on_train_batch_begin(0)
+        reserve.on_train_batch_end(0)
+    assert reserve.moment == pytest.approx(80.0)
 
 
 def test_what_follows_the_last_step_takes_longer_on_a_slow_machine():
