@@ -29,9 +29,11 @@ PLAN = StudyPlan(trials=12, epochs=5, steps={8: 40}, search=180.0, final=360.0, 
 def clock(monkeypatch):
     """The time of the commands, in seconds."""
     now = types.SimpleNamespace(seconds=0.0)
-    fake = types.SimpleNamespace(monotonic=lambda: now.seconds, process_time=lambda: 5.0)
+    fake = types.SimpleNamespace(monotonic=lambda: now.seconds)
     monkeypatch.setattr(clocks, "process_seconds", lambda: 5.0)
     monkeypatch.setattr(clocks, "time", fake)
+    times = (1.0, 0.5, 3.0, 0.5, now.seconds)  # of the process, and of the workers that it has started
+    monkeypatch.setattr(clocks, "os", types.SimpleNamespace(times=lambda: times))
     monkeypatch.setattr(final, "time", fake)
     monkeypatch.setattr("bnzoo.silence.time", fake)
     return now

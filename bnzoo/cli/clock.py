@@ -1,5 +1,6 @@
 """The time of `bnzoo tune` and `bnzoo train`: the budget, the plan for it, and the deadline."""
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,8 @@ class Clock:
         if self.deadline is None:
             return None
         report = min(_REPORT, _REPORT_SHARE * self._budget)
-        # on a machine that others use too, a process gets less done in the same time
-        slowness = max(1.0, process_seconds() / max(1.0, time.process_time()))
+        # on a machine that others use too, a process gets less done in the same time; workers did its search
+        slowness = max(1.0, process_seconds() / max(1.0, sum(os.times()[:4])))
         return self.deadline - min(slowness * report, self.left / 2)
 
     def workers(self) -> int:
