@@ -268,8 +268,8 @@ def test_a_wide_table_is_not_cut(is_terminal):
     assert max(map(len, lines)) <= 80 or not is_terminal
 
 
-def test_a_study_goes_on_with_its_placement(bnzoo, monkeypatch, tmp_path, digits):
-    """The default was `pre` in earlier versions."""
+def test_a_study_goes_on_with_its_placement_and_batch_size(bnzoo, monkeypatch, tmp_path, digits):
+    """Earlier versions had other defaults."""
     from bnzoo.tuning import ResNetSpace, Study
 
     def interrupted(self, **bounds):
@@ -279,7 +279,7 @@ def test_a_study_goes_on_with_its_placement(bnzoo, monkeypatch, tmp_path, digits
     monkeypatch.setattr(Study, "run", interrupted)
     space = {"depths": (8,), "learning_rates": (0.1, 0.1, 1), "norms": ("batch",)}
     with pytest.raises(KeyboardInterrupt):
-        Study(ResNetSpace(placement="pre", **space), digits, tmp_path / "study").run()
+        Study(ResNetSpace(placement="pre", batch_size=32, **space), digits, tmp_path / "study").run()
     arguments = ["tune", "--depths", "8", "--learning-rates", "0.1:0.1:1", "--norms", "batch", "--output", "study"]
     assert bnzoo(*arguments)[0] == 130
     status, _, err = bnzoo(*arguments, "--placement", "post")

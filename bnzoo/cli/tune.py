@@ -86,8 +86,8 @@ def tune(
     batch_size: Annotated[
         str | None,
         typer.Option(
-            help="The number of examples in a training batch: 64, or 32,128. By default 64; with a budget 16 to "
-            "128, by the number of examples."
+            help="The number of examples in a training batch: 64, or 32,128. By default that of the study in the "
+            "folder; for a new one 64, with a budget 16 to 128, by the number of examples."
         ),
     ] = None,
     weight_decay: Annotated[
@@ -195,9 +195,10 @@ def tune(
         output = output or Path("runs") / f"{family}-{examples.stem}"
         stored = find_definition(output, storage, study)
         plans = clock.plans(stored)
-        if placement is None and stored is not None and stored["space"].get("family") == family:
-            axes["placement"] = stored["space"].get("placement")  # earlier versions had another default
-        if batch_size is None and plans:
+        if stored is not None and stored["space"].get("family") == family:  # earlier versions had other defaults
+            kept = {name: stored["space"].get(name) for name in ("placement", "batch_size")}
+            axes |= {name: value for name, value in kept.items() if axes[name] is None}
+        elif batch_size is None and plans:
             axes["batch_size"] = default_batch_size(len(examples.train.x))
         search = tuning.Study(
             space_of(family, axes),
@@ -225,7 +226,8 @@ def tune(
         }
     _run(search, bounds)
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
-        _run(search, bounds | {"trials": search.results.size + 1})  # other processes run all trials of the plan now
+        # all trials of the plan are running in other processes
+        _run(search, bounds | {"budget": clock.of_search(), "trials": search.results.size + 1})
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
