@@ -8,6 +8,7 @@ from bnzoo.data import Dataset
 from bnzoo.tuning.folder import DEFINITION, stored_definition
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.spaces import SPACES, Space
+from bnzoo.tuning.storage import JOURNAL
 from bnzoo.tuning.study import Study
 
 
@@ -31,9 +32,16 @@ def open_study(folder: Path, data: Dataset) -> Study:
         data: The `Dataset` of the study.
 
     Raises:
-        ValueError: If the folder has no study, its definition is damaged, or the study has other data.
+        ValueError: If the folder has no study, its definition is damaged, or the study has other data, a database or a
+            function `measure`.
     """
     definition = require_definition(folder)
+    if "measure" in definition or not (folder / JOURNAL).exists():
+        missing = "its function `measure`" if "measure" in definition else f"its trials: it has no {JOURNAL}"
+        raise ValueError(
+            f"{folder} is not enough to open its study, since it lacks {missing}. Pass `measure` or the URL of the "
+            "database as `storage` to `bnzoo.tuning.Study` in Python, and call its `train`."
+        )
     try:
         augment = definition["data"].get("augment", ())
         arguments: dict[str, Any] = {
