@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,8 @@ class _Session:
         self._timed: dict[str, keras.Model] = {}
         self._step, self._slowness = 0.0, 1.0
         self._kept: float | None = None  # until it is measured
-        plan = store.plan(lambda: self._plan(examples // self._batch)) if store else None
-        self.plan = plan or self._plan(examples // self._batch)
+        make = partial(self._plan, examples // self._batch)
+        self.plan = store.plan(make) if store else make()
         self._trained = self._compiled(self.plan.precision)
         self._position = Position(self.plan.epochs, self.plan.steps)
         self._history: dict[str, list[float]] = {}

@@ -73,7 +73,8 @@ def train(
         schedule: String, `"warmup_cosine"` (a rise over the first 5 % of the training, then half a cosine),
             `"half_cosine"` or `"constant"`.
         precision: String, `"float32"`, `"bfloat16"`, `"float16"` (with a scaled loss), or `"auto"`, which times some
-            steps and takes the fastest. The variables and the trained model are float32.
+            steps and takes the fastest; with a budget of less than two minutes it is float32. The variables and the
+            trained model are float32.
         average: Boolean, whether the moving average of the weights over the last quarter of the training replaces the
             last weights, if its validation loss is lower.
         patience: Integer, the number of epochs after which a training ends whose validation loss has not improved.
