@@ -62,8 +62,8 @@ def train(
             for SGD and 0.001 for AdamW.
         epochs: Integer, at most 1,000,000. Default: 30, or as many as fit into the budget.
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
-            epochs, and the time for the export. The training ends in time in any case; at least a quarter of the time
-            is for it.
+            epochs, and the time for the export. At least a quarter of the time is for the training, which ends in time
+            in any case. A warning tells if figures and export take longer than the rest.
         batch_size: Integer, the number of examples in a batch of all devices together. Default: 128 for 20,000 training
             examples or more, else 64; 32 or 16 for fewer than 1,024.
         optimizer: String, `"sgd"` or `"adamw"`. Default: that of a compiled model, else `"sgd"`.

@@ -170,11 +170,9 @@ class Study:
         own.plan, own.epochs, own.precision = plan, plan.epochs, precision
         stored = Records(own.definition, self.directory, self.storage, self.name, self.pruner).store()
         if "plan" in stored:
-            plan, common = StudyPlan.from_config(stored["plan"]), stored.get("precision", FLOAT32)
-        else:
-            common = precision
-        study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs, "precision": common})
-        study.compiled = self.compiled if common == precision else {}
+            plan, precision = StudyPlan.from_config(stored["plan"]), stored.get("precision", FLOAT32)
+        study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs, "precision": precision})
+        study.compiled = self.compiled if precision == own.precision else {}
         return study
 
     @cached_property
