@@ -136,11 +136,12 @@ class Records:
     def _checkpoint(self, trial: TrialResult) -> Path:
         return self.checkpoints.fetch(self._numbers[trial.trial])
 
-    def write(self, results: Results) -> None:
+    def write(self, results: Results, trained: bool = False) -> None:
         """Write the results and the best model into the folder, if they have changed.
 
         Args:
             results: The `Results` of the trials that were read last.
+            trained: Boolean, whether the file of the best model is that of a training of the same trial. It stays.
         """
         best, file = results.best, self._folder / BEST
         if count_results(self._folder) == len(results) and (best is None or file.exists()):
@@ -149,7 +150,7 @@ class Records:
             return
         if not self.shared.is_running():
             remove_drafts(self._folder)  # of killed workers, as no worker writes now
-        if best is not None:
+        if best is not None and not (trained and file.exists()):
             with whole_file(file) as draft:
                 shutil.copyfile(self._checkpoint(best), draft)
         results.save(self._folder, command())

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
@@ -239,7 +240,8 @@ class Study:
             else:
                 run_workers(self, progress, workers, budget=budget, trials=trials)
         with one_writer(self.directory):
-            self._records.write(self.refresh())
+            results = self.refresh()
+            self._records.write(results, trained=self._is_trained(results.best))
         return self._results
 
     def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
@@ -417,6 +419,13 @@ class Study:
             return None
         artefact = Artefact.load(note)
         return artefact if artefact.trial == trial.trial else None
+
+    def _is_trained(self, trial: TrialResult | None) -> bool:
+        """Return whether the newest model is that of a training of a trial to the end."""
+        with suppress(ValueError):  # `export` names a damaged description
+            artefact = self.artefact_of(trial)
+            return artefact is not None and artefact.training is not None
+        return False
 
     @cached_property
     def _baseline(self) -> float:

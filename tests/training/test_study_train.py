@@ -23,6 +23,10 @@ def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, t
     assert again.artefact == training.artefact
     assert again.history == training.history
     assert (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns >= kept
+    best = (tmp_path / "study" / "best.keras").read_bytes()
+    (tmp_path / "study" / "results.json").unlink()  # as if there were more trials
+    study.run(progress=lambda *event: None)
+    assert (tmp_path / "study" / "best.keras").read_bytes() == best, "the model of the training stays"
     other = study.train(epochs=1, precision="float32", trial={"depth": 1, "norm": "batch"})
     assert other.learning_rate == 0.1
     assert other.artefact.path.endswith("best/2")
