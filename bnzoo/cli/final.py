@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def trained(
-    study: "Study", deadline: float | None, precision: str = "auto", augment: str | None = None
+    study: "Study",
+    deadline: float | None,
+    precision: str = "auto",
+    augment: str | None = None,
+    measured: bool = False,
 ) -> "Artefact | None":
     """Return the artefact of the final training of a study, which is run unless that was done before.
 
@@ -31,8 +35,9 @@ def trained(
         study: The `Study`, which has a candidate.
         deadline: Float, the end of the training and of the export as `time.monotonic()`; `None` for the default number
             of epochs.
-        precision: String, as in `Study.train`; for `"auto"` that of the trials of a plan.
+        precision: String, as in `Study.train`; for `"auto"` that of the trials, if this machine has measured it.
         augment: String, as in `Study.train`.
+        measured: Boolean, whether this process has chosen the precision of the trials.
 
     Returns:
         The artefact; `None` if the training diverged, which is printed.
@@ -59,7 +64,7 @@ def trained(
             training = study.train(
                 deadline=deadline,
                 trial=candidate,
-                precision=_precision(study) if precision == "auto" else precision,
+                precision=_precision(study, measured) if precision == "auto" else precision,
                 augment=augment,
                 progress=progress,
             )
@@ -73,14 +78,14 @@ def trained(
     return training.artefact
 
 
-def _precision(study: "Study") -> str:
+def _precision(study: "Study", measured: bool) -> str:
     """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
     from bnzoo.training.options import EPOCHS
 
     candidate = study.results.candidate
     assert candidate is not None
     each = candidate.train_seconds / max(1, len(candidate.history.get("loss", ())))
-    return study.precision if study.plan is not None or each * EPOCHS < _SHORT else "auto"
+    return study.precision if measured or each * EPOCHS < _SHORT else "auto"
 
 
 @contextmanager

@@ -319,7 +319,7 @@ def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, pr
     """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            artefact = trained(study, clock.training_deadline, precision, augment) if final else None
+            artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
             if artefact is None and study.results.best is not None:
                 with Console(stderr=True).status("verifying the SavedModel in another process"):
                     artefact = study.export()

@@ -35,9 +35,6 @@ class Checkpoints(keras.callbacks.Callback):
         history: Dict of lists, the values of each epoch. It changes.
         averaging: The `Averaging`, or `None`.
         patience: The `Patience`, or `None`.
-
-    Attributes:
-        ended: String, the reason why the training ended before its last epoch, for good.
     """
 
     def __init__(
@@ -53,7 +50,6 @@ class Checkpoints(keras.callbacks.Callback):
         self._averaging, self._patience = averaging, patience
         self._last = time.monotonic()
         self._metrics: list[np.ndarray] = []  # of the epoch that goes on
-        self.ended = ""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Restore the metrics of an epoch that goes on: Keras has reset them."""
@@ -78,7 +74,6 @@ class Checkpoints(keras.callbacks.Callback):
         """Write a checkpoint."""
         position, patience = self._position, self._patience
         notes: dict[str, Any] = {"epoch": position.epoch, "step": position.step, "history": self._history}
-        notes["ended"] = self.ended
         if patience is not None:
             notes["patience"] = {"best": patience.best, "waited": patience.waited}
         groups = {name: list(values) for name, values in self._groups().items()}
@@ -128,7 +123,6 @@ class Checkpoints(keras.callbacks.Callback):
             self._patience.weights = groups.get("best", [])
         self._history.clear()
         self._history.update(history)
-        self.ended = str(notes["ended"])
         position.go_to(epoch, step)
 
     def _groups(self) -> dict[str, list[Any]]:

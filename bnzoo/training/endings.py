@@ -103,14 +103,18 @@ class Patience(keras.callbacks.Callback):
         best: Float, the lowest validation loss.
         waited: Integer, the number of epochs since then.
         weights: List of arrays, the variables of the model with the lowest validation loss.
-        stopped: Boolean, whether it has ended the training.
     """
 
     def __init__(self, epochs: int, position: Position, start: int = 0) -> None:
         super().__init__()
         self._position, self._start = position, start
-        self.epochs, self.best, self.waited, self.stopped = epochs, math.inf, 0, False
+        self.epochs, self.best, self.waited = epochs, math.inf, 0
         self.weights: list[Any] = []
+
+    @property
+    def stopped(self) -> bool:
+        """`True` if it has ended the training, in this process or in one before."""
+        return self.waited >= self.epochs
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Compare the validation loss with the lowest one."""
@@ -120,8 +124,8 @@ class Patience(keras.callbacks.Callback):
             self.weights = [keras.ops.convert_to_numpy(variable) for variable in self.model.variables]
             return
         self.waited += self._position.done > self._start
-        if self.waited >= self.epochs:
-            self.stopped = self.model.stop_training = True
+        if self.stopped:
+            self.model.stop_training = True
 
 
 def steps_of_lag(model: keras.Model) -> int:

@@ -95,7 +95,10 @@ def run(
     if directory is not None:
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
     # processes that share a study wait for its training, and find it finished
-    with nullcontext() if store is None else store.alone(wait=checkpoints is not None):
+    wait = 0.0 if checkpoints is None else math.inf
+    if options.deadline is not None:
+        wait = min(wait, max(0.0, options.deadline - time.monotonic()))
+    with nullcontext() if store is None else store.alone(wait):
         with model.distribute_strategy.scope():
             model = in_float32(model)
         session = _Session(model, data, recipe, options, store, earlier)
@@ -144,10 +147,9 @@ class _Session:
         progress: Progress | None,
     ) -> None:
         """Train from the start or the last checkpoint."""
-        stop, saved = StopWhenNotFinite(), None
-        late = None if self._options.deadline is None else self._reserve(self._options.deadline, self.plan.precision)
+        stop, saved, late = StopWhenNotFinite(), None, None
         log = self._store.log if self._store else None
-        every: list[Any] = [stop, late, self._averaging, Recording(self._position, self._history, progress, log)]
+        every: list[Any] = [stop, self._averaging, Recording(self._position, self._history, progress, log)]
         every += [self._patience, *keras.tree.flatten(callbacks)]  # Keras takes a single callback too
         if tensorboard is not None:
             every.append(EventFiles(tensorboard, self._history))
@@ -157,33 +159,37 @@ class _Session:
                 # Keras makes the variables of the metrics with the first batch
                 self._trained.evaluate(self._batches(0), steps=1, verbose=0)
                 saved.restore(self._trained)
-                self._ended = saved.ended
                 write_log(self._store.log, self._history)  # it may be damaged, or have later epochs
             every.append(saved)
-        if self._ended:
-            return
-        fit_from(
-            self._position,
-            self._trained,
-            self._batches,
-            learning_rate=self._recipe.learning_rate,
-            schedule=schedule_named(self._options.schedule),
-            callbacks=[callback for callback in every if callback is not None],
-            validation_data=None if self._options.all_data else self._validation(),
-            shuffle=False,
-            verbose=0,
-        )
-        if stop.stopped:
-            raise self._diverged(self._position.epoch + 1)
-        if self._patience is not None and self._patience.stopped and self._position.epoch < self.plan.epochs:
+        if self._position.progress < 1 and not self._has_stopped:
+            if self._options.deadline is not None:
+                late = self._reserve(self._options.deadline, self.plan.precision)
+                every.insert(0, late)
+            fit_from(
+                self._position,
+                self._trained,
+                self._batches,
+                learning_rate=self._recipe.learning_rate,
+                schedule=schedule_named(self._options.schedule),
+                callbacks=[callback for callback in every if callback is not None],
+                validation_data=None if self._options.all_data else self._validation(),
+                shuffle=False,
+                verbose=0,
+            )
+            if stop.stopped:
+                raise self._diverged(self._position.epoch + 1)
+            if saved is not None and not self._position.step:
+                saved.save()
+        if self._position.progress < 1 and self._has_stopped:
             self._ended = f"ended after {self._position.epoch} of {self.plan.epochs} epochs: no improvement in "
-            self._ended += f"{self._patience.epochs} epochs"
-        if saved is not None and not self._position.step:
-            saved.ended = self._ended
-            saved.save()
-        if late is not None and late.stopped and self._position.progress < 1:
+            self._ended += f"{self._options.patience} epochs"
+        elif late is not None and late.stopped and self._position.progress < 1:
             of = f"{self._position.done} of {self.plan.epochs * self.plan.steps}"
             self._ended = f"ended at the deadline after {of} steps"
+
+    @property
+    def _has_stopped(self) -> bool:
+        return self._patience is not None and self._patience.stopped
 
     def _diverged(self, epoch: int) -> DivergedError:
         return DivergedError(
@@ -374,7 +380,7 @@ def _definition(
             "structure": structure_digest(model, recipe.loss),
             "variables": [list(variable.shape) for variable in model.variables],
         },
-        "data": {"name": data.name, "fingerprint": data.fingerprint, "augment": list(data.augment)},
+        "data": {"fingerprint": data.fingerprint, "augment": list(data.augment)},
         "learning_rate": recipe.learning_rate,
         "optimizer": recipe.optimizer,
         **chosen,

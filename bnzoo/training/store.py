@@ -68,17 +68,17 @@ class Store:
         return plan
 
     @contextmanager
-    def alone(self, wait: bool = False) -> Iterator[None]:
+    def alone(self, seconds: float) -> Iterator[None]:
         """Hold the folder for this process.
 
         Args:
-            wait: Boolean, whether to wait until no other process trains there.
+            seconds: Float, the time to wait until no other process trains there.
 
         Raises:
-            ValueError: If another process trains there, and this one does not wait.
+            ValueError: If another process trains there.
         """
         try:
-            with filelock.FileLock(self.folder / _LOCK, timeout=-1 if wait else 0):
+            with filelock.FileLock(self.folder / _LOCK, timeout=seconds):
                 yield
         except filelock.Timeout as error:
             raise ValueError(f"{self.folder}: another process trains here. Wait for it, or stop it.") from error
