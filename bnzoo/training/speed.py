@@ -14,10 +14,10 @@ from bnzoo.keras_internals import flatten_layers
 # bfloat16 a step takes very long
 _TIMED, _UNTIMED, _SECONDS = 5, 2, 4.0
 # the share of a training step that an example takes: where a model predicts; where the model and its SavedModel do
-_PREDICTED, _COMPARED = 0.6, 3.0
+_PREDICTED, _COMPARED = 0.6, 1.5
 # the seconds of a fast core to trace the functions of a training without an export; to export and verify a SavedModel;
 # and to trace its signatures for image files
-_FIGURES, _EXPORT, _FILES = 4.0, 14.0, 10.0
+_FIGURES, _EXPORT, _FILES = 4.0, 9.0, 6.0
 # the seconds of the same core to trace a layer, and the least seconds and traces of the comparison with another core
 _LAYER, _COMPARISON, _TRACES = 0.0012, 0.5, 3
 # the seconds of the same core in which Keras begins and ends an epoch
