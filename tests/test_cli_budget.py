@@ -13,7 +13,7 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 
 from bnzoo import tuning
 from bnzoo.cli import clock as clocks
-from bnzoo.cli import final
+from bnzoo.cli import progress
 from bnzoo.cli.console import UserError
 from bnzoo.cli.space import axes_of, space_of
 from bnzoo.data import load
@@ -34,7 +34,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(clocks, "time", fake)
     times = (1.0, 0.5, 3.0, 0.5, now.seconds)  # of the process, and of the workers that it has started
     monkeypatch.setattr(clocks, "os", types.SimpleNamespace(times=lambda: times))
-    monkeypatch.setattr(final, "time", fake)
+    monkeypatch.setattr(progress, "time", fake)
     monkeypatch.setattr("bnzoo.silence.time", fake)
     return now
 
@@ -115,7 +115,7 @@ def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys,
 
 
 def test_warnings_of_a_training_are_lines(capsys):
-    with final.shown(rich.console.Console(file=io.StringIO())):
+    with progress.shown(rich.console.Console(file=io.StringIO())):
         warnings.warn("too\nshort", stacklevel=1)
         assert capsys.readouterr().err == "bnzoo: warning: too short\n", "at once"
 
@@ -127,7 +127,7 @@ def moment(**changes):
 
 def test_the_progress_of_the_final_training(clock):
     console = rich.console.Console(file=io.StringIO(), width=80)
-    lines = final.Lines(console)
+    lines = progress.Lines(console)
     clock.seconds = 40.0
     lines(moment(step=6))
     clock.seconds = 59.0
@@ -153,7 +153,7 @@ def test_the_progress_of_the_final_training(clock):
         (moment(step=7, epoch_ended=True), "statistics, figures and the export follow"),
     ):
         terminal = rich.console.Console(file=io.StringIO(), width=80, force_terminal=True)
-        with final.shown(terminal) as show:
+        with progress.shown(terminal) as show:
             if event is not None:
                 show(event)
         assert shown in terminal.file.getvalue()

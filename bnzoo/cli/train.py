@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bnzoo.cli import again
+from bnzoo.cli import train_study
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, mistakes, quietly, say
-from bnzoo.cli.final import shown
 from bnzoo.cli.inputs import (
     SOURCES,
     Augment,
@@ -26,6 +25,7 @@ from bnzoo.cli.inputs import (
     load_data,
     table_options,
 )
+from bnzoo.cli.progress import shown
 from bnzoo.cli.space import (
     FAMILIES,
     Momentum,
@@ -102,7 +102,7 @@ def train(
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     folder = Path(family) if family not in FAMILIES and Path(family).is_dir() else None
     if folder is not None:
-        again.check_given(given)
+        train_study.check_given(given)
     else:
         check_family(family)
         if trial is not None:
@@ -116,7 +116,7 @@ def train(
             import bnzoo
         table = table_options(drop, separator, encoding)
         if folder is not None and "data" not in given:
-            data = again.data_of(folder)
+            data = train_study.data_of(folder)
         examples = load_data(data, target, task, image_size, augment=augment if folder is None else None, **table)
         clock.check()
         output = folder or output or Path("runs") / f"train-{family}-{examples.stem}"
@@ -124,7 +124,7 @@ def train(
         options |= {"average": average, "patience": patience, "all_data": all_data, "tensorboard": tensorboard}
         run: Callable[..., Training]
         if folder is not None:
-            run = partial(again.train_study, folder, examples, trial, augment=augment)
+            run = partial(train_study.trained, folder, examples, trial, augment=augment)
         else:
             with quietly():
                 space = space_of(family, axes).for_data(examples)

@@ -18,13 +18,12 @@ from bnzoo.files import whole_file
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools import Recalibration, health
 from bnzoo.tools.dtypes import in_float32
-from bnzoo.tools.population import NotFiniteError
 from bnzoo.training.artefact import Artefact, export_once, image_of
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
+from bnzoo.training.choice import TRIAL, take_if_better, take_lowest
 from bnzoo.training.class_weights import class_weights, weighted
-from bnzoo.training.comparison import clearly_lower, losses_of
 from bnzoo.training.devices import divisible, on_devices, strategy_for
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite, steps_of_lag
 from bnzoo.training.events import EventFiles
@@ -46,8 +45,6 @@ from bnzoo.training.structure import structure_digest
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
-# the weights of the trial, as a choice
-_TRIAL = "trial"
 # the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
 _MOST_KEPT = 0.75
 
@@ -239,44 +236,17 @@ class _Session:
             trained = {id(variable) for variable in self._trained.trainable_variables}
             pairs = zip(self._trained.variables, self._patience.weights, strict=True)
             every["best"] = [value for variable, value in pairs if id(variable) in trained]
-        recalibrate = self._recalibration()
-        losses: dict[str, float] = {}
-        states: dict[str, list[np.ndarray]] = {}
-        names = list(every)[-1:] if self._options.all_data else list(every)
-        for name in names:
-            for variable, value in zip(model.trainable_variables, every[name], strict=True):
-                variable.assign(value)
-            try:
-                recalibrate()
-            except NotFiniteError:
-                continue
-            loss = float(model.evaluate(self._validation(), verbose=0, return_dict=True)["loss"])
-            if math.isfinite(loss):
-                losses[name] = loss
-                states[name] = [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+        if self._options.all_data:  # the validation data was training data, and tells nothing
+            every = dict(list(every.items())[-1:])
+        losses = take_lowest(model, every, self._recalibration(), self._validation)
         if not losses:  # the loss of the last steps does not show that they were too large
             raise self._diverged(max(1, self._position.epoch))
         best = min(losses, key=losses.__getitem__)
-        for variable, value in zip(model.variables, states[best], strict=True):
-            variable.assign(value)
         trial = None if self._earlier is None else self._earlier()
-        if trial is None:
-            return best, {} if self._options.all_data else losses
-        return self._compared(trial, best, losses)
-
-    def _compared(self, trial: keras.Model, best: str, losses: dict[str, float]) -> tuple[str, dict[str, float]]:
-        """Give the model the weights of the trial if it is clearly better."""
-        model, own = self._model, [keras.ops.convert_to_numpy(variable) for variable in self._model.variables]
-        reached = losses_of(model, self._validation())
-        for variable, value in zip(model.variables, trial.variables, strict=True):
-            variable.assign(value)
-        before = losses_of(model, self._validation())
-        losses = {**losses, _TRIAL: float(model.evaluate(self._validation(), verbose=0, return_dict=True)["loss"])}
-        if clearly_lower(before, reached):
-            return _TRIAL, losses
-        for variable, value in zip(model.variables, own, strict=True):
-            variable.assign(value)
-        return best, losses
+        if trial is not None:
+            is_better, losses[TRIAL] = take_if_better(model, trial, self._validation)
+            best = TRIAL if is_better else best
+        return best, {} if self._options.all_data else losses
 
     def _recalibration(self) -> Callable[[], None]:
         norms = [layer for layer in flatten_layers(self._model) if isinstance(layer, keras.layers.BatchNormalization)]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bnzoo.training.comparison import clearly_lower, losses_of
+from bnzoo.training.choice import clearly_lower, losses_of
 
 
 @pytest.mark.parametrize(("shift", "clearly"), [(0.05, False), (0.5, True), (-0.5, False)])

@@ -32,7 +32,7 @@ def data_of(folder: Path) -> str:
     return str(require_definition(folder)["data"]["name"])
 
 
-def train_study(folder: Path, data: "Dataset", trial: int | None, **options: Any) -> "Training":
+def trained(folder: Path, data: "Dataset", trial: int | None, **options: Any) -> "Training":
     """Train the best trial of a study, or another one, to the end.
 
     Args:
