@@ -7,7 +7,8 @@ A training passes through these files:
    devices.
 3. `loop.py` calls Keras' `fit`; `schedules.py`, `averaging.py`, `endings.py`, `checkpoints.py`, `reporting.py` and
    `events.py` are its callbacks, and `position.py` tells them the step.
-4. `artefact.py` exports the model, `measures.py` has its metrics, `results.py` the result.
+4. `choice.py` chooses the weights, `artefact.py` exports the model, `measures.py` has its metrics, `results.py` the
+   result.
 
 The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
 `optimizers.py`, `class_weights.py`, `speed.py` (measured seconds), `store.py` (the folder of a training),
