@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_nothing(bnzoo, model, tmp_path, monkeypatch, command
 
     monkeypatch.setattr(keras.Model, "save", half)
     status, out, err = bnzoo(command, *IN_OUT, *(DIGITS if command == "recalibrate" else []))
-    assert (status, out, err) == (2, "", "bnzoo: No space left on device\n")
+    assert (status, out, err) == (2, "", "bnzoo: No space left on device: OUT.keras\n")
     assert os.listdir(tmp_path) == ["IN.keras"]
 
 

@@ -39,8 +39,10 @@ def run_model(signatures: dict[str, Signature], sample: Sample) -> Sample:
     Returns:
         Dict of the outputs by signature.
     """
-    compiled = {name: tf.function(each.call, reduce_retracing=True) for name, each in signatures.items()}
-    return {name: runtimes.in_batches(partial(_call, call), sample[name]) for name, call in compiled.items()}
+    calls = {name: signature.call for name, signature in signatures.items()}
+    if SERVE in calls:  # it gets all examples; the encoding of rows is compared with another one, in Python
+        calls[SERVE] = tf.function(calls[SERVE], reduce_retracing=True)
+    return {name: runtimes.in_batches(partial(_call, call), sample[name]) for name, call in calls.items()}
 
 
 def _call(call: Callable[..., dict[str, Any]], inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
