@@ -219,4 +219,4 @@ def test_killed_at_any_moment_the_study_goes_on(finished, few_digits, tmp_path, 
     last.run(quiet)
     assert comparable(last.results) == comparable(finished.results)
     hidden = {path.name for path in (tmp_path / "s").rglob(".*")}
-    assert hidden <= {".finish.lock", ".journal.lock", ".running"}, "a draft was left"
+    assert hidden <= {".definition.lock", ".finish.lock", ".journal.lock", ".running"}, "a draft was left"
