@@ -71,4 +71,6 @@ def fastest(precisions: list[str], compiled: Callable[[str], keras.Model], batch
         compiled: Function of a precision that returns a compiled copy of the model.
         batches: An endless data set.
     """
+    if len(precisions) == 1:
+        return precisions[0]
     return min(precisions, key=lambda name: step_seconds(compiled(name), batches))

@@ -47,11 +47,17 @@ def scaled_loss(optimizer: keras.Optimizer, precision: str) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
 
 
-def candidates(model: keras.Model) -> list[str]:
-    """Return the precisions among which `"auto"` chooses the fastest on this machine.
+def candidates(precision: str, seconds: float | None = None) -> list[str]:
+    """Return the precisions of which the fastest on this machine is taken: one, unless it is `"auto"`.
 
     A processor without instructions for bfloat16 takes much longer than in float32. float16 is tried on a GPU only.
+
+    Args:
+        precision: String.
+        seconds: Float, the time of the training or the search. It may be too short to compile in each precision.
     """
-    if functional_model(model) is None:
+    if precision != AUTO:
+        return [precision]
+    if seconds is not None and seconds < WORTHWHILE:
         return [FLOAT32]
-    return [name for name in _POLICIES if name != "float16" or gpus()]
+    return [name for name in PRECISIONS if name != "float16" or gpus()]

@@ -33,7 +33,7 @@ from bnzoo.training.measures import measure, outputs_of
 from bnzoo.training.options import EPOCHS, MOST_EPOCHS, Options
 from bnzoo.training.planning import TrainingPlan, epochs_within, fastest
 from bnzoo.training.position import Position
-from bnzoo.training.precision import AUTO, FLOAT32, WORTHWHILE, candidates, in_precision
+from bnzoo.training.precision import FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
 from bnzoo.training.reporting import Progress, Recording, write_log
 from bnzoo.training.results import Training
@@ -266,12 +266,8 @@ class _Session:
     def _plan(self, steps: int) -> TrainingPlan:
         """Return the plan, for which steps are timed if that is needed."""
         options, data = self._options, self._data
-        precision = options.precision
-        short = options.deadline is not None and options.deadline - time.monotonic() < WORTHWHILE
-        if precision == AUTO and short:
-            precision = FLOAT32
-        elif precision == AUTO:
-            precision = fastest(candidates(self._model), self._compiled, self._batches(0))
+        seconds = None if options.deadline is None else options.deadline - time.monotonic()
+        precision = fastest(candidates(options.precision, seconds), self._compiled, self._batches(0))
         if options.epochs is not None:
             return TrainingPlan(options.epochs, steps, precision)
         assert options.deadline is not None

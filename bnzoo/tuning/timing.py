@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnzoo.models import count_macs
-from bnzoo.training.precision import AUTO, FLOAT32, WORTHWHILE, candidates
+from bnzoo.training.precision import FLOAT32, candidates
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
 from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
@@ -127,13 +127,11 @@ def planned(
     measured = copy(study)
     measured.plan = StudyPlan(1, study.epochs, {}, 0.0, 0.0, 0.0)  # its trials have fewer examples to evaluate
     shallowest, found = min(study.space.depths), {}
-    if precision == AUTO and seconds >= WORTHWHILE:
-        for name in candidates(study.space.network(shallowest)):
-            measured.precision = name
-            found[name] = _measured(measured, shallowest)
-        precision = min(found, key=lambda name: found[name].step)
-    measured.precision = FLOAT32 if precision == AUTO else precision
-    timing = measure(measured, {shallowest: found[precision]} if found else {})
+    for name in candidates(precision, seconds):
+        measured.precision = name
+        found[name] = _measured(measured, shallowest)
+    measured.precision = min(found, key=lambda name: found[name].step)
+    timing = measure(measured, {shallowest: found[measured.precision]})
     study.compiled = measured.compiled
     left = max(1.0, seconds - (time.monotonic() - begun))
     plan = plan_budget(timing, left, study.epochs, study.seeds, final, workers, start)
