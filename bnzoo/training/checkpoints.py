@@ -16,6 +16,7 @@ from bnzoo.reading import read_npz
 from bnzoo.training.averaging import Averaging
 from bnzoo.training.endings import Patience
 from bnzoo.training.position import Position
+from bnzoo.training.variables import assign
 
 # seconds between two checkpoints
 INTERVAL = 30.0
@@ -147,5 +148,4 @@ def _assign_all(name: str, variables: Iterable[Any], values: list[np.ndarray]) -
     shapes = [tuple(variable.shape) for variable in variables], [value.shape for value in values]
     if shapes[0] != shapes[1]:
         raise ValueError(f"its variables of the {name} have other shapes")
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    assign(variables, values)

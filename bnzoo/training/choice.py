@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from bnzoo.tools.population import NotFiniteError
+from bnzoo.training.variables import assign, values_of
 
 # the name of the weights of a trial, as a choice
 TRIAL = "trial"
@@ -35,16 +36,16 @@ def take_lowest(
     losses: dict[str, float] = {}
     states: dict[str, list[np.ndarray]] = {}
     for name, values in every.items():
-        _assign(model.trainable_variables, values)
+        assign(model.trainable_variables, values)
         try:
             recalibrate()
         except NotFiniteError:
             continue
         loss = float(model.evaluate(validation(), verbose=0, return_dict=True)["loss"])
         if math.isfinite(loss):
-            losses[name], states[name] = loss, _values(model)
+            losses[name], states[name] = loss, values_of(model.variables)
     if losses:
-        _assign(model.variables, states[min(losses, key=losses.__getitem__)])
+        assign(model.variables, states[min(losses, key=losses.__getitem__)])
     return losses
 
 
@@ -56,13 +57,13 @@ def take_if_better(model: keras.Model, other: keras.Model, validation: Callable[
         other: A model of the same architecture.
         validation: Function that returns the batches of the validation data.
     """
-    own, reached = _values(model), losses_of(model, validation())
-    _assign(model.variables, other.variables)
-    better = clearly_lower(losses_of(model, validation()), reached)
-    loss = float(model.evaluate(validation(), verbose=0, return_dict=True)["loss"])
+    own, reached = values_of(model.variables), losses_of(model, validation())
+    assign(model.variables, other.variables)
+    losses = losses_of(model, validation())
+    better = clearly_lower(losses, reached)
     if not better:
-        _assign(model.variables, own)
-    return better, loss
+        assign(model.variables, own)
+    return better, float(losses.mean())
 
 
 def losses_of(model: keras.Model, batches: Any) -> np.ndarray:
@@ -95,12 +96,3 @@ def clearly_lower(losses: np.ndarray, others: np.ndarray) -> bool:
     if not np.isfinite(differences).all():
         return True
     return bool(differences.mean() > _ERRORS * differences.std() / len(differences) ** 0.5)
-
-
-def _values(model: keras.Model) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in model.variables]
-
-
-def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

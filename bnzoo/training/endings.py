@@ -8,6 +8,7 @@ import keras
 
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.training.position import Position
+from bnzoo.training.variables import values_of
 
 # the share of the initial moving statistics that is left when the validation losses count
 _LEFT = 0.05
@@ -121,7 +122,7 @@ class Patience(keras.callbacks.Callback):
         loss = (logs or {}).get("val_loss", math.nan)
         if loss < self.best:
             self.best, self.waited = loss, 0
-            self.weights = [keras.ops.convert_to_numpy(variable) for variable in self.model.variables]
+            self.weights = values_of(self.model.variables)
             return
         self.waited += self._position.done > self._start
         if self.stopped:

@@ -41,6 +41,7 @@ from bnzoo.training.schedules import schedule_named
 from bnzoo.training.speed import EPOCH_SECONDS, Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
 from bnzoo.training.structure import structure_digest
+from bnzoo.training.variables import assign, values_of
 
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
@@ -202,8 +203,7 @@ class _Session:
         """Choose the weights, recalibrate the statistics, measure and export the model."""
         model, data, recipe = self._model, self._data, self._recipe
         if self._trained is not model:
-            for old, new in zip(self._trained.variables, model.variables, strict=True):
-                new.assign(old)
+            assign(model.variables, self._trained.variables)
         recipe.compile(model, FLOAT32)  # with the learning rate of the training, not the last one of the schedule
         weights, choice = self._choose()
         artefact = None if directory is None else self._export(directory, {**description, "weights": weights}, trial)
@@ -229,9 +229,9 @@ class _Session:
     def _choose(self) -> tuple[str, dict[str, float]]:
         """Give the model the weights with the lowest validation loss, and return their name with all losses."""
         model = self._model
-        every = {"last": [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]}
+        every = {"last": values_of(model.trainable_variables)}
         if self._averaging is not None and self._averaging.averages:
-            every["averaged"] = [keras.ops.convert_to_numpy(average) for average in self._averaging.averages]
+            every["averaged"] = values_of(self._averaging.averages)
         if self._patience is not None and self._patience.weights:
             trained = {id(variable) for variable in self._trained.trainable_variables}
             pairs = zip(self._trained.variables, self._patience.weights, strict=True)

@@ -23,6 +23,7 @@ from bnzoo.training.class_weights import BALANCED, class_weights, weighted
 from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.training.precision import FLOAT32, in_precision
 from bnzoo.training.recipe import recipe_of
+from bnzoo.training.variables import assign, values_of
 from bnzoo.tuning.looks import LATE_BATCHES, PATIENCE, STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
@@ -125,8 +126,7 @@ class CompiledModel:
         """
         if seed not in self._states:
             self._states[seed] = self._state(self._fresh(seed)[1])
-        for variable, value in zip(self._variables(self._trained), self._states[seed], strict=True):
-            variable.assign(value)
+        assign(self._variables(self._trained), self._states[seed])
         self._trained.optimizer.learning_rate = self.hp.values["learning_rate"] = learning_rate
 
     def fit(self, seed: int, epochs: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, list[float]]:
@@ -170,12 +170,12 @@ class CompiledModel:
         callbacks = () if deadline is None else (deadline,)
         if not self.recalibrate.norms:
             return self.evaluate(callbacks)
-        before = [(variable, variable.numpy()) for variable in self.model.non_trainable_variables]
+        before = values_of(self.model.non_trainable_variables)
         batches = LATE_BATCHES if deadline and deadline.stopped else None
         self.recalibrate(self._calibration, batches, EVALUATION_BATCH)
         values = self.evaluate(callbacks)
-        for variable, value in () if keep else before:
-            variable.assign(value)
+        if not keep:
+            assign(self.model.non_trainable_variables, before)
         return values
 
     def batches(self, seed: int) -> tf.data.Dataset:
@@ -220,15 +220,14 @@ class CompiledModel:
     def _take_weights(self) -> None:
         """Give the model the weights, the statistics and the random states of its copy in 16 bits."""
         if self._trained is not self.model:
-            for variable, value in zip(self.model.variables, self._trained.variables, strict=True):
-                variable.assign(value)
+            assign(self.model.variables, self._trained.variables)
 
     @staticmethod
     def _variables(model: keras.Model) -> list[keras.Variable]:
         return [*model.variables, *model.optimizer.variables]
 
     def _state(self, model: keras.Model) -> list[np.ndarray]:
-        return [variable.numpy() for variable in self._variables(model)]
+        return values_of(self._variables(model))
 
 
 def train_and_evaluate(
