@@ -68,7 +68,7 @@ def trained(
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
     if training.weights == "trial":
-        say("warning: the trial is better than the final training: its weights are kept. A larger --budget may help")
+        say("warning: the trial is better than the final training, so the trial is kept. A larger --budget may help")
     return training.artefact
 
 

@@ -22,7 +22,7 @@ def take_lowest(
     recalibrate: Callable[[], None],
     validation: Callable[[], Any],
 ) -> dict[str, float]:
-    """Give a model those of several weights that have the lowest loss, with recalibrated statistics.
+    """Give a model the weights, among several, that have the lowest loss with recalibrated statistics.
 
     Args:
         model: The compiled model.

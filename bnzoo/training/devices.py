@@ -56,7 +56,7 @@ def strategy_for(model: keras.Model, batch_size: int, validation: int) -> tf.dis
 
 
 def divisible(size: int, strategy: tf.distribute.Strategy) -> int:
-    """Return the largest size up to another one that all devices divide into equal parts.
+    """Return the largest batch size, at most the given one, that the devices divide into equal parts.
 
     Keras requires that of the first batch of a data set, to build the metrics. Later ones may have any size.
     """

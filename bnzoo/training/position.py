@@ -36,7 +36,7 @@ class Position(keras.callbacks.Callback):
 
     @property
     def middle(self) -> float:
-        """The share of the training at the middle of the present step: a first step of the rate 0 would be none."""
+        """The share of the training at the middle of the present step. A warm-up from 0 would waste the first step."""
         return self.progress + 0.5 / ((self.steps or 1) * self.epochs)
 
     def go_to(self, epoch: int, step: int) -> None:
