@@ -29,11 +29,11 @@ def test_the_command_and_its_figures(monkeypatch, tmp_path):
     def run(command, **options):
         assert command[-6:] == ["--data", "x.npz", "--budget", "10m", "--output", str(tmp_path)]
         (tmp_path / "export.json").write_text(json.dumps({"test_accuracy": 0.933}))
-        return subprocess.CompletedProcess(command, 0, "a step of depth 20: 1 s\nmore", "")
+        return subprocess.CompletedProcess(command, 0, "a step: 1 s\nmore\nBest: depth 8.\n", "epoch 1\n9 steps, last weights (x)\n")
 
     monkeypatch.setattr(budget.subprocess, "run", run)
     row = budget.tune("x.npz", "10m", tmp_path)
-    assert (round(row["test"], 6), row["note"]) == (93.3, "a step of depth 20: 1 s")
+    assert (round(row["test"], 6), row["note"]) == (93.3, "a step: 1 s; Best: depth 8.; 9 steps, last weights (x)")
     monkeypatch.setattr(
         budget.subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, 2, "", "a\nwrong\n")
     )

@@ -49,7 +49,7 @@ app = typer.Typer(help=__doc__, add_completion=False)
 
 
 def tune(source: Path, budget: str, folder: Path) -> dict[str, Any]:
-    """Run `bnzoo tune` and return its seconds and the test accuracy of the artefact."""
+    """Run `bnzoo tune` and return its seconds, the test accuracy of the artefact, the plan and the choices."""
     start = time.monotonic()
     arguments = ["--data", str(source), "--budget", budget, "--output", str(folder)]
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
@@ -57,7 +57,11 @@ def tune(source: Path, budget: str, folder: Path) -> dict[str, Any]:
     if ended.returncode:
         return {"seconds": seconds, "test": float("nan"), "note": ended.stderr.strip().splitlines()[-1]}
     artefact = json.loads((folder / "export.json").read_text())
-    return {"seconds": seconds, "test": 100 * artefact["test_accuracy"], "note": ended.stdout.splitlines()[0]}
+    plan, *others = ended.stdout.splitlines()
+    best = [line for line in others if line.startswith("Best: ")]
+    trained = [line for line in ended.stderr.splitlines() if " weights (" in line]
+    note = "; ".join([plan, *best, *trained])
+    return {"seconds": seconds, "test": 100 * artefact["test_accuracy"], "note": note}
 
 
 class Stock:
