@@ -51,10 +51,12 @@ def train_configuration(
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
     model = study.space.for_data(data).build_configuration(values, seed)
+    recipe = recipe_of(model, data, float(values["learning_rate"]))
+    options["schedule"] = recipe.schedule if options["schedule"] is None else options["schedule"]
     return run(
         model,
         data,
-        recipe_of(model, data, float(values["learning_rate"])),
+        recipe,
         Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
         directory=study.directory,
         checkpoints=study.directory / CHECKPOINTS,

@@ -23,7 +23,6 @@ from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
-from bnzoo.training.options import SCHEDULE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
@@ -330,7 +329,8 @@ class Study:
         budget: float | None = None,
         deadline: float | None = None,
         trial: TrialResult | Mapping[str, Any] | None = None,
-        schedule: str = SCHEDULE,
+        schedule: str | None = None,
+        warmup: float | None = None,
         precision: str = AUTO,
         average: bool = True,
         patience: int | None = None,
@@ -352,7 +352,8 @@ class Study:
             deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
                 `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
-            schedule: As in `bnzoo.train`.
+            schedule: As in `bnzoo.train`. Default: that of the trial, if the study searches schedules.
+            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it.
             precision: As in `bnzoo.train`.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
@@ -385,6 +386,7 @@ class Study:
             epochs=epochs,
             deadline=deadline,
             schedule=schedule,
+            warmup=warmup,
             precision=precision,
             average=average,
             patience=patience,

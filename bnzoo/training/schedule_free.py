@@ -1,0 +1,119 @@
+"""Schedule-free AdamW, and the average at which its models are evaluated."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from bnzoo.keras_internals import schedule_free_points
+from bnzoo.training.precision import unscaled
+from bnzoo.training.variables import assign, values_of
+
+
+@keras.saving.register_keras_serializable(package="bnzoo")
+class ScheduleFreeAdamW(keras.optimizers.ScheduleFreeAdamW):
+    """`keras.optimizers.ScheduleFreeAdamW` with the updates of the paper.
+
+    On TensorFlow, the `update_step` of Keras 3.15 recovers the average from a point that it has already updated. Here
+    the steps are those of the paper: a point z follows the gradient at y, x is the average of the points z, weighted by
+    the squares of their learning rates, and the weights of the model are `y = (1 - beta_1) z + beta_1 x`. Weight decay
+    is part of the update of z.
+
+    A model is trained at y and evaluated at x: see `evaluation_weights`. The first step begins at the weights that the
+    model then has.
+
+    Args:
+        learning_rate: Float. As in `keras.optimizers.ScheduleFreeAdamW`.
+        **kwargs: Further arguments of `keras.optimizers.ScheduleFreeAdamW`.
+
+    Reference:
+        - [Defazio et al., 2024: The road less scheduled](https://arxiv.org/abs/2405.15682), algorithm 1
+    """
+
+    def build(self, var_list: list[keras.Variable]) -> None:
+        """Create the variables of the optimizer."""
+        if self.built:
+            return
+        super().build(var_list)
+        self._weight_sum = self.add_variable((), aggregation="only_first_replica", name="weight_sum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Update a variable, its point z and its second moment."""
+        index = self._get_variable_index(variable)
+        velocity, rate = self._velocities[index], self._warm(learning_rate)
+        gradient, y = ops.cast(gradient, variable.dtype), ops.convert_to_tensor(variable)
+        z = ops.where(ops.equal(self.iterations, 0), y, ops.convert_to_tensor(self._momentums[index]))
+        x = (y - (1 - self.beta_1) * z) / self.beta_1
+
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        self.assign_add(velocity, (1 - self.beta_2) * (ops.square(gradient) - velocity))
+        corrected = ops.convert_to_tensor(velocity) / (1 - ops.power(self.beta_2, step))
+        update = gradient / (ops.sqrt(corrected) + self.epsilon)
+        if self.weight_decay and self._use_weight_decay(variable):
+            update = update + self.weight_decay * y
+        z = z - rate * update
+        x = x + ops.divide_no_nan(ops.square(rate), ops.convert_to_tensor(self._weight_sum)) * (z - x)
+        self.assign(self._momentums[index], z)
+        self.assign(variable, (1 - self.beta_1) * z + self.beta_1 * x)
+
+    def _warm(self, learning_rate: Any) -> Any:
+        """Return the learning rate of the step, in the warm-up of `warmup_steps` too."""
+        rate = ops.cast(learning_rate, "float32")
+        if self.warmup_steps:
+            rate = rate * ops.minimum(ops.cast(self.iterations + 1, "float32") / self.warmup_steps, 1.0)
+        return rate
+
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
+        """Add the square of the learning rate to the sum. Keras calls this once before the updates of a step.
+
+        Weight decay is part of the updates.
+        """
+        self._weight_sum.assign_add(ops.square(self._warm(self.learning_rate)))
+
+
+def is_schedule_free(optimizer: Any) -> bool:
+    """Return whether an optimizer, which may scale the loss, is schedule-free."""
+    return isinstance(unscaled(optimizer), keras.optimizers.ScheduleFreeAdamW)
+
+
+def evaluation_weights(model: keras.Model) -> list[Any]:
+    """Return the values of the trainable weights at which a model in training is evaluated.
+
+    They are the average x of a schedule-free optimizer, with any other optimizer the weights themselves.
+    """
+    weights = model.trainable_variables
+    optimizer = unscaled(model.optimizer)
+    if not is_schedule_free(optimizer) or not int(optimizer.iterations):
+        return values_of(weights)
+    beta, points = optimizer.beta_1, values_of(schedule_free_points(optimizer))
+    return [(y - (1 - beta) * z) / beta for y, z in zip(values_of(weights), points, strict=True)]
+
+
+def end_at_the_average(model: keras.Model) -> None:
+    """Give a trained model its `evaluation_weights`. A schedule-free optimizer would go on from there."""
+    if is_schedule_free(model.optimizer):
+        assign(model.trainable_variables, evaluation_weights(model))
+        assign(schedule_free_points(unscaled(model.optimizer)), model.trainable_variables)
+
+
+class AtTheAverage(keras.callbacks.Callback):
+    """A callback that gives a model its `evaluation_weights` from each validation to the end of the epoch.
+
+    The callbacks before it in the list see these weights in `on_epoch_end`, those after it the weights of the training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._weights: list[Any] = []
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Take the average."""
+        if not self._weights and is_schedule_free(self.model.optimizer):
+            average, self._weights = evaluation_weights(self.model), values_of(self.model.trainable_variables)
+            assign(self.model.trainable_variables, average)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Take the weights of the training again."""
+        if self._weights:
+            assign(self.model.trainable_variables, self._weights)
+            self._weights = []
