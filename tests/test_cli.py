@@ -135,6 +135,11 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--enqueue", "depth:8"], "--enqueue must be NAME=VALUE. Received: 'depth:8'"),
         (["tune", "--enqueue", "depth=9"], "depth must be one of 8, 14, 20"),
         (["tune", "--option", "filtres=8"], "Did you mean 'filters'"),
+        (["tune", "--optimizer", "sgd,moon"], "Unknown `optimizer`: 'moon'. Did you mean 'muon'?"),
+        (["tune", "--momentum", "high"], "--momentum must be numbers: 0.8,0.9. Received: 'high'"),
+        (["tune", "--warmup", "0.1"], "`warmup` needs a schedule with a warm-up"),
+        (["tune", "--option", "warmup=0.1"], "--option warmup is not allowed. Use --warmup"),
+        (["tune", "--enqueue", "optimizer=adamw"], "`enqueue`"),
         (["tune", "--batch-size", "1"], "`batch_size` must be at least 2"),
         (["tune", "--target", "price"], "target"),
         (["tune", "--storage", "nonsense"], "must be an SQLAlchemy URL"),
@@ -284,6 +289,25 @@ def test_a_study_goes_on_with_its_placement_and_batch_size(bnzoo, monkeypatch, t
     assert bnzoo(*arguments)[0] == 130
     status, _, err = bnzoo(*arguments, "--placement", "post")
     assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
+
+
+def test_optimizers_schedules_and_momenta_are_axes(bnzoo, monkeypatch, tmp_path):
+    from bnzoo.tuning import Study
+
+    asked = []
+
+    def interrupted(self, **bounds):
+        asked.append((self.space.axes(), self.enqueue))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    words = ["--optimizer", "sgd,adamw", "--schedule", "linear,warmup_cosine", "--momentum", "0.8,0.9"]
+    words += ["--warmup", "0,0.2", "--enqueue", "optimizer=sgd(momentum=0.9),schedule=linear", "--output", "study"]
+    assert bnzoo("tune", "mlp", *words)[0] == 130
+    [(axes, start)] = asked
+    assert axes["optimizer"] == ("sgd(momentum=0.8)", "sgd(momentum=0.9)", "adamw")
+    assert (axes["schedule"], axes["warmup"]) == (("linear", "warmup_cosine"), (0.0, 0.2))
+    assert start == [{"optimizer": "sgd(momentum=0.9)", "schedule": "linear"}]
 
 
 @pytest.fixture

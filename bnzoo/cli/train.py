@@ -137,7 +137,7 @@ def train(
             with quietly():
                 space = space_of(family, axes).for_data(examples)
                 space.check()
-                rate = space.optimizer.defaults.learning_rate if learning_rate is None else learning_rate
+                rate = space.optimizer_of({}).defaults.learning_rate if learning_rate is None else learning_rate
                 model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
             run = partial(bnzoo.train, model, examples, learning_rate=rate, batch_size=batch_size, seed=seed)
             options |= {"class_weight": class_weight, "directory": output}

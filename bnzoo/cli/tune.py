@@ -25,15 +25,18 @@ from bnzoo.cli.inputs import (
 )
 from bnzoo.cli.space import (
     FAMILIES,
-    Momentum,
-    Optimizer,
+    Momenta,
+    Optimizers,
     Option,
+    Schedules,
+    Warmups,
     assignment,
     axes_of,
     check_family,
     needs_extra,
     seconds_of,
     space_of,
+    training_axes,
     value_of,
 )
 
@@ -93,12 +96,10 @@ def tune(
     weight_decay: Annotated[
         str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
     ] = None,
-    optimizer: Optimizer = None,
-    momentum: Momentum = None,
-    schedule: Annotated[
-        str,
-        typer.Option(help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine or constant."),
-    ] = "half_cosine",
+    optimizer: Optimizers = None,
+    momentum: Momenta = None,
+    schedule: Schedules = None,
+    warmup: Warmups = None,
     precision: Annotated[
         str,
         typer.Option(
@@ -180,7 +181,7 @@ def tune(
     clock = Clock(seconds, final, workers)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
-    axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
+    axes |= training_axes(optimizer, momentum, schedule, warmup)
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
             needs_extra("tune")
@@ -331,4 +332,4 @@ def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, pr
 
 def _point(text: str) -> tuple[str, Any]:
     name, value = assignment("--enqueue", text)
-    return name, value if name in ("norm", "placement", "activation") else value_of(value)
+    return name, value if name in ("norm", "placement", "activation", "optimizer", "schedule") else value_of(value)

@@ -9,7 +9,7 @@ import keras
 from bnzoo.errors import choice, number
 from bnzoo.training.position import Position
 
-WARMUP_COSINE, WARMUP_CONSTANT = "warmup_cosine", "warmup_constant"
+HALF_COSINE, WARMUP_COSINE, WARMUP_CONSTANT = "half_cosine", "warmup_cosine", "warmup_constant"
 # the share of a training in which the learning rate rises
 _WARM_UP = 0.05
 
@@ -85,7 +85,7 @@ def constant(progress: float) -> float:
 SCHEDULES = {
     schedule.name: schedule
     for schedule in (
-        Schedule("half_cosine", half_cosine, each_step=False),
+        Schedule(HALF_COSINE, half_cosine, each_step=False),
         Schedule(WARMUP_COSINE, half_cosine, _WARM_UP),
         Schedule("linear", linear, _WARM_UP),
         Schedule("constant", constant),
