@@ -333,10 +333,14 @@ def test_models_that_are_no_longer_used_leave_no_graphs(few_digits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision):
+@pytest.mark.parametrize(
+    ("precision", "optimizer"),
+    [("bfloat16", "muon"), ("float16", "sgd"), ("float16", "schedule_free_adamw"), ("bfloat16", "adamw")],
+)
+def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision, optimizer):
     """The score is that of the model itself; a trial is the same whatever was trained before."""
-    space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=8, batch_size=16).for_data(few_digits)
+    options = {"width": 8, "batch_size": 16, "optimizer": optimizer}
+    space = tuning.MLPSpace(depths=(1,), norms=("batch",), **options).for_data(few_digits)
     found = []
     for before in ((), (3.0,)):
         compiled = CompiledModel(space, hyperparameters(1, "batch", 0.1), few_digits, seed=0, precision=precision)
