@@ -442,7 +442,9 @@ def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports,
     """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
 
-    bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
+    model = bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1))
+    model.compile(bnzoo.optimizers.Muon())
+    model.save(tmp_path / "model.keras")
     script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
     script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

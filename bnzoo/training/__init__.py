@@ -11,14 +11,12 @@ A training passes through these files:
    result.
 
 The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
-`optimizers.py` with `muon.py` and `schedule_free.py`, `class_weights.py`, `speed.py` (measured seconds), `store.py`
-(the folder of a training), `structure.py`, `variables.py` and `files.py`.
+`optimizers.py`, `schedule_free.py` (evaluation at the average), `class_weights.py`, `speed.py` (measured seconds),
+`store.py` (the folder of a training), `structure.py`, `variables.py` and `files.py`.
 """
 
-from bnzoo.training.muon import Muon
 from bnzoo.training.reporting import Moment
 from bnzoo.training.results import Training
-from bnzoo.training.schedule_free import ScheduleFreeAdamW
 from bnzoo.training.train import train
 
-__all__ = ["Moment", "Muon", "ScheduleFreeAdamW", "Training", "train"]
+__all__ = ["Moment", "Training", "train"]

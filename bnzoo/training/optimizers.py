@@ -8,9 +8,8 @@ from typing import Any
 import keras
 
 from bnzoo.errors import choice, number
+from bnzoo.optimizers import Muon, ScheduleFreeAdamW
 from bnzoo.tools import no_decay_variables
-from bnzoo.training.muon import Muon
-from bnzoo.training.schedule_free import ScheduleFreeAdamW
 from bnzoo.training.schedules import WARMUP_CONSTANT
 
 

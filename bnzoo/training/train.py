@@ -68,7 +68,7 @@ def train(
         batch_size: Integer, the number of examples in a batch of all devices together. Default: 128 for 20,000 training
             examples or more, else 64; 32 or 16 for fewer than 1,024.
         optimizer: String, `"sgd"`, `"adamw"`, `"muon"` or `"schedule_free_adamw"`. Default: that of a compiled model,
-            else `"sgd"`. See `bnzoo.training.Muon` and `bnzoo.training.ScheduleFreeAdamW`.
+            else `"sgd"`. See `bnzoo.optimizers.Muon` and `bnzoo.optimizers.ScheduleFreeAdamW`.
         momentum: Float, the momentum of SGD, 0.9 by default, or of Muon, 0.95 by default.
         weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-4 for SGD
             and 0.05 for the others.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import bnzoo
-from bnzoo.training import Muon, ScheduleFreeAdamW
+from bnzoo.optimizers import Muon, ScheduleFreeAdamW
 from bnzoo.training.loop import fit
 from bnzoo.training.optimizers import DEFAULTS, Optimizer
 from bnzoo.training.schedule_free import end_at_the_average, evaluation_weights

@@ -45,8 +45,8 @@ class Space(keras_tuner.HyperModel):
             ResNet, else `"pre"`.
         activation: String or sequence of strings, any activation of Keras. By default that of the family.
         batch_size: Integer or sequence of integers, the number of examples in a training batch, at least 2.
-        optimizer: String or sequence of strings: `"sgd"`, `"adamw"`, `"muon"` (`bnzoo.training.Muon`) or
-            `"schedule_free_adamw"` (`bnzoo.training.ScheduleFreeAdamW`). By default that of the family.
+        optimizer: String or sequence of strings: `"sgd"`, `"adamw"`, `"muon"` (`bnzoo.optimizers.Muon`) or
+            `"schedule_free_adamw"` (`bnzoo.optimizers.ScheduleFreeAdamW`). By default that of the family.
         momentum: Float or sequence of floats, the momentum of SGD, 0.9 by default, or of Muon, 0.95 by default. If
             several optimizers are searched as well, each momentum is a value of the axis `optimizer`:
             `"sgd(momentum=0.8)"`.

@@ -32,7 +32,7 @@ class Muon(keras.optimizers.Muon):
         **kwargs: Further arguments of `keras.optimizers.Muon`.
 
     Examples:
-    >>> optimizer = bnzoo.training.Muon(1e-3, exclude_layers=["^logits/"])
+    >>> optimizer = bnzoo.optimizers.Muon(1e-3, exclude_layers=["^logits/"])
 
     Reference:
         - [Jordan et al., 2024: Muon](https://kellerjordan.github.io/posts/muon/)
