@@ -136,24 +136,18 @@ def _of_model(
     from bnzoo.training.recipe import recipe_of
     from bnzoo.tuning import rate_test
 
-    with quietly():
-        if not model.compiled or (optimizer, momentum, weight_decay) != (None, None, None):
-            model = recipe_of(model, data, _ANY, optimizer, momentum, weight_decay).compile(model, FLOAT32)
-        found = rate_test(model, data, batch_size=batch_size, seed=seed)
-    yield found
+    if not model.compiled or (optimizer, momentum, weight_decay) != (None, None, None):
+        model = recipe_of(model, data, _ANY, optimizer, momentum, weight_decay).compile(model, FLOAT32)
+    yield rate_test(model, data, batch_size=batch_size, seed=seed)
 
 
 def _of_family(family: str, axes: dict[str, Any], data: "Dataset", seed: int) -> Iterator["RateTest"]:
     """Yield the test of each depth and norm."""
     from bnzoo.tuning.rising_rates import each_test
 
-    tests = each_test(space_of(family, axes), data, {}, seed=seed)
-    while True:
-        with quietly():
-            found = next(tests, None)
-        if found is None:
-            return
-        yield found
+    with quietly():
+        space = space_of(family, axes)
+    yield from each_test(space, data, {}, seed=seed)
 
 
 def _write(tests: list["RateTest"], path: Path) -> None:
