@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bnzoo.tuning.looks import STALLED
-
 # the loss at the start is the mean over this share of the steps, in which the rate is too low to change it
 _START = 0.1
 # the width of the smoothing, as a share of the steps
 _SMOOTHING = 0.025
 # a rate is too high if the loss has risen again by this share of its whole fall
 _RISEN = 0.25
-# a fall of the loss by so many deviations of the smoothed loss at the start is no chance
-_DEVIATIONS = 5
+# a loss that rises above the loss at the start by so many times its fall has exploded
+_EXPLODED = 10
+# the suggested rate as a share of the one with the lowest loss
+_SUGGESTED = 0.25
+# the least fall of the loss, as a share of the loss at the start, and in deviations of the smoothed loss there
+_LEAST_FALL, _DEVIATIONS = 0.01, 5
 
 
 @dataclass(frozen=True)
@@ -62,30 +64,39 @@ class RateTest:
     def interval(self) -> tuple[float, float] | None:
         """The lowest and the highest usable rate; `None` if no rate lowers the loss.
 
-        The loss falls fastest at the lowest one. Above the highest one it has risen again by a quarter of its fall.
+        At the lowest one the loss falls fastest, or has fallen by half. Above the highest one it has risen again by a
+        quarter of its fall.
         """
         return None if self._ends is None else (float(self.rates[self._ends[0]]), float(self.rates[self._ends[1]]))
 
     @property
+    def steepest(self) -> float | None:
+        """The rate at which the loss falls fastest; `None` if no rate lowers the loss."""
+        return None if self._ends is None else float(self.rates[self._steepest])
+
+    @property
     def suggested(self) -> float | None:
-        """The suggested highest rate of a training, the geometric mean of the interval; `None` without one."""
-        return None if self.interval is None else float(np.sqrt(self.interval[0] * self.interval[1]))
+        """The suggested highest rate of a training; `None` without an interval.
+
+        It is a quarter of the rate with the lowest loss, but not below the interval: the loss lags behind the rate.
+        """
+        if self.interval is None:
+            return None
+        return max(self.interval[0], _SUGGESTED * float(self.rates[self.smoothed.argmin()]))
 
     @property
     def end(self) -> str:
         """The reason for the upper end of the interval.
 
-        `"diverged"`: the loss explodes. `"stalled"`: it only rises again, as with batch norm. `"range"`: neither is
-        seen up to the highest rate of the test. Empty if no rate lowers the loss.
+        `"diverged"`: the loss explodes. `"stalled"`: it only rises again, as is common with batch norm. `"range"`:
+        neither is seen up to the highest rate of the test. Empty if no rate lowers the loss.
         """
         if self._ends is None:
             return ""
-        above = self.smoothed[self._ends[1] + 1 :]
-        if not len(above):
+        if not len(self._above):
             return "range"
         fall = self.start - self.smoothed.min()
-        exploded = not np.isfinite(self.loss).all() or above.max() > self.start + fall
-        return "diverged" if exploded else "stalled"
+        return "diverged" if self._above.max() > self.start + _EXPLODED * fall else "stalled"
 
     @property
     def reason(self) -> str:
@@ -95,14 +106,14 @@ class RateTest:
                 f"no rate from {self.rates[0]:.2g} to {self.rates[-1]:.2g} lowers the loss, which is {self.start:.3g} "
                 "at the start"
             )
-        low, high = (f"{rate:.2g}" for rate in self.interval)
-        best = float(self.smoothed.min())
+        high, best = f"{self.interval[1]:.2g}", float(self.smoothed.min())
+        mean = float(self._above.mean()) if len(self._above) else best
         ends = {
             "diverged": f"diverges above {high}",
-            "stalled": f"stalls above {high}: it rises from {best:.3g} to {self.smoothed[-1]:.3g} without diverging",
+            "stalled": f"stalls above {high}, where it is {mean:.3g} on average, against {best:.3g} at best",
             "range": f"neither diverges nor stalls up to {high}, the highest rate of the test",
         }
-        return f"the loss falls fastest at {low}, and {ends[self.end]}"
+        return f"the loss falls fastest at {self.steepest:.2g}, and {ends[self.end]}"
 
     def table(self) -> pd.DataFrame:
         """Return the steps as a table: `rate`, `loss`, `smoothed` and `outcome`.
@@ -146,11 +157,21 @@ class RateTest:
         smoothed, best = self.smoothed, int(self.smoothed.argmin())
         fall = self.start - smoothed[best]
         noise = float(smoothed[: self._first].std())
-        if best == 0 or fall <= max(_DEVIATIONS * noise, (1 - STALLED) * abs(self.start)):
+        if best == 0 or fall <= max(_DEVIATIONS * noise, _LEAST_FALL * abs(self.start)):
             return None
-        steepest = int(np.gradient(smoothed)[: best + 1].argmin())
-        lost = np.flatnonzero(smoothed[best:] > smoothed[best] + _RISEN * fall)
-        return steepest, best + int(lost[0]) - 1 if len(lost) else len(smoothed) - 1
+        half = int(np.argmax(smoothed < self.start - fall / 2))
+        risen = np.flatnonzero(smoothed[best:] > smoothed[best] + _RISEN * fall)
+        return min(self._steepest, half), best + int(risen[0]) - 1 if len(risen) else len(smoothed) - 1
+
+    @property
+    def _above(self) -> np.ndarray:
+        """The losses above the interval."""
+        return self.loss[len(self.rates) if self._ends is None else self._ends[1] + 1 :]
+
+    @property
+    def _steepest(self) -> int:
+        """The step, up to that of the lowest loss, at which the loss falls fastest."""
+        return int(np.gradient(self.smoothed)[: self.smoothed.argmin() + 1].argmin())
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bnzoo.errors import choice, is_finite, positive_integer
 from bnzoo.keras_internals import functional_model, schedule_of
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.training.batches import training_batches
-from bnzoo.training.options import default_batch_size
+from bnzoo.training.options import default_batch_size, require_tensorflow
 from bnzoo.training.recipe import check_model
 from bnzoo.training.variables import unchanged
 from bnzoo.tuning.rates import RateTest, RateTests
@@ -70,8 +70,8 @@ def rate_test(
     is as before, bit for bit: weights, moving statistics, optimizer and random generators. A schedule in the optimizer
     is replaced for the test.
 
-    The lowest usable rate is the one at which the loss falls fastest. The highest is the last one before the loss
-    diverges or, as with batch norm, which keeps it finite, stalls.
+    The interval of usable rates begins where the loss falls fastest. It ends where the loss diverges or, as with batch
+    norm, which keeps it finite, stalls.
 
     Args:
         model: A compiled `keras.Model`, or a `bnzoo.tuning.Space` for a test of each depth and norm.
@@ -103,6 +103,7 @@ def rate_test(
     >>> model.optimizer.learning_rate = found.suggested
     >>> print(bnzoo.tuning.rate_test(bnzoo.tuning.ResNetSpace(), bnzoo.data.load("digits")))
     """
+    require_tensorflow()
     positive_integer("orders", orders)
     positive_integer("steps", steps, MOST_STEPS)
     if steps < 20:
