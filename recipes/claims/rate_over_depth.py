@@ -19,8 +19,8 @@ from recipes.claims.store import Size
 
 MLP, RESNET, ADAMW = "residual MLP", "ResNet", "residual MLP, AdamW"
 PARTS = (MLP, RESNET, ADAMW)
-# the same numbers of residual branches: 3, 6, 12 and 24; then 48 in the MLP and 32 in the ResNet
-DEPTHS = {MLP: (7, 13, 25, 49, 97), RESNET: (8, 14, 26, 50, 66), ADAMW: (7, 13, 25, 49, 97)}
+# the same numbers of residual branches: 3, 6, 12 and 24; then 48 in the MLP and 33 in the ResNet
+DEPTHS = {MLP: (7, 13, 25, 49, 97), RESNET: (8, 14, 26, 50, 68), ADAMW: (7, 13, 25, 49, 97)}
 SGD_RATES, ADAMW_RATES = (0.003, 10.0), (1e-5, 0.03)
 SCALES: tuple[str | None, ...] = (None, "1/sqrt(depth)", "1/depth")
 NAMES = {"batch": "batch norm", "layer": "layer norm", "none": "no norm"}
@@ -246,7 +246,7 @@ CLAIM = Claim(
         "2024)."
     ),
     setup=(
-        "Residual MLPs with 7, 13, 25, 49 and 97 hidden layers of 32 units, and ResNets with 8, 14, 26, 50 and 66 "
+        "Residual MLPs with 7, 13, 25, 49 and 97 hidden layers of 32 units, and ResNets with 8, 14, 26, 50 and 68 "
         "layers of 4 to 16 channels, on scikit-learn's digits. Each with batch norm, layer norm and no norm before the "
         "weights (pre), and with a factor on each residual branch: none, 1/sqrt(depth), or 1/depth, where the depth is "
         "the number of branches. Plain SGD without momentum or weight decay, batches of 64, 2 epochs, a constant rate, "

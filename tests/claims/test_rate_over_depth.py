@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bnzoo.tuning import MLPSpace, ResNetSpace
 from recipes.claims import rate_over_depth as claim
 from recipes.claims.claim import CONDITION, HOLDS, NOT
 
@@ -67,3 +68,9 @@ def test_table_and_picture():
     guide = axes[0].lines[-1]
     slope = np.polyfit(np.log(guide.get_xdata()), np.log(guide.get_ydata()), 1)[0]
     assert slope == pytest.approx(-1.5)
+
+
+def test_the_networks_of_a_full_run_exist():
+    assert ResNetSpace(depths=claim.DEPTHS[claim.RESNET]).depths == claim.DEPTHS[claim.RESNET]
+    for part in (claim.MLP, claim.ADAMW):
+        assert min(MLPSpace(depths=claim.DEPTHS[part], residual=True).depths) == 7
