@@ -126,7 +126,8 @@ class LawPlan(Plan):
     def _expected(self, network: Network, depth: int, measured: "_Measured") -> float | None:
         """Return the expected place of the best rate among the rates, or `None` if nothing is known of it."""
         logs = np.log(self._rates)
-        alike = [other for other in self._networks if dict(other).get(NORM) == dict(network).get(NORM)]
+        norm = str(dict(network).get(NORM))
+        alike = [other for other in self._networks if str(dict(other).get(NORM)) == norm]
         if depth == self._depths[0]:
             similar = sorted(alike[: alike.index(network)], key=lambda other: -len(set(other) & set(network)))
             known = (measured.best(other, depth) for other in similar if measured.learned(other, depth))
@@ -140,7 +141,7 @@ class LawPlan(Plan):
         if not own:
             return None
         error = RATE_ERROR * (logs[-1] - logs[0]) / (len(logs) - 1)
-        usual = _slope(map(bests, alike), SLOPES.get(dict(network).get(NORM), 0.0), error)
+        usual = _slope(map(bests, alike), SLOPES.get(norm, 0.0), error)
         slope = _slope([own], usual, error)
         x, y = np.mean(own, axis=0)
         return float(np.interp(y + slope * (math.log(depth) - x), logs, np.arange(len(logs))))
