@@ -19,8 +19,9 @@ SLOPES = {"none": -1.5}
 SLOPE_ERROR, RATE_ERROR = 1.0, 0.5
 # a grid of so many rates has one more of them on each side of the best
 RATES = 8
-# nothing was learned with a score above this share of the range of scores, in which guessing is at about a half
-LEARNED = 0.4
+# Nothing was learned at a depth whose two best scores are above the first share of the range of all scores, in which
+# guessing is at about a half, and differ by less than the second share.
+LEARNED, EQUAL = 0.4, 0.02
 # a depth is left if none of so many next rates could have the best score of all
 AHEAD = 2
 
@@ -159,7 +160,7 @@ class _Measured:
         every = [score for scores in self._by_network.values() for score in scores.values()]
         finite = [score for score in every if score is not None and math.isfinite(score)]
         self.best_of_all = min(finite, default=math.inf)
-        self._limit = self.best_of_all + LEARNED * (max(finite, default=math.inf) - self.best_of_all)
+        self._range = max(finite, default=math.inf) - self.best_of_all
 
     def scores(self, network: Network, depth: int) -> Scores:
         """Return the scores of a depth."""
@@ -172,7 +173,11 @@ class _Measured:
 
     def learned(self, network: Network, depth: int) -> bool:
         """Return whether a network of a depth has learned with any rate so far."""
-        return any(score is not None and score <= self._limit for score in self.scores(network, depth).values())
+        known = sorted(score for score in self.scores(network, depth).values() if score is not None)
+        if not known or math.isinf(known[0]):
+            return False
+        best, second = known[0], known[min(1, len(known) - 1)]
+        return best - self.best_of_all <= LEARNED * self._range or second - best >= EQUAL * self._range
 
 
 def check_law(hyperparameters: keras_tuner.HyperParameters) -> None:
