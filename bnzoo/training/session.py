@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.data import Dataset
+from bnzoo.data import Dataset, Split
 from bnzoo.files import whole_file
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools import Recalibration, health
@@ -58,6 +58,7 @@ def run(
     *,
     directory: Path | None = None,
     checkpoints: Path | None = None,
+    judging: np.ndarray | None = None,
     trial: int | None = None,
     values: Mapping[str, Any] | None = None,
     earlier: Callable[[], keras.Model | None] | None = None,
@@ -76,6 +77,8 @@ def run(
         directory: The folder of the results.
         checkpoints: The folder of numbered folders for the checkpoints of each training. By default they are in the
             folder of the results.
+        judging: Integer array, the indices of the validation examples that are validation data; the others are training
+            data. By default all are.
         trial: Integer, the trial of the model in a study.
         values: Dict, the hyperparameters of the model, as JSON.
         earlier: Function without arguments that returns the trained model of the trial, or `None`. Its weights replace
@@ -88,7 +91,8 @@ def run(
     if options.epochs is None and options.deadline is None:
         options = replace(options, epochs=EPOCHS)
     options.check(data)
-    definition = _definition(model, data, recipe, options, trial, values)
+    judging = None if options.all_data else judging
+    definition = _definition(model, data, recipe, options, judging, trial, values)
     store = None
     if directory is not None:
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
@@ -99,7 +103,7 @@ def run(
     with nullcontext() if store is None else store.alone(wait):
         with model.distribute_strategy.scope():
             model = in_float32(model)
-        session = _Session(model, data, recipe, options, store, earlier)
+        session = _Session(model, data, recipe, options, store, judging, earlier)
         session.fit(tensorboard, callbacks, progress)
         with writing():
             return session.finish(directory, {**definition, **session.outcome()}, trial)
@@ -115,13 +119,22 @@ class _Session:
         recipe: Recipe,
         options: Options,
         store: Store | None,
+        judging: np.ndarray | None,
         earlier: Callable[[], keras.Model | None] | None,
     ) -> None:
         self._start = time.monotonic()
-        self._model, self._data, self._recipe, self._options, self._store = model, data, recipe, options, store
-        examples = len(data.train.x) + (len(data.validation.x) if options.all_data else 0)
+        self._model, self._recipe, self._options, self._store = model, recipe, options, store
+        self._source = self._data = data
+        every = np.arange(len(data.validation.x))
+        self._also: np.ndarray | None = None
+        if options.all_data:
+            self._also = every
+        elif judging is not None:
+            self._also = np.setdiff1d(every, judging)
+            self._data = replace(data, validation=Split(data.validation.x[judging], data.validation.y[judging]))
+        examples = len(data.train.x) + (0 if self._also is None else len(self._also))
         self._batch = min(options.batch_size, examples)
-        self._strategy = strategy_for(model, self._batch, len(data.validation.x))
+        self._strategy = strategy_for(model, self._batch, len(self._data.validation.x))
         self._earlier = None if options.all_data else earlier  # nothing is compared without validation data
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
@@ -265,7 +278,7 @@ class _Session:
 
     def _plan(self, steps: int) -> TrainingPlan:
         """Return the plan, for which steps are timed if that is needed."""
-        options, data = self._options, self._data
+        options = self._options
         seconds = None if options.deadline is None else options.deadline - time.monotonic()
         precision = fastest(candidates(options.precision, seconds), self._compiled, self._batches(0))
         if options.epochs is not None:
@@ -273,7 +286,7 @@ class _Session:
         assert options.deadline is not None
         left = self._reserve(options.deadline, precision).moment - time.monotonic()
         others = self._slowness * EPOCH_SECONDS / self._step
-        others += 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
+        others += 0.0 if options.all_data else 0.5 * len(self._data.validation.x) / self._batch
         epochs, steps = epochs_within(max(left, 0.0), self._step, steps, others)
         return TrainingPlan(min(epochs, MOST_EPOCHS), steps, precision)
 
@@ -309,7 +322,7 @@ class _Session:
 
     def _batches(self, first: int) -> Any:
         options = self._options
-        batches = training_batches(self._data, self._batch, options.seed, first=first, with_validation=options.all_data)
+        batches = training_batches(self._source, self._batch, options.seed, first=first, also=self._also)
         return weighted(batches, self._weights)
 
     def _validation(self) -> Any:
@@ -336,6 +349,7 @@ def _definition(
     data: Dataset,
     recipe: Recipe,
     options: Options,
+    judging: np.ndarray | None,
     trial: int | None,
     values: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -350,6 +364,7 @@ def _definition(
         "learning_rate": recipe.learning_rate,
         "optimizer": recipe.optimizer,
         **chosen,
+        **({} if judging is None else {"validation_examples": len(judging)}),
         **({} if trial is None else {"trial": trial}),
         **({} if values is None else {"values": dict(values)}),
     }
