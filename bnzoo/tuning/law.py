@@ -1,6 +1,7 @@
 """The search along the law over depth: the best learning rate over depth is a line on log scales."""
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from bnzoo.tuning.plans import GridPlan, Plan, middle_first
 
 DEPTH, RATE, NORM = "depth", "learning_rate", "norm"
-# Without a norm the best rate falls as depth^-3/2 (arXiv 2510.04327, 2602.07494). With a norm no slope is published:
-# the search starts from the same rate at each depth, and the results decide.
+# Without a norm the best rate of SGD falls as depth^-3/2 (arXiv 2510.04327, 2602.07494). With a norm no slope is
+# published: the search starts from the same rate at each depth, and the results decide.
 SLOPES = {"none": -1.5}
 # the standard deviation of a slope that is not measured yet, and of a best rate in steps of the grid
 SLOPE_ERROR, RATE_ERROR = 1.0, 0.5
@@ -49,7 +50,7 @@ class LawPlan(Plan):
         start: As in `GridPlan`.
 
     Raises:
-        ValueError: If there are fewer than two depths or three learning rates.
+        ValueError: If there are fewer than two depths or three learning rates, or one of them is not positive.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class _Measured:
     def __init__(self, history: Sequence[FrozenTrial], rates: Sequence[float], sign: int) -> None:
         self._by_network: dict[tuple[Network, int], Scores] = {}
         self._rates = rates
-        for trial in history:
+        for trial in (trial for trial in history if trial.params.keys() >= {DEPTH, RATE}):
             key = _network(trial.params), trial.params[DEPTH]
             self._by_network.setdefault(key, {})[rates.index(trial.params[RATE])] = _score(trial, sign)
         every = [score for scores in self._by_network.values() for score in scores.values()]
@@ -183,15 +184,17 @@ class _Measured:
 def check_law(hyperparameters: keras_tuner.HyperParameters) -> None:
     """Raise `ValueError` if the hyperparameters have too few depths or learning rates for a line."""
     depths, rates = _values(hyperparameters)
-    if len(depths) < 2 or len(rates) < 3:
+    numbers = all(isinstance(value, int | float) and value > 0 for value in (*depths, *rates))
+    if len(depths) < 2 or len(rates) < 3 or not numbers:
         raise ValueError(
-            "sampler='law' needs at least two values of `depth` and three of `learning_rate`. Received: "
-            f"{len(depths)} and {len(rates)}. Pass more of them, or use sampler='grid'."
+            "sampler='law' needs at least two values of `depth` and three of `learning_rate`, all of them positive. "
+            f"Received: depth={reprlib.repr(depths)}, learning_rate={reprlib.repr(rates)}. Pass more values, or use "
+            "sampler='grid'."
         )
 
 
 def _values(hyperparameters: keras_tuner.HyperParameters) -> tuple[list[int], list[float]]:
-    """Return the depths and the learning rates, both rising."""
+    """Return the depths and the learning rates, both rising; none if a hyperparameter is missing."""
     values = {hp.name: sorted(hp.values) for hp in hyperparameters.space if hp.name in (DEPTH, RATE)}
     return values.get(DEPTH, []), values.get(RATE, [])
 

@@ -65,7 +65,7 @@ def test_the_best_of_a_grid_is_found_in_half_of_its_trials():
     """In 19 of 20 random laws the best point of the grid is tried, or the rate beside it is the best of those tried."""
     random, hits, trials = np.random.default_rng(0), [], []
     hp = hyperparameters()
-    for _ in range(60):
+    for _ in range(100):
         table = random_law(random)
         points = [tuple(p.values()) for p in replayed(lambda of=table, **values: of[tuple(values.values())], hp)]
         (depth, norm, rate), found = min(table, key=table.get), min(points, key=table.get)
@@ -155,10 +155,27 @@ def test_the_direction_of_the_objective_and_pruned_trials_count():
     assert min(law(**values) for values in tried) == min(law(d, "batch", r) for d in DEPTHS for r in RATES)
 
 
-def test_a_study_needs_depths_and_rates_for_a_line(few_digits, tmp_path):
-    space = tuning.MLPSpace(**SPACE)
-    with pytest.raises(ValueError, match=r"two values of `depth` and three of `learning_rate`\. Received: 1 and 2"):
-        study(few_digits, tmp_path, space, sampler="law")
+@pytest.mark.parametrize(
+    ("depths", "rates", "received"),
+    [
+        ([8], RATES, r"depth=\[8\]"),
+        (DEPTHS, [0.1, 1.0], r"learning_rate=\[0\.1, 1\.0\]"),
+        (DEPTHS, [0.0, 0.1, 1.0], r"learning_rate=\[0\.0, "),
+        (["deep", "shallow"], RATES, r"depth=\['deep', "),
+    ],
+)
+def test_too_few_depths_or_rates_for_a_line_are_refused(depths, rates, received):
+    with pytest.raises(
+        ValueError, match=rf"two values of `depth` and three of `learning_rate`.* Received: .*{received}"
+    ):
+        LawPlan(hyperparameters(depths=depths, rates=rates), StudyDirection.MINIMIZE)
+
+
+def test_a_space_without_depths_is_refused(few_digits, tmp_path):
+    with pytest.raises(ValueError, match=r"Received: depth=\[\], learning_rate=\[\]"):
+        LawPlan(keras_tuner.HyperParameters(), StudyDirection.MINIMIZE)
+    with pytest.raises(ValueError, match=r"Received: depth=\[1\], learning_rate=\[0.01, 1.0\]"):
+        study(few_digits, tmp_path, tuning.MLPSpace(**SPACE), sampler="law")
 
 
 def test_a_study_ends_by_itself(few_digits, tmp_path, monkeypatch):
