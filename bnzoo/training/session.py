@@ -46,6 +46,8 @@ from bnzoo.training.variables import assign, values_of
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
+# the share of the time in which steps are timed
+_TIMING = 0.01
 # the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
 _MOST_KEPT = 0.75
 
@@ -293,7 +295,8 @@ class _Session:
     def _reserve(self, deadline: float, precision: str) -> Reserve:
         """Return the end of the steps, with the measured seconds of the work after the last one."""
         if self._kept is None:
-            self._step = step_seconds(self._compiled(precision), self._batches(0))
+            least = _TIMING * max(0.0, deadline - time.monotonic())
+            self._step = step_seconds(self._compiled(precision), self._batches(0), least)
             self._slowness = slowness(self._model)
             options = self._options
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
