@@ -127,6 +127,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--data", "wine", "--budget", "0.001"], "--budget 0.001s is too short: the start and reading"),
         (["tune", "--budget", "10x"], "--budget must be a time such as 90s, 10m or 2h. Received: '10x'"),
         (["tune", "--sampler", "tpe"], "Pass `budget`, `trials` or both"),
+        (["tune", "--sampler", "law", "--depths", "8"], "needs at least two values of `depth`"),
         (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
         (["tune", "--objective", "macro-f1"], "Unknown `objective`: 'macro-f1'. Did you mean 'macro_f1'?"),
         (["tune", "--class-weight", "even"], "Unknown `class_weight`: 'even'"),

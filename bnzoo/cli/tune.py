@@ -113,8 +113,8 @@ def tune(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="The sampler: grid (all configurations), local (the neighbours of the best), random, tpe or gp. By "
-            "default grid, with a budget local."
+            help="The sampler: grid (all configurations), local (the neighbours of the best), law (learning rates near "
+            "the line through the best ones over depth), random, tpe or gp. By default grid, with a budget local."
         ),
     ] = None,
     pruner: Annotated[
