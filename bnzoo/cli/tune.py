@@ -37,14 +37,11 @@ from bnzoo.cli.space import (
     space_of,
     value_of,
 )
+from bnzoo.cli.tables import print_confirmed, print_table
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
     from bnzoo.tuning import Study
-
-
-# a width that every table has room in
-_WIDE = 10_000
 
 
 def tune(
@@ -295,7 +292,8 @@ def _print_results(study: "Study") -> None:
         column.justify = "right"
     for row in columns.itertuples(index=False):
         table.add_row(*map(_cell, columns.columns, row))
-    _print_table(console, table)
+    print_table(console, table)
+    print_confirmed(console, study)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
@@ -303,18 +301,6 @@ def _print_results(study: "Study") -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table whose words are not cut: on a narrow terminal its columns move together, a file has no width."""
-    needed = console.measure(table, options=console.options.update(width=_WIDE)).maximum
-    if not console.is_terminal:
-        console.width = max(needed, console.width)
-    elif needed > console.width:
-        table.collapse_padding, table.pad_edge = True, False
-        for column in table.columns:
-            column.overflow = "fold"
-    console.print(table)
 
 
 def _cell(column: str, value: Any) -> str:

@@ -138,6 +138,7 @@ def write_report(
         confusion=_confusion(artefact, path),
         counts=tables.outcomes(results),
         rates=tables.rates(results),
+        confirmed=tables.confirmed(results),
         trials=tables.trials(results),
         not_tried=tables.not_tried(results),
         pictures=[_picture(name, results, path) for name, picture in _PICTURES.items() if picture.shown(results)],

@@ -117,7 +117,11 @@ def _tied(results: "Results", configurations: pd.DataFrame) -> list[str]:
         return []
     count, seeds = len(others), configurations["seeds"].iloc[0]
     subject = "1 configuration" if count == 1 else f"{count} configurations"
-    named = "; ".join(results.words(row) for _, row in others.head(_NAMED).iterrows())
+    best = configurations.iloc[0]
+    named = "; ".join(
+        results.words(row) + " (shallower)" * bool(row["depth"] < best["depth"])
+        for _, row in others.head(_NAMED).iterrows()
+    )
     more = f"; and {count - _NAMED} more" if count > _NAMED else ""
     return [f"{subject} cannot be told apart from the best with {seeds} seeds: {named}{more}"]
 
