@@ -53,8 +53,8 @@ def _heatmap_caption(results: "Results") -> str:
     metric = metric_named(results.metric).label
     return (
         f"Numbers are validation {metric}, means over the seeds. A ring marks the best learning rate of each {row}, "
-        "two rings mark the best configuration. Hatched cells have a seed that was not trained to the end; empty cells "
-        "were not tried. The colour scale ends at guessing at the latest."
+        "two rings mark the best configuration of the search. Hatched cells have a seed that was not trained to the "
+        "end; empty cells were not tried. The colour scale ends at guessing at the latest."
         + " Learning rates were sampled: each column shows the best one of a range, labelled by its middle." * binned
         + Layout(results).left_out
     )

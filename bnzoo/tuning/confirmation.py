@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def winner(results: "Results") -> pd.Series | None:
     """Return the row of the best configuration: by the confirmation, or without one by the search.
 
-    If no confirmed configuration is usable, it is the best of the others.
+    If no confirmed configuration is usable, it is the best of the search, whose model was kept.
     """
     usable, axes = results.usable, list(results.axes)
     if usable.empty or results.confirmation is None:
@@ -24,8 +24,7 @@ def winner(results: "Results") -> pd.Series | None:
     for _, row in confirmed[confirmed["ok"]].iterrows():
         if (key := _key(row, axes)) in rows:
             return rows[key]
-    refuted = {_key(row, axes) for _, row in confirmed.iterrows()}
-    return next((row for key, row in rows.items() if key not in refuted), usable.iloc[0])
+    return usable.iloc[0]
 
 
 def table(results: "Results") -> pd.DataFrame:

@@ -110,6 +110,20 @@ def test_an_interrupted_confirmation_goes_on(few_digits, tmp_path, in_database):
         partial.confirm(3, seeds=2, progress=quiet)
 
 
+@pytest.mark.slow
+def test_two_processes_share_a_confirmation(few_digits, tmp_path):
+    """They train: the patch of this module is not in them."""
+    found = search(few_digits, tmp_path / "s")
+    found.run(quiet)
+    reported = []
+    found.confirm(2, progress=lambda study, event: reported.append(event.trial), workers=2)
+    trials = found.results.confirmation.trials
+    assert sorted(reported) == [trial.trial for trial in trials] == [1_000_000 + number for number in range(6)]
+    assert not found.results.confirmation.not_tried
+    assert len({trial.worker for trial in trials}) == 2
+    assert [trial.seed for trial in trials] == [1, 2, 3] * 2
+
+
 def test_a_sampler_and_the_number_of_trials_do_not_see_the_confirmation(few_digits, tmp_path):
     one, two = (search(few_digits, tmp_path / name, sampler="tpe", pruner="median") for name in ("one", "two"))
     for each in (one, two):
@@ -188,17 +202,23 @@ def test_the_winner_is_chosen_by_the_confirmed_scores():
     assert "cannot be told apart" not in " ".join(verdict(better).warnings)
 
 
-def test_a_configuration_that_diverges_with_a_new_seed_is_not_the_winner():
+def test_configurations_that_diverge_with_a_new_seed_are_named():
     searched = {0.01: 0.3, 0.1: 0.32, 1.0: 0.4}
     one = {"depths": (8,), "norms": ("batch",)}
     lost = confirmed(
         lambda d, n, r, s: searched[r], lambda d, n, r, s: None if r == 1.0 else math.inf if s == 1 else 0.3, **one
     )
-    assert lost.best.learning_rate == 1.0, "the best of those that were not confirmed"
+    assert (lost.best.learning_rate, lost.best.seed) == (0.01, 0), "the best of the search"
     found = verdict(lost)
     assert "confirmed" not in found.sentence
     assert "depth 8, norm batch, learning rate 0.01 is not usable with new seeds (diverged)" in found.warnings
     assert lost.confirmed["ok"].tolist() == [False, False]
+    part = confirmed(
+        lambda d, n, r, s: searched[r],
+        lambda d, n, r, s: {0.01: math.inf, 0.1: 0.5, 1.0: None}[r],
+        **one,
+    )
+    assert part.best.learning_rate == 0.1
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
