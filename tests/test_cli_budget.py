@@ -219,6 +219,21 @@ def test_a_process_has_a_trial_of_its_own_while_another_one_runs_all_of_the_plan
 
 
 @pytest.mark.slow
+def test_a_planned_confirmation_is_run_after_the_search(bnzoo, tmp_path):  # noqa: F811
+    axes = axes_of("1,2", "0.01:1:2", None, None, None, "16", None, []) | {"schedule": "half_cosine"}
+    plan = StudyPlan(2, 5, {1: 7, 2: 7}, search=200.0, final=0.0, export=200.0, confirmation=200.0)
+    tuning.Study(space_of("mlp", axes), load("wine"), tmp_path / "study", sampler="local").store_plan(plan, "float32")
+    arguments = ["--data", "wine", "--budget", "20m", "--confirm", "2", "--no-final", "--output", "study"]
+    status, _, err = bnzoo("tune", *SMALL[:-2], *arguments)
+    assert status == 0, err
+    assert "no time" not in err
+    results = json.loads((tmp_path / "study/results.json").read_text())
+    assert len(results["trials"]) == 2
+    usable = sum(trial["outcome"] == "ok" for trial in results["trials"])
+    assert len(results["confirmation"]["trials"]) == 3 * usable > 0
+
+
+@pytest.mark.slow
 def test_no_final_training(bnzoo, tmp_path):  # noqa: F811
     status, _, err = bnzoo("tune", *SMALL, "--data", "wine", "--no-final", "--output", "study")
     assert status == 0

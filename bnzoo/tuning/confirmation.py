@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bnzoo.metrics import REGRESSION, metric_named
-from bnzoo.tuning.ties import interval, ties
+from bnzoo.tuning.ties import interval, ties, ties_of_shares
 
 if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
@@ -108,6 +108,20 @@ def _replaced(results: "Results") -> list[str]:
             words = f"the best of the search, {results.words(row)}, reached {reached} with new seeds"
             return [f"{words}: the search was {_optimism(results, row)} about it"]
     return []
+
+
+def alike_on_examples(results: "Results") -> str:
+    """Return the number of configurations that the validation examples cannot tell from the best one, in words.
+
+    It is empty if there are none, or the metric is not a share of the examples.
+    """
+    metric = metric_named(results.metric)
+    if not metric.share or results.examples is None:
+        return ""
+    count = len(ties_of_shares(results.usable[metric.name], results.examples))
+    subject = "1 configuration has" if count == 1 else f"{count} configurations have"
+    within = f"within two standard errors of that of the best on {results.examples:,} validation examples"
+    return f"{subject} a validation {metric.label} {within}" if count else ""
 
 
 def _tied(results: "Results", configurations: pd.DataFrame) -> list[str]:

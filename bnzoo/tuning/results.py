@@ -150,6 +150,7 @@ class Results:
             labels, or the mean of the targets; `None` if it is not known.
         values: Dict, the values of each hyperparameter of the space but the learning rate; empty if they are not known.
         confirmation: The `Results` of the best configurations with new seeds; `None` if they were not confirmed.
+        examples: Integer, the validation examples of a trial; `None` if they are not known.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Results:
         baseline: float | None = None,
         values: Mapping[str, Sequence[Any]] | None = None,
         confirmation: "Results | None" = None,
+        examples: int | None = None,
     ) -> None:
         self.trials: list[TrialResult] = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
@@ -169,7 +171,7 @@ class Results:
         self.objective = objective or loss_objective(*outputs_of(definition), weighted)
         self.baseline = baseline
         self.values = dict(values or {})
-        self.confirmation = confirmation
+        self.confirmation, self.examples = confirmation, examples
 
     def __len__(self) -> int:
         return len(self.trials)

@@ -328,7 +328,9 @@ class Study:
         not_tried = self._not_tried(stored.results, stored.trials)
         values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
         confirmation = confirmation_of(stored, self.definition, self._objective, self._baseline)
-        scored = (self._objective, self._baseline, values, confirmation)
+        examples = len(self.data.validation.x)  # not `trial_data`, since the plan may follow
+        examples = examples if self.plan is None else min(examples, VALIDATION)
+        scored = (self._objective, self._baseline, values, confirmation, examples)
         self._results = Results(stored.results, self.definition, not_tried, *scored)
         return self._results
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bnzoo.export.image import is_image
 from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
-from bnzoo.tuning.confirmation import doubts, finding
+from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.results import Results
 
@@ -180,10 +180,12 @@ def _near(value: float, end: float, other_end: float) -> bool:
 
 
 def _seeds(results: Results) -> list[str]:
-    """Return warnings if the differences to the best configuration may be chance."""
-    if results.definition["seeds"] == 1 and results.confirmation is None:
-        return ["one seed: differences between trials may be chance; --confirm 3 trains the best three with new seeds"]
-    return doubts(results)
+    """Return warnings if the differences to the best configuration may be by chance."""
+    if results.definition["seeds"] > 1 or results.confirmation is not None:
+        return doubts(results)
+    alike = alike_on_examples(results)
+    known = alike or "differences between trials may be chance"
+    return [f"one seed: {known}; --confirm 3 trains the best three with new seeds"]
 
 
 def _moving(results: Results, best: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from untrained import SPACE, comparable, loss_in, quiet, study
 
 from bnzoo import tuning
 from bnzoo.tuning.shared import SharedStudy
-from bnzoo.tuning.ties import interval, ties
+from bnzoo.tuning.ties import interval, ties, ties_of_shares
 from bnzoo.tuning.tuner import StudyTuner
 from bnzoo.tuning.verdict import verdict
 
@@ -233,6 +233,18 @@ def test_ties_are_those_of_students_test(seeds):
     assert ties(table.head(1)).empty
     low, high = stats.t.interval(0.95, seeds - 1, scores[0].mean(), stats.sem(scores[0]))
     assert interval(scores[0]) == pytest.approx((low, high))
+
+
+def test_configurations_of_one_seed_are_compared_on_the_validation_examples():
+    """The standard error of the difference of 90 % and 80 % on n examples is 0.5 / sqrt(n)."""
+    shares = pd.Series([0.9, 0.8, 0.95, 0.2])
+    assert list(ties_of_shares(shares, 90)) == [0.8, 0.95]
+    assert list(ties_of_shares(shares, 110)) == [0.95]
+    results = planted(lambda d, n, r, s: 0.5 + 0.5 * (r - 0.01), depths=(8,), norms=("batch",))
+    assert "one seed: differences between trials may be chance; --confirm 3" in " ".join(verdict(results).warnings)
+    results.examples = 90  # accuracies of 90 %, 89.1 % and 80.1 %
+    words = "one seed: 2 configurations have a validation accuracy within two standard errors of that of the best on 90"
+    assert words in " ".join(verdict(results).warnings)
 
 
 @pytest.mark.parametrize(
