@@ -74,9 +74,13 @@ def finding(results: "Results", guess: str = "") -> str:
     best, metric = confirmed.iloc[0], metric_named(results.metric)
     reached = metric.text(best[f"confirmed_{metric.name}"])
     within = f"{metric.text(best['low'])} to {metric.text(best['high'])}, {best['seeds']} new seeds"
+    objective, chosen = results.objective, ""
+    if objective.metric is not None and objective.metric.name != metric.name:
+        before, after = (objective.text(best[f"{stage}_score"]) for stage in ("searched", "confirmed"))
+        chosen = f"; {before} in the search, {after} confirmed"
     return (
         f"{metric.label} {metric.text(best[f'searched_{metric.name}'])} in the search, confirmed {reached} "
-        f"({'; '.join(filter(None, (within, guess)))}): the search was {_optimism(results, best)}"
+        f"({'; '.join(filter(None, (within, guess)))}): the search was {_optimism(results, best)}{chosen}"
     )
 
 

@@ -13,6 +13,8 @@ from scipy import stats
 from untrained import SPACE, comparable, loss_in, quiet, study
 
 from bnzoo import tuning
+from bnzoo.metrics import metric_named
+from bnzoo.tuning.objective import Objective
 from bnzoo.tuning.shared import SharedStudy
 from bnzoo.tuning.ties import interval, ties, ties_of_shares
 from bnzoo.tuning.tuner import StudyTuner
@@ -197,6 +199,8 @@ def test_the_winner_is_chosen_by_the_confirmed_scores():
         f"the best of the search, depth 8, norm batch, learning rate 0.01, reached accuracy {accuracy[1]:.2%} with new "
         "seeds: the search was optimistic by 4.2 points about it" in text
     )
+    results.objective = Objective(1.0, 0.5, metric_named("macro_f1"))
+    assert verdict(results).sentence.endswith("; macro-F1 0.6800 in the search, macro-F1 0.6400 confirmed.")
     better = confirmed(lambda d, n, r, s: searched[r], lambda d, n, r, s: searched[r] - 0.1 - s / 1000, **one)
     assert verdict(better).sentence.endswith("the search was not optimistic.")
     assert "cannot be told apart" not in " ".join(verdict(better).warnings)
