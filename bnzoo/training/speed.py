@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.keras_internals import flatten_layers
-from bnzoo.training.variables import assign, values_of
+from bnzoo.training.variables import unchanged
 
 # steps that are timed, after those that are not, and the seconds after which no more are: without instructions for
 # bfloat16 a step takes very long
@@ -96,11 +96,9 @@ def step_seconds(model: keras.Model, batches: Any, least: float = 0.0) -> float:
         batches: An endless data set.
         least: Float, seconds: more steps are timed until they have passed, as another process may disturb a few.
     """
-    variables = [*model.variables, *model.optimizer.variables]
-    before = values_of(variables)
     timer = StepTimer(_UNTIMED + _TIMED, least)
-    model.fit(batches, steps_per_epoch=_MOST_TIMED, shuffle=False, verbose=0, callbacks=[timer])
-    assign(variables, before)
+    with unchanged(model):
+        model.fit(batches, steps_per_epoch=_MOST_TIMED, shuffle=False, verbose=0, callbacks=[timer])
     return timer.step
 
 
