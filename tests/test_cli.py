@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bnzoo import cli
-from bnzoo.cli import tune
+from bnzoo.cli.tables import print_table
 from bnzoo.models import FAMILIES
 
 SMALL = ["mlp", "--depths", "1,2", "--learning-rates", "0.01:1:2", "--epochs", "3", "--batch-size", "32"]
@@ -102,6 +103,22 @@ def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_confirmation_decides_which_one_is_the_best(bnzoo, tmp_path):
+    arguments = ["tune", *SMALL, "--data", "wine", "--confirm", "2", "--no-final", "--output", "study"]
+    status, out, err = bnzoo(*arguments)
+    assert status == 0, err
+    assert "The best configurations with new seeds:" in out
+    assert "8 trials" in out, "those of the search"
+    assert " in the search, confirmed " in out
+    document = json.loads((tmp_path / "study/results.json").read_text())
+    assert len(document["confirmation"]["trials"]) == 6
+    exported = json.loads((tmp_path / "study/export.json").read_text())
+    assert exported["trial"] == document["best"] >= 1_000_000
+    status, again, err = bnzoo(*arguments)
+    assert (status, again, err) == (0, out.partition("\n")[2], ""), "nothing is trained again"
+
+
+@pytest.mark.slow
 def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
     monkeypatch.setattr("bnzoo.reports.write_report", lambda *arguments: None)  # which other tests look at
     status, out, _ = bnzoo("tune", *SMALL, "--data", "wine", "--trials", "3")
@@ -132,6 +149,9 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--objective", "macro-f1"], "Unknown `objective`: 'macro-f1'. Did you mean 'macro_f1'?"),
         (["tune", "--class-weight", "even"], "Unknown `class_weight`: 'even'"),
         (["tune", "--pruner", "halving"], "Unknown `pruner`: 'halving'"),
+        (["tune", "--confirm", "0"], "`confirm` must be a positive integer"),
+        (["tune", "--confirm", "-1"], "`confirm` must be a positive integer"),
+        (["tune", "--confirm", "43"], "`confirm` must be at most the number of configurations, 42. Received"),
         (["tune", "--workers", "0"], "`workers` must be a positive integer"),
         (["tune", "--enqueue", "depth:8"], "--enqueue must be NAME=VALUE. Received: 'depth:8'"),
         (["tune", "--enqueue", "depth=9"], "depth must be one of 8, 14, 20"),
@@ -270,7 +290,7 @@ def test_a_wide_table_is_not_cut(is_terminal):
     table = Table(*names, "loss", "usable", box=None)
     table.add_row("8", "batch", "act_norm", "relu", "16", "0.0548", "0.0548", "98.14%", "0.0854", "1/1")
     console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, color_system=None)
-    tune._print_table(console, table)
+    print_table(console, table)
     lines = console.file.getvalue().splitlines()
     assert lines[-1].split() == ["8", "batch", "act_norm", "relu", "16", "0.0548", "0.0548", "98.14%", "0.0854", "1/1"]
     assert "…" not in console.file.getvalue()

@@ -22,7 +22,7 @@ from planted import planted
 
 from bnzoo import reports
 from bnzoo.metrics import Measured
-from bnzoo.reports import figures, page, scaling, statistics, timeline
+from bnzoo.reports import figures, page, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import Layout
 from bnzoo.training.artefact import Artefact
 from bnzoo.training.measures import Measures
@@ -133,6 +133,25 @@ def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
     text = write(results, tmp_path, artefact=of_trial)
     assert "This is the model of the best trial." in text
     assert "the final training" not in text
+
+
+def test_the_confirmation_is_shown_beside_the_search(tmp_path):
+    results = planted(lambda depth, norm, rate, seed: 0.1 + rate, depths=(8,), norms=("batch",))
+    results.confirmation = planted(
+        lambda depth, norm, rate, seed: 0.3 + rate / 10 + seed / 20,
+        depths=(8,),
+        norms=("batch",),
+        seeds=3,
+        skip=lambda values: values["learning_rate"] == 1.0,
+    )
+    table = tables.confirmed(results)
+    assert [row.cells[2:5] for row in table.rows] == [["0.01", "97.80%", "92.98%"], ["0.1", "96.00%", "92.80%"]]
+    assert [row.cells[-1] for row in table.rows] == ["", "tie"]
+    text = write(results, tmp_path)
+    heads = [head for head in Page(text).heads if head]
+    assert heads[:2] == ["The best configurations with new seeds", "Best and largest usable learning rates"]
+    assert "confirmed 92.98% (90.50% to 95.46%, 3 new seeds)" in text
+    assert text.count('class="best"') == 1, "the row of the search of the winner"
 
 
 def test_text_from_outside_is_escaped(report):

@@ -1,5 +1,6 @@
 """`bnzoo tune`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,14 +41,11 @@ from bnzoo.cli.space import (
     training_axes,
     value_of,
 )
+from bnzoo.cli.tables import print_confirmed, print_table
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
     from bnzoo.tuning import Study
-
-
-# a width that every table has room in
-_WIDE = 10_000
 
 
 def tune(
@@ -149,6 +147,13 @@ def tune(
         typer.Option(help="The time of the whole command, which plans its trials accordingly: 90s, 10m, 2h."),
     ] = None,
     trials: Annotated[int | None, typer.Option(help="The largest number of trials, at most 100000.")] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            help="The number of best configurations that are trained again, each with three new seeds, since the best "
+            "of many owes part of its score to chance: 3. The new scores decide which one is the best."
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -180,7 +185,7 @@ def tune(
     """Search the learning rate and the depth for your data, and export the best model."""
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
-    clock = Clock(seconds, final, workers)
+    clock = Clock(seconds, final, workers, confirm or 0)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = axes_of(
         depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [], branch_scale
@@ -223,16 +228,21 @@ def tune(
             precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
         )
         search.check_bounds(workers, seconds, trials or clock.trials)
+        if confirm is not None:
+            search.check_confirmation(confirm)
         search = clock.timed(search, precision)
+        clock.check_confirmation()
         bounds: dict[str, Any] = {
-            "workers": clock.workers(),
+            "workers": clock.workers(clock.of_search()),
             "budget": clock.of_search(),
             "trials": trials or clock.trials,
         }
-    _run(search, bounds)
+    _run(search, lambda: search.run(**bounds))
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
         # all trials of the plan are running in other processes
-        _run(search, bounds | {"budget": clock.of_search(), "trials": search.results.size + 1})
+        _run(search, lambda: search.run(**bounds | {"budget": clock.of_search(), "trials": search.results.size + 1}))
+    if confirm is not None and not search.results.usable.empty and (left := clock.of_confirmation()) != 0:
+        _run(search, lambda: search.confirm(confirm, workers=clock.workers(left), budget=left))
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
@@ -252,13 +262,15 @@ def tune(
     print_artefact(artefact, search.directory / "best.keras", search.directory / "report.html")
 
 
-def _run(study: "Study", bounds: dict[str, Any]) -> None:
+def _run(study: "Study", trials: Callable[[], Any]) -> None:
+    """Run trials of a study."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            study.run(**bounds)
+            trials()
         except KeyboardInterrupt as error:
-            study.refresh()
-            done = f"{len(study.results)} of {study.results.size} trials are done"
+            results = study.refresh()
+            size = results.size + (results.confirmation.size if results.confirmation is not None else 0)
+            done = f"{len(results.every)} of {size} trials are done"
             say(f"stopped: {done}. The same command continues with the others")
             raise typer.Exit(130) from error
         except RuntimeError as error:
@@ -285,7 +297,8 @@ def _print_results(study: "Study") -> None:
         column.justify = "right"
     for row in columns.itertuples(index=False):
         table.add_row(*map(_cell, columns.columns, row))
-    _print_table(console, table)
+    print_table(console, table)
+    print_confirmed(console, study)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
@@ -293,18 +306,6 @@ def _print_results(study: "Study") -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table whose words are not cut: on a narrow terminal its columns move together, a file has no width."""
-    needed = console.measure(table, options=console.options.update(width=_WIDE)).maximum
-    if not console.is_terminal:
-        console.width = max(needed, console.width)
-    elif needed > console.width:
-        table.collapse_padding, table.pad_edge = True, False
-        for column in table.columns:
-            column.overflow = "fold"
-    console.print(table)
 
 
 def _cell(column: str, value: Any) -> str:

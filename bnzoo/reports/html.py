@@ -59,8 +59,8 @@ def _heatmap_caption(results: "Results") -> str:
     metric = metric_named(results.metric).label
     return (
         f"Numbers are validation {metric}, means over the seeds. A ring marks the best learning rate of each {row}, "
-        "two rings mark the best configuration. Hatched cells have a seed that was not trained to the end; empty cells "
-        "were not tried. The colour scale ends at guessing at the latest."
+        "two rings mark the best configuration of the search. Hatched cells have a seed that was not trained to the "
+        "end; empty cells were not tried. The colour scale ends at guessing at the latest."
         + " Learning rates were sampled: each column shows the best one of a range, labelled by its middle." * binned
         + Layout(results).left_out
     )
@@ -144,6 +144,7 @@ def write_report(
         confusion=_confusion(artefact, path),
         counts=tables.outcomes(results),
         rates=tables.rates(results),
+        confirmed=tables.confirmed(results),
         trials=tables.trials(results),
         not_tried=tables.not_tried(results),
         pictures=[_picture(name, results, path) for name, picture in _PICTURES.items() if picture.shown(results)],

@@ -49,6 +49,27 @@ def rates(results: "Results") -> Table:
     return Table(head, rows)
 
 
+def confirmed(results: "Results") -> Table:
+    """Return the table of the confirmed configurations: their figures in the search and with new seeds."""
+    metric, score = metric_named(results.metric), results.objective.label
+    head = [
+        *map(_words, results.axes),
+        *(f"{metric.label} {stage}" for stage in ("searched", "confirmed")),
+        "95 % interval",
+        *(f"{score} {stage}" for stage in ("searched", "confirmed")),
+        "differs from the best",
+    ]
+    rows = []
+    for number, row in enumerate(results.confirmed.to_dict("records")):
+        interval = f"{metric.text(row['low'])} to {metric.text(row['high'])}" if row["ok"] else ""
+        figures = [_number(row[f"{stage}_{metric.name}"], metric.form) for stage in ("searched", "confirmed")]
+        scores = [_number(row[f"{stage}_score"], ".4f") for stage in ("searched", "confirmed")]
+        differs = "" if number == 0 and row["ok"] else "not usable" if not row["ok"] else "tie" if row["tie"] else "yes"
+        cells = [*(results.text(row[axis]) for axis in results.axes), *figures, interval, *scores, differs]
+        rows.append(Row(cells, best=number == 0 and row["ok"]))
+    return Table(head, rows)
+
+
 def trials(results: "Results") -> Table:
     """Return the table of all trials."""
     metric, best = metric_named(results.metric), results.best
@@ -79,8 +100,13 @@ def trials(results: "Results") -> Table:
         del columns["started s"]
     if len({trial.worker for trial in results.trials}) < 2:
         del columns["worker"]
+    confirmed = results.confirmation is not None
     rows = [
-        Row([cell(t) for cell in columns.values()], t.outcome, best is not None and t.trial == best.trial)
+        Row(
+            [cell(t) for cell in columns.values()],
+            t.outcome,
+            best is not None and (t.trial == best.trial or (confirmed and t.values == best.values)),
+        )
         for t in results.trials
     ]
     return Table(list(columns), rows, ["reason"])

@@ -14,6 +14,7 @@ from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
 from bnzoo.training.class_weights import BALANCED
+from bnzoo.tuning.confirmation import table, winner
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.effective_rate import rate_times_decay
 from bnzoo.tuning.objective import Objective, loss_objective
@@ -149,6 +150,8 @@ class Results:
         baseline: Float, the metric on the validation data of guessing the most frequent class, the shares of the
             labels, or the mean of the targets; `None` if it is not known.
         values: Dict, the values of each hyperparameter of the space but the learning rate; empty if they are not known.
+        confirmation: The `Results` of the best configurations with new seeds; `None` if they were not confirmed.
+        examples: Integer, the validation examples of a trial; `None` if they are not known.
     """
 
     def __init__(
@@ -159,6 +162,8 @@ class Results:
         objective: Objective | None = None,
         baseline: float | None = None,
         values: Mapping[str, Sequence[Any]] | None = None,
+        confirmation: "Results | None" = None,
+        examples: int | None = None,
     ) -> None:
         self.trials: list[TrialResult] = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
@@ -167,9 +172,15 @@ class Results:
         self.objective = objective or loss_objective(*outputs_of(definition), weighted)
         self.baseline = baseline
         self.values = dict(values or {})
+        self.confirmation, self.examples = confirmation, examples
 
     def __len__(self) -> int:
         return len(self.trials)
+
+    @property
+    def every(self) -> list[TrialResult]:
+        """The trials of the search and of the confirmation."""
+        return [*self.trials, *(self.confirmation.trials if self.confirmation is not None else ())]
 
     @property
     def size(self) -> int:
@@ -271,7 +282,8 @@ class Results:
 
         `score`, `accuracy` (or `r2`) and `moving_score` are means over the seeds. `moving_score` is the score with the
         moving statistics, and the `score` itself if the objective is not the loss. `spread` is the difference between
-        the highest and the lowest score. `ok` is `True` if the outcome of every seed is `ok`.
+        the highest and the lowest score, `deviation` the standard deviation, NaN for one seed. `ok` is `True` if the
+        outcome of every seed is `ok`.
         """
         rows = self.frame().assign(ok=lambda f: f["outcome"] == "ok")
         rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(self.cap).clip(upper=self.cap)
@@ -282,6 +294,7 @@ class Results:
             "score": ("score", "mean"),
             "lowest": ("score", "min"),
             "highest": ("score", "max"),
+            "deviation": ("score", "std"),
             self.metric: (self.metric, "mean"),
             "moving_score": ("moving_score", "mean"),
             "ok": ("ok", "all"),
@@ -292,16 +305,35 @@ class Results:
         return table[table["seeds"] == self.definition["seeds"]].sort_values("score", ignore_index=True, kind="stable")
 
     @property
+    def confirmed(self) -> pd.DataFrame:
+        """A table with one row per confirmed configuration, best first: its figures in the search and with new seeds.
+
+        `low` and `high` are the 95 % interval of the confirmed metric, by Student's t distribution of the seeds. `tie`
+        is `True` for the best configuration and those that cannot be told apart from it.
+        """
+        return table(self)
+
+    @property
     def usable(self) -> pd.DataFrame:
         """The configurations with the outcome `ok` for every seed, best first."""
         return self.configurations[self.configurations["ok"]].reset_index(drop=True)
 
     @property
     def best(self) -> TrialResult | None:
-        """The best seed of the configuration with the best mean score; `None` if no configuration is usable."""
-        if self.usable.empty:
+        """The best seed of the `winner`, of its confirmation if it was confirmed; `None` if there is no winner."""
+        if self.winner is None:
             return None
-        return min(self.of(self.usable.iloc[0]), key=lambda trial: trial.score)
+        found = self.confirmation
+        source = self if found is None or found.usable.empty else found
+        return min(source.of(self.winner), key=lambda trial: trial.score)
+
+    @cached_property
+    def winner(self) -> pd.Series | None:
+        """The row of `configurations` with the best mean score; `None` if no configuration is usable.
+
+        If the best configurations were confirmed, it is the one with the best score in the confirmation.
+        """
+        return winner(self)
 
     @property
     def candidate(self) -> TrialResult | None:
@@ -367,4 +399,9 @@ class Results:
             "trials": [asdict(trial) for trial in self.trials],
             "not_tried": self.not_tried,
         }
+        if self.confirmation is not None:
+            document["confirmation"] = {
+                "configurations": self.confirmed.to_dict("records"),
+                "trials": [asdict(trial) for trial in self.confirmation.trials],
+            }
         write_text(folder / "results.json", json_text(document))

@@ -24,12 +24,14 @@ from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
+from bnzoo.tuning.confirming import run_confirmation
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
+from bnzoo.tuning.finalists import check_seeds, confirmation_of
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
-from bnzoo.tuning.planning import VALIDATION, StudyPlan
+from bnzoo.tuning.planning import CONFIRMATION_SEEDS, VALIDATION, StudyPlan
 from bnzoo.tuning.plans import ENDING, GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
@@ -249,10 +251,7 @@ class Study:
                 run_trials(self, self._records, progress, budget=budget, trials=trials)
             else:
                 run_workers(self, progress, workers, budget=budget, trials=trials)
-        with one_writer(self.directory):
-            results = self.refresh()
-            self._records.write(results, trained=self._is_trained(results.best))
-        return self._results
+        return self._write()
 
     def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
         """Raise `ValueError` if `run` does not accept these arguments."""
@@ -264,10 +263,70 @@ class Study:
         if self.sampler not in ENDING and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
-    def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
+    def confirm(
+        self,
+        top: int = 3,
+        seeds: int = CONFIRMATION_SEEDS,
+        progress: Progress | None = None,
+        *,
+        workers: int = 1,
+        budget: float | None = None,
+    ) -> Results:
+        """Train the best configurations of the search again with new seeds, then write the results.
+
+        The best of many trials owes part of its score to chance: with other seeds it is worse. The trials of the
+        confirmation have the same steps as those of the search, are stored in the study, and go on where they were
+        stopped. `results.confirmation` has their results, `results.confirmed` compares them with the search, and
+        `results.best` is the best one by the new scores. They are no trials of the search, and are not pruned.
+
+        Args:
+            top: Integer, the number of configurations. Fewer are confirmed if fewer are usable.
+            seeds: Integer, the number of new seeds of each, at least 2. A confirmation that has begun keeps its own.
+            progress: As in `run`.
+            workers: As in `run`.
+            budget: Float, the seconds after which no more trials are run. One that is running then does not count.
+
+        Returns:
+            The `Results`.
+
+        Raises:
+            ValueError: If an argument is invalid, or there are fewer configurations than `top`.
+            RuntimeError: If no trial is usable, or all workers of this machine died.
+        """
+        self.check_confirmation(top)
+        check_seeds(seeds, SEEDS)
+        self.check_bounds(workers, budget, trials=TRIALS)
+        self._begin()
+        self.refresh()
+        self._best()
+        run_confirmation(self, self._records, top, seeds, progress, workers, budget)
+        return self._write()
+
+    def check_confirmation(self, top: int) -> None:
+        """Raise `ValueError` if the search has fewer configurations than are to be confirmed."""
+        positive_integer("confirm", top, TRIALS)
+        size = math.prod(len(values) for values in self.space.axes().values())
+        if self.sampler in OF_A_GRID and top > size:
+            raise ValueError(f"`confirm` must be at most the number of configurations, {size}. Received: confirm={top}")
+
+    def work(
+        self,
+        progress: Progress = lambda *event: None,
+        *,
+        budget: float | None,
+        trials: int | None,
+        confirming: bool = False,
+    ) -> None:
         """Run trials as one of several workers, without writing results. For the processes that `run` starts."""
         self._begin()
-        run_trials(self, self._records, progress, budget=budget, trials=trials)
+        finalists = self._records.finalists() if confirming else None
+        run_trials(self, self._records, progress, budget=budget, trials=trials, finalists=finalists)
+
+    def _write(self) -> Results:
+        with one_writer(self.directory):
+            results = self.refresh()
+            self._records.write(results, trained=self._is_trained(results.best))
+        return self._results
 
     def _begin(self) -> None:
         """Create the folder, the definition and the study in the storage, each if it does not exist."""
@@ -275,10 +334,14 @@ class Study:
 
     def refresh(self) -> Results:
         """Read the results of all workers and return them."""
-        results, trials = self._records.read()
-        not_tried = self._not_tried(results, trials)
+        stored = self._records.read()
+        not_tried = self._not_tried(stored.results, stored.trials)
         values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
-        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline, values)
+        confirmation = confirmation_of(stored, self.definition, self._objective, self._baseline)
+        examples = len(self.data.validation.x)  # not `trial_data`, since the plan may follow
+        examples = examples if self.plan is None else min(examples, VALIDATION)
+        scored = (self._objective, self._baseline, values, confirmation, examples)
+        self._results = Results(stored.results, self.definition, not_tried, *scored)
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:

@@ -109,6 +109,7 @@ def planned(
     workers: int = 1,
     start: float = 0.0,
     precision: str = FLOAT32,
+    confirm: int = 0,
 ) -> tuple[StudyPlan, str, Timing]:
     """Return the plan of a study for a budget, its precision, and the measured seconds.
 
@@ -122,6 +123,7 @@ def planned(
         start: Float, the seconds until a worker has started.
         precision: String. `"auto"` is the one in which a step of the shallowest network takes the least time; float32
             without a measurement if the budget is short.
+        confirm: Integer, the configurations that are confirmed.
     """
     begun = time.monotonic()
     measured = copy(study)
@@ -134,7 +136,7 @@ def planned(
     timing = measure(measured, {shallowest: found[measured.precision]})
     study.compiled = measured.compiled
     left = max(1.0, seconds - (time.monotonic() - begun))
-    plan = plan_budget(timing, left, study.epochs, study.seeds, final, workers, start)
+    plan = plan_budget(timing, left, study.epochs, study.seeds, final, workers, start, confirm)
     return plan, measured.precision, timing
 
 

@@ -107,9 +107,11 @@ def test_rates_that_are_lost_beyond_the_best_are_no_edge():
     assert "the best learning rate" not in warnings(results)
 
 
-def test_seeds_that_differ_by_more_than_the_gap_are_told():
+def test_configurations_that_seeds_cannot_tell_apart_are_named():
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 2 * s, seeds=2)
-    assert "the difference between seeds (2.0000) is larger than the gap" in warnings(results)
+    others = "depth 14, norm none, learning rate 0.1; depth 8, norm batch, learning rate 0.1 (shallower); depth 8"
+    assert f"9 configurations cannot be told apart from the best with 2 seeds: {others}" in warnings(results)
+    assert warnings(results).endswith("(shallower); and 6 more")
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 0.001 * s, seeds=2)
     assert "seeds" not in warnings(results)
 
