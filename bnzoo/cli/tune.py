@@ -279,12 +279,15 @@ def _print_results(study: "Study") -> None:
     for column in table.columns:
         column.justify = "right"
     for row in columns.itertuples(index=False):
-        table.add_row(*map(_cell, columns.columns, row))
+        cells = zip(columns.columns, row, strict=True)
+        costs = study.results.costs
+        table.add_row(*(study.results.cost_text(*cell) if cell[0] in costs else _cell(*cell) for cell in cells))
     _print_table(console, table)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
-    for line in (f"{count} trial{'s' * (count != 1)}: {counts or 'none'}.", verdict.sentence):
+    trials = f"{count} trial{'s' * (count != 1)}: {counts or 'none'}."
+    for line in filter(None, (trials, verdict.sentence, verdict.smallest)):
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)

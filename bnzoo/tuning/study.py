@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
@@ -28,6 +29,7 @@ from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.front import front
 from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import VALIDATION, StudyPlan
 from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
@@ -194,6 +196,28 @@ class Study:
     def verdict(self) -> Verdict:
         """The best configuration in a sentence, and warnings."""
         return verdict(self._results)
+
+    def front(self, against: str = "multiplications") -> pd.DataFrame:
+        """Return the Pareto front: the configurations that no other one beats in both the objective and the cost.
+
+        Args:
+            against: String, the cost of the network: `"multiplications"`, `"parameters"`, or `"latency"`, the
+                milliseconds that `measure_latency` has measured last. With several formats, the column of one of them,
+                such as `"onnx_ms"`.
+
+        Returns:
+            A `pandas.DataFrame` with one row per configuration, the lowest cost first: its hyperparameters, the cost,
+            the `score` (lower is better) and the metric, such as `accuracy`. They are means over the seeds; `score_low`
+            and `score_high`, `accuracy_low` and `accuracy_high` are the lowest and the highest value of a seed.
+
+        Raises:
+            ValueError: If `against` is unknown, or this cost is not known.
+
+        Examples:
+        >>> study.measure_latency("onnx")
+        >>> study.front(against="latency")
+        """
+        return front(self._results, against)
 
     @property
     def finished(self) -> bool:

@@ -50,6 +50,8 @@ class Evaluation:
             validation uses moving statistics.
         compile_seconds: Time to build, trace and compile; near 0 for a compiled model that is reused.
         train_seconds: Time for the rest.
+        parameters: The parameters of the network.
+        multiplications: The multiply-accumulates of the network for one example; `None` if they cannot be counted.
         measured: The values of the study's `measure` function.
     """
 
@@ -63,6 +65,8 @@ class Evaluation:
     history: dict[str, list[float]] = field(default_factory=dict)
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
+    parameters: int | None = None
+    multiplications: int | None = None
     measured: dict[str, float] = field(default_factory=dict)
 
 
@@ -255,7 +259,7 @@ def train_and_evaluate(
         callbacks: Sequence of further callbacks.
 
     Returns:
-        An `Evaluation` without `compile_seconds` and `measured`.
+        An `Evaluation` without `compile_seconds`, `measured` and the cost of the network.
     """
     start = time.perf_counter()
     cap = score_cap(compiled.data.task, compiled.data.outputs)
