@@ -14,7 +14,7 @@ measures. `final.py` trains the best configuration to the end. `opening.py` open
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
 configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
 `definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
-`results.py` and `verdict.py`, `costs.py` and `front.py` (the cost of an architecture). The loop of a
+`results.py` and `verdict.py`, `costs.py`, `latency.py` and `front.py` (the cost of a network). The loop of a
 training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
 """
 

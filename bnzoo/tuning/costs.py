@@ -1,7 +1,7 @@
 """The cost of a network: its parameters, its multiplications, and its measured latencies."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,11 @@ class Latencies:
             next((each.milliseconds for each in latencies if each.network.items() <= values.items()), math.nan)
             for latencies in self.formats.values()
         ]
+
+    def with_more(self, format: str, measured: Iterable[Latency]) -> "Latencies":
+        """Return these latencies and those of further networks in a format, which becomes the last one."""
+        others = {name: latencies for name, latencies in self.formats.items() if name != format}
+        return Latencies({**others, format: [*self.formats.get(format, ()), *measured]})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the latencies as JSON."""

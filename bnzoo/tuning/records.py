@@ -14,14 +14,15 @@ from bnzoo.json_text import json_text
 from bnzoo.tools import load_model
 from bnzoo.training.files import BEST
 from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
+from bnzoo.tuning.costs import Latencies, Latency
 from bnzoo.tuning.definition import check_definition, command, require_same_study
 from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import SharedStudy, find_study, index, study_names
 from bnzoo.tuning.storage import JOURNAL
 
-# keys of the attributes for the definition of a study and the `TrialResult` of a trial
-_DEFINITION, RESULT = "bnzoo:definition", "bnzoo:result"
+# keys of the attributes for the definition and the `Latencies` of a study, and for the `TrialResult` of a trial
+_DEFINITION, _LATENCIES, RESULT = "bnzoo:definition", "bnzoo:latencies", "bnzoo:result"
 
 
 class Records:
@@ -103,6 +104,22 @@ class Records:
         new = [trial for trial in finished.values() if trial.number not in self._results]
         self._results |= {trial.number: self._result(trial) for trial in new if RESULT in trial.system_attrs}
         return [self._results[number] for number in self._numbers.values() if number in self._results], trials
+
+    @property
+    def latencies(self) -> Latencies:
+        """The latencies that were measured. Raise `ValueError` if they are damaged."""
+        stored = None if self._shared is None else self._shared.get_attribute(_LATENCIES)
+        try:
+            return Latencies() if stored is None else Latencies.from_dict(stored)
+        except ValueError as error:
+            raise ValueError(
+                f"{_place(self.shared)} is damaged: {error}. Restore the storage from a copy, or choose another folder "
+                "or `name`."
+            ) from error
+
+    def add_latencies(self, format: str, measured: Iterable[Latency]) -> None:
+        """Store latencies of further networks in a format."""
+        self.shared.set_attribute(_LATENCIES, self.latencies.with_more(format, measured).to_dict())
 
     def _result(self, stored: FrozenTrial) -> TrialResult:
         """Return the result of a finished trial. Raise `ValueError` if it is damaged."""

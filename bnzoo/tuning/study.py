@@ -26,6 +26,7 @@ from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.options import SCHEDULE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
+from bnzoo.tuning import latency
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
@@ -197,6 +198,36 @@ class Study:
         """The best configuration in a sentence, and warnings."""
         return verdict(self._results)
 
+    def measure_latency(self, format: str = "saved_model") -> Results:
+        """Measure the latency of each network of the study on this machine, and store it with the study.
+
+        A network of each architecture that was tried is exported into a temporary folder in the study's folder, and
+        verified. The weights are those of the initialization: they do not affect the time. Then a call with one example
+        is timed, of all artefacts in turns, so that other load on the machine affects all of them alike. The median in
+        milliseconds becomes a column of all tables, such as `saved_model_ms`, and `results.csv` and `results.json` are
+        written again. Networks that were measured before are not measured again. A call that was interrupted
+        continues with the artefacts that it has written.
+
+        Args:
+            format: String, the format of `bnzoo.export`: `"saved_model"`, `"onnx"`, `"litert"` or `"openvino"`.
+
+        Returns:
+            The `Results`, with the latencies.
+
+        Raises:
+            ValueError: If the format is unknown, or no trial has run.
+            ImportError: If the packages of the format are not installed.
+            RuntimeError: If an artefact differs from its model.
+        """
+        latency.check(format)
+        if not len(self._results):
+            raise ValueError(f"{self.directory}: no trial has run, so there is no network to measure.")
+        with one_writer(self.directory):
+            self._records.add_latencies(format, latency.measure(self, format))
+            results = self.refresh()
+            results.save(self.directory, command())
+        return results
+
     def front(self, against: str = "multiplications") -> pd.DataFrame:
         """Return the Pareto front: the configurations that no other one beats in both the objective and the cost.
 
@@ -292,7 +323,9 @@ class Study:
         results, trials = self._records.read()
         not_tried = self._not_tried(results, trials)
         values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
-        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline, values)
+        self._results = Results(
+            *(results, self.definition, not_tried, self._objective, self._baseline, values), self._records.latencies
+        )
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
