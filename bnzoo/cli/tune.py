@@ -23,6 +23,7 @@ from bnzoo.cli.inputs import (
     load_data,
     table_options,
 )
+from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import (
     FAMILIES,
     Momentum,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from bnzoo.tuning import Study
 
 
+# the heads of the counts, as those of `bnzoo models`: 80 columns have no room for the long words
+_SHORT = {"parameters": "params", "multiplications": "MACs"}
 # a width that every table has room in
 _WIDE = 10_000
 
@@ -163,6 +166,13 @@ def tune(
     final: Annotated[
         bool, typer.Option("--final/--no-final", help="Whether the best configuration is trained again, to the end.")
     ] = True,
+    latency: Annotated[
+        str | None,
+        typer.Option(
+            help="A format whose latency is measured for each network with one example: saved_model, onnx, litert or "
+            "openvino. With a budget only if that takes at most a quarter of the time after the search."
+        ),
+    ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
     augment: Annotated[
@@ -187,8 +197,11 @@ def tune(
             from bnzoo import tuning
             from bnzoo.training.options import default_batch_size
             from bnzoo.training.precision import AUTO, FLOAT32, check_precision
+            from bnzoo.tuning.latency import check as check_latency
             from bnzoo.tuning.records import find_definition
         check_precision(precision)
+        if latency is not None:
+            check_latency(latency)
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         clock.check()
@@ -228,6 +241,8 @@ def tune(
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
         # all trials of the plan are running in other processes
         _run(search, bounds | {"budget": clock.of_search(), "trials": search.results.size + 1})
+    if latency is not None and len(search.results):
+        measure_latency(search, latency, None if clock.deadline is None else clock.left)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
@@ -274,7 +289,7 @@ def _write_report(study: "Study") -> None:
 def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
-    names = (str(name).replace("_", " ") for name in columns.columns)
+    names = (_SHORT.get(name, str(name).replace("_", " ")) for name in columns.columns)
     table = Table(*names, box=None, header_style="bold")
     for column in table.columns:
         column.justify = "right"

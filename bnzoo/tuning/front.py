@@ -1,22 +1,25 @@
 """The configurations that are worth their cost: the Pareto front, and the smallest network that is almost the best."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from bnzoo.errors import choice
 from bnzoo.metrics import REGRESSION, Metric, metric_named
+from bnzoo.metrics.pareto import on_front
 from bnzoo.tuning.costs import COUNTS, cost_words
-from bnzoo.tuning.results import Results
+
+if TYPE_CHECKING:
+    from bnzoo.tuning.results import Results
 
 LATENCY = "latency"
 # the difference to the best that does not count: of a metric that is a share, and of another one relative to the best
 _POINTS, _RELATIVE = 0.005, 0.01
 
 
-def front(results: Results, against: str) -> pd.DataFrame:
+def front(results: "Results", against: str) -> pd.DataFrame:
     """Return the configurations that no other one beats in both the score and the cost. See `Study.front`."""
     cost = cost_column(results, against)
     table = best_of_networks(results, cost)
@@ -24,7 +27,7 @@ def front(results: Results, against: str) -> pd.DataFrame:
     return kept.sort_values(cost, ignore_index=True, kind="stable")
 
 
-def cost_column(results: Results, against: str) -> str:
+def cost_column(results: "Results", against: str) -> str:
     """Return the column of results with a cost.
 
     Raises:
@@ -44,7 +47,7 @@ def cost_column(results: Results, against: str) -> str:
     return against
 
 
-def best_of_networks(results: Results, cost: str) -> pd.DataFrame:
+def best_of_networks(results: "Results", cost: str) -> pd.DataFrame:
     """Return the best usable configuration of each combination of the axes without the learning rate, best first.
 
     Args:
@@ -58,19 +61,7 @@ def best_of_networks(results: Results, cost: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*results.axes, cost, *ends])
 
 
-def on_front(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return which points no other one beats: one that is at least as good in both, and better in one of them.
-
-    Args:
-        costs: Array of floats, lower is better.
-        scores: Array of floats, lower is better.
-    """
-    least = pd.Series(scores).groupby(costs).min()  # by rising cost
-    better = least[least < least.cummin().shift(fill_value=np.inf)]
-    return np.isin(costs, better.index) & (scores == least.reindex(costs).to_numpy())
-
-
-def smallest(results: Results) -> str:
+def smallest(results: "Results") -> str:
     """Return a sentence about the network with the fewest multiplications that is almost as good as the best one.
 
     The difference may be half a point (0.005) of the objective, or of the first metric if the objective is the loss.
@@ -96,7 +87,7 @@ def smallest(results: Results) -> str:
     )
 
 
-def _over_seeds(results: Results, row: Mapping[str, Any] | pd.Series) -> list[float]:
+def _over_seeds(results: "Results", row: Mapping[str, Any] | pd.Series) -> list[float]:
     """Return the mean, the lowest and the highest score and metric of the seeds of a configuration."""
     trials = results.of(row)
     values = np.array([[trial.score for trial in trials], [trial.accuracy for trial in trials]])
@@ -107,7 +98,7 @@ def _value(metric: Metric, badness: float) -> str:
     return f"{metric.label} {metric.text(metric.badness(badness))}"
 
 
-def _costs(results: Results, row: pd.Series) -> str:
+def _costs(results: "Results", row: pd.Series) -> str:
     """Return the costs of a configuration as text."""
     costs = {name: results.cost_text(name, row[name]) for name in reversed(results.costs)}
     return ", ".join(f"{cost} {cost_words(name)}" for name, cost in costs.items() if cost)

@@ -16,6 +16,7 @@ from bnzoo.metrics import metric_for
 from bnzoo.training.class_weights import BALANCED
 from bnzoo.tuning.costs import COUNTS, Latencies, cost_text
 from bnzoo.tuning.definition import outputs_of
+from bnzoo.tuning.front import best_of_networks
 from bnzoo.tuning.objective import Objective, loss_objective
 from bnzoo.tuning.planning import StudyPlan
 
@@ -364,6 +365,17 @@ class Results:
         columns = [*others, "best learning rate", "largest usable", self.metric, self.objective.label, "usable"]
         table = pd.DataFrame(rows, columns=[*columns, *self.costs])
         return table.astype({name: _COUNT for name in COUNTS if name in table})
+
+    def networks(self, cost: str) -> pd.DataFrame:
+        """Return the best usable configuration of each combination of the axes without the learning rate, best first.
+
+        Args:
+            cost: String, one of `costs`. Configurations whose cost is not known are left out.
+
+        Returns:
+            A table with the axes, the cost, the score and the metric, and the lowest and the highest of a seed.
+        """
+        return best_of_networks(self, cost)
 
     def save(self, folder: Path, command: str) -> None:
         """Write `results.csv` and `results.json` into a folder.

@@ -9,8 +9,9 @@ from planted import planted
 
 import bnzoo
 from bnzoo.metrics import metric_named
+from bnzoo.metrics.pareto import on_front
 from bnzoo.tuning.costs import Latencies, Latency, cost_text, counts_of
-from bnzoo.tuning.front import best_of_networks, front, on_front
+from bnzoo.tuning.front import front
 from bnzoo.tuning.objective import Objective
 from bnzoo.tuning.results import Results
 from bnzoo.tuning.verdict import verdict
@@ -78,7 +79,7 @@ def test_the_front_against_a_latency():
     assert front(results, "saved_model_ms")["depth"].tolist() == [8, 20]
     last = front(results, "latency")
     assert last["onnx_ms"].tolist() == [0.5, 1.0, 3.0, 4.0]
-    assert len(best_of_networks(results, "onnx_ms")) == 5, "a network without a latency is left out"
+    assert len(results.networks("onnx_ms")) == 5, "a network without a latency is left out"
     assert list(results.table().columns[-4:]) == ["parameters", "multiplications", "saved_model_ms", "onnx_ms"]
     assert results.frame()["onnx_ms"].isna().sum() == 3
     with pytest.raises(ValueError, match="against"):
