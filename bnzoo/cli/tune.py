@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import mistakes, quietly, say
+from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import (
     SOURCES,
@@ -111,6 +111,13 @@ def tune(
     option: Option = None,
     seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
     epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
+    equal: Annotated[
+        str,
+        typer.Option(
+            help="The cost that the trials of all networks have in common: epochs, or compute (the multiplications of "
+            "the shallowest network, so that deeper ones have fewer steps). Without --budget, which divides the time."
+        ),
+    ] = "epochs",
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -199,6 +206,7 @@ def tune(
             from bnzoo.training.precision import AUTO, FLOAT32, check_precision
             from bnzoo.tuning.latency import check as check_latency
             from bnzoo.tuning.records import find_definition
+            from bnzoo.tuning.steps import COMPUTE, EXCLUSIVE
         check_precision(precision)
         if latency is not None:
             check_latency(latency)
@@ -208,6 +216,8 @@ def tune(
         output = output or Path("runs") / f"{family}-{examples.stem}"
         stored = find_definition(output, storage, study)
         plans = clock.plans(stored)
+        if plans and equal == COMPUTE:
+            raise UserError(EXCLUSIVE)
         if stored is not None and stored["space"].get("family") == family:  # earlier versions had other defaults
             kept = {name: stored["space"].get(name) for name in ("placement", "batch_size")}
             axes |= {name: value for name, value in kept.items() if axes[name] is None}
@@ -229,6 +239,7 @@ def tune(
             class_weight=class_weight,
             plan=clock.plan,
             precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
+            equal=equal,
         )
         search.check_bounds(workers, seconds, trials or clock.trials)
         search = clock.timed(search, precision)

@@ -202,7 +202,7 @@ def _settings(results: "Results") -> list[str]:
     settings += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
     settings += [
         f"{name.replace('_', ' ')} {study[name]}"
-        for name in ("objective", "class_weight", "precision")
+        for name in ("objective", "class_weight", "precision", "equal")
         if name in study
     ]
     settings += [f"sampler {sampler['name']}"] if sampler else []

@@ -8,8 +8,9 @@ A trial passes through five files, in this order:
 4. `queue.py`: `Queue` claims a waiting trial in the storage that all workers share, and adds new trials.
 5. `trial.py`: `train_and_evaluate` restores a compiled model, trains it with `Space.fit`, and computes the score.
 
-`looks.py` has the callbacks that end a trial early. `planning.py` divides a budget, from the seconds that `timing.py`
-measures. `final.py` trains the best configuration to the end. `opening.py` opens a study from its folder.
+`steps.py` decides how many steps a trial has, and `looks.py` has the callbacks that end it early. `planning.py` divides
+a budget, from the seconds that `timing.py` measures. `final.py` trains the best configuration to the end. `opening.py`
+opens a study from its folder.
 
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
 configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with

@@ -103,7 +103,7 @@ def cost_text(column: str, value: float) -> str:
     if pd.isna(value):
         return ""
     if column not in COUNTS:
-        return f"{value:.2f}"
+        return f"{value:.3g}"
     rounded = float(f"{value:.3g}")
     return next((f"{rounded / size:g} {unit}" for unit, size in _UNITS if rounded >= size), f"{rounded:g}")
 

@@ -38,6 +38,8 @@ from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
+from bnzoo.tuning.steps import EPOCHS as EPOCHS_EQUAL
+from bnzoo.tuning.steps import check_equal
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
@@ -90,6 +92,11 @@ class Study:
         precision: String, the precision of the trials: `"float32"`, or `"bfloat16"` and `"float16"`, which are faster
             on processors with instructions for them. The variables and the stored models are float32, and the score is
             that of the stored model.
+        equal: String, the cost that the trials of all networks have in common: `"epochs"`, or `"compute"`. With equal
+            epochs a deeper network has more compute, which favours it. With `"compute"` the steps of a network cost
+            as many multiplications as those of the shallowest one (with the first value of every other
+            hyperparameter): a network of twice the multiplications has half the steps an epoch, and the schedule and
+            the looks of pruners follow them. It cannot be combined with `plan`, which divides the time.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -126,6 +133,7 @@ class Study:
         measure: MeasureFunction | None = None,
         plan: StudyPlan | None = None,
         precision: str = FLOAT32,
+        equal: str = EPOCHS_EQUAL,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -146,6 +154,7 @@ class Study:
         self.measure = measure
         self.plan = plan
         self.precision = choice("precision", precision, PRECISIONS)
+        self.equal = check_equal(equal, self.space, plan)
         # compiled models for the trials of this process, by architecture
         self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
@@ -162,7 +171,7 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure", "plan", "precision")
+        records = ("storage", "name", "checkpoints", "measure", "plan", "precision", "equal")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
     def store_plan(self, plan: StudyPlan, precision: str) -> "Study":
