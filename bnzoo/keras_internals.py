@@ -59,6 +59,19 @@ def seed_generators(layer: Any) -> list[keras.random.SeedGenerator]:
     return getattr(layer, "_seed_generators", [])
 
 
+def global_seed_generator() -> keras.random.SeedGenerator:
+    """Return the seed generator of random operations without a seed of their own."""
+    from keras.src.random import seed_generator
+
+    return seed_generator.global_seed_generator()
+
+
+def schedule_of(optimizer: Any) -> Any:
+    """Return the schedule or the function that is the learning rate of an optimizer; `None` for a number."""
+    rate = optimizer._learning_rate
+    return None if isinstance(rate, keras.Variable) else rate
+
+
 def forget_losses(layer: keras.Layer, losses: Iterable[Any]) -> None:
     """Let a layer and the layers inside it forget losses that they have recorded by their ids."""
     ids = {id(loss) for loss in losses}

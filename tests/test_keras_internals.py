@@ -115,3 +115,16 @@ def test_pickling_calls_one_function_for_all_layers():
     assert function == layer._unpickle_model
     assert keras_internals.unpickle(*arguments).name == "pickled"
     assert pickle.loads(pickle.dumps(layer)).name == "pickled"
+
+
+def test_the_global_seed_generator_is_that_of_operations_without_a_seed():
+    before = keras.ops.convert_to_numpy(keras_internals.global_seed_generator().state)
+    first = keras.random.normal((3,))
+    keras_internals.global_seed_generator().state.assign(before)
+    np.testing.assert_array_equal(keras.random.normal((3,)), first)
+
+
+def test_an_optimizer_has_a_schedule_or_a_number():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    assert keras_internals.schedule_of(keras.optimizers.SGD(schedule)) is schedule
+    assert keras_internals.schedule_of(keras.optimizers.SGD(0.1)) is None

@@ -29,13 +29,16 @@ def test_the_guide_to_studies_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/studies.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     assert "trials=40" in blocks[0]
     for block in blocks:
         exec(compile(block.replace("trials=40", "trials=3"), "studies.md", "exec"), namespace)
     assert len(namespace["study"].results) == 3
     assert namespace["study"].results.trials[0].learning_rate == 0.2
     assert len(namespace["oracle"].study.trials()) == 6
+    low, high = namespace["found"].interval
+    assert low < float(namespace["model"].optimizer.learning_rate) < high
+    assert (tmp_path / "rates.png").exists()
 
 
 def test_the_first_screen_has_the_two_commands():

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import bnzoo
-from bnzoo.cli import deploy, models, predict, repair, train, tune
+from bnzoo.cli import deploy, models, predict, rate, repair, train, tune
 from bnzoo.cli.console import DEBUG, STATUSES
 
 _EXAMPLE = "Example: bnzoo tune resnet --data digits --depths 8,14 --norms batch,group,none"
@@ -42,6 +42,7 @@ def _bnzoo(
 _EXAMPLES: dict[Callable[..., None], str] = {
     models.models: "'resnet*_cifar'",
     tune.tune: "mlp --data wine --depths 2,4 --norms batch,layer,none --seeds 3",
+    rate.rate: "resnet --data digits --depth 8,14 --norm batch,none --output rates.png",
     train.train: "resnet --data digits --depth 8 --learning-rate 0.1 --epochs 20",
     repair.fold: "best.keras folded.keras",
     repair.recalibrate: "best.keras recalibrated.keras --data digits",

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +79,13 @@ def load(path: Path) -> "keras.Model":
     """Load a model without compiling it."""
     with quietly(), mistakes(ValueError, OSError):
         return bnzoo.load_model(path, compile=False)
+
+
+def load_compiled(path: Path) -> "keras.Model":
+    """Load a model with its loss and the steps of its optimizer, or without if these need code that is missing."""
+    with quietly(), suppress(ValueError, OSError):
+        return bnzoo.load_model(path)
+    return load(path)
 
 
 def table_options(drop: list[str] | None, separator: str | None, encoding: str | None) -> dict[str, Any]:

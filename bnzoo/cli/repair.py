@@ -1,7 +1,6 @@
 """`bnzoo fold`, `bnzoo recalibrate`, `bnzoo health`: repairs and a check-up of trained models."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.console import Console
 
 import bnzoo
-from bnzoo.cli.console import UserError, mistakes, quietly
+from bnzoo.cli.console import UserError, mistakes
 from bnzoo.cli.inputs import (
     Column,
     Data,
@@ -22,6 +21,7 @@ from bnzoo.cli.inputs import (
     between,
     check_folder,
     load,
+    load_compiled,
     load_examples,
     table_options,
 )
@@ -119,7 +119,7 @@ def health(
     if report is not None:
         _check_suffix("--report", report, ".html")
         check_folder(report)
-    model = _load_compiled(source)
+    model = load_compiled(source)
     examples = load_examples(model, data, column, task, image_size, **table_options(drop, separator, encoding))
     with mistakes(ValueError, OSError, ImportError):
         with Console(stderr=True).status("checking"):
@@ -153,13 +153,6 @@ def _check_suffix(argument: str, path: Path, suffix: str) -> None:
 def _check_free(target: Path) -> None:
     if os.path.lexists(target):  # true for a broken link too
         raise UserError(f"{target} exists and is not overwritten. Choose another name, or remove the file")
-
-
-def _load_compiled(path: Path) -> "keras.Model":
-    """Load a model with its loss and the steps of its optimizer, or without if these need code that is missing."""
-    with quietly(), suppress(ValueError, OSError):
-        return bnzoo.load_model(path)
-    return load(path)
 
 
 def _accuracy(model: "keras.Model", examples: "Dataset", batch_size: int) -> float | None:

@@ -13,7 +13,7 @@ _COPIED = 2**24
 
 
 def training_batches(
-    data: Dataset, batch_size: int, seed: int, *, first: int = 0, with_validation: bool = False
+    data: Dataset, batch_size: int, seed: int, *, first: int = 0, also: np.ndarray | None = None
 ) -> tf.data.Dataset:
     """Return an endless dataset of training batches.
 
@@ -26,13 +26,15 @@ def training_batches(
         batch_size: Integer.
         seed: Integer.
         first: Integer, the number of the first batch: a training goes on there.
-        with_validation: Boolean, whether the validation data is training data too.
+        also: Integer array, the indices of the validation examples that are training examples too. `None` for none.
     """
-    splits = (data.train, data.validation) if with_validation else (data.train,)
-    count = sum(len(split.x) for split in splits)
+    splits, rows = [data.train], np.arange(len(data.train.x))
+    if also is not None:
+        splits, rows = [data.train, data.validation], np.concatenate([rows, len(rows) + also])
+    used, count = tf.constant(rows, tf.int32), len(rows)
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=(seed, number))
+        order = tf.random.experimental.stateless_shuffle(used, seed=(seed, number))
         return tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=True)
 
     epochs, rest = divmod(first, count // batch_size)

@@ -35,11 +35,7 @@ class Options:
 
     def check(self, data: Dataset) -> None:
         """Raise `ValueError` if an option is invalid, or does not fit the data, or the backend is another."""
-        if (backend := keras.backend.backend()) != "tensorflow":
-            raise ValueError(
-                "Training needs the TensorFlow backend. Set the environment variable KERAS_BACKEND to tensorflow "
-                f"before Python starts. Received: the {backend} backend"
-            )
+        require_tensorflow()
         if self.epochs is not None:
             positive_integer("epochs", self.epochs, MOST_EPOCHS)
         positive_integer("batch_size", self.batch_size)
@@ -57,6 +53,15 @@ class Options:
         check_class_weight(self.class_weight, data)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={self.seed!r}")
+
+
+def require_tensorflow() -> None:
+    """Raise `ValueError` if the backend is another one than TensorFlow."""
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise ValueError(
+            "Training needs the TensorFlow backend. Set the environment variable KERAS_BACKEND to tensorflow before "
+            f"Python starts. Received: the {backend} backend"
+        )
 
 
 def default_batch_size(examples: int) -> int:

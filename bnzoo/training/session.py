@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from bnzoo.data import Dataset
+from bnzoo.data import Dataset, Split
 from bnzoo.files import whole_file
 from bnzoo.keras_internals import flatten_layers
 from bnzoo.tools import Recalibration, health
@@ -46,6 +46,8 @@ from bnzoo.training.variables import assign, values_of
 _EVALUATION_BATCH = 256
 # examples for recalibrated statistics, and for the check of the norms
 _CALIBRATION, _HEALTH = 12_800, 1_024
+# the share of the time in which steps are timed
+_TIMING = 0.01
 # the largest share of the time that is kept for the work after the last step: a network of a few steps is worth nothing
 _MOST_KEPT = 0.75
 
@@ -58,6 +60,7 @@ def run(
     *,
     directory: Path | None = None,
     checkpoints: Path | None = None,
+    judging: np.ndarray | None = None,
     trial: int | None = None,
     values: Mapping[str, Any] | None = None,
     earlier: Callable[[], keras.Model | None] | None = None,
@@ -76,6 +79,8 @@ def run(
         directory: The folder of the results.
         checkpoints: The folder of numbered folders for the checkpoints of each training. By default they are in the
             folder of the results.
+        judging: Integer array, the indices of the validation examples that are validation data; the others are training
+            data. By default all are.
         trial: Integer, the trial of the model in a study.
         values: Dict, the hyperparameters of the model, as JSON.
         earlier: Function without arguments that returns the trained model of the trial, or `None`. Its weights replace
@@ -88,7 +93,8 @@ def run(
     if options.epochs is None and options.deadline is None:
         options = replace(options, epochs=EPOCHS)
     options.check(data)
-    definition = _definition(model, data, recipe, options, trial, values)
+    judging = None if options.all_data else judging
+    definition = _definition(model, data, recipe, options, judging, trial, values)
     store = None
     if directory is not None:
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
@@ -99,7 +105,7 @@ def run(
     with nullcontext() if store is None else store.alone(wait):
         with model.distribute_strategy.scope():
             model = in_float32(model)
-        session = _Session(model, data, recipe, options, store, earlier)
+        session = _Session(model, data, recipe, options, store, judging, earlier)
         session.fit(tensorboard, callbacks, progress)
         with writing():
             return session.finish(directory, {**definition, **session.outcome()}, trial)
@@ -115,13 +121,22 @@ class _Session:
         recipe: Recipe,
         options: Options,
         store: Store | None,
+        judging: np.ndarray | None,
         earlier: Callable[[], keras.Model | None] | None,
     ) -> None:
         self._start = time.monotonic()
-        self._model, self._data, self._recipe, self._options, self._store = model, data, recipe, options, store
-        examples = len(data.train.x) + (len(data.validation.x) if options.all_data else 0)
+        self._model, self._recipe, self._options, self._store = model, recipe, options, store
+        self._source = self._data = data
+        every = np.arange(len(data.validation.x))
+        self._also: np.ndarray | None = None
+        if options.all_data:
+            self._also = every
+        elif judging is not None:
+            self._also = np.setdiff1d(every, judging)
+            self._data = replace(data, validation=Split(data.validation.x[judging], data.validation.y[judging]))
+        examples = len(data.train.x) + (0 if self._also is None else len(self._also))
         self._batch = min(options.batch_size, examples)
-        self._strategy = strategy_for(model, self._batch, len(data.validation.x))
+        self._strategy = strategy_for(model, self._batch, len(self._data.validation.x))
         self._earlier = None if options.all_data else earlier  # nothing is compared without validation data
         self._weights = None if options.class_weight is None else class_weights(data)
         self._timed: dict[str, keras.Model] = {}
@@ -265,7 +280,7 @@ class _Session:
 
     def _plan(self, steps: int) -> TrainingPlan:
         """Return the plan, for which steps are timed if that is needed."""
-        options, data = self._options, self._data
+        options = self._options
         seconds = None if options.deadline is None else options.deadline - time.monotonic()
         precision = fastest(candidates(options.precision, seconds), self._compiled, self._batches(0))
         if options.epochs is not None:
@@ -273,14 +288,15 @@ class _Session:
         assert options.deadline is not None
         left = self._reserve(options.deadline, precision).moment - time.monotonic()
         others = self._slowness * EPOCH_SECONDS / self._step
-        others += 0.0 if options.all_data else 0.5 * len(data.validation.x) / self._batch
+        others += 0.0 if options.all_data else 0.5 * len(self._data.validation.x) / self._batch
         epochs, steps = epochs_within(max(left, 0.0), self._step, steps, others)
         return TrainingPlan(min(epochs, MOST_EPOCHS), steps, precision)
 
     def _reserve(self, deadline: float, precision: str) -> Reserve:
         """Return the end of the steps, with the measured seconds of the work after the last one."""
         if self._kept is None:
-            self._step = step_seconds(self._compiled(precision), self._batches(0))
+            least = _TIMING * max(0.0, deadline - time.monotonic())
+            self._step = step_seconds(self._compiled(precision), self._batches(0), least)
             self._slowness = slowness(self._model)
             options = self._options
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
@@ -309,7 +325,7 @@ class _Session:
 
     def _batches(self, first: int) -> Any:
         options = self._options
-        batches = training_batches(self._data, self._batch, options.seed, first=first, with_validation=options.all_data)
+        batches = training_batches(self._source, self._batch, options.seed, first=first, also=self._also)
         return weighted(batches, self._weights)
 
     def _validation(self) -> Any:
@@ -336,6 +352,7 @@ def _definition(
     data: Dataset,
     recipe: Recipe,
     options: Options,
+    judging: np.ndarray | None,
     trial: int | None,
     values: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -350,6 +367,7 @@ def _definition(
         "learning_rate": recipe.learning_rate,
         "optimizer": recipe.optimizer,
         **chosen,
+        **({} if judging is None else {"validation_examples": len(judging)}),
         **({} if trial is None else {"trial": trial}),
         **({} if values is None else {"values": dict(values)}),
     }

@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.keras_internals import flatten_layers
-from bnzoo.training.variables import assign, values_of
+from bnzoo.training.variables import unchanged
 
 # steps that are timed, after those that are not, and the seconds after which no more are: without instructions for
 # bfloat16 a step takes very long
 _TIMED, _UNTIMED, _SECONDS = 5, 2, 4.0
+_MOST_TIMED = 1_000
 # the share of a training step that an example takes: where a model predicts; where the model and its SavedModel do
 _PREDICTED, _COMPARED = 0.6, 1.5
 # the seconds of a fast core to trace the functions of a training without an export; to export and verify a SavedModel;
@@ -57,16 +58,17 @@ class StepTimer(keras.callbacks.Callback):
     """A callback that notes the seconds of each step, and ends the training after some of them.
 
     Args:
-        steps: Integer, the largest number of steps.
+        steps: Integer, the number of steps, unless they take very long.
+        least: Float, seconds: more steps are timed until they have passed.
 
     Attributes:
         seconds: List of floats.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, least: float = 0.0) -> None:
         super().__init__()
         self.seconds: list[float] = []
-        self._begun, self._steps = 0.0, steps
+        self._begun, self._steps, self._least = 0.0, steps, least
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Note the moment."""
@@ -76,7 +78,8 @@ class StepTimer(keras.callbacks.Callback):
         """Note the seconds of the step, and end the training if enough were timed."""
         float((logs or {}).get("loss", 0.0))  # waits for the step
         self.seconds.append(time.perf_counter() - self._begun)
-        if len(self.seconds) >= self._steps or sum(self.seconds[1:]) > _SECONDS:  # the first one traces the model
+        passed = sum(self.seconds[1:])  # the first one traces the model
+        if passed >= self._least and (len(self.seconds) >= self._steps or passed > _SECONDS):
             self.model.stop_training = True
 
     @property
@@ -85,18 +88,17 @@ class StepTimer(keras.callbacks.Callback):
         return float(np.median(self.seconds[_UNTIMED:] or self.seconds[-1:]))
 
 
-def step_seconds(model: keras.Model, batches: Any) -> float:
+def step_seconds(model: keras.Model, batches: Any, least: float = 0.0) -> float:
     """Return the seconds of a training step. The state of the model does not change.
 
     Args:
         model: The compiled model, whose optimizer is built.
         batches: An endless data set.
+        least: Float, seconds: more steps are timed until they have passed, as another process may disturb a few.
     """
-    variables = [*model.variables, *model.optimizer.variables]
-    before = values_of(variables)
-    timer = StepTimer(_UNTIMED + _TIMED)
-    model.fit(batches, steps_per_epoch=_UNTIMED + _TIMED, shuffle=False, verbose=0, callbacks=[timer])
-    assign(variables, before)
+    timer = StepTimer(_UNTIMED + _TIMED, least)
+    with unchanged(model):
+        model.fit(batches, steps_per_epoch=_MOST_TIMED, shuffle=False, verbose=0, callbacks=[timer])
     return timer.step
 
 

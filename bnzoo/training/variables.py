@@ -1,10 +1,14 @@
-"""The values of variables, taken and given back."""
+"""The values of variables and the states of random generators, taken and given back."""
 
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+
+from bnzoo.keras_internals import global_seed_generator
 
 
 def values_of(variables: Iterable[Any]) -> list[np.ndarray]:
@@ -16,3 +20,23 @@ def assign(variables: Iterable[Any], values: Iterable[Any]) -> None:
     """Give variables their values, arrays or other variables, in the same order."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+@contextmanager
+def unchanged(model: keras.Model) -> Iterator[None]:
+    """Restore a compiled model and the random generators bit for bit at the end of the block.
+
+    Restored are the weights, the moving statistics, the slots, the steps and the learning rate of the optimizer, the
+    seed generators of the layers, and the generators of Keras, NumPy and Python for operations without a seed.
+
+    Args:
+        model: The compiled model, whose optimizer is built.
+    """
+    variables = [*model.variables, *model.optimizer.variables, global_seed_generator().state]
+    values, python, generator = values_of(variables), random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        assign(variables, values)
+        random.setstate(python)
+        np.random.set_state(generator)

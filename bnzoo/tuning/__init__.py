@@ -12,6 +12,9 @@ A trial passes through five files, in this order:
 a budget, from the seconds that `timing.py` measures. `final.py` trains the best configuration to the end. `opening.py`
 opens a study from its folder.
 
+`rising_rates.py` finds usable learning rates in a training in which the rate rises with each step; `rates.py` has its
+result.
+
 The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
 configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
 `definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
@@ -21,7 +24,9 @@ training, its batches and tasks, and the artefact of a model are in `bnzoo.train
 
 from bnzoo.training.artefact import Artefact
 from bnzoo.tuning.oracle import OptunaOracle, PruningCallback
+from bnzoo.tuning.rates import RateTest, RateTests
 from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.rising_rates import rate_test
 from bnzoo.tuning.spaces import DenseNetSpace, MLPSpace, ResNetSpace, Space, ViTSpace
 from bnzoo.tuning.study import Study
 from bnzoo.tuning.verdict import Verdict
@@ -32,6 +37,8 @@ __all__ = [
     "MLPSpace",
     "OptunaOracle",
     "PruningCallback",
+    "RateTest",
+    "RateTests",
     "ResNetSpace",
     "Results",
     "Space",
@@ -39,4 +46,5 @@ __all__ = [
     "TrialResult",
     "Verdict",
     "ViTSpace",
+    "rate_test",
 ]

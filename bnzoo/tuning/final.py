@@ -58,6 +58,7 @@ def train_configuration(
         Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
         directory=study.directory,
         checkpoints=study.directory / CHECKPOINTS,
+        judging=study.judging,
         trial=None if trial is None else trial.trial,
         values=values,
         earlier=None if trial is None else partial(_kept_model, study, trial),

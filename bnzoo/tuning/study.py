@@ -189,13 +189,20 @@ class Study:
         return study
 
     @cached_property
+    def judging(self) -> np.ndarray | None:
+        """The indices of the validation examples of a trial; `None` for all. With a plan they are at most 2,000."""
+        count = len(self.data.validation.x)
+        if self.plan is None or count <= VALIDATION:
+            return None
+        return np.sort(np.random.default_rng(0).permutation(count)[:VALIDATION])
+
+    @cached_property
     def trial_data(self) -> Dataset:
-        """The data of a trial. With a plan it has fewer validation examples, the same in each trial."""
-        split = self.data.validation
-        if self.plan is None or len(split.x) <= VALIDATION:
+        """The data of a trial, the same in each."""
+        if self.judging is None:
             return self.data
-        rows = np.sort(np.random.default_rng(0).permutation(len(split.x))[:VALIDATION])
-        return replace(self.data, validation=Split(split.x[rows], split.y[rows]))
+        x, y = self.data.validation
+        return replace(self.data, validation=Split(x[self.judging], y[self.judging]))
 
     @property
     def results(self) -> Results:
@@ -411,6 +418,9 @@ class Study:
         The training is that of `bnzoo.train`, with the learning rate, the batch size, the optimizer and the class
         weights of the study. It writes `best.keras`, the next version of the SavedModel in `best`, and `export.json`
         into the study's folder, and its checkpoints into `training`. A training that was killed goes on where it was.
+
+        The trials of a study with a budget are evaluated on at most 2,000 validation examples. The others are training
+        data here.
 
         Args:
             epochs: Integer. Default: 30, or as many as fit into the time.

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bnzoo import tuning
+from bnzoo.tuning.planning import StudyPlan
 
 
 @pytest.mark.slow
@@ -35,6 +36,22 @@ def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, t
     assert other.measures.test["accuracy"].value == pytest.approx(
         (np.argmax(probabilities, -1) == few_digits.test.y).mean()
     )
+
+
+@pytest.mark.slow
+def test_validation_examples_that_judge_no_trial_are_training_data(few_digits, tmp_path, verified_here, monkeypatch):
+    monkeypatch.setattr("bnzoo.tuning.study.VALIDATION", 10)
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=2)
+    plan = StudyPlan(trials=1, epochs=1, steps={1: 5}, search=10.0, final=10.0, export=20.0)
+    study = tuning.Study(space, few_digits, tmp_path / "study").store_plan(plan, "float32")
+    x, y = study.trial_data.validation
+    assert len(x) == 10
+    options = {"trial": {"depth": 1, "norm": "batch"}, "epochs": 1, "precision": "float32"}
+    training = study.train(**options)
+    assert training.steps == (len(few_digits.train.x) + len(few_digits.validation.x) - 10) // 2
+    right = training.model.predict(x, verbose=0).argmax(-1) == y
+    assert training.measures.validation["accuracy"] == pytest.approx(right.mean())
+    assert study.train(**options, all_data=True).steps == training.steps + 5
 
 
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):

@@ -461,19 +461,19 @@ def test_what_follows_the_last_step_takes_longer_on_a_slow_machine():
     assert 1.0 <= slowness(small_model()) < math.inf
 
 
-def test_a_timer_ends_slow_steps_early(monkeypatch):
-    """After the first step, which traces the model, 4 s are enough."""
+def test_a_timer_ends_slow_steps_early_and_times_fast_ones_longer(monkeypatch):
+    """After the first step, which traces the model, 4 s are enough, and 0.9 s too few if 1 s is asked for."""
     now = types.SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(speed, "time", types.SimpleNamespace(perf_counter=lambda: now.seconds))
-    for each, expected in ((0.1, 0.1), (60.0, 60.0)):
-        timer = speed.StepTimer(7)
+    for each, least, count in ((0.125, 0.0, 7), (60.0, 0.0, 2), (0.125, 1.0, 9)):
+        timer = speed.StepTimer(7, least)
         timer.set_model(types.SimpleNamespace(stop_training=False))
         while not timer.model.stop_training:
             timer.on_train_batch_begin(0)
             now.seconds += each if timer.seconds else 9.0
             timer.on_train_batch_end(0)
-        assert timer.step == pytest.approx(expected)
-        assert len(timer.seconds) == (7 if each == 0.1 else 2)
+        assert timer.step == pytest.approx(each)
+        assert len(timer.seconds) == count
 
 
 def test_the_default_batch_size_follows_the_number_of_examples():

@@ -34,13 +34,18 @@ def test_batches_go_on_at_any_step(augment):
 
 
 @pytest.mark.parametrize("in_a_file", [False, True])
-def test_the_validation_data_can_be_training_data_too(in_a_file, tmp_path):
+@pytest.mark.parametrize("also", [[0, 1, 2, 3], [1, 3]])
+def test_validation_examples_can_be_training_examples_too(in_a_file, also, tmp_path):
     made = images()
     if in_a_file:
         np.save(tmp_path / "x.npy", made.train.x)
         mapped = data.Split(np.load(tmp_path / "x.npy", mmap_mode="r"), made.train.y)
         made = data.Dataset("made", ("a", "b"), mapped, made.validation, made.test)
-    batches = itertools.islice(training_batches(made, 8, seed=0, with_validation=True).as_numpy_iterator(), 2)
-    found = np.concatenate([x for x, _ in batches])
-    every = np.concatenate([made.train.x, made.validation.x])
-    assert sorted(map(bytes, found.astype(np.uint8))) == sorted(map(bytes, every))
+    size = (len(made.train.x) + len(also)) // 2
+    found = list(itertools.islice(training_batches(made, size, seed=0, also=np.array(also)).as_numpy_iterator(), 2))
+    x, y = (np.concatenate([batch[part] for batch in found]) for part in (0, 1))
+    expected = [*zip(made.train.x, made.train.y, strict=True)]
+    expected += [(made.validation.x[row], made.validation.y[row]) for row in also]
+    assert sorted((bytes(image.astype(np.uint8)), int(target)) for image, target in zip(x, y, strict=True)) == sorted(
+        (bytes(image), int(target)) for image, target in expected
+    )
