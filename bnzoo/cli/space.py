@@ -20,6 +20,13 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 Optimizer = Annotated[str | None, typer.Option(help="sgd or adamw. By default sgd, for vit adamw.")]
 Momentum = Annotated[float | None, typer.Option(help="The momentum of sgd, from 0 to below 1. By default 0.9.")]
+BranchScale = Annotated[
+    str | None,
+    typer.Option(
+        help="The factor on each residual branch: 1/depth, 1/sqrt(depth), a number, or none, which is the default. For "
+        "mlp it needs --option residual=true."
+    ),
+]
 Option = Annotated[
     list[str] | None,
     typer.Option(
@@ -46,6 +53,7 @@ def axes_of(
     batch_size: str | None,
     weight_decay: str | None,
     options: list[str],
+    branch_scale: str | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of a space."""
     axes = {
@@ -54,6 +62,7 @@ def axes_of(
         and numbers("--learning-rates", learning_rates, ":", float, "two positive numbers and a count: 1e-3:3:7"),
         "norms": norms and norms.split(","),
         "placement": placement and one_or_more(placement.split(",")),
+        "branch_scale": branch_scale and one_or_more([value_of(part) for part in branch_scale.split(",")]),
         "activation": activation and one_or_more(activation.split(",")),
         "batch_size": batch_size
         and one_or_more(numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")),

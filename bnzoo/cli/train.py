@@ -28,6 +28,7 @@ from bnzoo.cli.inputs import (
 from bnzoo.cli.progress import shown
 from bnzoo.cli.space import (
     FAMILIES,
+    BranchScale,
     Momentum,
     Optimizer,
     Option,
@@ -61,6 +62,7 @@ def train(
     ] = None,
     norm: Annotated[str, typer.Option(help="The name of a norm, or none for no norm.")] = "batch",
     placement: Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")] = None,
+    branch_scale: BranchScale = None,
     activation: Annotated[str | None, typer.Option(help="The name of an activation of Keras.")] = None,
     batch_size: Annotated[
         int | None,
@@ -108,7 +110,8 @@ def train(
         if trial is not None:
             raise UserError("--trial is for the folder of a study. Pass the folder instead of the family")
     clock = Clock(None if budget is None else seconds_of(budget))
-    axes = axes_of(None if depth is None else str(depth), None, norm, placement, activation, None, None, option or [])
+    depths = None if depth is None else str(depth)
+    axes = axes_of(depths, None, norm, placement, activation, None, None, option or [], branch_scale)
     axes |= {"weight_decay": weight_decay, "optimizer": optimizer, "momentum": momentum}
     with mistakes(ValueError, OSError, ImportError):
         with quietly():

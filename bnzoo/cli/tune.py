@@ -26,6 +26,7 @@ from bnzoo.cli.inputs import (
 from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import (
     FAMILIES,
+    BranchScale,
     Momentum,
     Optimizer,
     Option,
@@ -85,6 +86,7 @@ def tune(
             "accurate as pre and faster once folded, else pre."
         ),
     ] = None,
+    branch_scale: BranchScale = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
     batch_size: Annotated[
         str | None,
@@ -121,8 +123,8 @@ def tune(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="The sampler: grid (all configurations), local (the neighbours of the best), random, tpe or gp. By "
-            "default grid, with a budget local."
+            help="The sampler: grid (all configurations), local (the neighbours of the best), law (learning rates near "
+            "the line through the best ones over depth), random, tpe or gp. By default grid, with a budget local."
         ),
     ] = None,
     pruner: Annotated[
@@ -196,7 +198,9 @@ def tune(
     seconds = None if budget is None else seconds_of(budget)
     clock = Clock(seconds, final, workers)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
-    axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
+    axes = axes_of(
+        depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [], branch_scale
+    )
     axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
@@ -360,4 +364,7 @@ def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, pr
 
 def _point(text: str) -> tuple[str, Any]:
     name, value = assignment("--enqueue", text)
-    return name, value if name in ("norm", "placement", "activation") else value_of(value)
+    parsed = value_of(value)
+    if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+        return name, parsed
+    return name, "none" if parsed is None else str(parsed)  # the labels of `Axis`

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _MULTIPLICATIONS = "multiplications"
 # up to this many networks each has a label; of more, those on the front
 _LABELLED = 8
-# networks of similar costs need more places between the powers of ten
-_FEWEST_TICKS = 6
+# costs within this factor need more places between the powers of ten
+_SIMILAR = 10
 
 
 def shown(results: "Results") -> list[str]:
@@ -43,7 +43,8 @@ def metric_against_cost(results: "Results", narrow: bool = False) -> Figure:
         axes.set(xscale="log", xlabel=_label(cost))
         axes.margins(x=0.25, y=0.12)
         plain_ticks(axes.xaxis)
-        if len(axes.xaxis.get_ticklocs()) < _FEWEST_TICKS:
+        low, high = axes.get_xlim()
+        if high < _SIMILAR * low:
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
         if cost == _MULTIPLICATIONS:
             axes.xaxis.set_major_formatter(lambda value, _: results.cost_text(_MULTIPLICATIONS, value))

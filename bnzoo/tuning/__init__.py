@@ -15,8 +15,8 @@ opens a study from its folder.
 `rising_rates.py` finds usable learning rates in a training in which the rate rises with each step; `rates.py` has its
 result.
 
-The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
-configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
+The other files support these: `spaces/` (models and hyperparameters), `plans.py`, `local_search.py` and `law.py` (the
+next configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
 `definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
 `results.py` and `verdict.py`, `costs.py`, `latency.py` and `front.py` (the cost of a network). The loop of a
 training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.

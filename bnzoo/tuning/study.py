@@ -31,9 +31,10 @@ from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.folder import one_writer
 from bnzoo.tuning.front import front
+from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import VALIDATION, StudyPlan
-from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
+from bnzoo.tuning.plans import ENDING, GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
@@ -67,7 +68,8 @@ class Study:
             a grid with all seeds has at most 100,000 trials.
         epochs: Integer, the epochs of each trial, at most 1,000,000.
         sampler: `"grid"`, every combination; `"local"`, each value of the grid once, then the neighbours of the best
-            combinations; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
+            combinations; `"law"`, the learning rates of the grid near a line through the best ones over depth, about
+            half of the grid; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which sample learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: stops trials that are worse than others
             after 1, 3, 9, ... epochs.
@@ -145,6 +147,8 @@ class Study:
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
         self.sampler_seed = _seed(sampler_seed)
         self._check_size()
+        if self.sampler == LAW:
+            check_law(self.hyperparameters())
         self.enqueue = [dict(values) for values in enqueue]
         check_start(self.enqueue, self.hyperparameters())
         self.storage = storage
@@ -322,7 +326,7 @@ class Study:
             positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
-        if self.sampler != GRID and budget is None and trials is None:
+        if self.sampler not in ENDING and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
     def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
@@ -347,7 +351,7 @@ class Study:
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the hyperparameters: for a grid with their values, else with their ranges."""
         hyperparameters = keras_tuner.HyperParameters()
-        if self.sampler in (GRID, LOCAL):
+        if self.sampler in OF_A_GRID:
             for name, values in self.space.axes().items():
                 hyperparameters.Choice(name, list(values))
         else:
@@ -518,7 +522,7 @@ class Study:
     def _check_size(self) -> None:
         axes = {name: len(values) for name, values in self.space.axes().items()}
         size = math.prod(axes.values()) * self.seeds
-        if self.sampler in (GRID, LOCAL) and size > TRIALS:
+        if self.sampler in OF_A_GRID and size > TRIALS:
             parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
             raise ValueError(
                 f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed. Remove values, or use "

@@ -59,6 +59,43 @@ def test_the_edge_of_the_range_is_told(sign, side):
     assert "best depth" not in warnings(results), "one depth has no edge"
 
 
+@pytest.mark.parametrize(
+    ("family", "options", "depths"),
+    [
+        ("resnet", {}, (8, 14)),
+        ("resnet", {"block": "bottleneck"}, (11, 20)),
+        ("densenet", {}, (10, 16)),
+        ("densenet", {"bottleneck": False}, (7, 10)),
+        ("mlp", {}, (1, 2)),
+        ("vit", {}, (1, 2)),
+    ],
+)
+def test_the_smallest_network_of_a_family_is_no_edge(family, options, depths):
+    """There is nothing to search below it."""
+
+    def found(depths):
+        results = planted(lambda depth, norm, rate, seed: depth + abs(math.log10(rate) + 1), depths=depths)
+        results.definition["space"].update(family=family, **options)
+        return verdict(results)
+
+    smallest = found(depths)
+    assert "edge" not in str(smallest)
+    expected = f" Depth {depths[0]} is the smallest of the family, and deeper networks did not help on this data."
+    assert smallest.sentence.endswith(expected)
+    larger = found(tuple(2 * depth + 4 for depth in depths))
+    assert f"the best depth {2 * depths[0] + 4} is at the edge of the range (lowest tried): search lower too" in str(
+        larger
+    )
+    assert "smallest" not in str(larger)
+
+
+def test_rates_that_are_lost_beyond_the_best_are_no_edge():
+    rates = (0.001, 0.0123, 0.2, 0.95, 0.99)
+    results = planted(lambda d, n, r, s: 2 - r if r < 0.98 else math.inf, rates=rates)
+    results.definition["space"]["learning_rates"] = [0.001, 0.01, 0.1, 1.0]
+    assert "the best learning rate" not in warnings(results)
+
+
 def test_seeds_that_differ_by_more_than_the_gap_are_told():
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 2 * s, seeds=2)
     assert "the difference between seeds (2.0000) is larger than the gap" in warnings(results)

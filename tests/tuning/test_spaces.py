@@ -207,6 +207,16 @@ def test_single_values_are_scalars_in_the_definition():
     assert several["residual_init"] == [None, "skipinit"]
 
 
+def test_the_branch_scale_is_searched_by_name():
+    space = tuning.ViTSpace(depths=(2,), branch_scale=(None, "1/depth", 0.5), input_shape=(8, 8, 1), classes=3)
+    assert space.axes()["branch_scale"] == ("none", "1/depth", "0.5")
+    factors = []
+    for label in space.axes()["branch_scale"]:
+        model = space.build_configuration({**next(space.grid()), "branch_scale": label, "learning_rate": 0.1}, seed=0)
+        factors.append({layer.scale for layer in model.layers if layer.name.endswith("_branch_scale")})
+    assert factors == [set(), {1 / 4}, {0.5}]
+
+
 @pytest.mark.parametrize(
     ("space", "values", "name", "layers"),
     [
