@@ -193,6 +193,8 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--batch-size", "9999999"], "`batch_size` must be a positive integer, at most 1,000,000"),
         (["tune", "--learning-rates", "1e-3:3:999999999"], "at most 1,000"),
         (["tune", "--learning-rates", "0.1:1:999", "--seeds", "999"], "at most 100,000 are allowed"),
+        (["tune", "--latency", "tflite"], "Unknown `format`: 'tflite'"),
+        (["tune", "--equal", "compute", "--budget", "9m"], "cannot be combined with the plan of a budget"),
         (["tune", "--image-size", "60000"], "is not in the range from 1 to 8192"),
         (["tune", "--option", "filters=9999999"], "`filters` must be a number, at most 1,000,000"),
         (["tune", "--option", "filters=2000"], "parameters. At most 500,000,000 are allowed"),

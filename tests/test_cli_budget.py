@@ -16,6 +16,7 @@ from bnzoo import tuning
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import progress
 from bnzoo.cli.console import UserError
+from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import axes_of, space_of
 from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
@@ -54,6 +55,16 @@ def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
     clock.seconds = 700.0
     with pytest.raises(UserError, match="--budget 600s is too short: the start and reading the data took 5 s"):
         found.check()
+
+
+@pytest.mark.parametrize(("needed", "left", "measured"), [(45.0, 200.0, True), (55.0, 200.0, False), (1e4, None, True)])
+def test_the_latency_takes_at_most_a_quarter_of_the_rest_of_the_budget(monkeypatch, capfd, needed, left, measured):
+    formats = []
+    monkeypatch.setattr("bnzoo.tuning.latency.seconds_to_measure", lambda study, format: needed)
+    measure_latency(types.SimpleNamespace(measure_latency=formats.append), "onnx", left)
+    assert formats == ["onnx"] * measured
+    warning = "warning: the latency was not measured: it takes about 55 s, and at most a quarter of the 3.3 min that"
+    assert (warning in capfd.readouterr().err) is not measured
 
 
 def test_a_study_that_has_begun_keeps_its_plan(clock):

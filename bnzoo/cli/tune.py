@@ -10,7 +10,7 @@ from rich.table import Table
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import mistakes, quietly, say
+from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import (
     SOURCES,
@@ -24,6 +24,7 @@ from bnzoo.cli.inputs import (
     load_data,
     table_options,
 )
+from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import (
     FAMILIES,
     BranchScale,
@@ -46,6 +47,10 @@ from bnzoo.cli.tables import print_confirmed, print_table
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
     from bnzoo.tuning import Study
+
+
+# the heads of the counts, as those of `bnzoo models`: 80 columns have no room for the long words
+_SHORT = {"parameters": "params", "multiplications": "MACs"}
 
 
 def tune(
@@ -109,6 +114,13 @@ def tune(
     option: Option = None,
     seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
     epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
+    equal: Annotated[
+        str,
+        typer.Option(
+            help="The cost that the trials of all networks have in common: epochs, or compute (the multiplications of "
+            "the shallowest network, so that deeper ones have fewer steps). Without --budget, which divides the time."
+        ),
+    ] = "epochs",
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -171,6 +183,13 @@ def tune(
     final: Annotated[
         bool, typer.Option("--final/--no-final", help="Whether the best configuration is trained again, to the end.")
     ] = True,
+    latency: Annotated[
+        str | None,
+        typer.Option(
+            help="A format whose latency is measured for each network with one example: saved_model, onnx, litert or "
+            "openvino. With a budget only if that takes at most a quarter of the time after the search."
+        ),
+    ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
     augment: Annotated[
@@ -197,14 +216,20 @@ def tune(
             from bnzoo import tuning
             from bnzoo.training.options import default_batch_size
             from bnzoo.training.precision import AUTO, FLOAT32, check_precision
+            from bnzoo.tuning.latency import check as check_latency
             from bnzoo.tuning.records import find_definition
+            from bnzoo.tuning.steps import COMPUTE, EXCLUSIVE
         check_precision(precision)
+        if latency is not None:
+            check_latency(latency)
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         clock.check()
         output = output or Path("runs") / f"{family}-{examples.stem}"
         stored = find_definition(output, storage, study)
         plans = clock.plans(stored)
+        if plans and equal == COMPUTE:
+            raise UserError(EXCLUSIVE)
         if stored is not None and stored["space"].get("family") == family:  # earlier versions had other defaults
             kept = {name: stored["space"].get(name) for name in ("placement", "batch_size")}
             axes |= {name: value for name, value in kept.items() if axes[name] is None}
@@ -226,6 +251,7 @@ def tune(
             class_weight=class_weight,
             plan=clock.plan,
             precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
+            equal=equal,
         )
         search.check_bounds(workers, seconds, trials or clock.trials)
         if confirm is not None:
@@ -243,6 +269,8 @@ def tune(
         _run(search, lambda: search.run(**bounds | {"budget": clock.of_search(), "trials": search.results.size + 1}))
     if confirm is not None and not search.results.usable.empty and (left := clock.of_confirmation()) != 0:
         _run(search, lambda: search.confirm(confirm, workers=clock.workers(left), budget=left))
+    if latency is not None and len(search.results):
+        measure_latency(search, latency, None if clock.deadline is None else clock.left)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
@@ -291,18 +319,21 @@ def _write_report(study: "Study") -> None:
 def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
-    names = (str(name).replace("_", " ") for name in columns.columns)
+    names = (_SHORT.get(name, str(name).replace("_", " ")) for name in columns.columns)
     table = Table(*names, box=None, header_style="bold")
     for column in table.columns:
         column.justify = "right"
     for row in columns.itertuples(index=False):
-        table.add_row(*map(_cell, columns.columns, row))
+        cells = zip(columns.columns, row, strict=True)
+        costs = study.results.costs
+        table.add_row(*(study.results.cost_text(*cell) if cell[0] in costs else _cell(*cell) for cell in cells))
     print_table(console, table)
     print_confirmed(console, study)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
-    for line in (f"{count} trial{'s' * (count != 1)}: {counts or 'none'}.", verdict.sentence):
+    trials = f"{count} trial{'s' * (count != 1)}: {counts or 'none'}."
+    for line in filter(None, (trials, verdict.sentence, verdict.smallest)):
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)

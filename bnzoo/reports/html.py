@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bnzoo.files import whole_file, write_text
 from bnzoo.metrics import metric_named
-from bnzoo.reports import confusion, figures, scaling, statistics, tables, timeline
+from bnzoo.reports import confusion, costs, figures, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import FEWEST, Layout
 from bnzoo.reports.page import draw, render, write
 
@@ -84,6 +84,7 @@ _PICTURES = {
         scaling.caption,
         lambda results: any(scaling.scalings(results).values()),
     ),
+    "costs": Picture(costs.metric_against_cost, costs.title, costs.caption, lambda results: bool(costs.shown(results))),
     "learning_curves": Picture(
         figures.learning_curves,
         "Learning curves",
@@ -208,7 +209,7 @@ def _settings(results: "Results") -> list[str]:
     settings += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
     settings += [
         f"{name.replace('_', ' ')} {study[name]}"
-        for name in ("objective", "class_weight", "precision")
+        for name in ("objective", "class_weight", "precision", "equal")
         if name in study
     ]
     settings += [f"sampler {sampler['name']}"] if sampler else []

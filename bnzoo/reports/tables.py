@@ -40,11 +40,13 @@ def rates(results: "Results") -> Table:
         metric.label,
         results.objective.label,
         "usable rates",
+        *map(_words, results.costs),
     ]
     rows = []
     for row in table.to_dict("records"):
         values = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
         values += [_number(row[metric.name], metric.form), _number(row[results.objective.label], ".4f"), row["usable"]]
+        values += [results.cost_text(column, row[column]) for column in results.costs]
         rows.append(Row([*(results.text(row[axis]) for axis in columns), *values]))
     return Table(head, rows)
 

@@ -40,6 +40,7 @@ class Timing:
         steps: Integer, the steps of a whole epoch.
         configurations: Integer, the configurations of the grid.
         architectures: Integer, the architectures that together have every value of every hyperparameter.
+        epoch: Float, the seconds of the steps of an epoch of a trial, on average; `None` for those of a whole epoch.
     """
 
     step: Mapping[int, float]
@@ -49,6 +50,7 @@ class Timing:
     steps: int
     configurations: int
     architectures: int
+    epoch: float | None = None
 
     @property
     def mean_step(self) -> float:
@@ -62,7 +64,8 @@ class Timing:
 
     def grid_seconds(self, epochs: int, seeds: int) -> float:
         """Return the seconds of the whole grid."""
-        trial = epochs * self.steps * self.mean_step + self.evaluation
+        epoch = self.steps * self.mean_step if self.epoch is None else self.epoch
+        trial = epochs * epoch + self.evaluation
         return self.configurations * seeds * trial + self.architectures * self.compilation
 
 

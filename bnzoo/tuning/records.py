@@ -14,6 +14,7 @@ from bnzoo.json_text import json_text
 from bnzoo.tools import load_model
 from bnzoo.training.files import BEST
 from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
+from bnzoo.tuning.costs import Latencies, Latency
 from bnzoo.tuning.definition import check_definition, command, require_same_study
 from bnzoo.tuning.finalists import FIRST_TRIAL, Finalists, add, listed
 from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
@@ -21,8 +22,8 @@ from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import SharedStudy, counted, find_study, is_confirmation, study_names
 from bnzoo.tuning.storage import JOURNAL
 
-# keys of the attributes for the definition of a study and the `TrialResult` of a trial
-_DEFINITION, RESULT = "bnzoo:definition", "bnzoo:result"
+# keys of the attributes for the definition and the `Latencies` of a study, and for the `TrialResult` of a trial
+_DEFINITION, _LATENCIES, RESULT = "bnzoo:definition", "bnzoo:latencies", "bnzoo:result"
 
 
 class Stored(NamedTuple):
@@ -123,6 +124,22 @@ class Records:
         results = self._read(trials, 0, 0, seeds)
         confirmations = self._read(confirming, FIRST_TRIAL, seeds, finalists.seeds) if finalists else []
         return Stored(results, trials, confirmations, finalists)
+
+    @property
+    def latencies(self) -> Latencies:
+        """The latencies that were measured. Raise `ValueError` if they are damaged."""
+        stored = None if self._shared is None else self._shared.get_attribute(_LATENCIES)
+        try:
+            return Latencies() if stored is None else Latencies.from_dict(stored)
+        except ValueError as error:
+            raise ValueError(
+                f"{_place(self.shared)} is damaged: {error}. Restore the storage from a copy, or choose another folder "
+                "or `name`."
+            ) from error
+
+    def add_latencies(self, format: str, measured: Iterable[Latency]) -> None:
+        """Store latencies of further networks in a format."""
+        self.shared.set_attribute(_LATENCIES, self.latencies.with_more(format, measured).to_dict())
 
     def _read(self, trials: dict[int, FrozenTrial], first: int, first_seed: int, seeds: int) -> list[TrialResult]:
         """Return the results of finished trials.

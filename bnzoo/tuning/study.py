@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
@@ -24,11 +25,13 @@ from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
+from bnzoo.tuning import latency
 from bnzoo.tuning.confirming import run_confirmation
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.finalists import check_seeds, confirmation_of
 from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.front import front
 from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import CONFIRMATION_SEEDS, VALIDATION, StudyPlan
@@ -37,6 +40,8 @@ from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
+from bnzoo.tuning.steps import EPOCHS as EPOCHS_EQUAL
+from bnzoo.tuning.steps import check_equal
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
@@ -90,6 +95,11 @@ class Study:
         precision: String, the precision of the trials: `"float32"`, or `"bfloat16"` and `"float16"`, which are faster
             on processors with instructions for them. The variables and the stored models are float32, and the score is
             that of the stored model.
+        equal: String, the cost that the trials of all networks have in common: `"epochs"`, or `"compute"`. With equal
+            epochs a deeper network has more compute, which favours it. With `"compute"` the steps of a network cost
+            as many multiplications as those of the shallowest one (with the first value of every other
+            hyperparameter): a network of twice the multiplications has half the steps an epoch, and the schedule and
+            the looks of pruners follow them. It cannot be combined with `plan`, which divides the time.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -126,6 +136,7 @@ class Study:
         measure: MeasureFunction | None = None,
         plan: StudyPlan | None = None,
         precision: str = FLOAT32,
+        equal: str = EPOCHS_EQUAL,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -148,6 +159,7 @@ class Study:
         self.measure = measure
         self.plan = plan
         self.precision = choice("precision", precision, PRECISIONS)
+        self.equal = check_equal(equal, self.space, plan)
         # compiled models for the trials of this process, by architecture
         self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
@@ -164,7 +176,7 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure", "plan", "precision")
+        records = ("storage", "name", "checkpoints", "measure", "plan", "precision", "equal")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
     def store_plan(self, plan: StudyPlan, precision: str) -> "Study":
@@ -206,6 +218,58 @@ class Study:
     def verdict(self) -> Verdict:
         """The best configuration in a sentence, and warnings."""
         return verdict(self._results)
+
+    def measure_latency(self, format: str = "saved_model") -> Results:
+        """Measure the latency of each network of the study on this machine, and store it with the study.
+
+        A network of each architecture that was tried is exported into a temporary folder in the study's folder, and
+        verified. The weights are those of the initialization: they do not affect the time. Then a call with one example
+        is timed, of all artefacts in turns, so that other load on the machine affects all of them alike. The median in
+        milliseconds becomes a column of all tables, such as `saved_model_ms`, and `results.csv` and `results.json` are
+        written again. Networks that were measured before are not measured again. A call that was interrupted
+        continues with the artefacts that it has written.
+
+        Args:
+            format: String, the format of `bnzoo.export`: `"saved_model"`, `"onnx"`, `"litert"` or `"openvino"`.
+
+        Returns:
+            The `Results`, with the latencies.
+
+        Raises:
+            ValueError: If the format is unknown, or no trial has run.
+            ImportError: If the packages of the format are not installed.
+            RuntimeError: If an artefact differs from its model.
+        """
+        latency.check(format)
+        if not len(self._results):
+            raise ValueError(f"{self.directory}: no trial has run, so there is no network to measure.")
+        with one_writer(self.directory):
+            self._records.add_latencies(format, latency.measure(self, format))
+            results = self.refresh()
+            results.save(self.directory, command())
+        return results
+
+    def front(self, against: str = "multiplications") -> pd.DataFrame:
+        """Return the Pareto front: the configurations that no other one beats in both the objective and the cost.
+
+        Args:
+            against: String, the cost of the network: `"multiplications"`, `"parameters"`, or `"latency"`, the
+                milliseconds that `measure_latency` has measured last. With several formats, the column of one of them,
+                such as `"onnx_ms"`.
+
+        Returns:
+            A `pandas.DataFrame` with one row per configuration, the lowest cost first: its hyperparameters, the cost,
+            the `score` (lower is better) and the metric, such as `accuracy`. They are means over the seeds; `score_low`
+            and `score_high`, `accuracy_low` and `accuracy_high` are the lowest and the highest value of a seed.
+
+        Raises:
+            ValueError: If `against` is unknown, or this cost is not known.
+
+        Examples:
+        >>> study.measure_latency("onnx")
+        >>> study.front(against="latency")
+        """
+        return front(self._results, against)
 
     @property
     def finished(self) -> bool:
@@ -340,7 +404,7 @@ class Study:
         confirmation = confirmation_of(stored, self.definition, self._objective, self._baseline)
         examples = len(self.data.validation.x)  # not `trial_data`, since the plan may follow
         examples = examples if self.plan is None else min(examples, VALIDATION)
-        scored = (self._objective, self._baseline, values, confirmation, examples)
+        scored = (self._objective, self._baseline, values, confirmation, examples, self._records.latencies)
         self._results = Results(stored.results, self.definition, not_tried, *scored)
         return self._results
 

@@ -12,6 +12,7 @@ from bnzoo.training.precision import FLOAT32, candidates
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
 from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
+from bnzoo.tuning.steps import COMPUTE
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import compile_model
 
@@ -84,6 +85,7 @@ def measure(study: "Study", measured: Mapping[int, _Measured] | None = None) -> 
         steps=max(1, len(data.train.x) // batch),
         configurations=math.prod(map(len, every.values())) * len(rates),
         architectures=max(map(len, every.values())),
+        epoch=_mean([each.model.steps * each.step for each in found.values()]) if study.equal == COMPUTE else None,
     )
 
 

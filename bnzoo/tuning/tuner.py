@@ -19,6 +19,7 @@ from bnzoo.data import Dataset
 from bnzoo.data.rows import ReadError, read_error
 from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.checkpoints import best_checkpoints, may_win
+from bnzoo.tuning.costs import counts_of
 from bnzoo.tuning.definition import versions
 from bnzoo.tuning.finalists import FIRST_TRIAL, FinalistPlan, Finalists
 from bnzoo.tuning.oracle import OptunaOracle
@@ -27,6 +28,7 @@ from bnzoo.tuning.plans import GRID
 from bnzoo.tuning.progress import shown_steps
 from bnzoo.tuning.records import RESULT, Records
 from bnzoo.tuning.results import TrialResult
+from bnzoo.tuning.steps import set_steps
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 
 if TYPE_CHECKING:
@@ -201,6 +203,7 @@ class StudyTuner(keras_tuner.Tuner):
             callbacks=shown_steps(self._progress),
         )
         evaluation.compile_seconds = round(ready - start, 3)
+        evaluation.parameters, evaluation.multiplications = counts_of(compiled.model)
         if self._study.measure and evaluation.outcome != "pruned":
             values = self._study.measure(compiled.model, self._study.data)
             evaluation.measured = {name: float(value) for name, value in values.items()}
@@ -218,8 +221,7 @@ class StudyTuner(keras_tuner.Tuner):
         key = self.hypermodel.architecture(hp.values)
         if key in self._study.compiled:
             self._compiled[key] = self._study.compiled.pop(key)
-            if self._study.plan is not None:
-                self._compiled[key].steps = self._study.plan.steps[hp.get("depth")]
+            set_steps(self._study, self._compiled[key])  # of the plan, which was made after it was compiled
         if key not in self._compiled:
             most = 1 if self._study.sampler == GRID else _REUSED_MODELS
             while len(self._compiled) >= most:
@@ -253,14 +255,14 @@ class ConfirmingTuner(StudyTuner):
 
 def compile_model(study: "Study", hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
     """Return a compiled model for the trials of an architecture of a study."""
-    plan: dict[str, Any] = {}
-    if study.plan is not None:
-        plan = {"steps": study.plan.steps.get(hp.get("depth")), "calibration": CALIBRATION}
-    return CompiledModel(
+    plan: dict[str, Any] = {} if study.plan is None else {"calibration": CALIBRATION}
+    compiled = CompiledModel(
         *(study.space, hp, study.trial_data, seed, study.results.objective, study.class_weight),
         precision=study.precision,
         **plan,
     )
+    set_steps(study, compiled)
+    return compiled
 
 
 def _failure(error: Exception, cap: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
 from bnzoo.models import FAMILIES
 from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding
 from bnzoo.tuning.definition import outputs_of
+from bnzoo.tuning.front import smallest
 from bnzoo.tuning.results import Results
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
@@ -26,13 +27,17 @@ class Verdict:
     Attributes:
         sentence: String, the best configuration and its metrics.
         warnings: List of strings, reasons to doubt that it is the best one.
+        smallest: String, the smallest network that is almost as good; empty if the costs of the networks are equal or
+            not known.
     """
 
     sentence: str
     warnings: list[str] = field(default_factory=list)
+    smallest: str = ""
 
     def __str__(self) -> str:
-        return "\n".join([self.sentence, *(f"warning: {warning}" for warning in self.warnings)])
+        found = filter(None, [self.sentence, self.smallest])
+        return "\n".join([*found, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def verdict(results: Results) -> Verdict:
@@ -52,7 +57,8 @@ def verdict(results: Results) -> Verdict:
         sentence += (
             f" Depth {best['depth']} is the smallest of the family, and deeper networks did not help on this data."
         )
-    return Verdict(sentence, warnings + _edges(results, best) + _seeds(results) + _moving(results, best))
+    warnings += _edges(results, best) + _seeds(results) + _moving(results, best)
+    return Verdict(sentence, warnings, smallest(results))
 
 
 def _figure(results: Results, row: Mapping[str, Any]) -> str:

@@ -199,9 +199,11 @@ LN10 = math.log(10)
 
 @pytest.fixture(scope="module")
 def small(few_digits):
-    """A compiled MLP, 25 steps an epoch."""
+    """A compiled MLP, 40 steps an epoch."""
     space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
-    return CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0, steps=40)
+    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0)
+    compiled.steps = 40
+    return compiled
 
 
 def test_a_trial_that_learns_nothing_is_given_up_and_none_that_learns(small):

@@ -164,6 +164,14 @@ class Space(keras_tuner.HyperModel):
         """
         return self._grid.architecture(values)
 
+    def network_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters that determine the network of a trial, without those of the training alone.
+
+        Args:
+            values: The hyperparameters of the trial.
+        """
+        return {name: value for name, value in self._grid.architecture(values) if name not in _TRAINING}
+
     def batch_size_of(self, values: Mapping[str, Any]) -> int:
         """Return the number of examples in a training batch of a trial."""
         return self._grid.value("batch_size", values)
