@@ -144,6 +144,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--data", "wine", "--budget", "0.001"], "--budget 0.001s is too short: the start and reading"),
         (["tune", "--budget", "10x"], "--budget must be a time such as 90s, 10m or 2h. Received: '10x'"),
         (["tune", "--sampler", "tpe"], "Pass `budget`, `trials` or both"),
+        (["tune", "--sampler", "law", "--depths", "8"], "needs at least two values of `depth`"),
         (["tune", "--sampler", "tp", "--trials", "3"], "Unknown `sampler`: 'tp'. Did you mean 'tpe'"),
         (["tune", "--objective", "macro-f1"], "Unknown `objective`: 'macro-f1'. Did you mean 'macro_f1'?"),
         (["tune", "--class-weight", "even"], "Unknown `class_weight`: 'even'"),
@@ -155,6 +156,11 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--enqueue", "depth:8"], "--enqueue must be NAME=VALUE. Received: 'depth:8'"),
         (["tune", "--enqueue", "depth=9"], "depth must be one of 8, 14, 20"),
         (["tune", "--option", "filtres=8"], "Did you mean 'filters'"),
+        (["tune", "--optimizer", "sgd,moon"], "Unknown `optimizer`: 'moon'. Did you mean 'muon'?"),
+        (["tune", "--momentum", "high"], "--momentum must be numbers: 0.8,0.9. Received: 'high'"),
+        (["tune", "--warmup", "0.1"], "`warmup` needs a schedule with a warm-up"),
+        (["tune", "--option", "warmup=0.1"], "--option warmup is not allowed. Use --warmup"),
+        (["tune", "--enqueue", "optimizer=adamw"], "`enqueue`"),
         (["tune", "--batch-size", "1"], "`batch_size` must be at least 2"),
         (["tune", "--target", "price"], "target"),
         (["tune", "--storage", "nonsense"], "must be an SQLAlchemy URL"),
@@ -164,6 +170,9 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--learning-rates", "3:1e-3:7"], "two positive numbers"),
         (["tune", "--learning-rates", "-1:3:7"], "two positive numbers"),
         (["tune", "--norms", "batch,bach"], "Unknown norm: 'bach'. Did you mean 'batch'?"),
+        (["tune", "--branch-scale", "1/L"], "`branch_scale` must be '1/sqrt(depth)', '1/depth', a number above 0"),
+        (["tune", "mlp", "--branch-scale", "1/depth"], "are for residual=True"),
+        (["tune", "--option", "branch_scale=1"], "Use --branch-scale"),
         (["tune", "--placement", "prae"], "Unknown placement for resnet: 'prae'"),
         (["tune", "--seeds", "0"], "`seeds` must be a positive integer"),
         (["tune", "--epochs", "many"], "--epochs"),
@@ -306,6 +315,25 @@ def test_a_study_goes_on_with_its_placement_and_batch_size(bnzoo, monkeypatch, t
     assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
 
 
+def test_optimizers_schedules_and_momenta_are_axes(bnzoo, monkeypatch, tmp_path):
+    from bnzoo.tuning import Study
+
+    asked = []
+
+    def interrupted(self, **bounds):
+        asked.append((self.space.axes(), self.enqueue))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    words = ["--optimizer", "sgd,adamw", "--schedule", "linear,warmup_cosine", "--momentum", "0.8,0.9"]
+    words += ["--warmup", "0,0.2", "--enqueue", "optimizer=sgd(momentum=0.9),schedule=linear", "--output", "study"]
+    assert bnzoo("tune", "mlp", *words)[0] == 130
+    [(axes, start)] = asked
+    assert axes["optimizer"] == ("sgd(momentum=0.8)", "sgd(momentum=0.9)", "adamw")
+    assert (axes["schedule"], axes["warmup"]) == (("linear", "warmup_cosine"), (0.0, 0.2))
+    assert start == [{"optimizer": "sgd(momentum=0.9)", "schedule": "linear"}]
+
+
 @pytest.fixture
 def models_raise(monkeypatch):
     """Let `bnzoo models` raise an error."""
@@ -438,7 +466,9 @@ def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports,
     """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
 
-    bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
+    model = bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1))
+    model.compile(bnzoo.optimizers.Muon())
+    model.save(tmp_path / "model.keras")
     script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
     script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

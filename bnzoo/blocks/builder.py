@@ -9,6 +9,7 @@ import keras
 
 from bnzoo import norms
 from bnzoo.blocks import rows
+from bnzoo.blocks.branch_scale import branch_factor
 from bnzoo.blocks.linear import Linear
 from bnzoo.errors import choice, unknown
 from bnzoo.norms import Norm
@@ -20,7 +21,7 @@ Shortcut = Callable[[Any, "BlockBuilder", str, str], Any]
 
 _RESIDUAL_INITS = ("zero_gamma", "skipinit", None)
 # Operations after which the bias of a channel is still a constant: a norm behind them makes the bias redundant.
-_PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "scale", "skip_init")
+_PASS_CONSTANTS = ("add", "dropout", "drop_path", "pool", "scale", "skip_init", "branch_scale")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class BlockBuilder:
             trainable scalar (`"skipinit"`), or not at all (`None`).
         kernel_regularizer: Regularizer for the kernels of linear layers, never for norms.
         weight_standardization: Boolean, whether the kernels of convolutions are standardized.
+        branch_factor: Float, the constant factor on each residual branch, or `None` for no factor.
     """
 
     row: str
@@ -43,6 +45,7 @@ class BlockBuilder:
     residual_init: str | None = None
     kernel_regularizer: Any = None
     weight_standardization: bool = False
+    branch_factor: float | None = None
 
     @property
     def start(self) -> str:
@@ -162,6 +165,8 @@ def block_builder(
     residual_init: str | None = None,
     kernel_regularizer: Any = None,
     weight_standardization: bool = False,
+    branch_scale: str | float | None = None,
+    branches: int = 1,
 ) -> BlockBuilder:
     """Return the block builder for the arguments of a family's builder.
 
@@ -174,6 +179,8 @@ def block_builder(
         residual_init: String or `None`.
         kernel_regularizer: Any regularizer of Keras, or `None`.
         weight_standardization: Boolean.
+        branch_scale: String, float or `None`.
+        branches: Integer, the number of residual branches of the network.
 
     Raises:
         ValueError: If an argument is unknown, or does not fit the others.
@@ -188,7 +195,8 @@ def block_builder(
             f"residual_init='skipinit'. Received: norm={norm.label!r}, placement={placement!r}"
         )
     activation, regularizer = keras.activations.get(activation), keras.regularizers.get(kernel_regularizer)
-    return BlockBuilder(row, norm, activation, residual_init, regularizer, weight_standardization)
+    factor = branch_factor(branch_scale, branches)
+    return BlockBuilder(row, norm, activation, residual_init, regularizer, weight_standardization, factor)
 
 
 def row_of(family: str, placements: Mapping[str, str], placement: str) -> str:

@@ -46,6 +46,18 @@ def layer_scale(init_value: float) -> Operation:
     return lambda x, name: LayerScale(init_value, name=name)(x)
 
 
+def branch_scale(factor: float) -> Operation:
+    """Return the multiplication by a constant.
+
+    Args:
+        factor: Float.
+
+    Reference:
+        - [Dey et al., 2025: CompleteP](https://arxiv.org/abs/2505.01618)
+    """
+    return lambda x, name: keras.layers.Rescaling(factor, name=name)(x)
+
+
 def drop_path(rate: float) -> Operation:
     """Return stochastic depth: in training, random examples skip the residual branch, and the others scale it up.
 

@@ -9,7 +9,7 @@ import keras
 from bnzoo.blocks import rows
 from bnzoo.blocks.builder import BlockBuilder, Operation, Shortcut
 from bnzoo.blocks.linear import Linear, convolution
-from bnzoo.blocks.operations import drop_path
+from bnzoo.blocks.operations import branch_scale, drop_path
 from bnzoo.layers import SkipInit, ZeroPaddedShortcut
 
 # He et al. 2016, figure 4, one panel a row. The last row is the order of Mishkin et al. 2016.
@@ -62,6 +62,8 @@ def residual_block(
     operations = dict(operations)
     if build.residual_init == "skipinit":
         operations["skip_init"] = lambda y, name: SkipInit(name=name)(y)
+    if build.branch_factor is not None:
+        operations["branch_scale"] = branch_scale(build.branch_factor)
     if drop_path_rate:
         operations["drop_path"] = drop_path(drop_path_rate)
     row = rows.repeated(row or build.row, len(layers))

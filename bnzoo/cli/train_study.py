@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 # the options that a study has decided
 FIXED = (
-    *("depth", "learning_rate", "norm", "placement", "activation", "batch_size", "optimizer", "momentum"),
-    *("weight_decay", "option", "class_weight", "seed", "output"),
+    *("depth", "learning_rate", "norm", "placement", "branch_scale", "activation", "batch_size"),
+    *("optimizer", "momentum", "weight_decay", "option", "class_weight", "seed", "output"),
 )
 
 

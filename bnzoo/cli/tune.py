@@ -26,15 +26,19 @@ from bnzoo.cli.inputs import (
 )
 from bnzoo.cli.space import (
     FAMILIES,
-    Momentum,
-    Optimizer,
+    BranchScale,
+    Momenta,
+    Optimizers,
     Option,
+    Schedules,
+    Warmups,
     assignment,
     axes_of,
     check_family,
     needs_extra,
     seconds_of,
     space_of,
+    training_axes,
     value_of,
 )
 from bnzoo.cli.tables import print_confirmed, print_table
@@ -80,6 +84,7 @@ def tune(
             "accurate as pre and faster once folded, else pre."
         ),
     ] = None,
+    branch_scale: BranchScale = None,
     activation: Annotated[str | None, typer.Option(help="Names of activations of Keras: relu,silu.")] = None,
     batch_size: Annotated[
         str | None,
@@ -91,12 +96,10 @@ def tune(
     weight_decay: Annotated[
         str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
     ] = None,
-    optimizer: Optimizer = None,
-    momentum: Momentum = None,
-    schedule: Annotated[
-        str,
-        typer.Option(help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine or constant."),
-    ] = "half_cosine",
+    optimizer: Optimizers = None,
+    momentum: Momenta = None,
+    schedule: Schedules = None,
+    warmup: Warmups = None,
     precision: Annotated[
         str,
         typer.Option(
@@ -109,8 +112,8 @@ def tune(
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="The sampler: grid (all configurations), local (the neighbours of the best), random, tpe or gp. By "
-            "default grid, with a budget local."
+            help="The sampler: grid (all configurations), local (the neighbours of the best), law (learning rates near "
+            "the line through the best ones over depth), random, tpe or gp. By default grid, with a budget local."
         ),
     ] = None,
     pruner: Annotated[
@@ -184,8 +187,10 @@ def tune(
     seconds = None if budget is None else seconds_of(budget)
     clock = Clock(seconds, final, workers, confirm or 0)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
-    axes = axes_of(depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [])
-    axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
+    axes = axes_of(
+        depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [], branch_scale
+    )
+    axes |= training_axes(optimizer, momentum, schedule, warmup)
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
             needs_extra("tune")
@@ -332,4 +337,7 @@ def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, pr
 
 def _point(text: str) -> tuple[str, Any]:
     name, value = assignment("--enqueue", text)
-    return name, value if name in ("norm", "placement", "activation") else value_of(value)
+    parsed = value_of(value)
+    if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+        return name, parsed
+    return name, "none" if parsed is None else str(parsed)  # the labels of `Axis`

@@ -38,6 +38,7 @@ def DenseNet(
     placement: str = "pre",
     activation: Any = "relu",
     residual_init: str | None = None,
+    branch_scale: str | float | None = None,
     drop_path_rate: float = 0.0,
     features: bool = False,
     kernel_regularizer: Any = None,
@@ -70,6 +71,7 @@ def DenseNet(
             (convolution, norm, activation) or `"act_norm"` (convolution, activation, norm).
         activation: Any activation of Keras.
         residual_init: `None`, since there is no residual branch.
+        branch_scale: `None`, for the same reason.
         drop_path_rate: 0, for the same reason.
         features: Boolean, whether the model returns a dict of the outputs of its dense blocks: `P2` to `P5` with the
             ImageNet stem, whose sides are 1/4 to 1/32 of the image's. Only the last one includes the final norm. Needs
@@ -101,10 +103,11 @@ def DenseNet(
     growth_rate = positive_integer("growth_rate", growth_rate)
     filters = positive_integer("filters", 2 * growth_rate if filters is None else filters)
     number("compression", compression, above=0, at_most=1)
-    if residual_init is not None or drop_path_rate:
+    if residual_init is not None or branch_scale is not None or drop_path_rate:
         raise ValueError(
-            "`residual_init` and `drop_path_rate` do not apply: a DenseNet has no residual branch. "
-            f"Received: residual_init={residual_init!r}, drop_path_rate={drop_path_rate!r}"
+            "`residual_init`, `branch_scale` and `drop_path_rate` do not apply: a DenseNet has no residual branch. "
+            f"Received: residual_init={residual_init!r}, branch_scale={branch_scale!r}, "
+            f"drop_path_rate={drop_path_rate!r}"
         )
     number("dropout_rate", dropout_rate, at_least=0, below=1)
     make_stem, size = STEMS[choice("stem", stem, STEMS)]

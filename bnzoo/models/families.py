@@ -80,7 +80,7 @@ _RECORDS = (
         check_depth=lambda depth, options: mlp.check_depth(depth, options.get("residual", False)),
         parameters=_mlp_parameters,
         images=False,
-        searchable_options=("width", "residual", "residual_init", "drop_path_rate", "dropout_rate"),
+        searchable_options=("width", "residual", "residual_init", "branch_scale", "drop_path_rate", "dropout_rate"),
         size_options=("width",),
     ),
     Family(
@@ -91,7 +91,14 @@ _RECORDS = (
         placements=resnet.RESNET_PLACEMENTS,
         check_depth=lambda depth, options: resnet_cifar.cifar_blocks(depth, options.get("block", "basic")),
         parameters=_resnet_parameters,
-        searchable_options=("filters", "widen_factor", "residual_init", "drop_path_rate", "dropout_rate"),
+        searchable_options=(
+            "filters",
+            "widen_factor",
+            "residual_init",
+            "branch_scale",
+            "drop_path_rate",
+            "dropout_rate",
+        ),
         size_options=("filters", "widen_factor"),
         default_depths=(8, 14, 20),
         default_placement="post",  # the accuracy is that of "pre", and all of its batch norms fold
@@ -122,6 +129,7 @@ _RECORDS = (
             "heads",
             "mlp_ratio",
             "residual_init",
+            "branch_scale",
             "layer_scale_init",
             "drop_path_rate",
             "dropout_rate",

@@ -55,3 +55,13 @@ class Family:
     default_optimizer: str = "sgd"
     default_options: Mapping[str, Any] = field(default_factory=dict)
     options_for: Callable[[tuple[int | None, ...]], dict[str, Any]] = _no_options
+
+    def is_smallest(self, depth: int, options: Mapping[str, Any]) -> bool:
+        """Return whether the family has no network of a smaller depth with the same options of `by_depth`."""
+        for smaller in range(1, depth):
+            try:
+                self.check_depth(smaller, options)
+            except ValueError:
+                continue
+            return False
+        return True

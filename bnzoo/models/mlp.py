@@ -42,6 +42,7 @@ def MLP(
     placement: str = "post",
     activation: Any = "relu",
     residual_init: str | None = None,
+    branch_scale: str | float | None = None,
     drop_path_rate: float = 0.0,
     features: bool = False,
     kernel_regularizer: Any = None,
@@ -73,9 +74,11 @@ def MLP(
         activation: Any activation of Keras.
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
             al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
+        branch_scale: The constant factor on each residual branch before the addition: `"1/sqrt(depth)"`, `"1/depth"`, a
+            number above 0, or `None` for no factor. Here the depth is the number of residual branches, one per two
+            layers after the first. It needs `residual=True`, as does `residual_init`.
         drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
-            increases in equal steps from block to block (Huang et al. 2016). It needs `residual=True`, as does
-            `residual_init`.
+            increases in equal steps from block to block (Huang et al. 2016). It needs `residual=True`.
         features: Boolean, whether the model returns a dict of the outputs of its hidden layers `hidden_1`, ... and
             blocks `block_1`, ... Needs `include_top=False`.
         kernel_regularizer: Any regularizer of Keras, for the kernels of all dense layers, never for a norm.
@@ -99,14 +102,25 @@ def MLP(
     check_depth(len(units), residual)
     number("dropout_rate", dropout_rate, at_least=0, below=1)
     number("drop_path_rate", drop_path_rate, at_least=0, below=1)
-    if not residual and (drop_path_rate or residual_init):
+    if not residual and (drop_path_rate or residual_init or branch_scale is not None):
         raise ValueError(
-            "`drop_path_rate` and `residual_init` are for residual=True: without shortcuts there is no branch. "
-            f"Received: drop_path_rate={drop_path_rate}, residual_init={residual_init!r}"
+            "`drop_path_rate`, `residual_init` and `branch_scale` are for residual=True: without shortcuts there is no "
+            f"branch. Received: drop_path_rate={drop_path_rate}, residual_init={residual_init!r}, "
+            f"branch_scale={branch_scale!r}"
         )
     if pooling is not None:
         raise ValueError(f"`pooling` must be None: vectors have nothing to pool. Received: pooling={pooling!r}")
-    build = block_builder("mlp", MLP_PLACEMENTS, norm, placement, activation, residual_init, kernel_regularizer)
+    build = block_builder(
+        "mlp",
+        MLP_PLACEMENTS,
+        norm,
+        placement,
+        activation,
+        residual_init,
+        kernel_regularizer,
+        branch_scale=branch_scale,
+        branches=len(units) // 2,
+    )
     top = include_top and classes is not None
     head = Head(top, None, classes or 0, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, None, {1: "(features,)", 3: "(height, width, channels)"})

@@ -76,6 +76,7 @@ def ResNet(
     placement: str = "post",
     activation: Any = "relu",
     residual_init: str | None = None,
+    branch_scale: str | float | None = None,
     drop_path_rate: float = 0.0,
     features: bool = False,
     kernel_regularizer: Any = None,
@@ -117,6 +118,8 @@ def ResNet(
         activation: Any activation of Keras.
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
             al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
+        branch_scale: The constant factor on each residual branch before the addition: `"1/sqrt(depth)"`, `"1/depth"`, a
+            number above 0, or `None` for no factor. The depth is the number of residual branches, `sum(blocks)`.
         drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
             increases in equal steps from block to block (Huang et al. 2016).
         features: Boolean, whether the model returns a dict of the outputs of its stages: `P2` to `P5` with the ImageNet
@@ -180,6 +183,8 @@ def ResNet(
         residual_init,
         kernel_regularizer,
         weight_standardization,
+        branch_scale,
+        sum(blocks),
     )
     operations = {}
     if se_ratio is not None:

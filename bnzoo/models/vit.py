@@ -38,6 +38,7 @@ def ViT(
     placement: str = "pre",
     activation: Any = "gelu",
     residual_init: str | None = None,
+    branch_scale: str | float | None = None,
     drop_path_rate: float = 0.0,
     features: bool = False,
     kernel_regularizer: Any = None,
@@ -75,6 +76,10 @@ def ViT(
         activation: Any activation of Keras, for the feed-forward network.
         residual_init: How a residual branch starts at zero: `"zero_gamma"` (with the gamma of its last norm, Goyal et
             al. 2017), `"skipinit"` (with a trainable scalar, De & Smith 2020) or `None` (not at all).
+        branch_scale: The constant factor on each residual branch before the addition: `"1/sqrt(depth)"`, `"1/depth"`, a
+            number above 0, or `None` for no factor. Here the depth is the number of residual branches, two per block.
+            With `"1/depth"` the best learning rate of AdamW hardly depends on the depth in transformers with the
+            placement `"pre"` (CompleteP, Dey et al. 2025, whose depth counts differ by a constant factor).
         drop_path_rate: Float, the share of examples that skip the residual branch of the last block in training. It
             increases in equal steps from block to block (Huang et al. 2016).
         features: Boolean, whether the model returns a dict of the outputs of its blocks `block1`, `block2`, ..., which
@@ -98,6 +103,7 @@ def ViT(
 
     Reference:
         - [Dosovitskiy et al., 2021: An image is worth 16x16 words](https://arxiv.org/abs/2010.11929), table 1
+        - [Dey et al., 2025: CompleteP](https://arxiv.org/abs/2505.01618)
         - [Kim et al., 2025: Peri-LN](https://arxiv.org/abs/2502.02732), figure 2
         - [Shen et al., 2020: PowerNorm](https://arxiv.org/abs/2003.07845)
         - Yao et al., 2021: Leveraging batch normalization for vision transformers, ICCV workshops, pages 413-422
@@ -114,7 +120,17 @@ def ViT(
     )
     number("dropout_rate", dropout_rate, at_least=0, below=1)
     rates = drop_path_rates(number("drop_path_rate", drop_path_rate, at_least=0, below=1), depth)
-    build = block_builder("vit", TRANSFORMER_ROWS, norm, placement, activation, residual_init, kernel_regularizer)
+    build = block_builder(
+        "vit",
+        TRANSFORMER_ROWS,
+        norm,
+        placement,
+        activation,
+        residual_init,
+        kernel_regularizer,
+        branch_scale=branch_scale,
+        branches=2 * depth,
+    )
     head = Head(include_top, pooling, classes, classifier_activation, features, build.kernel_regularizer)
     inputs = input_layer(input_tensor, input_shape, image_shape(224), IMAGES)
 

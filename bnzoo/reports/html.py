@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
     from bnzoo.tuning.verdict import Verdict
 
-FIXED = ("placement", "activation", "batch_size", "weight_decay")  # shown at the top if they do not vary
+FIXED = (
+    "placement",
+    "branch_scale",
+    "activation",
+    "batch_size",
+    "weight_decay",
+)  # shown at the top if they do not vary
 NARROW = 5.8  # inches; wider figures have a second version for phones
 
 
@@ -196,7 +202,7 @@ def _settings(results: "Results") -> list[str]:
     """Return the settings of the study that do not vary, as texts."""
     study = results.definition
     space, sampler, pruner = study["space"], study.get("sampler"), study.get("pruner")
-    fixed = {name: space[name] for name in FIXED if name in space and name not in results.axes}
+    fixed = {name: space[name] for name in FIXED if space.get(name) is not None and name not in results.axes}
     settings = [f"{name.replace('_', ' ')} {results.text(entry)}" for name, entry in fixed.items()]
     settings += [f"{study['epochs']} epoch{'s' * (study['epochs'] > 1)}"]
     settings += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]

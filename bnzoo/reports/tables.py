@@ -79,6 +79,7 @@ def trials(results: "Results") -> Table:
         **{_words(axis): lambda t, axis=axis: results.text(t.values.get(axis)) for axis in results.axes},
         "seed": lambda t: str(t.seed),
         "outcome": lambda t: t.outcome,
+        "rate x decay": lambda t: _number(results.rate_times_decay(t), ".2g"),
         "score": lambda t: _number(t.score, ".4f"),
         metric.label: lambda t: _number(t.accuracy, metric.form),
         "moving loss": lambda t: _number(t.moving_loss, ".4g"),
@@ -91,6 +92,8 @@ def trials(results: "Results") -> Table:
     }
     if not any(trial.reason for trial in results.trials):
         del columns["reason"]
+    if not any(product > 0 for product in map(results.rate_times_decay, results.trials)):
+        del columns["rate x decay"]
     if results.definition["seeds"] == 1:
         del columns["seed"]
     if math.isnan(first):

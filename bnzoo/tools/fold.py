@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.layers.axes import channel_axis
 from bnzoo.tools.activation_layers import is_identity
 from bnzoo.tools.graph import Call, Edge, Graph, hidden_layers, require_functional
 from bnzoo.tools.inference import scale_and_shift
@@ -37,14 +38,22 @@ class FoldReport:
     Attributes:
         folded: The names of the folded norms, each with the names of the layers that it was folded into.
         kept: The names of the remaining norms, each with the reason.
+        scales: The names of the folded constant factors, such as those of `branch_scale`, each with the names of the
+            layers that it was folded into.
+        kept_scales: The names of the remaining constant factors.
     """
 
     folded: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    scales: dict[str, str] = field(default_factory=dict)
+    kept_scales: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         head = f"{len(self.folded)} of {len(self.folded) + len(self.kept)} batch norms folded"
-        return "\n".join([head, *(f"  kept {name}: {reason}" for name, reason in self.kept.items())])
+        lines = [head, *(f"  kept {name}: {reason}" for name, reason in self.kept.items())]
+        if self.scales or self.kept_scales:
+            lines.append(f"{len(self.scales)} of {len(self.scales) + len(self.kept_scales)} constant factors folded")
+        return "\n".join(lines)
 
 
 class _Refused(Exception):  # noqa: N818  # not an error: the report contains it
@@ -58,7 +67,8 @@ def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
     `t = beta - s * mean`. It is folded into the layer before it: `kernel * s` and `bias * s + t`. If that is not
     possible, it is folded into the layer behind it, a dense layer or a convolution without padding:
     `bias + sum(kernel * t)` and `kernel * s`. The weights are computed in float64 and cast once. Dropout, pooling and
-    further norms may be in between, as long as the function stays the same. The model that is passed is not changed.
+    further norms may be in between, as long as the function stays the same. A constant factor behind a linear layer, a
+    `keras.layers.Rescaling` such as that of `branch_scale`, is folded too. The model that is passed is not changed.
 
     Args:
         model: A built functional or Sequential `keras.Model`. Norms in nested models are folded too.
@@ -86,7 +96,7 @@ def fold_batch_norm(model: keras.Model) -> tuple[keras.Model, FoldReport]:
     def remake(layer: Any) -> Any:
         if id(layer) in folding.folded:
             return []
-        return [copy_of(layer, use_bias=True)] if id(layer) in folding.into else None
+        return [copy_of(layer, use_bias=folding.into[id(layer)][1].has_bias)] if id(layer) in folding.into else None
 
     rebuilt = Rebuilt(model, remake)
     for layer, weights in folding.into.values():
@@ -98,7 +108,7 @@ class _Folding:
     """The folding of the norms of a graph.
 
     Attributes:
-        folded: By the id of each folded norm, the names of the layers that it is folded into.
+        folded: By the id of each folded norm or constant factor, the names of the layers that it is folded into.
         into: By id, the layers that norms are folded into, and their new weights.
     """
 
@@ -113,13 +123,21 @@ class _Folding:
         # from the end, since the norm behind a norm may have been folded just before
         for norm in reversed([norm for norm in norms if id(norm) not in self.folded]):
             self._try(norm, self._forward)
+        self._factors = [layer for layer in graph.layers() if self._is_factor(layer)]
+        for layer in self._factors:
+            self._try(layer, self._factor)
 
     def report(self) -> FoldReport:
         """Return the report, in the order of the graph."""
         report = FoldReport()
         for layer in self._graph.layers():
             name = self._graph.of(layer)[0].name
-            if id(layer) in self.folded:
+            if layer in self._factors:
+                if id(layer) in self.folded:
+                    report.scales[name] = self.folded[id(layer)]
+                else:
+                    report.kept_scales.append(name)
+            elif id(layer) in self.folded:
                 report.folded[name] = self.folded[id(layer)]
             elif id(layer) in self._refusals:
                 report.kept[name] = "; ".join(dict.fromkeys(self._refusals[id(layer)]))
@@ -135,16 +153,32 @@ class _Folding:
         except _Refused as refused:
             self._refusals.setdefault(id(norm), []).append(str(refused))
 
+    def _is_factor(self, layer: Any) -> bool:
+        """Return whether a layer multiplies by one constant, and is not at an end of the model."""
+        if type(layer) is not L.Rescaling or np.ndim(layer.scale) or np.any(layer.offset):
+            return False
+        return all(call.inputs[0].producer and not call.outputs[0].is_output for call in self._graph.of(layer))
+
+    def _factor(self, layer: keras.Layer) -> None:
+        edges = [call.inputs[0] for call in self._graph.of(layer)]
+        axis = channel_axis(len(edges[0].shape))
+        scale = np.full(edges[0].shape[axis], layer.scale, np.float64)
+        self._into_sources(layer, [self._source(edge, axis, scale) for edge in edges], scale, None)
+
     def _backward(self, norm: keras.Layer) -> None:
         scale, shift = self._scale_and_shift(norm)
         sources = [self._source(call.inputs[0], norm.axis, scale) for call in self._graph.of(norm)]
+        self._into_sources(norm, sources, scale, shift)
+
+    def _into_sources(self, layer: Any, sources: list[Call], scale: np.ndarray, shift: np.ndarray | None) -> None:
+        """Fold a norm or a constant factor into the linear layers before it."""
         targets = self._only_called_here(sources)
         for target in targets:
             if target.activation is not keras.activations.linear:
                 raise _Refused(f"{target.name} applies an activation before the norm")
         for target in targets:
             self._weights(target).then(scale, shift)
-        self._done(norm, targets)
+        self._done(layer, targets)
 
     def _forward(self, norm: keras.Layer) -> None:
         scale, shift = self._scale_and_shift(norm)

@@ -8,7 +8,7 @@ import numpy as np
 from bnzoo.keras_internals import output_shape
 
 L = keras.layers
-# by name, in float64; there is always a bias
+# by name, in float64
 Weights = dict[str, np.ndarray]
 
 
@@ -118,10 +118,16 @@ class Folded:
         if layer.use_bias:
             self._weights["bias"] = _float64(layer.bias)
 
-    def then(self, scale: np.ndarray, shift: np.ndarray) -> None:
-        """Fold in a scale and a shift of the outputs: `scale * y + shift`."""
+    @property
+    def has_bias(self) -> bool:
+        """`True` if the layer has a bias, or gets one by a shift."""
+        return "bias" in self._weights
+
+    def then(self, scale: np.ndarray, shift: np.ndarray | None) -> None:
+        """Fold in a scale and a shift of the outputs: `scale * y + shift`. Without a shift, no bias is added."""
         self._kind.scale_outputs(self._weights, scale)
-        self._weights["bias"] = self._weights.get("bias", 0) * scale + shift
+        if self.has_bias or shift is not None:
+            self._weights["bias"] = self._weights.get("bias", 0) * scale + (0 if shift is None else shift)
 
     def after(self, scale: np.ndarray, shift: np.ndarray) -> None:
         """Fold in a scale and a shift of the inputs: `scale * x + shift`."""

@@ -14,10 +14,10 @@ measures. `final.py` trains the best configuration to the end. `opening.py` open
 `rising_rates.py` finds usable learning rates in a training in which the rate rises with each step; `rates.py` has its
 result.
 
-The other files support these: `spaces/` (models and hyperparameters), `plans.py` and `local_search.py` (the next
-configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
+The other files support these: `spaces/` (models and hyperparameters), `plans.py`, `local_search.py` and `law.py` (the
+next configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
 `definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
-`results.py` and `verdict.py`. The best configurations are trained again with new seeds: `finalists.py` (which ones),
+`results.py`, `effective_rate.py` and `verdict.py`. The best configurations are trained again with new seeds: `finalists.py` (which ones),
 `confirming.py` (the run), `confirmation.py` (the comparison with the search), `ties.py` (differences by chance).
 
 The loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.

@@ -42,8 +42,7 @@ class LocalPlan(Plan):
         self._values = {hp.name: list(hp.values) for hp in searched}
         self._names = sorted(self._values, key=lambda name: name not in cheap)
         self._others = [name for name in self._names if name not in cheap]
-        # as in a trial, without fixed values
-        self._points = [{k: v for k, v in point.items() if k in self._values} for point in self._grid.points]
+        self._points = self._grid.parameters
         self._by_rank = [self._points[i] for i in sorted(range(len(self._points)), key=self._grid.rank)]
 
     def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:

@@ -21,8 +21,10 @@ SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
 }
-GRID, LOCAL = "grid", "local"
-SAMPLER_NAMES = (GRID, LOCAL, *SAMPLERS)
+GRID, LOCAL, LAW = "grid", "local", "law"
+# those that try points of a grid, and those of them that end by themselves
+OF_A_GRID, ENDING = (GRID, LOCAL, LAW), (GRID, LAW)
+SAMPLER_NAMES = (*OF_A_GRID, *SAMPLERS)
 # the space counts as exhausted after this many proposals that are known already, as in Keras Tuner
 COLLISIONS = 20
 # the trials of each worker before a new architecture is compiled
@@ -69,6 +71,7 @@ class GridPlan(Plan):
 
     Attributes:
         points: List of dicts, by index.
+        parameters: List of dicts, the points without fixed values, as in a trial.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class GridPlan(Plan):
             first += [point for point in points if wanted.items() <= point.items() and point not in first]
         self.points = first + [point for point in points if point not in first]
         self.size = len(self.points)
+        searched = [hp.name for hp in self._space if not isinstance(hp, kt.Fixed)]
+        self.parameters = [{name: point[name] for name in searched if name in point} for point in self.points]
         self._ranks = _ranks(self._space, self.points[len(first) :], cheap) if cheap else ()
         self._first = len(first)
 
@@ -96,13 +101,11 @@ class GridPlan(Plan):
         """Return the point at this position. The history does not matter."""
         if position >= len(self.points):
             return None
-        point = self.points[position]
+        point = self.parameters[position]
         distributions: dict[str, BaseDistribution] = {
-            hp.name: CategoricalDistribution(list(hp.values))
-            for hp in self._space
-            if hp.name in point and not isinstance(hp, kt.Fixed)
+            hp.name: CategoricalDistribution(list(hp.values)) for hp in self._space if hp.name in point
         }
-        return _waiting({name: point[name] for name in distributions}, distributions)
+        return _waiting(point, distributions)
 
 
 class SampledPlan(Plan):
@@ -262,6 +265,10 @@ def make_plan(
         from bnzoo.tuning.local_search import LocalPlan
 
         return LocalPlan(hyperparameters, direction, start, cheap)
+    if sampler == LAW:
+        from bnzoo.tuning.law import LawPlan
+
+        return LawPlan(hyperparameters, direction, start)
     return SampledPlan(hyperparameters, sampler, seed, direction, start, cheap)
 
 

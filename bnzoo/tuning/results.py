@@ -16,6 +16,7 @@ from bnzoo.metrics import metric_for
 from bnzoo.training.class_weights import BALANCED
 from bnzoo.tuning.confirmation import table, winner
 from bnzoo.tuning.definition import outputs_of
+from bnzoo.tuning.effective_rate import rate_times_decay
 from bnzoo.tuning.objective import Objective, loss_objective
 from bnzoo.tuning.planning import StudyPlan
 
@@ -247,7 +248,10 @@ class Results:
         return ", ".join(f"{axis.replace('_', ' ')} {self.text(values[axis])}" for axis in self.axes)
 
     def frame(self) -> pd.DataFrame:
-        """Return a table with one row per trial, without learning curves."""
+        """Return a table with one row per trial, without learning curves.
+
+        If weight decay is not zero, it has the column `rate_times_decay`.
+        """
         skipped = ("trial", "values", "seed", "history", "measured", "traceback", "versions")
         names = [f.name for f in fields(TrialResult) if f.name not in skipped]
         rows = [
@@ -261,7 +265,16 @@ class Results:
             for t in self.trials
         ]
         columns = [name.replace("accuracy", self.metric) for name in names]
-        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *columns, *self.measured])
+        table = pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *columns, *self.measured])
+        products = [self.rate_times_decay(trial) for trial in self.trials]
+        return table.assign(rate_times_decay=products) if np.nansum(products) else table
+
+    def rate_times_decay(self, trial: TrialResult) -> float:
+        """Return the learning rate times the weight decay, on which the steps of normalized weights depend.
+
+        It is NaN for a trial without a norm. See [van Laarhoven 2017](https://arxiv.org/abs/1706.05350).
+        """
+        return rate_times_decay(trial.values, self.definition["space"])
 
     @cached_property
     def configurations(self) -> pd.DataFrame:

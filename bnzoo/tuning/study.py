@@ -23,16 +23,16 @@ from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
-from bnzoo.training.options import SCHEDULE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
 from bnzoo.tuning.confirming import run_confirmation
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.finalists import check_seeds, confirmation_of
 from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import CONFIRMATION_SEEDS, VALIDATION, StudyPlan
-from bnzoo.tuning.plans import GRID, LOCAL, SAMPLER_NAMES, GridPlan, check_sampler, check_start
+from bnzoo.tuning.plans import ENDING, GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
@@ -64,7 +64,8 @@ class Study:
             a grid with all seeds has at most 100,000 trials.
         epochs: Integer, the epochs of each trial, at most 1,000,000.
         sampler: `"grid"`, every combination; `"local"`, each value of the grid once, then the neighbours of the best
-            combinations; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
+            combinations; `"law"`, the learning rates of the grid near a line through the best ones over depth, about
+            half of the grid; or `"random"`, `"tpe"` (tree-structured Parzen estimator), `"gp"`
             (Gaussian process), which sample learning rates anywhere in their range.
         pruner: `None`, or `"successive_halving"`, `"hyperband"`, `"median"`: stops trials that are worse than others
             after 1, 3, 9, ... epochs.
@@ -136,6 +137,8 @@ class Study:
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
         self.sampler_seed = _seed(sampler_seed)
         self._check_size()
+        if self.sampler == LAW:
+            check_law(self.hyperparameters())
         self.enqueue = [dict(values) for values in enqueue]
         check_start(self.enqueue, self.hyperparameters())
         self.storage = storage
@@ -257,7 +260,7 @@ class Study:
             positive_integer("trials", trials, TRIALS)
         if budget is not None and not budget > 0:
             raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
-        if self.sampler != GRID and budget is None and trials is None:
+        if self.sampler not in ENDING and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
     def confirm(
@@ -303,7 +306,7 @@ class Study:
         """Raise `ValueError` if the search has fewer configurations than are to be confirmed."""
         positive_integer("confirm", top, TRIALS)
         size = math.prod(len(values) for values in self.space.axes().values())
-        if self.sampler in (GRID, LOCAL) and top > size:
+        if self.sampler in OF_A_GRID and top > size:
             raise ValueError(f"`confirm` must be at most the number of configurations, {size}. Received: confirm={top}")
 
     def work(
@@ -344,7 +347,7 @@ class Study:
     def hyperparameters(self) -> keras_tuner.HyperParameters:
         """Return the hyperparameters: for a grid with their values, else with their ranges."""
         hyperparameters = keras_tuner.HyperParameters()
-        if self.sampler in (GRID, LOCAL):
+        if self.sampler in OF_A_GRID:
             for name, values in self.space.axes().items():
                 hyperparameters.Choice(name, list(values))
         else:
@@ -400,7 +403,8 @@ class Study:
         budget: float | None = None,
         deadline: float | None = None,
         trial: TrialResult | Mapping[str, Any] | None = None,
-        schedule: str = SCHEDULE,
+        schedule: str | None = None,
+        warmup: float | None = None,
         precision: str = AUTO,
         average: bool = True,
         patience: int | None = None,
@@ -425,7 +429,8 @@ class Study:
             deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
                 `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
-            schedule: As in `bnzoo.train`.
+            schedule: As in `bnzoo.train`. Default: that of the trial, if the study searches schedules.
+            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it.
             precision: As in `bnzoo.train`.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
@@ -458,6 +463,7 @@ class Study:
             epochs=epochs,
             deadline=deadline,
             schedule=schedule,
+            warmup=warmup,
             precision=precision,
             average=average,
             patience=patience,
@@ -515,7 +521,7 @@ class Study:
     def _check_size(self) -> None:
         axes = {name: len(values) for name, values in self.space.axes().items()}
         size = math.prod(axes.values()) * self.seeds
-        if self.sampler in (GRID, LOCAL) and size > TRIALS:
+        if self.sampler in OF_A_GRID and size > TRIALS:
             parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
             raise ValueError(
                 f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed. Remove values, or use "

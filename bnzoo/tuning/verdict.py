@@ -8,6 +8,7 @@ from typing import Any
 
 from bnzoo.export.image import is_image
 from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
+from bnzoo.models import FAMILIES
 from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.results import Results
@@ -47,6 +48,10 @@ def verdict(results: Results) -> Verdict:
     assert best is not None
     figure = finding(results, _guess(results)) or f"{_figure(results, best)}{_objective(results, best)}"
     sentence = f"Best: {results.words(best)}: validation {figure}."
+    if _is_smallest(results, best) and len(results.axes["depth"]) > 1:
+        sentence += (
+            f" Depth {best['depth']} is the smallest of the family, and deeper networks did not help on this data."
+        )
     return Verdict(sentence, warnings + _edges(results, best) + _seeds(results) + _moving(results, best))
 
 
@@ -166,13 +171,30 @@ def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
         value = best[axis]
         lowest = value == tried[0] or _near(value, min(ends), max(ends))
         highest = value == tried[-1] or _near(value, max(ends), min(ends))
-        if len(tried) > 1 and (lowest or highest):
+        if lowest and axis == "depth" and _is_smallest(results, best):
+            continue
+        if len(tried) > 1 and (lowest or highest) and not _lost_beyond(results, best, axis, lowest):
             side, direction = ("lowest", "lower") if lowest else ("highest", "higher")
             where = f"{side} tried" if value in (tried[0], tried[-1]) else f"near the {side}"
             warnings.append(
                 f"the best {name} {results.text(value)} is at the edge of the range ({where}): search {direction} too"
             )
     return warnings
+
+
+def _is_smallest(results: Results, best: Mapping[str, Any]) -> bool:
+    """Return whether the family has no smaller network than the best one, so that there is none to search."""
+    space = results.definition["space"]
+    family = FAMILIES.get(space["family"])  # a space of one's own may have another family
+    return family is not None and family.is_smallest(int(best["depth"]), {**space, **best})
+
+
+def _lost_beyond(results: Results, best: Mapping[str, Any], axis: str, lower: bool) -> bool:
+    """Return whether values beyond the best one were tried, and no trial with them is usable."""
+    same = results.of({name: best[name] for name in results.axes if name != axis})
+    sign = -1 if lower else 1
+    beyond = [trial.outcome for trial in same if sign * (trial.values[axis] - best[axis]) > 0]
+    return bool(beyond) and not set(beyond) & {"ok", "pruned", "failed"}
 
 
 def _near(value: float, end: float, other_end: float) -> bool:

@@ -13,4 +13,5 @@ NAMES = (
     "placement",
     "smoothness",
     "transformers",
+    "rate_over_depth",
 )

@@ -13,15 +13,19 @@ from recipes.claims.statistics import at_best_rate, every_seed_learned
 
 RATIO = 3.0
 SMALL_BATCH = 8
-LARGE, SMALL = "batches of 64", f"batches of {SMALL_BATCH}"
+LARGE, SMALL, WARM_UP = "batches of 64", f"batches of {SMALL_BATCH}", "batches of 64, warm-up"
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """Run the shared study, and the same study in small batches."""
+    """Run the shared study, the same study in small batches, and with a warm-up."""
     space = rates.space(bench, batch_size=SMALL_BATCH)
     results = bench.study("rates-small-batch", space, bench.digits, epochs=bench.epochs(4, quick=3))
     small = rates.with_steps(results, bench, SMALL_BATCH)
-    return pd.concat([rates.measure(bench).assign(part=LARGE), small.assign(part=SMALL)], ignore_index=True)
+    space = rates.space(bench, schedule="warmup_cosine")
+    results = bench.study("rates-warm-up", space, bench.digits, epochs=bench.epochs(rates.EPOCHS))
+    warm = rates.with_steps(results, bench, batch_size=64)
+    parts = {LARGE: rates.measure(bench), SMALL: small, WARM_UP: warm}
+    return pd.concat([frame.assign(part=part) for part, frame in parts.items()], ignore_index=True)
 
 
 def largest_stable(frame: pd.DataFrame) -> dict[str, float]:
@@ -51,8 +55,7 @@ def _ratio(frame: pd.DataFrame) -> float:
 def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether the largest stable rate is at least three times as high, and fewer steps are needed."""
     large, small = (frame[frame["part"] == part] for part in (LARGE, SMALL))
-    largest, taken, ratio = largest_stable(large), steps(large), _ratio(large)
-    word = NOT if not ratio >= RATIO else HOLDS if taken["batch"] < taken["none"] else CONDITION
+    largest, taken, ratio, word = largest_stable(large), steps(large), _ratio(large), _word(large)
     condition = " But batch norm does not need fewer steps to 90 %." if word == CONDITION else ""
     good = {arm: f"{min(values):g} to {max(values):g}" for arm, values in good_rates(large).items()}
     return Verdict(
@@ -63,7 +66,28 @@ def judge(frame: pd.DataFrame) -> Verdict:
             f"Rates within two points of the best accuracy: {good['batch']} with batch norm, {good['none']} without.",
             f"In batches of {SMALL_BATCH} the ratio of the largest stable rates is {_ratio(small):.1f}. Steps to 90 %: "
             f"{_words(steps(small))}.",
+            *_of_warm_up(large, frame[frame["part"] == WARM_UP]),
         ),
+    )
+
+
+def _word(frame: pd.DataFrame) -> str:
+    taken = steps(frame)
+    return NOT if not _ratio(frame) >= RATIO else HOLDS if taken["batch"] < taken["none"] else CONDITION
+
+
+def _of_warm_up(without: pd.DataFrame, warm: pd.DataFrame) -> tuple[str, ...]:
+    """Return a sentence on the change by a warm-up. Rows of earlier versions have none."""
+    if warm.empty:
+        return ()
+    without = without[without["seed"].isin(warm["seed"])]  # more seeds are less often all stable
+    before, after = largest_stable(without), largest_stable(warm)
+    factors = {arm: after[arm] / before[arm] for arm in rates.ARMS}
+    verdict = "stays the same" if _word(warm) == _word(without) else f"would be `{_word(warm)}`"
+    return (
+        f"With a warm-up the largest stable rate is {after['batch']:g} with batch norm ({factors['batch']:.1f} times "
+        f"as high) and {after['none']:g} without ({factors['none']:.1f} times), the ratio {_ratio(warm):.1f}. Steps to "
+        f"90 %: {_words(steps(warm))}. The verdict {verdict}.",
     )
 
 
@@ -114,16 +138,17 @@ CLAIM = Claim(
     evidence="Inception reaches the same accuracy in 14 times fewer steps (Ioffe & Szegedy 2015, figure 3).",
     contradiction=(
         "With small batches, noise limits the learning rate instead of curvature, and batch norm has little effect "
-        "(De & Smith 2020)."
+        "(De & Smith 2020). The largest stable rate depends on the warm-up (Kalra & Barkeshli 2024)."
     ),
-    setup=rates.SETUP + f" In addition the same in batches of {SMALL_BATCH}, 4 epochs. A rate is stable if every seed "
+    setup=rates.SETUP + f" In addition the same in batches of {SMALL_BATCH}, 4 epochs, and in batches of 64 with a "
+    "linear warm-up over the first 5 % of the steps before the cosine. A rate is stable if every seed "
     "learned: its losses stay finite, its last training loss is below the loss of guessing, and its validation loss is "
     "below twice the loss of guessing.",
     criterion=(
         f"`holds` if with batch norm the largest stable rate is at least {RATIO:g} times as high, and fewer steps are "
         "needed to 90 % validation accuracy, each arm at its own best rate. `holds with a condition` if only the "
-        "first is true. Otherwise `does not hold`. Batches of 64 determine the verdict. The small batches are only "
-        "reported."
+        "first is true. Otherwise `does not hold`. Batches of 64 without a warm-up determine the verdict. The small "
+        "batches and the warm-up are only reported."
     ),
     measure=measure,
     judge=judge,
@@ -133,5 +158,6 @@ CLAIM = Claim(
     references=(
         "[Ioffe & Szegedy 2015](https://arxiv.org/abs/1502.03167)",
         "[De & Smith 2020](https://arxiv.org/abs/2002.10444)",
+        "[Kalra & Barkeshli 2024](https://arxiv.org/abs/2406.09405)",
     ),
 )

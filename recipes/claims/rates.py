@@ -18,7 +18,7 @@ SETUP = (
 )
 
 
-def space(bench: Bench, batch_size: int = 64) -> MLPSpace:
+def space(bench: Bench, batch_size: int = 64, schedule: str = "half_cosine") -> MLPSpace:
     """Return the space of the study."""
     points = bench.points(7, quick=5)
     return MLPSpace(
@@ -28,6 +28,7 @@ def space(bench: Bench, batch_size: int = 64) -> MLPSpace:
         placement="post",
         width=64,
         batch_size=batch_size,
+        schedule=schedule,
         momentum=0.0,
         weight_decay=0.0,
     )

@@ -63,6 +63,31 @@ def interval(values: Sequence[float] | pd.Series) -> Interval:
     return Interval(float(values.mean()), *map(float, result.confidence_interval))
 
 
+def exponent(values: pd.DataFrame, step: float) -> Interval | None:
+    """Return the exponent of a power law, fitted as a line in both logarithms, with its 95 % bootstrap interval.
+
+    A value on a logarithmic grid is known up to half a step. Each resample draws seeds, and moves each mean at random
+    within half a step, so that the interval also covers the grid. The bootstrap is seeded.
+
+    Args:
+        values: Data frame with a row per seed, and a column per value of the base, such as the depth. A column with a
+            missing value is left out.
+        step: Float, the ratio of neighbouring values of the grid.
+
+    Returns:
+        An `Interval`, or `None` if fewer than three columns are left.
+    """
+    complete = values.dropna(axis="columns")
+    if complete.shape[1] < 3:
+        return None
+    x, y = np.log(np.asarray(complete.columns, float)), np.log(complete.to_numpy(float))
+    weights = (x - x.mean()) / np.square(x - x.mean()).sum()
+    random = np.random.default_rng(0)
+    means = y[random.integers(len(y), size=(_RESAMPLES, len(y)))].mean(axis=1)
+    moved = means + np.log(step) * random.uniform(-0.5, 0.5, means.shape)
+    return Interval(float(y.mean(axis=0) @ weights), *map(float, np.percentile(moved @ weights, (2.5, 97.5))))
+
+
 def paired(rows: pd.DataFrame, arm: str, first: object, second: object, value: str) -> pd.Series:
     """Return the difference of a value between two arms for each seed: the first arm minus the second.
 

@@ -102,6 +102,21 @@ def test_learning_rate(largest, steps, word):
     assert [axes.get_title() for axes in learning_rate.draw(found).axes] == list(parts)
 
 
+@pytest.mark.parametrize(("none", "said"), [(0.1, "The verdict stays the same"), (1.0, "would be `does not hold`")])
+def test_the_warm_up_is_reported_beside_the_verdict(none, said):
+    """With the warm-up, batch norm is stable up to 1 as without it, no norm up to 0.1 or to 1."""
+
+    def rows(part, stable):
+        return grid(part, lambda norm, rate, seed: 0.9, stable, {"batch": 20.0, "none": 90.0}.get)
+
+    parts = {learning_rate.LARGE: 0.1, learning_rate.SMALL: 0.1, learning_rate.WARM_UP: none}
+    found = [rows(part, lambda norm, rate, top=top: norm == "batch" or rate <= top) for part, top in parts.items()]
+    verdict = learning_rate.judge(pd.concat(found, ignore_index=True))
+    assert verdict.word == HOLDS
+    assert f"is 1 with batch norm (1.0 times as high) and {none:g} without ({none / 0.1:.1f} times)" in verdict.notes[2]
+    assert said in verdict.notes[2]
+
+
 def test_a_seed_that_is_lost_makes_a_rate_unstable():
     found = grid(learning_rate.LARGE, lambda norm, rate, seed: 0.9)
     lost = (found["norm"] == "none") & (found["learning_rate"] == 1.0) & (found["seed"] == 2)

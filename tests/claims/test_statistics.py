@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.claims.statistics import at_best_rate, interval, paired
+from recipes.claims.statistics import at_best_rate, exponent, interval, paired
 
 
 def test_the_rate_with_the_best_mean_score_is_chosen_for_each_arm():
@@ -19,6 +19,20 @@ def test_the_rate_with_the_best_mean_score_is_chosen_for_each_arm():
     best = at_best_rate(rows, ["norm"])
     assert best["learning_rate"].tolist() == [1.0, 1.0, 0.1, 0.1]
     assert best["seed"].tolist() == [0, 1, 0, 1]
+
+
+def test_the_exponent_of_a_power_law_is_found_with_an_interval_that_covers_the_grid():
+    depths = np.array([7, 13, 25, 49, 97])
+    law = pd.DataFrame([3.0 * depths**-1.5] * 4, columns=depths)
+    found = exponent(law, step=1.0)
+    assert (found.mean, found.low, found.high) == pytest.approx((-1.5, -1.5, -1.5))
+    on_a_grid = 4 ** np.round(np.log(law) / np.log(4))  # all seeds agree: only the grid makes the exponent uncertain
+    found = exponent(on_a_grid, step=4.0)
+    assert found.low < -1.5 < found.high
+    assert 0.3 < found.high - found.low < 1.2
+    law.iloc[0, 1] = np.nan
+    assert exponent(law, step=1.0).mean == pytest.approx(-1.5), "a depth without a rate is left out"
+    assert exponent(law.iloc[:, :3], step=1.0) is None
 
 
 @given(st.lists(st.floats(-50, 50), min_size=3, max_size=12), st.floats(-10, 10))

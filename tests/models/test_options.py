@@ -101,6 +101,51 @@ def test_drop_path_leaves_whole_branches_out_in_training_only(name):
     assert 0.4 < kept[:, 0].mean() / 2 < 0.6
 
 
+SEVERAL_BRANCHES = {"resnet": ({}, 3), "vit": ({}, 4), "mlp_residual": ({"widths": (6, 4, 6, 4, 6)}, 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "factor", "options"),
+    [
+        ("resnet", "1/depth", 1 / 3, {"placement": "pre", "residual_init": "skipinit", "drop_path_rate": 0.5}),
+        ("resnet", "1/sqrt(depth)", 3**-0.5, {"placement": "after_addition", "se_ratio": 0.5}),
+        ("vit", "1/depth", 1 / 4, {"layer_scale_init": 0.1, "dropout_rate": 0.2}),
+        ("vit", "1/sqrt(depth)", 1 / 2, {"placement": "peri", "residual_init": "zero_gamma"}),
+        ("mlp_residual", "1/sqrt(depth)", 2**-0.5, {"placement": "act_norm"}),
+        ("mlp_residual", 0.3, 0.3, {"norm": None}),
+    ],
+)
+def test_each_branch_is_scaled_before_the_addition(name, scale, factor, options):
+    options = {**SEVERAL_BRANCHES[name][0], **options}
+    plain = shaken(build(name, **options))
+    model = build(name, branch_scale=scale, **options)
+    model.set_weights(plain.get_weights())
+    scaled = [layer for layer in model.layers if layer.name.endswith("_branch_scale")]
+    additions = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert len(scaled) == len(additions) == SEVERAL_BRANCHES[name][1]
+    assert {layer.name for layer in model.layers} - {layer.name for layer in plain.layers} == {s.name for s in scaled}
+    probe = keras.Model(model.input, [(s.input, a.input[0], a.output) for s, a in zip(scaled, additions, strict=True)])
+    for branch, trunk, total in probe(examples(model)):
+        branch, trunk, total = (np.asarray(tensor, "float64") for tensor in (branch, trunk, total))
+        assert np.abs(branch).max() > 0
+        np.testing.assert_allclose(total, trunk + factor * branch, rtol=1e-5, atol=1e-6)
+
+
+def test_a_scaled_residual_mlp_is_the_formula():
+    """The network of `h + f(h) / depth`, computed in NumPy in float64."""
+    model = shaken(build("mlp_residual", widths=(6, 4, 6, 4, 6), norm=None, placement="pre", branch_scale="1/depth"))
+    x = examples(model)
+    kernels, biases = ([np.asarray(w, "float64") for w in model.get_weights()[start::2]] for start in (0, 1))
+
+    def layer(i, h):
+        return h @ kernels[i] + biases[i]
+
+    h = np.maximum(layer(0, x), 0)  # the shortcut of the first block starts behind its activation
+    h = h + layer(2, np.maximum(layer(1, h), 0)) / 2
+    h = h + layer(4, np.maximum(layer(3, np.maximum(h, 0)), 0)) / 2
+    np.testing.assert_allclose(np.asarray(model(x)), layer(5, np.maximum(h, 0)), rtol=1e-4, atol=1e-5)
+
+
 def test_a_network_of_one_block_has_the_rate_it_was_given():
     model = bnzoo.ResNet((1,), stem="cifar", filters=4, input_shape=(8, 8, 2), drop_path_rate=0.3)
     assert model.get_layer("conv2_block1_drop_path").rate == pytest.approx(0.3)

@@ -528,6 +528,34 @@ def test_whole_networks(random_statistics, placement, kept):
     assert f"{len(report.folded)} of {len(batch_norms(model))} batch norms folded" in str(report)
 
 
+@pytest.mark.parametrize(
+    ("placement", "options", "folded_factors"),
+    [
+        ("post", {"drop_path_rate": 0.2, "branch_scale": "1/depth"}, 6),
+        ("pre", {"branch_scale": 0.5}, 6),
+        ("pre", {"branch_scale": 0.5, "norm": None}, 6),
+        ("relu_before_addition", {"branch_scale": "1/sqrt(depth)"}, 0),
+    ],
+)
+def test_the_factor_of_a_residual_branch_folds(random_statistics, tmp_path, placement, options, folded_factors):
+    """It folds unless an activation stands between it and the convolution."""
+    model = random_statistics(bnzoo.ResNetCifar(14, input_shape=(8, 8, 1), placement=placement, **options))
+    folded, report = fold_batch_norm(model)
+    assert (len(report.scales), len(report.kept_scales)) == (folded_factors, 6 - folded_factors)
+    assert sum(isinstance(layer, L.Rescaling) for layer in folded.layers) == len(report.kept_scales)
+    assert str(report).endswith(f"{folded_factors} of 6 constant factors folded")
+    assert_same_function(model, folded, atol=1e-6)
+    folded.save(tmp_path / "folded.keras")
+    assert_same_function(folded, keras.saving.load_model(tmp_path / "folded.keras"), rtol=1e-6)
+
+
+def test_factors_at_the_ends_of_a_model_stay():
+    ends = [L.Rescaling(1 / 255), L.Dense(3), L.Rescaling(2.0, offset=1.0), L.Dense(2), L.Rescaling(3.0)]
+    model = chain((4,), *ends)
+    folded, report = fold_batch_norm(model)
+    assert (report.scales, report.kept_scales, len(folded.layers)) == ({}, [], len(model.layers))
+
+
 def test_a_memory_efficient_densenet_folds_as_the_plain_one(random_statistics):
     reports = []
     for memory_efficient in (False, True):

@@ -242,7 +242,7 @@ def finish(oracle, trial, score=1.0):
     oracle.end_trial(trial)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "random"])
+@pytest.mark.parametrize("sampler", ["grid", "law", "random"])
 def test_workers_share_the_trials(tmp_path, sampler):
     a, b = two_oracles(tmp_path, sampler=sampler, max_trials=7)
     ran = []

@@ -31,6 +31,17 @@ def test_table():
     assert table["loss"].tolist() == pytest.approx([0.7, 0.9, 0.1, 0.3])
 
 
+def test_rate_times_decay_is_a_column_where_a_norm_and_a_decay_are():
+    table = planted(bowl, rates=(0.1, 1.0), more={"weight_decay": (0.0, 0.5)}).frame()
+    batch = table[table["norm"] == "batch"]
+    assert batch["rate_times_decay"].tolist() == (batch["learning_rate"] * batch["weight_decay"]).tolist()
+    assert table[table["norm"] == "none"]["rate_times_decay"].isna().all()
+    assert "rate_times_decay" not in planted(bowl, norms=(None,)).frame()
+    results = planted(bowl, rates=(0.1,), norms=("batch",), more={"optimizer": ("sgd(momentum=0.8)", "muon")})
+    results.definition["space"]["weight_decay"] = None  # each optimizer has its own
+    assert results.frame()["rate_times_decay"].tolist() == pytest.approx([1e-5, 5e-3] * 2)
+
+
 def test_best_is_the_best_seed_of_the_best_mean():
     def scores(depth, norm, rate, seed):
         return {0.01: (0.5, 0.5), 0.1: (0.3, 0.4), 1.0: (0.1, math.inf)}[rate][seed]
@@ -57,6 +68,43 @@ def test_the_edge_of_the_range_is_told(sign, side):
     results = planted(lambda depth, norm, rate, seed: 1 + sign * rate / 2, depths=(8,))
     assert f"is at the edge of the range ({side} tried)" in warnings(results)
     assert "best depth" not in warnings(results), "one depth has no edge"
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "depths"),
+    [
+        ("resnet", {}, (8, 14)),
+        ("resnet", {"block": "bottleneck"}, (11, 20)),
+        ("densenet", {}, (10, 16)),
+        ("densenet", {"bottleneck": False}, (7, 10)),
+        ("mlp", {}, (1, 2)),
+        ("vit", {}, (1, 2)),
+    ],
+)
+def test_the_smallest_network_of_a_family_is_no_edge(family, options, depths):
+    """There is nothing to search below it."""
+
+    def found(depths):
+        results = planted(lambda depth, norm, rate, seed: depth + abs(math.log10(rate) + 1), depths=depths)
+        results.definition["space"].update(family=family, **options)
+        return verdict(results)
+
+    smallest = found(depths)
+    assert "edge" not in str(smallest)
+    expected = f" Depth {depths[0]} is the smallest of the family, and deeper networks did not help on this data."
+    assert smallest.sentence.endswith(expected)
+    larger = found(tuple(2 * depth + 4 for depth in depths))
+    assert f"the best depth {2 * depths[0] + 4} is at the edge of the range (lowest tried): search lower too" in str(
+        larger
+    )
+    assert "smallest" not in str(larger)
+
+
+def test_rates_that_are_lost_beyond_the_best_are_no_edge():
+    rates = (0.001, 0.0123, 0.2, 0.95, 0.99)
+    results = planted(lambda d, n, r, s: 2 - r if r < 0.98 else math.inf, rates=rates)
+    results.definition["space"]["learning_rates"] = [0.001, 0.01, 0.1, 1.0]
+    assert "the best learning rate" not in warnings(results)
 
 
 def test_configurations_that_seeds_cannot_tell_apart_are_named():
