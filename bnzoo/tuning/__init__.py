@@ -17,8 +17,9 @@ result.
 The other files support these: `spaces/` (models and hyperparameters), `plans.py`, `local_search.py` and `law.py` (the
 next configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
 `definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
-`results.py`, `effective_rate.py` and `verdict.py`. The best configurations are trained again with new seeds: `finalists.py` (which ones),
-`confirming.py` (the run), `confirmation.py` (the comparison with the search), `ties.py` (differences by chance).
+`results.py`, `effective_rate.py` and `verdict.py`. The best configurations are trained again with new seeds:
+`finalists.py` (which ones), `confirming.py` (the run), `confirmation.py` (the comparison with the search), `ties.py`
+(differences by chance).
 
 The loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
 """
