@@ -94,20 +94,20 @@ def test_an_interrupted_confirmation_goes_on(few_digits, tmp_path, in_database):
     url = {"storage": f"sqlite:///{tmp_path / 'study.db'}", "name": "mine"} if in_database else {}
     whole = search(few_digits, tmp_path / "whole")
     whole.run(quiet)
-    whole.confirm(3, progress=quiet)
+    whole.confirm(2, progress=quiet)
     search(few_digits, tmp_path / "s", **url).run(quiet)
     done = []
     with pytest.raises(KeyboardInterrupt):
-        search(few_digits, tmp_path / "s", **url).confirm(3, progress=stop)
+        search(few_digits, tmp_path / "s", **url).confirm(2, progress=stop)
     partial = search(few_digits, tmp_path / "s", **url)
     assert len(partial.results.confirmation) == 4
-    assert "1 of 3 configurations were confirmed (limit of time)" in " ".join(partial.verdict.warnings)
-    partial.confirm(3, progress=lambda *event: stop(*event) if isinstance(event[1], tuning.TrialResult) else None)
-    assert sorted(done) == [(1_000_000 + number, 1 + number % 3) for number in range(9)], "none is run again"
+    assert "1 of 2 configurations were confirmed (limit of time)" in " ".join(partial.verdict.warnings)
+    partial.confirm(2, progress=lambda *event: stop(*event) if isinstance(event[1], tuning.TrialResult) else None)
+    assert sorted(done) == [(1_000_000 + number, 1 + number % 3) for number in range(6)], "none is run again"
     assert comparable(partial.results.confirmation) == comparable(whole.results.confirmation)
     assert partial.results.best.score == whole.results.best.score
-    partial.confirm(4, progress=quiet)
-    assert len(partial.results.confirmation) == 12, "one more configuration"
+    partial.confirm(3, progress=quiet)
+    assert len(partial.results.confirmation) == 9, "one more configuration"
     with pytest.raises(ValueError, match=r"The confirmation of this study has 3 seeds\. Received: seeds=2"):
         partial.confirm(3, seeds=2, progress=quiet)
 
