@@ -21,7 +21,7 @@ MLP, RESNET, ADAMW = "residual MLP", "ResNet", "residual MLP, AdamW"
 PARTS = (MLP, RESNET, ADAMW)
 # the same numbers of residual branches: 3, 6, 12 and 24; then 48 in the MLP and 33 in the ResNet
 DEPTHS = {MLP: (7, 13, 25, 49, 97), RESNET: (8, 14, 26, 50, 68), ADAMW: (7, 13, 25, 49, 97)}
-SGD_RATES, ADAMW_RATES = (0.003, 10.0), (1e-5, 0.03)
+SGD_RATES, ADAMW_RATES = (0.003, 10.0), (3e-4, 1.0)
 SCALES: tuple[str | None, ...] = (None, "1/sqrt(depth)", "1/depth")
 NAMES = {"batch": "batch norm", "layer": "layer norm", "none": "no norm"}
 ARM = ["part", "norm", "branch_scale", "warm_up"]
@@ -251,7 +251,7 @@ CLAIM = Claim(
         "weights (pre), and with a factor on each residual branch: none, 1/sqrt(depth), or 1/depth, where the depth is "
         "the number of branches. Plain SGD without momentum or weight decay, batches of 64, 2 epochs, a constant rate, "
         "one of seven from 0.003 to 10. Without a factor also with a warm-up: the rate rises linearly over the first "
-        "epoch. The MLPs also with AdamW without weight decay, rates from 1e-5 to 0.03, without a factor and with "
+        "epoch. The MLPs also with AdamW without weight decay, rates from 0.0003 to 1, without a factor and with "
         "1/depth. The best rate of a seed has the lowest validation loss, its largest stable rate is the largest that "
         "learned. The exponent is the slope of the mean of their logarithms over the logarithm of the number of "
         "layers. Its interval is a bootstrap over seeds that also moves each mean within half a step of the grid."
