@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         layers,
         models,
         norms,
+        optimizers,
         placements,
         reports,
         tools,
@@ -37,6 +38,7 @@ _PUBLIC_PARTS = (
     "layers",
     "models",
     "norms",
+    "optimizers",
     "placements",
     "reports",
     "tools",
@@ -73,6 +75,7 @@ def __dir__() -> list[str]:
 
 # Keras takes seconds to import, and `bnzoo --help` needs none of it.
 @wrapt.when_imported("keras")
-def _register_layers(keras: ModuleType) -> None:
-    """Register the layers of bnzoo with Keras when Keras is imported, before bnzoo or after it."""
-    importlib.import_module("bnzoo.layers")
+def _register(keras: ModuleType) -> None:
+    """Register the layers and optimizers of bnzoo with Keras when Keras is imported, before bnzoo or after it."""
+    for part in ("layers", "optimizers"):
+        importlib.import_module(f"bnzoo.{part}")

@@ -101,6 +101,16 @@ def excluded_from_weight_decay(optimizer: Any, variables: Iterable[keras.Variabl
     return [variable for variable in variables if not optimizer._use_weight_decay(variable)]
 
 
+def apply_weight_decay(optimizer: Any, variables: Iterable[keras.Variable]) -> None:
+    """Apply weight decay as optimizers without a rule of their own do."""
+    keras.optimizers.Optimizer._apply_weight_decay(optimizer, variables)
+
+
+def schedule_free_points(optimizer: keras.optimizers.ScheduleFreeAdamW) -> list[keras.Variable]:
+    """Return the points z of a schedule-free optimizer, which follow the gradients."""
+    return optimizer._momentums
+
+
 def unpickle(file: Any) -> Any:
     """Rebuild a layer of any class from its pickled bytes."""
     return keras.layers.Layer._unpickle_model(file)

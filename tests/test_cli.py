@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bnzoo import cli
-from bnzoo.cli import tune
+from bnzoo.cli.tables import print_table
 from bnzoo.models import FAMILIES
 
 SMALL = ["mlp", "--depths", "1,2", "--learning-rates", "0.01:1:2", "--epochs", "3", "--batch-size", "32"]
@@ -102,6 +103,22 @@ def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_confirmation_decides_which_one_is_the_best(bnzoo, tmp_path):
+    arguments = ["tune", *SMALL, "--data", "wine", "--confirm", "2", "--no-final", "--output", "study"]
+    status, out, err = bnzoo(*arguments)
+    assert status == 0, err
+    assert "The best configurations with new seeds:" in out
+    assert "8 trials" in out, "those of the search"
+    assert " in the search, confirmed " in out
+    document = json.loads((tmp_path / "study/results.json").read_text())
+    assert len(document["confirmation"]["trials"]) == 6
+    exported = json.loads((tmp_path / "study/export.json").read_text())
+    assert exported["trial"] == document["best"] >= 1_000_000
+    status, again, err = bnzoo(*arguments)
+    assert (status, again, err) == (0, out.partition("\n")[2], ""), "nothing is trained again"
+
+
+@pytest.mark.slow
 def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
     monkeypatch.setattr("bnzoo.reports.write_report", lambda *arguments: None)  # which other tests look at
     status, out, _ = bnzoo("tune", *SMALL, "--data", "wine", "--trials", "3")
@@ -132,10 +149,18 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--objective", "macro-f1"], "Unknown `objective`: 'macro-f1'. Did you mean 'macro_f1'?"),
         (["tune", "--class-weight", "even"], "Unknown `class_weight`: 'even'"),
         (["tune", "--pruner", "halving"], "Unknown `pruner`: 'halving'"),
+        (["tune", "--confirm", "0"], "`confirm` must be a positive integer"),
+        (["tune", "--confirm", "-1"], "`confirm` must be a positive integer"),
+        (["tune", "--confirm", "43"], "`confirm` must be at most the number of configurations, 42. Received"),
         (["tune", "--workers", "0"], "`workers` must be a positive integer"),
         (["tune", "--enqueue", "depth:8"], "--enqueue must be NAME=VALUE. Received: 'depth:8'"),
         (["tune", "--enqueue", "depth=9"], "depth must be one of 8, 14, 20"),
         (["tune", "--option", "filtres=8"], "Did you mean 'filters'"),
+        (["tune", "--optimizer", "sgd,moon"], "Unknown `optimizer`: 'moon'. Did you mean 'muon'?"),
+        (["tune", "--momentum", "high"], "--momentum must be numbers: 0.8,0.9. Received: 'high'"),
+        (["tune", "--warmup", "0.1"], "`warmup` needs a schedule with a warm-up"),
+        (["tune", "--option", "warmup=0.1"], "--option warmup is not allowed. Use --warmup"),
+        (["tune", "--enqueue", "optimizer=adamw"], "`enqueue`"),
         (["tune", "--batch-size", "1"], "`batch_size` must be at least 2"),
         (["tune", "--target", "price"], "target"),
         (["tune", "--storage", "nonsense"], "must be an SQLAlchemy URL"),
@@ -168,6 +193,8 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--batch-size", "9999999"], "`batch_size` must be a positive integer, at most 1,000,000"),
         (["tune", "--learning-rates", "1e-3:3:999999999"], "at most 1,000"),
         (["tune", "--learning-rates", "0.1:1:999", "--seeds", "999"], "at most 100,000 are allowed"),
+        (["tune", "--latency", "tflite"], "Unknown `format`: 'tflite'"),
+        (["tune", "--equal", "compute", "--budget", "9m"], "cannot be combined with the plan of a budget"),
         (["tune", "--image-size", "60000"], "is not in the range from 1 to 8192"),
         (["tune", "--option", "filters=9999999"], "`filters` must be a number, at most 1,000,000"),
         (["tune", "--option", "filters=2000"], "parameters. At most 500,000,000 are allowed"),
@@ -265,7 +292,7 @@ def test_a_wide_table_is_not_cut(is_terminal):
     table = Table(*names, "loss", "usable", box=None)
     table.add_row("8", "batch", "act_norm", "relu", "16", "0.0548", "0.0548", "98.14%", "0.0854", "1/1")
     console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, color_system=None)
-    tune._print_table(console, table)
+    print_table(console, table)
     lines = console.file.getvalue().splitlines()
     assert lines[-1].split() == ["8", "batch", "act_norm", "relu", "16", "0.0548", "0.0548", "98.14%", "0.0854", "1/1"]
     assert "…" not in console.file.getvalue()
@@ -288,6 +315,25 @@ def test_a_study_goes_on_with_its_placement_and_batch_size(bnzoo, monkeypatch, t
     assert bnzoo(*arguments)[0] == 130
     status, _, err = bnzoo(*arguments, "--placement", "post")
     assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
+
+
+def test_optimizers_schedules_and_momenta_are_axes(bnzoo, monkeypatch, tmp_path):
+    from bnzoo.tuning import Study
+
+    asked = []
+
+    def interrupted(self, **bounds):
+        asked.append((self.space.axes(), self.enqueue))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    words = ["--optimizer", "sgd,adamw", "--schedule", "linear,warmup_cosine", "--momentum", "0.8,0.9"]
+    words += ["--warmup", "0,0.2", "--enqueue", "optimizer=sgd(momentum=0.9),schedule=linear", "--output", "study"]
+    assert bnzoo("tune", "mlp", *words)[0] == 130
+    [(axes, start)] = asked
+    assert axes["optimizer"] == ("sgd(momentum=0.8)", "sgd(momentum=0.9)", "adamw")
+    assert (axes["schedule"], axes["warmup"]) == (("linear", "warmup_cosine"), (0.0, 0.2))
+    assert start == [{"optimizer": "sgd(momentum=0.9)", "schedule": "linear"}]
 
 
 @pytest.fixture
@@ -422,7 +468,9 @@ def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports,
     """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
 
-    bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1)).save(tmp_path / "model.keras")
+    model = bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1))
+    model.compile(bnzoo.optimizers.Muon())
+    model.save(tmp_path / "model.keras")
     script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
     script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"
     code = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

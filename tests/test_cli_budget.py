@@ -4,6 +4,7 @@ import io
 import json
 import types
 import warnings
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -15,6 +16,7 @@ from bnzoo import tuning
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import progress
 from bnzoo.cli.console import UserError
+from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import axes_of, space_of
 from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
@@ -55,6 +57,16 @@ def test_the_budget_counts_from_the_start_of_the_process(clock, monkeypatch):
         found.check()
 
 
+@pytest.mark.parametrize(("needed", "left", "measured"), [(45.0, 200.0, True), (55.0, 200.0, False), (1e4, None, True)])
+def test_the_latency_takes_at_most_a_quarter_of_the_rest_of_the_budget(monkeypatch, capfd, needed, left, measured):
+    formats = []
+    monkeypatch.setattr("bnzoo.tuning.latency.seconds_to_measure", lambda study, format: needed)
+    measure_latency(types.SimpleNamespace(measure_latency=formats.append), "onnx", left)
+    assert formats == ["onnx"] * measured
+    warning = "warning: the latency was not measured: it takes about 55 s, and at most a quarter of the 3.3 min that"
+    assert (warning in capfd.readouterr().err) is not measured
+
+
 def test_a_study_that_has_begun_keeps_its_plan(clock):
     definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
     found = clocks.Clock(290.0)
@@ -70,6 +82,25 @@ def test_a_study_that_has_begun_keeps_its_plan(clock):
     assert not clocks.Clock(None).plans(None), "a new study without a budget"
     assert clocks.Clock(605.0).of_search() == pytest.approx(0.35 * 540), "the final training and the export follow"
     assert clocks.Clock(605.0, final=False).of_search() == 540
+
+
+def test_the_confirmation_has_its_share_of_a_budget(clock, capsys):
+    plan = replace(PLAN, search=120.0, confirmation=60.0)
+    found = clocks.Clock(585.0, confirm=3)
+    assert found.plans({"plan": plan.get_config()})
+    found.check_confirmation()
+    assert (found.of_search(), found.of_confirmation()) == (120.0, 60.0)
+    clock.seconds = 350.0
+    assert found.of_confirmation() == pytest.approx(230 * 60 / 460), "the search has ended late"
+    late = clocks.Clock(585.0, confirm=3)
+    late.plans({"plan": PLAN.get_config()})
+    assert capsys.readouterr().err == ""
+    late.check_confirmation()
+    assert late.of_confirmation() == 0
+    assert capsys.readouterr().err.startswith("bnzoo: warning: the plan has no time for --confirm 3. The same command")
+    assert clocks.Clock(None, confirm=3).of_confirmation() is None
+    clocks.Clock(None, confirm=3).check_confirmation()
+    assert clocks.Clock(605.0, confirm=3).of_confirmation() == pytest.approx(0.35 * 540), "a study without a plan"
 
 
 def test_a_second_machine_reads_the_plan_in_the_storage(clock, tmp_path):
@@ -95,9 +126,9 @@ def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys):
     for seconds, workers in ((585.0, 2), (50.0, 1)):
         found = clocks.Clock(seconds, workers=2)
         found.plans({"plan": PLAN.get_config()})
-        assert found.workers() == workers
+        assert found.workers(found.of_search()) == workers
     assert capsys.readouterr().err.endswith(": one process does the search of 14 s: 2 workers take 5 s to start\n")
-    assert clocks.Clock(None, workers=2).workers() == 2
+    assert clocks.Clock(None, workers=2).workers(None) == 2
 
 
 def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys, monkeypatch, tmp_path):
@@ -196,6 +227,21 @@ def test_a_process_has_a_trial_of_its_own_while_another_one_runs_all_of_the_plan
     assert "this plan" not in out, "it has the stored one"
     assert [trial["trial"] for trial in json.loads((tmp_path / "two/results.json").read_text())["trials"]] == [1]
     assert json.loads((tmp_path / "two/study.json").read_text())["plan"] == study.plan.get_config()
+
+
+@pytest.mark.slow
+def test_a_planned_confirmation_is_run_after_the_search(bnzoo, tmp_path):  # noqa: F811
+    axes = axes_of("1,2", "0.01:1:2", None, None, None, "16", None, []) | {"schedule": "half_cosine"}
+    plan = StudyPlan(2, 5, {1: 7, 2: 7}, search=200.0, final=0.0, export=200.0, confirmation=200.0)
+    tuning.Study(space_of("mlp", axes), load("wine"), tmp_path / "study", sampler="local").store_plan(plan, "float32")
+    arguments = ["--data", "wine", "--budget", "20m", "--confirm", "2", "--no-final", "--output", "study"]
+    status, _, err = bnzoo("tune", *SMALL[:-2], *arguments)
+    assert status == 0, err
+    assert "no time" not in err
+    results = json.loads((tmp_path / "study/results.json").read_text())
+    assert len(results["trials"]) == 2
+    usable = sum(trial["outcome"] == "ok" for trial in results["trials"])
+    assert len(results["confirmation"]["trials"]) == 3 * usable > 0
 
 
 @pytest.mark.slow

@@ -13,7 +13,9 @@ WORDS = ("train", "mlp", "--data", "wine", "--depth", "1", "--option", "width=8"
     ("words", "message"),
     [
         (("--precision", "float8"), "Unknown `precision`: 'float8'"),
-        (("--schedule", "linear"), "Unknown `schedule`: 'linear'"),
+        (("--schedule", "lineal"), "Unknown `schedule`: 'lineal'. Did you mean 'linear'?"),
+        (("--schedule", "half_cosine", "--warmup", "0.1"), "`warmup` needs a schedule with a warm-up: warmup_cosine"),
+        (("--optimizer", "sgd,muon"), "Unknown `optimizer`: 'sgd,muon'"),
         (("--optimizer", "adamw", "--momentum", "0.5"), "`momentum` is for optimizer='sgd'"),
         (("--learning-rate", "0"), "`learning_rate` must be a number above 0"),
         (("--budget", "0.001"), "--budget 0.001s is too short: the start and reading"),

@@ -15,7 +15,7 @@ def test_the_examples_run_as_they_stand(tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
     assert (tmp_path / "runs/readme/report.html").exists()
@@ -29,7 +29,7 @@ def test_the_guide_to_studies_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/studies.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     assert "trials=40" in blocks[0]
     for block in blocks:
         exec(compile(block.replace("trials=40", "trials=3"), "studies.md", "exec"), namespace)
@@ -39,6 +39,7 @@ def test_the_guide_to_studies_runs(tmp_path, monkeypatch):
     low, high = namespace["found"].interval
     assert low < float(namespace["model"].optimizer.learning_rate) < high
     assert (tmp_path / "rates.png").exists()
+    assert 1 <= len(namespace["costs"].front("latency")) <= 3
 
 
 def test_the_first_screen_has_the_two_commands():

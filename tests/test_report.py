@@ -22,10 +22,11 @@ from planted import planted
 
 from bnzoo import reports
 from bnzoo.metrics import Measured
-from bnzoo.reports import figures, page, scaling, statistics, timeline
+from bnzoo.reports import costs, figures, page, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import Layout
 from bnzoo.training.artefact import Artefact
 from bnzoo.training.measures import Measures
+from bnzoo.tuning.costs import Latencies, Latency
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.results import Results
 from bnzoo.tuning.verdict import verdict
@@ -46,6 +47,10 @@ def lagging(depth, norm, rate, seed):
     """Return moving losses that are worst at the lowest rate; without a norm there are none."""
     score = scores(depth, norm, rate, seed)
     return score if norm == "none" else 3.0 - rate
+
+
+def counts(values):
+    return values["depth"], 1000 * values["depth"]
 
 
 class Page(html.parser.HTMLParser):
@@ -75,7 +80,7 @@ def write(results, folder, **options):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    results = planted(scores, seeds=2, moving=lagging, workers=2, finished=False)
+    results = planted(scores, seeds=2, moving=lagging, workers=2, finished=False, counts=counts)
     return folder, results, write(results, folder, command="bnzoo tune resnet --seeds 2")
 
 
@@ -94,21 +99,47 @@ def test_what_it_shows(report):
     folder, _, text = report
     heads = [
         "Best and largest usable learning rates", "Learning rate and depth", "Score against learning rate",
-        "Learning rates against depth", "Learning curves", "Moving and recalibrated statistics", "Timeline",
+        "Learning rates against depth", "Accuracy against cost", "Learning curves",
+        "Moving and recalibrated statistics", "Timeline",
         "All trials", "Trials that were not tried", "How to repeat the study",
     ]  # fmt: skip
     assert [head for head in Page(text).heads if head] == heads
     assert "bnzoo tune resnet --seeds 2" in text
-    for name in ("heatmap", "learning_rate", "rates", "learning_curves", "statistics", "timeline"):
+    for name in ("heatmap", "learning_rate", "rates", "costs", "learning_curves", "statistics", "timeline"):
         picture = (folder / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) > 10_000
+
+
+def test_the_picture_of_the_costs():
+    """Without depth 14, which is slower and worse than depth 20, the line has the front; labels name its networks."""
+    results = planted(
+        lambda d, n, r, s: {8: 0.3, 14: 0.5, 20: 0.2}[d] + 0.1 * (n == "none") + s / 50,
+        depths=(8, 14, 20),
+        rates=(0.1,),
+        seeds=2,
+        counts=counts,
+    )
+    networks = [{"depth": depth, "norm": norm} for norm in ("batch", "none") for depth in (8, 14, 20)]
+    times = [Latency(network, ms) for network, ms in zip(networks, [1.0, 3.0, 2.0] * 2, strict=True)]
+    results = Results(results.trials, results.definition, latencies=Latencies({"onnx": times}))
+    latency, counted = costs.metric_against_cost(results).axes
+    assert (latency.get_xlabel(), counted.get_xlabel()) == ("latency of onnx, ms", "multiplications")
+    for axes, (left, right) in ((latency, (1.0, 2.0)), (counted, (8000, 20_000))):
+        np.testing.assert_allclose(axes.lines[0].get_xdata(), [left, right])
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.938, 0.958])
+        labels = {text.get_text() for text in axes.texts}
+        assert labels == {f"{depth} {norm}" for depth in (8, 14, 20) for norm in ("batch", "none")}
+    assert not costs.shown(planted(scores))
 
 
 def test_it_says_what_was_found(report):
     _, results, text = report
     finding = verdict(results)
     assert finding.sentence in text
+    assert finding.smallest
+    assert finding.smallest in text
+    assert "<td>14 k</td>" in text
     for warning in finding.warnings:
         assert html.escape(warning) in text
     for count in ("2 failed", "1 diverged", "2 pruned", "1 not tried"):
@@ -133,6 +164,25 @@ def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
     text = write(results, tmp_path, artefact=of_trial)
     assert "This is the model of the best trial." in text
     assert "the final training" not in text
+
+
+def test_the_confirmation_is_shown_beside_the_search(tmp_path):
+    results = planted(lambda depth, norm, rate, seed: 0.1 + rate, depths=(8,), norms=("batch",))
+    results.confirmation = planted(
+        lambda depth, norm, rate, seed: 0.3 + rate / 10 + seed / 20,
+        depths=(8,),
+        norms=("batch",),
+        seeds=3,
+        skip=lambda values: values["learning_rate"] == 1.0,
+    )
+    table = tables.confirmed(results)
+    assert [row.cells[2:5] for row in table.rows] == [["0.01", "97.80%", "92.98%"], ["0.1", "96.00%", "92.80%"]]
+    assert [row.cells[-1] for row in table.rows] == ["", "tie"]
+    text = write(results, tmp_path)
+    heads = [head for head in Page(text).heads if head]
+    assert heads[:2] == ["The best configurations with new seeds", "Best and largest usable learning rates"]
+    assert "confirmed 92.98% (90.50% to 95.46%, 3 new seeds)" in text
+    assert text.count('class="best"') == 1, "the row of the search of the winner"
 
 
 def test_text_from_outside_is_escaped(report):

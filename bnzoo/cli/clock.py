@@ -26,19 +26,20 @@ class Clock:
         budget: Float, the seconds of the command; `None` for no budget.
         final: Boolean, whether the best configuration is trained again.
         workers: Integer, the largest number of processes for the search.
+        confirm: Integer, the configurations that are confirmed with new seeds.
 
     Attributes:
         deadline: Float, the end of the budget as `time.monotonic()`, or `None`.
         plan: The plan of the study, or `None`.
     """
 
-    def __init__(self, budget: float | None, final: bool = True, workers: int = 1) -> None:
+    def __init__(self, budget: float | None, final: bool = True, workers: int = 1, confirm: int = 0) -> None:
         start = time.monotonic() - process_seconds()
         self._budget = budget or 0.0
         self.deadline = None if budget is None else start + budget
         self.plan: StudyPlan | None = None
         self._start = 0.0
-        self._final, self._workers, self._is_new = final, workers, False
+        self._final, self._workers, self._confirm, self._is_new = final, workers, confirm, False
 
     def check(self) -> None:
         """Raise `UserError` if the budget has been spent before the work begins."""
@@ -87,7 +88,7 @@ class Clock:
                     found = timing.measure(study)
                 else:
                     self.plan, precision, found = timing.planned(
-                        study, self.left, self._final, self._workers, self._start, precision
+                        study, self.left, self._final, self._workers, self._start, precision, self._confirm
                     )
         except Exception as error:  # the trials will show the same error
             say(f"warning: the networks could not be timed ({type(error).__name__}: {message_of(error)})")
@@ -129,11 +130,14 @@ class Clock:
         slowness = max(1.0, process_seconds() / max(1.0, sum(os.times()[:4])))
         return self.deadline - min(slowness * report, self.left / 2)
 
-    def workers(self) -> int:
-        """Return the number of processes for the search: one if starting others takes too much of its time."""
+    def workers(self, search: float | None) -> int:
+        """Return the number of processes for the search: one if starting others takes too much of its time.
+
+        Args:
+            search: Float, the seconds of the search, or of the confirmation; `None` without a budget.
+        """
         from bnzoo.tuning.planning import worthwhile_workers
 
-        search = self.of_search()
         if search is None or worthwhile_workers(self._workers, search, self._start) == self._workers:
             return self._workers
         say(f"one process does the search of {search:.0f} s: {self._workers} workers take {self._start:.0f} s to start")
@@ -150,3 +154,18 @@ class Clock:
         whole = self.plan.seconds
         # a command that continues a study has its own budget, of which the search gets its share
         return min(self.plan.search, self.left * self.plan.search / whole) if whole else self.left
+
+    def of_confirmation(self) -> float | None:
+        """Return the seconds for the confirmation, after the search; `None` without a budget, 0 without the time."""
+        if self.deadline is None or self.plan is None:
+            return self.of_search()
+        planned = self.plan.confirmation
+        return min(planned, self.left * planned / (self.plan.seconds - self.plan.search)) if planned else 0.0
+
+    def check_confirmation(self) -> None:
+        """Print a warning if the plan has no time for the confirmation that is asked for."""
+        if self._confirm and self.of_confirmation() == 0:
+            say(
+                f"warning: the plan has no time for --confirm {self._confirm}. The same command without --budget "
+                "confirms when the search has ended"
+            )

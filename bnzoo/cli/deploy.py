@@ -1,7 +1,6 @@
 """`bnzoo export`, `bnzoo verify`: artefacts that a server can load."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,19 +196,10 @@ def read_labels(path: Path) -> list[str]:
 
 def _latencies(reports: "dict[str, ExportReport]") -> "dict[int, dict[str, float]]":
     """Measure the median seconds of a call, by batch size and name, of all artefacts in turns."""
-    import numpy as np
+    from bnzoo.export.latency import medians, open_calls
 
-    from bnzoo.export.latency import latencies
-    from bnzoo.export.parity import kept
-    from bnzoo.export.sample import repeated
-
-    artefacts = {name: VARIANTS[name][0].open(report.path) for name, report in reports.items()}
-    examples = {name: kept(report.path)[0]["serve"] for name, report in reports.items()}
-    medians = {}
-    for size in _BATCHES:
-        calls = {name: partial(artefact, repeated(examples[name], size)) for name, artefact in artefacts.items()}
-        medians[size] = {name: float(np.median(times)) for name, times in latencies(calls, seconds=_SECONDS).items()}
-    return medians
+    calls = {name: open_calls(VARIANTS[name][0], report.path) for name, report in reports.items()}
+    return {size: medians({name: call(size) for name, call in calls.items()}, _SECONDS) for size in _BATCHES}
 
 
 def _table(

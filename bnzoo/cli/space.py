@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,12 +15,33 @@ if TYPE_CHECKING:
 # The help must not import the families, whose import takes seconds. A test compares.
 FAMILIES = ("resnet", "densenet", "vit", "mlp")
 # arguments of a space with options of their own
-_OTHERS = ("optimizer", "momentum", "schedule")
+_OTHERS = ("optimizer", "momentum", "schedule", "warmup")
 _OF_DATA = ("input_shape", "classes", "task", "scale", "target_scale")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
-Optimizer = Annotated[str | None, typer.Option(help="sgd or adamw. By default sgd, for vit adamw.")]
-Momentum = Annotated[float | None, typer.Option(help="The momentum of sgd, from 0 to below 1. By default 0.9.")]
+_OPTIMIZERS = "sgd, adamw, muon or schedule_free_adamw"
+Optimizer = Annotated[str | None, typer.Option(help=f"{_OPTIMIZERS}. By default sgd, for vit adamw.")]
+Optimizers = Annotated[
+    str | None,
+    typer.Option("--optimizer", help=f"{_OPTIMIZERS}, or several: sgd,adamw. By default sgd, for vit adamw."),
+]
+_MOMENTUM = "of sgd, by default 0.9, or of muon, by default 0.95, from 0 to below 1"
+Momentum = Annotated[float | None, typer.Option(help=f"The momentum {_MOMENTUM}.")]
+Momenta = Annotated[str | None, typer.Option("--momentum", help=f"The momentum {_MOMENTUM}, or several: 0.8,0.9.")]
+Schedules = Annotated[
+    str | None,
+    typer.Option(
+        "--schedule",
+        help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine, linear, warmup_constant or "
+        "constant, or several: linear,warmup_cosine. By default half_cosine, for schedule_free_adamw warmup_constant.",
+    ),
+]
+Warmups = Annotated[
+    str | None,
+    typer.Option(
+        "--warmup", help="The share of a trial in which the learning rate rises, or several: 0.05,0.2. By default 0.05."
+    ),
+]
 BranchScale = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +97,19 @@ def axes_of(
         _check_option(name, known=(*axes, *_OTHERS), given=given)
         given[name] = one_or_more([value_of(part) for part in values.split(",")])
     return {**axes, **given}
+
+
+def training_axes(
+    optimizer: str | None, momentum: str | None, schedule: str | None, warmup: str | None
+) -> dict[str, Any]:
+    """Return the arguments of a space that concern the training of a trial."""
+    floats = partial(numbers, separator=",", kind=float)
+    return {
+        "optimizer": optimizer and one_or_more(optimizer.split(",")),
+        "momentum": momentum and one_or_more(floats("--momentum", momentum, example="numbers: 0.8,0.9")),
+        "schedule": schedule and one_or_more(schedule.split(",")),
+        "warmup": warmup and one_or_more(floats("--warmup", warmup, example="numbers: 0.05,0.2")),
+    }
 
 
 def _check_option(name: str, known: Collection[str], given: Collection[str]) -> None:

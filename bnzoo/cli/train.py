@@ -58,7 +58,7 @@ def train(
     augment: Augment = None,
     depth: Annotated[int | None, typer.Option(help="The depth: as for bnzoo tune, but a single one.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="The highest learning rate. By default 0.1 for SGD and 0.001 for AdamW.")
+        float | None, typer.Option(help="The highest learning rate. By default 0.1 for sgd, 0.001 for adamw and muon.")
     ] = None,
     norm: Annotated[str, typer.Option(help="The name of a norm, or none for no norm.")] = "batch",
     placement: Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")] = None,
@@ -77,8 +77,16 @@ def train(
     ] = None,
     budget: Annotated[str | None, typer.Option(help="The time of the command, export included: 90s, 10m, 2h.")] = None,
     schedule: Annotated[
-        str, typer.Option(help="The learning rate in the training: warmup_cosine, half_cosine or constant.")
-    ] = "warmup_cosine",
+        str | None,
+        typer.Option(
+            help="The learning rate in the training: warmup_cosine, linear, warmup_constant, half_cosine or constant. "
+            "By default warmup_cosine, for schedule_free_adamw warmup_constant."
+        ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(help="The share of the training in which the learning rate rises. By default 0.05."),
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="auto (the fastest on this machine, measured), float32, bfloat16 or float16.")
     ] = "auto",
@@ -123,7 +131,7 @@ def train(
         examples = load_data(data, target, task, image_size, augment=augment if folder is None else None, **table)
         clock.check()
         output = folder or output or Path("runs") / f"train-{family}-{examples.stem}"
-        options: dict[str, Any] = {"epochs": epochs, "schedule": schedule, "precision": precision}
+        options: dict[str, Any] = {"epochs": epochs, "schedule": schedule, "warmup": warmup, "precision": precision}
         options |= {"average": average, "patience": patience, "all_data": all_data, "tensorboard": tensorboard}
         run: Callable[..., Training]
         if folder is not None:
@@ -132,7 +140,7 @@ def train(
             with quietly():
                 space = space_of(family, axes).for_data(examples)
                 space.check()
-                rate = space.optimizer.defaults.learning_rate if learning_rate is None else learning_rate
+                rate = space.optimizer_of({}).defaults.learning_rate if learning_rate is None else learning_rate
                 model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
             run = partial(bnzoo.train, model, examples, learning_rate=rate, batch_size=batch_size, seed=seed)
             options |= {"class_weight": class_weight, "directory": output}

@@ -50,7 +50,7 @@ def trained(folder: Path, data: "Dataset", trial: int | None, **options: Any) ->
     study = open_study(folder, data)
     chosen = study.results.best
     if trial is not None:
-        chosen = next((result for result in study.results.trials if result.trial == trial), None)
+        chosen = next((result for result in study.results.every if result.trial == trial), None)
         if chosen is None:
             raise UserError(f"{folder} has no trial {trial}. Choose a number in the column trial of results.csv")
     if chosen is None:

@@ -1,5 +1,6 @@
 """`bnzoo tune`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import mistakes, quietly, say
+from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import (
     SOURCES,
@@ -23,28 +24,33 @@ from bnzoo.cli.inputs import (
     load_data,
     table_options,
 )
+from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import (
     FAMILIES,
     BranchScale,
-    Momentum,
-    Optimizer,
+    Momenta,
+    Optimizers,
     Option,
+    Schedules,
+    Warmups,
     assignment,
     axes_of,
     check_family,
     needs_extra,
     seconds_of,
     space_of,
+    training_axes,
     value_of,
 )
+from bnzoo.cli.tables import print_confirmed, print_table
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
     from bnzoo.tuning import Study
 
 
-# a width that every table has room in
-_WIDE = 10_000
+# the heads of the counts, as those of `bnzoo models`: 80 columns have no room for the long words
+_SHORT = {"parameters": "params", "multiplications": "MACs"}
 
 
 def tune(
@@ -95,12 +101,10 @@ def tune(
     weight_decay: Annotated[
         str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
     ] = None,
-    optimizer: Optimizer = None,
-    momentum: Momentum = None,
-    schedule: Annotated[
-        str,
-        typer.Option(help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine or constant."),
-    ] = "half_cosine",
+    optimizer: Optimizers = None,
+    momentum: Momenta = None,
+    schedule: Schedules = None,
+    warmup: Warmups = None,
     precision: Annotated[
         str,
         typer.Option(
@@ -110,6 +114,13 @@ def tune(
     option: Option = None,
     seeds: Annotated[int, typer.Option(help="The number of seeds of every configuration, at most 1000.")] = 1,
     epochs: Annotated[int, typer.Option(help="The number of epochs of every trial, at most 1000000.")] = 15,
+    equal: Annotated[
+        str,
+        typer.Option(
+            help="The cost that the trials of all networks have in common: epochs, or compute (the multiplications of "
+            "the shallowest network, so that deeper ones have fewer steps). Without --budget, which divides the time."
+        ),
+    ] = "epochs",
     sampler: Annotated[
         str | None,
         typer.Option(
@@ -148,6 +159,13 @@ def tune(
         typer.Option(help="The time of the whole command, which plans its trials accordingly: 90s, 10m, 2h."),
     ] = None,
     trials: Annotated[int | None, typer.Option(help="The largest number of trials, at most 100000.")] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            help="The number of best configurations that are trained again, each with three new seeds, since the best "
+            "of many owes part of its score to chance: 3. The new scores decide which one is the best."
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
@@ -165,6 +183,13 @@ def tune(
     final: Annotated[
         bool, typer.Option("--final/--no-final", help="Whether the best configuration is trained again, to the end.")
     ] = True,
+    latency: Annotated[
+        str | None,
+        typer.Option(
+            help="A format whose latency is measured for each network with one example: saved_model, onnx, litert or "
+            "openvino. With a budget only if that takes at most a quarter of the time after the search."
+        ),
+    ] = None,
     tensorboard: Annotated[Path | None, typer.Option(help="A folder for runs of TensorBoard's HParams.")] = None,
     image_size: ImageSize = None,
     augment: Annotated[
@@ -179,26 +204,32 @@ def tune(
     """Search the learning rate and the depth for your data, and export the best model."""
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
-    clock = Clock(seconds, final, workers)
+    clock = Clock(seconds, final, workers, confirm or 0)
     start = [dict(_point(part) for part in text.split(",")) for text in enqueue or ()]
     axes = axes_of(
         depths, learning_rates, norms, placement, activation, batch_size, weight_decay, option or [], branch_scale
     )
-    axes |= {"optimizer": optimizer, "momentum": momentum, "schedule": schedule}
+    axes |= training_axes(optimizer, momentum, schedule, warmup)
     with mistakes(ValueError, OSError, ImportError):
         with quietly():
             needs_extra("tune")
             from bnzoo import tuning
             from bnzoo.training.options import default_batch_size
             from bnzoo.training.precision import AUTO, FLOAT32, check_precision
+            from bnzoo.tuning.latency import check as check_latency
             from bnzoo.tuning.records import find_definition
+            from bnzoo.tuning.steps import COMPUTE, EXCLUSIVE
         check_precision(precision)
+        if latency is not None:
+            check_latency(latency)
         options = table_options(drop, separator, encoding)
         examples = load_data(data, target, task, image_size, augment=augment, **options)
         clock.check()
         output = output or Path("runs") / f"{family}-{examples.stem}"
         stored = find_definition(output, storage, study)
         plans = clock.plans(stored)
+        if plans and equal == COMPUTE:
+            raise UserError(EXCLUSIVE)
         if stored is not None and stored["space"].get("family") == family:  # earlier versions had other defaults
             kept = {name: stored["space"].get(name) for name in ("placement", "batch_size")}
             axes |= {name: value for name, value in kept.items() if axes[name] is None}
@@ -220,18 +251,26 @@ def tune(
             class_weight=class_weight,
             plan=clock.plan,
             precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
+            equal=equal,
         )
         search.check_bounds(workers, seconds, trials or clock.trials)
+        if confirm is not None:
+            search.check_confirmation(confirm)
         search = clock.timed(search, precision)
+        clock.check_confirmation()
         bounds: dict[str, Any] = {
-            "workers": clock.workers(),
+            "workers": clock.workers(clock.of_search()),
             "budget": clock.of_search(),
             "trials": trials or clock.trials,
         }
-    _run(search, bounds)
+    _run(search, lambda: search.run(**bounds))
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
         # all trials of the plan are running in other processes
-        _run(search, bounds | {"budget": clock.of_search(), "trials": search.results.size + 1})
+        _run(search, lambda: search.run(**bounds | {"budget": clock.of_search(), "trials": search.results.size + 1}))
+    if confirm is not None and not search.results.usable.empty and (left := clock.of_confirmation()) != 0:
+        _run(search, lambda: search.confirm(confirm, workers=clock.workers(left), budget=left))
+    if latency is not None and len(search.results):
+        measure_latency(search, latency, None if clock.deadline is None else clock.left)
     if tensorboard is not None:
         from bnzoo.reports.tensorboard import write_hparams
 
@@ -251,13 +290,15 @@ def tune(
     print_artefact(artefact, search.directory / "best.keras", search.directory / "report.html")
 
 
-def _run(study: "Study", bounds: dict[str, Any]) -> None:
+def _run(study: "Study", trials: Callable[[], Any]) -> None:
+    """Run trials of a study."""
     with mistakes(ValueError, OSError, ImportError):
         try:
-            study.run(**bounds)
+            trials()
         except KeyboardInterrupt as error:
-            study.refresh()
-            done = f"{len(study.results)} of {study.results.size} trials are done"
+            results = study.refresh()
+            size = results.size + (results.confirmation.size if results.confirmation is not None else 0)
+            done = f"{len(results.every)} of {size} trials are done"
             say(f"stopped: {done}. The same command continues with the others")
             raise typer.Exit(130) from error
         except RuntimeError as error:
@@ -278,32 +319,24 @@ def _write_report(study: "Study") -> None:
 def _print_results(study: "Study") -> None:
     console = Console()
     columns = study.results.table()
-    names = (str(name).replace("_", " ") for name in columns.columns)
+    names = (_SHORT.get(name, str(name).replace("_", " ")) for name in columns.columns)
     table = Table(*names, box=None, header_style="bold")
     for column in table.columns:
         column.justify = "right"
     for row in columns.itertuples(index=False):
-        table.add_row(*map(_cell, columns.columns, row))
-    _print_table(console, table)
+        cells = zip(columns.columns, row, strict=True)
+        costs = study.results.costs
+        table.add_row(*(study.results.cost_text(*cell) if cell[0] in costs else _cell(*cell) for cell in cells))
+    print_table(console, table)
+    print_confirmed(console, study)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
     count = len(study.results)
-    for line in (f"{count} trial{'s' * (count != 1)}: {counts or 'none'}.", verdict.sentence):
+    trials = f"{count} trial{'s' * (count != 1)}: {counts or 'none'}."
+    for line in filter(None, (trials, verdict.sentence, verdict.smallest)):
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table whose words are not cut: on a narrow terminal its columns move together, a file has no width."""
-    needed = console.measure(table, options=console.options.update(width=_WIDE)).maximum
-    if not console.is_terminal:
-        console.width = max(needed, console.width)
-    elif needed > console.width:
-        table.collapse_padding, table.pad_edge = True, False
-        for column in table.columns:
-            column.overflow = "fold"
-    console.print(table)
 
 
 def _cell(column: str, value: Any) -> str:

@@ -1,10 +1,15 @@
-"""The latencies of functions, measured in turns."""
+"""The latencies of functions and of artefacts, measured in turns."""
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bnzoo.export.formats.record import Format
 
 Call = Callable[[], Any]
 
@@ -65,3 +70,23 @@ def _order(names: list[str], number: int) -> list[str]:
     first = number // 2 % len(names)
     order = names[first:] + names[:first]
     return order[::-1] if number % 2 else order
+
+
+def medians(contestants: Mapping[str, Call], seconds: float = 10.0) -> dict[str, float]:
+    """Return the median latency of each function, in seconds. See `latencies`."""
+    return {name: float(np.median(times)) for name, times in latencies(contestants, seconds).items()}
+
+
+def open_calls(format: "Format", folder: Path) -> Callable[[int], Call]:
+    """Load an artefact, and return a function of a batch size that returns a call of the artefact.
+
+    Args:
+        format: The `Format`.
+        folder: The folder of the artefact, with the examples of its verification.
+    """
+    from bnzoo.export.formats.record import SERVE
+    from bnzoo.export.parity import kept
+    from bnzoo.export.sample import repeated
+
+    artefact, examples = format.open(folder), kept(folder)[0][SERVE]
+    return lambda size: partial(artefact, repeated(examples, size))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bnzoo.files import whole_file, write_text
 from bnzoo.metrics import metric_named
-from bnzoo.reports import confusion, figures, scaling, statistics, tables, timeline
+from bnzoo.reports import confusion, costs, figures, scaling, statistics, tables, timeline
 from bnzoo.reports.layout import FEWEST, Layout
 from bnzoo.reports.page import draw, render, write
 
@@ -59,8 +59,8 @@ def _heatmap_caption(results: "Results") -> str:
     metric = metric_named(results.metric).label
     return (
         f"Numbers are validation {metric}, means over the seeds. A ring marks the best learning rate of each {row}, "
-        "two rings mark the best configuration. Hatched cells have a seed that was not trained to the end; empty cells "
-        "were not tried. The colour scale ends at guessing at the latest."
+        "two rings mark the best configuration of the search. Hatched cells have a seed that was not trained to the "
+        "end; empty cells were not tried. The colour scale ends at guessing at the latest."
         + " Learning rates were sampled: each column shows the best one of a range, labelled by its middle." * binned
         + Layout(results).left_out
     )
@@ -84,6 +84,7 @@ _PICTURES = {
         scaling.caption,
         lambda results: any(scaling.scalings(results).values()),
     ),
+    "costs": Picture(costs.metric_against_cost, costs.title, costs.caption, lambda results: bool(costs.shown(results))),
     "learning_curves": Picture(
         figures.learning_curves,
         "Learning curves",
@@ -144,6 +145,7 @@ def write_report(
         confusion=_confusion(artefact, path),
         counts=tables.outcomes(results),
         rates=tables.rates(results),
+        confirmed=tables.confirmed(results),
         trials=tables.trials(results),
         not_tried=tables.not_tried(results),
         pictures=[_picture(name, results, path) for name, picture in _PICTURES.items() if picture.shown(results)],
@@ -201,13 +203,13 @@ def _settings(results: "Results") -> list[str]:
     """Return the settings of the study that do not vary, as texts."""
     study = results.definition
     space, sampler, pruner = study["space"], study.get("sampler"), study.get("pruner")
-    fixed = {name: space[name] for name in FIXED if name in space and name not in results.axes}
+    fixed = {name: space[name] for name in FIXED if space.get(name) is not None and name not in results.axes}
     settings = [f"{name.replace('_', ' ')} {results.text(entry)}" for name, entry in fixed.items()]
     settings += [f"{study['epochs']} epoch{'s' * (study['epochs'] > 1)}"]
     settings += [f"{study['seeds']} seed{'s' * (study['seeds'] > 1)}"]
     settings += [
         f"{name.replace('_', ' ')} {study[name]}"
-        for name in ("objective", "class_weight", "precision")
+        for name in ("objective", "class_weight", "precision", "equal")
         if name in study
     ]
     settings += [f"sampler {sampler['name']}"] if sampler else []

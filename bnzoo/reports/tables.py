@@ -40,12 +40,35 @@ def rates(results: "Results") -> Table:
         metric.label,
         results.objective.label,
         "usable rates",
+        *map(_words, results.costs),
     ]
     rows = []
     for row in table.to_dict("records"):
         values = [_rate(row["best learning rate"]), _rate(row["largest usable"])]
         values += [_number(row[metric.name], metric.form), _number(row[results.objective.label], ".4f"), row["usable"]]
+        values += [results.cost_text(column, row[column]) for column in results.costs]
         rows.append(Row([*(results.text(row[axis]) for axis in columns), *values]))
+    return Table(head, rows)
+
+
+def confirmed(results: "Results") -> Table:
+    """Return the table of the confirmed configurations: their figures in the search and with new seeds."""
+    metric, score = metric_named(results.metric), results.objective.label
+    head = [
+        *map(_words, results.axes),
+        *(f"{metric.label} {stage}" for stage in ("searched", "confirmed")),
+        "95 % interval",
+        *(f"{score} {stage}" for stage in ("searched", "confirmed")),
+        "differs from the best",
+    ]
+    rows = []
+    for number, row in enumerate(results.confirmed.to_dict("records")):
+        interval = f"{metric.text(row['low'])} to {metric.text(row['high'])}" if row["ok"] else ""
+        figures = [_number(row[f"{stage}_{metric.name}"], metric.form) for stage in ("searched", "confirmed")]
+        scores = [_number(row[f"{stage}_score"], ".4f") for stage in ("searched", "confirmed")]
+        differs = "" if number == 0 and row["ok"] else "not usable" if not row["ok"] else "tie" if row["tie"] else "yes"
+        cells = [*(results.text(row[axis]) for axis in results.axes), *figures, interval, *scores, differs]
+        rows.append(Row(cells, best=number == 0 and row["ok"]))
     return Table(head, rows)
 
 
@@ -58,6 +81,7 @@ def trials(results: "Results") -> Table:
         **{_words(axis): lambda t, axis=axis: results.text(t.values.get(axis)) for axis in results.axes},
         "seed": lambda t: str(t.seed),
         "outcome": lambda t: t.outcome,
+        "rate x decay": lambda t: _number(results.rate_times_decay(t), ".2g"),
         "score": lambda t: _number(t.score, ".4f"),
         metric.label: lambda t: _number(t.accuracy, metric.form),
         "moving loss": lambda t: _number(t.moving_loss, ".4g"),
@@ -70,14 +94,21 @@ def trials(results: "Results") -> Table:
     }
     if not any(trial.reason for trial in results.trials):
         del columns["reason"]
+    if not any(product > 0 for product in map(results.rate_times_decay, results.trials)):
+        del columns["rate x decay"]
     if results.definition["seeds"] == 1:
         del columns["seed"]
     if math.isnan(first):
         del columns["started s"]
     if len({trial.worker for trial in results.trials}) < 2:
         del columns["worker"]
+    confirmed = results.confirmation is not None
     rows = [
-        Row([cell(t) for cell in columns.values()], t.outcome, best is not None and t.trial == best.trial)
+        Row(
+            [cell(t) for cell in columns.values()],
+            t.outcome,
+            best is not None and (t.trial == best.trial or (confirmed and t.values == best.values)),
+        )
         for t in results.trials
     ]
     return Table(list(columns), rows, ["reason"])

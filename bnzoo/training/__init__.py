@@ -11,8 +11,8 @@ A training passes through these files:
    result.
 
 The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
-`optimizers.py`, `class_weights.py`, `speed.py` (measured seconds), `store.py` (the folder of a training),
-`structure.py`, `variables.py` and `files.py`.
+`optimizers.py`, `schedule_free.py` (evaluation at the average), `class_weights.py`, `speed.py` (measured seconds),
+`store.py` (the folder of a training), `structure.py`, `variables.py` and `files.py`.
 """
 
 from bnzoo.training.reporting import Moment

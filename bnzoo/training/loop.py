@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from bnzoo.training.position import Position
+from bnzoo.training.schedule_free import AtTheAverage
 from bnzoo.training.schedules import Schedule
 
 
@@ -16,6 +17,7 @@ def fit(
     schedule: Schedule,
     epochs: int,
     callbacks: Iterable[keras.callbacks.Callback] | None = (),
+    last: Iterable[keras.callbacks.Callback] = (),
     position: Position | None = None,
     **options: Any,
 ) -> keras.callbacks.History:
@@ -27,13 +29,16 @@ def fit(
         learning_rate: Float, the highest learning rate, whatever that of the optimizer is.
         schedule: The `Schedule`, which extends over all epochs of the position.
         epochs: Integer, the number of the last epoch.
-        callbacks: Callbacks. They see the position and the learning rate of the step.
+        callbacks: Callbacks. They see the position and the learning rate of the step, and after a validation its
+            weights, as in `AtTheAverage`.
+        last: Further callbacks, which see the weights of the training.
         position: The `Position`, by default the start of a training.
         **options: Further arguments of `keras.Model.fit`.
     """
     position = position or Position(epochs, options.get("steps_per_epoch"))
     rates = schedule.callback(learning_rate, position.epochs, position)
-    return model.fit(*args, epochs=epochs, callbacks=[position, rates, *(callbacks or ())], **options)
+    every = [position, rates, *(callbacks or ()), AtTheAverage(), *last]
+    return model.fit(*args, epochs=epochs, callbacks=every, **options)
 
 
 def fit_from(position: Position, model: keras.Model, batches: Callable[[int], Any], **options: Any) -> None:

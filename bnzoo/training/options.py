@@ -11,8 +11,8 @@ from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.precision import check_precision
 from bnzoo.training.schedules import schedule_named
 
-# the defaults, without a budget
-EPOCHS, SCHEDULE = 30, "warmup_cosine"
+# the default, without a budget
+EPOCHS = 30
 MOST_EPOCHS = 1_000_000
 # default batch sizes: of few, some and many examples; an epoch of few has at least so many steps, if possible
 _BATCH_SIZES, _MANY, _STEPS = (16, 64, 128), 20_000, 16
@@ -32,6 +32,7 @@ class Options:
     class_weight: str | None
     all_data: bool
     seed: int
+    warmup: float | None = None
 
     def check(self, data: Dataset) -> None:
         """Raise `ValueError` if an option is invalid, or does not fit the data, or the backend is another."""
@@ -48,7 +49,7 @@ class Options:
                     "`patience` needs validation data, which `all_data` turns into training data. Omit one of them. "
                     f"Received: patience={self.patience}, all_data=True"
                 )
-        schedule_named(self.schedule)
+        schedule_named(self.schedule, self.warmup)
         check_precision(self.precision)
         check_class_weight(self.class_weight, data)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**31:

@@ -47,6 +47,11 @@ def scaled_loss(optimizer: keras.Optimizer, precision: str) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(optimizer) if precision == "float16" else optimizer
 
 
+def unscaled(optimizer: Any) -> Any:
+    """Return the optimizer inside one that scales the loss, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def candidates(precision: str, seconds: float | None = None) -> list[str]:
     """Return the precisions of which the fastest on this machine is taken: one, unless it is `"auto"`.
 

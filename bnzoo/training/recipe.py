@@ -12,7 +12,9 @@ from bnzoo.keras_internals import compile_arguments, excluded_from_weight_decay,
 from bnzoo.metrics import CLASSIFICATION
 from bnzoo.training.measures import ends_in_softmax
 from bnzoo.training.optimizers import Optimizer
-from bnzoo.training.precision import scaled_loss
+from bnzoo.training.precision import scaled_loss, unscaled
+from bnzoo.training.schedule_free import is_schedule_free
+from bnzoo.training.schedules import WARMUP_CONSTANT, WARMUP_COSINE
 from bnzoo.training.tasks import task_of
 
 SGD = "sgd"
@@ -48,6 +50,16 @@ class Recipe:
         }
         return {"name": type(made).__name__, **plain}
 
+    @property
+    def is_schedule_free(self) -> bool:
+        """`True` if the optimizer averages the weights itself."""
+        return is_schedule_free(self._new_optimizer(self._model))
+
+    @property
+    def schedule(self) -> str:
+        """The usual schedule of the optimizer."""
+        return WARMUP_CONSTANT if self.is_schedule_free else WARMUP_COSINE
+
     def compile(self, model: keras.Model, precision: str) -> keras.Model:
         """Compile a model, or a copy of it in another precision, with a new optimizer."""
         with model.distribute_strategy.scope():
@@ -59,7 +71,7 @@ class Recipe:
     def _new_optimizer(self, model: keras.Model) -> keras.Optimizer:
         if self._named is not None:
             return self._named.make(self.learning_rate, self._decay, model)
-        given = _unscaled(self._model.optimizer)
+        given = unscaled(self._model.optimizer)
         made = type(given).from_config({**given.get_config(), "learning_rate": self.learning_rate})
         excluded = {id(variable) for variable in excluded_from_weight_decay(given, self._model.trainable_variables)}
         pairs = zip(self._model.trainable_variables, model.trainable_variables, strict=True)
@@ -93,7 +105,7 @@ def recipe_of(
             "`momentum` and `weight_decay` need `optimizer`, since the model is compiled and keeps its optimizer. Pass "
             "`optimizer='sgd'` to replace it"
         )
-    if named is None and _unscaled(model.optimizer).use_ema:  # Keras' `fit` ends with the averages as the weights
+    if named is None and unscaled(model.optimizer).use_ema:  # Keras' `fit` ends with the averages as the weights
         raise ValueError(
             "`model` is compiled with an optimizer with `use_ema=True`, but `bnzoo.train` averages the weights itself "
             "(`average=True`). Compile it without `use_ema`"
@@ -107,7 +119,7 @@ def recipe_of(
 
 def _rate_of(model: keras.Model) -> float:
     """Return the learning rate of a compiled model."""
-    if isinstance(_unscaled(model.optimizer).get_config()["learning_rate"], float):
+    if isinstance(unscaled(model.optimizer).get_config()["learning_rate"], float):
         return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     raise ValueError("`learning_rate` is missing: the optimizer of the model has a schedule. Pass the highest rate")
 
@@ -124,10 +136,6 @@ def _arguments(model: keras.Model, data: Dataset) -> dict[str, Any]:
             )
         arguments["loss"] = keras.losses.SparseCategoricalCrossentropy()
     return arguments
-
-
-def _unscaled(optimizer: Any) -> Any:
-    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def check_model(model: keras.Model, data: Dataset) -> None:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
-from bnzoo.errors import choice
+from bnzoo.errors import choice, number
 from bnzoo.training.position import Position
 
+HALF_COSINE, WARMUP_COSINE, WARMUP_CONSTANT = "half_cosine", "warmup_cosine", "warmup_constant"
 # the share of a training in which the learning rate rises
 _WARM_UP = 0.05
 
@@ -19,14 +20,24 @@ class Schedule:
 
     Attributes:
         name: String.
-        factor: Function of the progress of the training, from 0 to below 1, that returns the factor of the highest
+        decay: Function of the progress after the warm-up, from 0 to below 1, that returns the share of the highest
             learning rate.
+        warmup: Float, the share of the training in which the learning rate rises linearly from 0; `None` if the
+            schedule has no warm-up.
         each_step: Boolean, whether the learning rate changes with each step, or with each epoch.
     """
 
     name: str
-    factor: Callable[[float], float]
+    decay: Callable[[float], float]
+    warmup: float | None = None
     each_step: bool = True
+
+    def factor(self, progress: float) -> float:
+        """Return the share of the highest learning rate at a progress of the training, from 0 to below 1."""
+        warmup = self.warmup or 0.0
+        if progress < warmup:
+            return progress / warmup
+        return self.decay((progress - warmup) / (1 - warmup))
 
     def callback(self, learning_rate: float, epochs: int, position: Position) -> keras.callbacks.Callback:
         """Return a callback that sets the learning rate of the optimizer.
@@ -61,11 +72,9 @@ def half_cosine(progress: float) -> float:
     return (1 + math.cos(math.pi * progress)) / 2
 
 
-def warmup_cosine(progress: float) -> float:
-    """Return the factor of a linear rise over the first 5 % of the training, then of half a cosine."""
-    if progress < _WARM_UP:
-        return progress / _WARM_UP
-    return half_cosine((progress - _WARM_UP) / (1 - _WARM_UP))
+def linear(progress: float) -> float:
+    """Return the factor of a line to 0 (Bergsma et al. 2025, arXiv:2502.15938)."""
+    return 1 - progress
 
 
 def constant(progress: float) -> float:
@@ -76,17 +85,32 @@ def constant(progress: float) -> float:
 SCHEDULES = {
     schedule.name: schedule
     for schedule in (
-        Schedule("half_cosine", half_cosine, each_step=False),
-        Schedule("warmup_cosine", warmup_cosine),
+        Schedule(HALF_COSINE, half_cosine, each_step=False),
+        Schedule(WARMUP_COSINE, half_cosine, _WARM_UP),
+        Schedule("linear", linear, _WARM_UP),
         Schedule("constant", constant),
+        Schedule(WARMUP_CONSTANT, constant, _WARM_UP),
     )
 }
 
 
-def schedule_named(name: str) -> Schedule:
+def schedule_named(name: str, warmup: float | None = None) -> Schedule:
     """Return the schedule with a name.
 
+    Args:
+        name: String.
+        warmup: Float, the share of the training in which the learning rate rises, by default that of the schedule.
+
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or the warm-up is out of range, or the schedule has none.
     """
-    return SCHEDULES[choice("schedule", name, SCHEDULES)]
+    schedule = SCHEDULES[choice("schedule", name, SCHEDULES)]
+    if warmup is None:
+        return schedule
+    number("warmup", warmup, at_least=0, below=1)
+    if schedule.warmup is None:
+        with_warmup = ", ".join(each.name for each in SCHEDULES.values() if each.warmup is not None)
+        raise ValueError(
+            f"`warmup` needs a schedule with a warm-up: {with_warmup}. Received: warmup={warmup!r}, schedule={name!r}"
+        )
+    return replace(schedule, warmup=warmup)

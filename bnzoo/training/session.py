@@ -37,6 +37,7 @@ from bnzoo.training.precision import FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
 from bnzoo.training.reporting import Progress, Recording, write_log
 from bnzoo.training.results import Training
+from bnzoo.training.schedule_free import end_at_the_average
 from bnzoo.training.schedules import schedule_named
 from bnzoo.training.speed import EPOCH_SECONDS, Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
@@ -147,7 +148,8 @@ class _Session:
         self._trained = self._compiled(self.plan.precision)
         self._position = Position(self.plan.epochs, self.plan.steps)
         self._history: dict[str, list[float]] = {}
-        self._averaging = Averaging(self._position) if options.average else None
+        # the weights of a schedule-free optimizer are an average already
+        self._averaging = Averaging(self._position) if options.average and not recipe.is_schedule_free else None
         self._patience = None
         if options.patience is not None:
             self._patience = Patience(options.patience, self._position, steps_of_lag(model))
@@ -173,7 +175,6 @@ class _Session:
                 self._trained.evaluate(self._batches(0), steps=1, verbose=0)
                 saved.restore(self._trained)
                 write_log(self._store.log, self._history)  # it may be damaged, or have later epochs
-            every.append(saved)
         if self._position.progress < 1 and not self._has_stopped:
             if self._options.deadline is not None:
                 late = self._reserve(self._options.deadline, self.plan.precision)
@@ -183,8 +184,9 @@ class _Session:
                 self._trained,
                 self._batches,
                 learning_rate=self._recipe.learning_rate,
-                schedule=schedule_named(self._options.schedule),
+                schedule=schedule_named(self._options.schedule, self._options.warmup),
                 callbacks=[callback for callback in every if callback is not None],
+                last=[] if saved is None else [saved],
                 validation_data=None if self._options.all_data else self._validation(),
                 shuffle=False,
                 verbose=0,
@@ -217,6 +219,7 @@ class _Session:
     def finish(self, directory: Path | None, description: dict[str, Any], trial: int | None) -> Training:
         """Choose the weights, recalibrate the statistics, measure and export the model."""
         model, data, recipe = self._model, self._data, self._recipe
+        end_at_the_average(self._trained)
         if self._trained is not model:
             assign(model.variables, self._trained.variables)
         recipe.compile(model, FLOAT32)  # with the learning rate of the training, not the last one of the schedule
@@ -244,7 +247,7 @@ class _Session:
     def _choose(self) -> tuple[str, dict[str, float]]:
         """Give the model the weights with the lowest validation loss, and return their name with all losses."""
         model = self._model
-        every = {"last": values_of(model.trainable_variables)}
+        every = {"averaged" if self._recipe.is_schedule_free else "last": values_of(model.trainable_variables)}
         if self._averaging is not None and self._averaging.averages:
             every["averaged"] = values_of(self._averaging.averages)
         if self._patience is not None and self._patience.weights:
@@ -358,6 +361,8 @@ def _definition(
 ) -> dict[str, Any]:
     """Return everything that determines a training, as JSON. Its initial weights are in its first checkpoint."""
     chosen = {name: value for name, value in asdict(options).items() if name != "deadline"}
+    if options.warmup is None:  # a training that began without it goes on
+        del chosen["warmup"]
     return {
         "model": {
             "structure": structure_digest(model, recipe.loss),

@@ -8,7 +8,7 @@ import keras
 
 from bnzoo.data import Dataset
 from bnzoo.errors import number
-from bnzoo.training.options import SCHEDULE, Options, default_batch_size
+from bnzoo.training.options import Options, default_batch_size
 from bnzoo.training.precision import AUTO
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.reporting import Progress
@@ -27,7 +27,8 @@ def train(
     optimizer: str | None = None,
     momentum: float | None = None,
     weight_decay: float | None = None,
-    schedule: str = SCHEDULE,
+    schedule: str | None = None,
+    warmup: float | None = None,
     precision: str = AUTO,
     average: bool = True,
     patience: int | None = None,
@@ -59,24 +60,29 @@ def train(
             cross-entropy, or the squared error divided by the variance of the target.
         data: A `bnzoo.data.Dataset`, whose `augment` applies.
         learning_rate: Float, the highest learning rate. Default: that of the optimizer of a compiled model; else 0.1
-            for SGD and 0.001 for AdamW.
+            for SGD, 0.001 for AdamW and Muon, 0.0025 for schedule-free AdamW.
         epochs: Integer, at most 1,000,000. Default: 30, or as many as fit into the budget.
         budget: Float, the seconds of this call, export included. The first steps are timed to choose the number of
             epochs, and the time for the export. At least a quarter of the time is for the training, which ends in time
             in any case. A warning tells if figures and export take longer than the rest.
         batch_size: Integer, the number of examples in a batch of all devices together. Default: 128 for 20,000 training
             examples or more, else 64; 32 or 16 for fewer than 1,024.
-        optimizer: String, `"sgd"` or `"adamw"`. Default: that of a compiled model, else `"sgd"`.
-        momentum: Float, the momentum of SGD, 0.9 by default.
+        optimizer: String, `"sgd"`, `"adamw"`, `"muon"` or `"schedule_free_adamw"`. Default: that of a compiled model,
+            else `"sgd"`. See `bnzoo.optimizers.Muon` and `bnzoo.optimizers.ScheduleFreeAdamW`.
+        momentum: Float, the momentum of SGD, 0.9 by default, or of Muon, 0.95 by default.
         weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-4 for SGD
-            and 0.05 for AdamW.
-        schedule: String, `"warmup_cosine"` (a rise over the first 5 % of the training, then half a cosine),
-            `"half_cosine"` or `"constant"`.
+            and 0.05 for the others.
+        schedule: String, `"warmup_cosine"` (a rise over the first 5 % of the training, then half a cosine), `"linear"`
+            (the same rise, then a line to 0), `"warmup_constant"` (the same rise), `"half_cosine"` (each epoch has one
+            rate) or `"constant"`. Default: `"warmup_cosine"`, for schedule-free AdamW `"warmup_constant"`.
+        warmup: Float, the share of the training in which the learning rate rises, 0.05 by default. The schedules
+            `"half_cosine"` and `"constant"` have no warm-up.
         precision: String, `"float32"`, `"bfloat16"`, `"float16"` (with a scaled loss), or `"auto"`, which times some
             steps and takes the fastest; with a budget of less than two minutes it is float32. The variables and the
             trained model are float32.
         average: Boolean, whether the moving average of the weights over the last quarter of the training replaces the
-            last weights, if its validation loss is lower.
+            last weights, if its validation loss is lower. Schedule-free AdamW has an average of its own, at which the
+            model is evaluated in any case.
         patience: Integer, the number of epochs after which a training ends whose validation loss has not improved.
             `None` for no early end.
         class_weight: `None`, or `"balanced"`: all classes have the same weight in the loss.
@@ -103,15 +109,17 @@ def train(
     """
     if budget is not None:
         number("budget", budget, above=0)
+    recipe = recipe_of(model, data, learning_rate, optimizer, momentum, weight_decay)
     return run(
         model,
         data,
-        recipe_of(model, data, learning_rate, optimizer, momentum, weight_decay),
+        recipe,
         Options(
             epochs=epochs,
             deadline=None if budget is None else time.monotonic() + budget,
             batch_size=default_batch_size(len(data.train.x)) if batch_size is None else batch_size,
-            schedule=schedule,
+            schedule=recipe.schedule if schedule is None else schedule,
+            warmup=warmup,
             precision=precision,
             average=average,
             patience=patience,

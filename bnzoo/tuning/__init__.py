@@ -8,8 +8,9 @@ A trial passes through five files, in this order:
 4. `queue.py`: `Queue` claims a waiting trial in the storage that all workers share, and adds new trials.
 5. `trial.py`: `train_and_evaluate` restores a compiled model, trains it with `Space.fit`, and computes the score.
 
-`looks.py` has the callbacks that end a trial early. `planning.py` divides a budget, from the seconds that `timing.py`
-measures. `final.py` trains the best configuration to the end. `opening.py` opens a study from its folder.
+`steps.py` decides how many steps a trial has, and `looks.py` has the callbacks that end it early. `planning.py` divides
+a budget, from the seconds that `timing.py` measures. `final.py` trains the best configuration to the end. `opening.py`
+opens a study from its folder.
 
 `rising_rates.py` finds usable learning rates in a training in which the rate rises with each step; `rates.py` has its
 result.
@@ -17,8 +18,12 @@ result.
 The other files support these: `spaces/` (models and hyperparameters), `plans.py`, `local_search.py` and `law.py` (the
 next configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
 `definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
-`results.py` and `verdict.py`. The loop of a training, its batches and tasks, and the artefact of a model are in
-`bnzoo.training`.
+`results.py` and `verdict.py`. The cost of a network is in `costs.py`, `latency.py` and `front.py`. The best
+configurations are trained again with new seeds: `finalists.py` (which ones), `confirming.py` (the run),
+`confirmation.py` (the comparison with the search), `ties.py` (differences by chance). `effective_rate.py` multiplies
+learning rate and weight decay.
+
+The loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
 """
 
 from bnzoo.training.artefact import Artefact

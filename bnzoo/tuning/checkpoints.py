@@ -155,12 +155,19 @@ def may_win(result: TrialResult, results: Results, count: int) -> bool:
 def best_checkpoints(results: Results, count: int) -> list[int]:
     """Return the trials whose models are kept.
 
-    They are the best seed of each of the best configurations, and all trials of configurations with missing seeds.
+    They are the best seed of each of the best configurations, all trials of configurations with missing seeds, and the
+    best seed of each confirmed configuration.
     """
     axes = list(results.axes)
     winners = results.usable.head(count)[axes].to_dict("records")
     best = [min(results.of(dict(winner)), key=lambda trial: trial.score).trial for winner in winners]
     complete = [tuple(row) for row in results.configurations[axes].itertuples(index=False)]
-    return best + [
-        trial.trial for trial in results.trials if tuple(trial.values[axis] for axis in axes) not in complete
+    confirmed: dict[tuple, TrialResult] = {}
+    for trial in sorted(results.confirmation.trials if results.confirmation else (), key=lambda trial: trial.score):
+        if trial.outcome == "ok":
+            confirmed.setdefault(tuple(trial.values[axis] for axis in axes), trial)
+    return [
+        *best,
+        *(trial.trial for trial in results.trials if tuple(trial.values[axis] for axis in axes) not in complete),
+        *(trial.trial for trial in confirmed.values()),
     ]

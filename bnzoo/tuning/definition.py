@@ -14,6 +14,7 @@ from bnzoo.passwords import MASK, is_password_option, mask_passwords
 from bnzoo.reading import read_json
 from bnzoo.training.precision import FLOAT32
 from bnzoo.tuning.objective import LOSS
+from bnzoo.tuning.steps import EPOCHS
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study
@@ -56,6 +57,7 @@ def definition_of(study: "Study") -> dict[str, Any]:
         **({} if study.class_weight is None else {"class_weight": study.class_weight}),
         **({} if study.plan is None else {"plan": study.plan.get_config()}),
         **({} if study.precision == FLOAT32 else {"precision": study.precision}),
+        **({} if study.equal == EPOCHS else {"equal": study.equal}),
         **({} if study.measure is None else {"measure": f"{study.measure.__module__}.{study.measure.__qualname__}"}),
     }
 

@@ -47,14 +47,18 @@ def train_configuration(
     """
     trial = chosen if isinstance(chosen, TrialResult) else None
     values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
-    values.setdefault("learning_rate", study.space.optimizer.defaults.learning_rate)
+    values.setdefault("learning_rate", study.space.optimizer_of(values).defaults.learning_rate)
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
     model = study.space.for_data(data).build_configuration(values, seed)
+    recipe = recipe_of(model, data, float(values["learning_rate"]))
+    if options["schedule"] is None:
+        options["schedule"] = values.get("schedule", recipe.schedule)
+        options["warmup"] = values.get("warmup") if options["warmup"] is None else options["warmup"]
     return run(
         model,
         data,
-        recipe_of(model, data, float(values["learning_rate"])),
+        recipe,
         Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
         directory=study.directory,
         checkpoints=study.directory / CHECKPOINTS,

@@ -40,6 +40,8 @@ def stored_definition(folder: Path) -> dict[str, Any] | None:
 def count_results(folder: Path) -> int | None:
     """Return the number of trials in the results file, or `None` if there is no such file.
 
+    Those of a confirmation are included.
+
     Raises:
         ValueError: If the file is damaged.
     """
@@ -53,7 +55,10 @@ def count_results(folder: Path) -> int | None:
 def _count(results: Any) -> int:
     if not isinstance(results, dict) or not isinstance(results.get("trials"), list):
         raise ValueError("it must be an object with a list of 'trials'")
-    return len(results["trials"])
+    confirmation = results.get("confirmation", {"trials": []})
+    if not isinstance(confirmation, dict) or not isinstance(confirmation.get("trials"), list):
+        raise ValueError("its field 'confirmation' must be an object with a list of 'trials'")
+    return len(results["trials"]) + len(confirmation["trials"])
 
 
 def check_model(path: Path) -> None:

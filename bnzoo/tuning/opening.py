@@ -11,6 +11,9 @@ from bnzoo.tuning.spaces import SPACES, Space
 from bnzoo.tuning.storage import JOURNAL
 from bnzoo.tuning.study import Study
 
+# arguments that a definition has if they differ from their default
+_LATER = ("objective", "class_weight", "precision", "equal")
+
 
 def require_definition(folder: Path) -> dict[str, Any]:
     """Return the definition of the study in a folder.
@@ -52,7 +55,7 @@ def open_study(folder: Path, data: Dataset) -> Study:
             "pruner": definition["pruner"] and definition["pruner"]["name"],
             "enqueue": definition["enqueue"],
             "plan": StudyPlan.from_config(definition["plan"]) if "plan" in definition else None,
-            **{name: definition[name] for name in ("objective", "class_weight", "precision") if name in definition},
+            **{name: definition[name] for name in _LATER if name in definition},
         }
         space = _space(definition["space"])
     except (KeyError, TypeError, AttributeError, IndexError) as error:

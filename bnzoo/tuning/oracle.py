@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import number, positive_integer
-from bnzoo.tuning.plans import architecture, check_sampler, make_plan
+from bnzoo.tuning.plans import Plan, architecture, check_sampler, make_plan
 from bnzoo.tuning.queue import Queue, QueueEmpty
 from bnzoo.tuning.shared import SharedStudy, counted, index, make_pruner
 
@@ -42,7 +42,7 @@ class OptunaOracle(keras_tuner.Oracle):
         max_trials: Integer, the maximum number of trials in the storage, from all processes. `None` for no limit.
         sampler: `"grid"` (every combination; a Float without a step has ten values), `"law"` (points of the grid near
             a line through the best `learning_rate` over `depth`), `"random"`, `"tpe"`, `"gp"` (a Gaussian process:
-            needs the extra `gp`), or an `optuna.samplers.BaseSampler`.
+            needs the extra `gp`), an `optuna.samplers.BaseSampler`, or a plan of a study.
         pruner: `None`, `"successive_halving"`, `"hyperband"`, `"median"`, or an `optuna.pruners.BasePruner`.
         storage: An SQLAlchemy URL, as `"postgresql://user@host/database"`. `None`: the file `journal.log` in the
             tuner's project folder.
@@ -82,7 +82,7 @@ class OptunaOracle(keras_tuner.Oracle):
         objective: Any = None,
         max_trials: int | None = None,
         *,
-        sampler: str | optuna.samplers.BaseSampler = "tpe",
+        sampler: str | optuna.samplers.BaseSampler | Plan = "tpe",
         pruner: str | optuna.pruners.BasePruner | None = None,
         storage: str | SharedStudy | None = None,
         study_name: str = "study",

@@ -16,6 +16,10 @@ TRIALS = 12
 EPOCHS = 5
 # a final training of more epochs improves a network little
 SATURATED = 30
+# the new seeds of a configuration that is confirmed: the fewest whose interval is of use
+CONFIRMATION_SEEDS = 3
+# the largest share of a search for the confirmation, with the shortest useful trials
+CONFIRMATION_SHARE = 0.5
 # the validation examples, and the training examples for recalibrated statistics, of a trial of a plan
 VALIDATION, CALIBRATION = 2_000, 2_048
 # the largest share of a search in which workers start; then they compile what this process has compiled already
@@ -36,6 +40,7 @@ class Timing:
         steps: Integer, the steps of a whole epoch.
         configurations: Integer, the configurations of the grid.
         architectures: Integer, the architectures that together have every value of every hyperparameter.
+        epoch: Float, the seconds of the steps of an epoch of a trial, on average; `None` for those of a whole epoch.
     """
 
     step: Mapping[int, float]
@@ -45,6 +50,7 @@ class Timing:
     steps: int
     configurations: int
     architectures: int
+    epoch: float | None = None
 
     @property
     def mean_step(self) -> float:
@@ -58,7 +64,8 @@ class Timing:
 
     def grid_seconds(self, epochs: int, seeds: int) -> float:
         """Return the seconds of the whole grid."""
-        trial = epochs * self.steps * self.mean_step + self.evaluation
+        epoch = self.steps * self.mean_step if self.epoch is None else self.epoch
+        trial = epochs * epoch + self.evaluation
         return self.configurations * seeds * trial + self.architectures * self.compilation
 
 
@@ -73,6 +80,7 @@ class StudyPlan:
         search: Float, the seconds of the search.
         final: Float, the seconds of the final training.
         export: Float, the seconds that are kept for the export.
+        confirmation: Float, the seconds of the confirmation of the best configurations.
     """
 
     trials: int
@@ -81,15 +89,19 @@ class StudyPlan:
     search: float
     final: float
     export: float
+    confirmation: float = 0.0
 
     @property
     def seconds(self) -> float:
         """The seconds of the budget that was planned."""
-        return self.search + self.final + self.export
+        return self.search + self.confirmation + self.final + self.export
 
     def get_config(self) -> dict[str, Any]:
         """Return the attributes as JSON."""
-        return {**asdict(self), "steps": {str(depth): steps for depth, steps in self.steps.items()}}
+        config = {**asdict(self), "steps": {str(depth): steps for depth, steps in self.steps.items()}}
+        if not self.confirmation:  # earlier versions did not have it
+            del config["confirmation"]
+        return config
 
     @classmethod
     def from_config(cls, config: Any) -> "StudyPlan":
@@ -101,14 +113,16 @@ class StudyPlan:
         try:
             steps = {int(depth): positive_integer("steps", count) for depth, count in config["steps"].items()}
             trials, epochs = (positive_integer(name, config[name]) for name in ("trials", "epochs"))
-            search, final, export = (number(name, config[name], at_least=0) for name in ("search", "final", "export"))
+            seconds = {"confirmation": 0.0, **config}
+            parts = [number(name, seconds[name], at_least=0) for name in ("search", "final", "export", "confirmation")]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"its field 'plan' is damaged: {error}") from error
-        return cls(trials, epochs, steps, search, final, export)
+        return cls(trials, epochs, steps, *parts)
 
     def __str__(self) -> str:
         each = " or ".join(dict.fromkeys(f"{self.epochs * count:,}" for count in self.steps.values()))
-        final = f"the final training in {duration(self.final)}, " if self.final else ""
+        final = f"the confirmation in {duration(self.confirmation)}, " if self.confirmation else ""
+        final += f"the final training in {duration(self.final)}, " if self.final else ""
         return (
             f"{self.trials} trial{'s' * (self.trials > 1)} of {each} steps in {duration(self.search)}, "
             f"{final}the export in {duration(self.export)}"
@@ -147,6 +161,7 @@ def plan_budget(
     final: bool = True,
     workers: int = 1,
     start: float = 0.0,
+    confirm: int = 0,
 ) -> StudyPlan:
     """Return the plan for a budget.
 
@@ -163,29 +178,38 @@ def plan_budget(
         final: Boolean, whether the best configuration is trained again.
         workers: Integer, the processes that share the trials and the cores: together they do as many steps as one.
         start: Float, the seconds until a worker has started.
+        confirm: Integer, the configurations that are confirmed with new seeds. Without the time for it, none is.
     """
     search, training, export = divided(seconds, timing.export, final)
     workers = worthwhile_workers(workers, search, start)
-    of_trials = search if workers == 1 else search - start
+    start = 0.0 if workers == 1 else start
+    of_trials = search - start
+    one = PATIENCE * min(timing.step.values()) + timing.evaluation
+    again, before = confirm * CONFIRMATION_SEEDS, start + min(confirm, timing.architectures) * timing.compilation
+    if again and again * one + before <= CONFIRMATION_SHARE * of_trials and timing.export <= seconds:
+        of_trials -= before
+    else:
+        again = 0
     useful = {
         depth: min(SATURATED, max(1.0, training or search) / (timing.steps * step)) * timing.steps
         for depth, step in timing.step.items()
     }
-    shortest = seeds * (PATIENCE * min(timing.step.values()) + timing.evaluation)
     count, most = 1, timing.configurations if timing.export <= seconds else 1
-    while count < most and (count + 1) * shortest + timing.compiling(count + 1, workers) <= of_trials:
+    while count < most and (seeds * (count + 1) + again) * one + timing.compiling(count + 1, workers) <= of_trials:
         count += 1
     if count > TRIALS:
         count = round(TRIALS * math.sqrt(count / TRIALS))
     trials = seeds * count
     # the mean of the seconds of a trial over the depths is its share of the search
-    each = max(0.0, (of_trials - timing.compiling(count, workers)) / trials - timing.evaluation)
+    each = max(0.0, (of_trials - timing.compiling(count, workers)) / (trials + again) - timing.evaluation)
     mean = sum(useful[depth] * step for depth, step in timing.step.items()) / len(timing.step)
     wanted = {depth: each / mean * useful[depth] for depth in timing.step}
     passes = max(wanted.values()) / timing.steps
     whole = max(min(EPOCHS, epochs), min(epochs, math.floor(passes)))
     steps = {depth: max(1, min(timing.steps, round(total / whole))) for depth, total in wanted.items()}
-    return StudyPlan(trials, whole, steps, round(search, 1), round(training, 1), round(export, 1))
+    confirmation = again * (each + timing.evaluation) + before if again else 0.0
+    parts = (search - confirmation, training, export, confirmation)
+    return StudyPlan(trials, whole, steps, *(round(part, 1) for part in parts))
 
 
 def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None, precision: str) -> str:

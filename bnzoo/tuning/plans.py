@@ -248,15 +248,17 @@ def _has_too_few_trials(history: Sequence[FrozenTrial], seen: Sequence[frozenset
 
 
 def make_plan(
-    sampler: str | optuna.samplers.BaseSampler,
+    sampler: str | optuna.samplers.BaseSampler | Plan,
     hyperparameters: keras_tuner.HyperParameters,
     seed: int,
     direction: StudyDirection,
     start: Sequence[dict[str, Any]],
     cheap: Set[str],
 ) -> Plan:
-    """Return the plan for a sampler: one of `SAMPLER_NAMES`, or an `optuna.samplers.BaseSampler`."""
+    """Return the plan for a sampler: one of `SAMPLER_NAMES`, an `optuna.samplers.BaseSampler`, or the `Plan` itself."""
     check_start(start, hyperparameters)
+    if isinstance(sampler, Plan):
+        return sampler
     if sampler == GRID:
         return GridPlan(hyperparameters, start, cheap)
     if sampler == LOCAL:
@@ -292,7 +294,7 @@ def check_sampler(sampler: Any) -> Any:
         ValueError: If it is not a known name.
         ImportError: If a package that it needs is not installed.
     """
-    if isinstance(sampler, optuna.samplers.BaseSampler):
+    if isinstance(sampler, optuna.samplers.BaseSampler | Plan):
         return sampler
     choice("sampler", sampler, SAMPLER_NAMES)
     if sampler == "gp":

@@ -106,8 +106,9 @@ class _Pace:
     come later. A trial that runs counts with the share of its steps.
     """
 
-    def __init__(self, study: "Study", total: int | None, budget: float | None) -> None:
-        self._study, self._resumed, self._total = study, len(study.results), total
+    def __init__(self, study: "Study", total: int | None, budget: float | None, confirming: bool = False) -> None:
+        self._study, self._confirming, self._total = study, confirming, total
+        self._resumed = self.done
         self._known = total is not None or study.results.size > self._resumed
         self._start, self._budget = time.monotonic(), budget
         self.step: Step | None = None
@@ -117,12 +118,13 @@ class _Pace:
         """The number of trials at the end of the run, or `None` if it is not known."""
         if not self._known:
             return None
-        return self._study.results.size if self._total is None else max(self._total, len(self._study.results))
+        return self._study.results.size if self._total is None else max(self._total, self.done)
 
     @property
     def done(self) -> int:
-        """The number of finished trials."""
-        return len(self._study.results)
+        """The number of finished trials, of the search or of the confirmation."""
+        results = self._study.results
+        return len(results.every) - len(results) if self._confirming else len(results)
 
     def left(self) -> str:
         """Return the time left as text, such as `1:05 left`."""
@@ -147,7 +149,11 @@ def description() -> TextColumn:
 
 @contextmanager
 def progress_bar(
-    study: "Study", console: Console | None = None, total: int | None = None, budget: float | None = None
+    study: "Study",
+    console: Console | None = None,
+    total: int | None = None,
+    budget: float | None = None,
+    confirming: bool = False,
 ) -> Iterator[Callable]:
     """Show a progress bar on a terminal; elsewhere a line for each trial, and at least one in a minute.
 
@@ -157,12 +163,13 @@ def progress_bar(
         total: Integer, the number of trials at the end. Default: `study.results.size`, if some of them have not run;
             otherwise it is not known, as with a budget in seconds.
         budget: Float, the seconds after which the run ends.
+        confirming: Boolean, whether the trials of the confirmation are counted, not those of the search.
 
     Yields:
         The function for the argument `progress` of `Study.run`.
     """
     console = console or Console(stderr=True)
-    pace = _Pace(study, total, budget)
+    pace = _Pace(study, total, budget, confirming)
     if not console.is_terminal:
         lines = Lines(console, pace)
         with silence.repeated(lines.remind):
@@ -233,7 +240,7 @@ class Lines(silence.Lines):
 def _words(values: Mapping[str, Any], study: "Study") -> str:
     """Return the values of a trial in the form `depth 8 batch lr 0.01 seed 0`, without the only seed."""
     names = {"norm": "", "learning_rate": "lr "}
-    if study.results.definition["seeds"] == 1:
+    if study.results.definition["seeds"] == 1 and not values.get("seed"):
         values = {name: value for name, value in values.items() if name != "seed"}
     return " ".join(
         f"{names.get(axis, axis.replace('_', ' ') + ' ')}{Results.text(entry)}" for axis, entry in values.items()

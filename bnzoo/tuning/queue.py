@@ -132,22 +132,22 @@ class Queue:
                 if proposed is None:
                     break
                 known[configuration] = proposed
-            self._study.optuna.add_trial(_waiting(known[configuration], number))
+            self._study.optuna.add_trial(_waiting(known[configuration], number, self._study.marks))
             added = True
         return added
 
     def _discard_duplicates(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> None:
         for trial in stored:
             if trial.state == TrialState.WAITING and trial is not trials[index(trial)]:
-                self._study.discard(trial)
+                self._study.discard(trial.number)
 
 
-def _waiting(template: FrozenTrial, number: int) -> FrozenTrial:
+def _waiting(template: FrozenTrial, number: int, marks: dict[str, Any]) -> FrozenTrial:
     return optuna.create_trial(
         state=TrialState.WAITING,
         params=template.params,
         distributions=template.distributions,
-        system_attrs={INDEX: number},
+        system_attrs={INDEX: number, **marks},
     )
 
 

@@ -1,10 +1,10 @@
 """The records of a study: the files in its folder, and its trials in the storage."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from optuna.trial import FrozenTrial
@@ -14,14 +14,32 @@ from bnzoo.json_text import json_text
 from bnzoo.tools import load_model
 from bnzoo.training.files import BEST
 from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
+from bnzoo.tuning.costs import Latencies, Latency
 from bnzoo.tuning.definition import check_definition, command, require_same_study
+from bnzoo.tuning.finalists import FIRST_TRIAL, Finalists, add, listed
 from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
 from bnzoo.tuning.results import Results, TrialResult
-from bnzoo.tuning.shared import SharedStudy, find_study, index, study_names
+from bnzoo.tuning.shared import SharedStudy, counted, find_study, is_confirmation, study_names
 from bnzoo.tuning.storage import JOURNAL
 
-# keys of the attributes for the definition of a study and the `TrialResult` of a trial
-_DEFINITION, RESULT = "bnzoo:definition", "bnzoo:result"
+# keys of the attributes for the definition and the `Latencies` of a study, and for the `TrialResult` of a trial
+_DEFINITION, _LATENCIES, RESULT = "bnzoo:definition", "bnzoo:latencies", "bnzoo:result"
+
+
+class Stored(NamedTuple):
+    """The trials of a study in its storage.
+
+    Attributes:
+        results: List of the `TrialResult`s of the search, from all workers.
+        trials: Dict of all trials of the search by index.
+        confirmations: List of the `TrialResult`s of the finalists.
+        finalists: The `Finalists`, or `None`.
+    """
+
+    results: list[TrialResult]
+    trials: dict[int, FrozenTrial]
+    confirmations: list[TrialResult]
+    finalists: Finalists | None
 
 
 class Records:
@@ -45,7 +63,7 @@ class Records:
         self, definition: dict[str, Any], folder: Path, url: str | None, name: str | None, pruner: str | None
     ) -> None:
         self._definition, self._folder, self._url, self._pruner = definition, folder, url, pruner
-        self._numbers: dict[int, int] = {}  # the number in the storage of each finished trial, by index
+        self._numbers: dict[int, int] = {}  # the number in the storage of each finished trial, by `TrialResult.trial`
         self._results: dict[int, TrialResult] = {}  # by number; a storage does not change finished trials
         self.name, self._shared = _find(folder, url, name, pruner)
 
@@ -57,7 +75,8 @@ class Records:
             require_same_study({"name": self.name, **stored}, requested, str(self._folder))
         if self._shared is not None and (definition := _definition_in(self._shared)) is not None:
             require_same_study(definition, self._definition, _place(self._shared))
-        count = len(self.read()[0])
+        stored_trials = self.read()
+        count = len(stored_trials.results) + len(stored_trials.confirmations)
         if (before or 0) > count:
             location = "the database" if self._url else str(self._folder / JOURNAL)
             raise ValueError(
@@ -93,24 +112,57 @@ class Records:
         assert self._shared is not None
         return self._shared
 
-    def read(self) -> tuple[list[TrialResult], dict[int, FrozenTrial]]:
-        """Return the results of all workers, and all trials in the storage by index."""
+    def read(self) -> Stored:
+        """Return the trials of all workers in the storage."""
         if self._shared is None:
-            return [], {}
-        trials = self._shared.trials()
-        finished = {number: trial for number, trial in trials.items() if trial.state.is_finished()}
-        self._numbers = {number: trial.number for number, trial in finished.items()}
-        new = [trial for trial in finished.values() if trial.number not in self._results]
-        self._results |= {trial.number: self._result(trial) for trial in new if RESULT in trial.system_attrs}
-        return [self._results[number] for number in self._numbers.values() if number in self._results], trials
+            return Stored([], {}, [], None)
+        every = self._shared.every()
+        trials = counted([trial for trial in every if not is_confirmation(trial)])
+        confirming = counted([trial for trial in every if is_confirmation(trial)])
+        finalists, seeds = listed(self._shared, trials) if confirming else None, self._definition["seeds"]
+        self._numbers = {}
+        results = self._read(trials, 0, 0, seeds)
+        confirmations = self._read(confirming, FIRST_TRIAL, seeds, finalists.seeds) if finalists else []
+        return Stored(results, trials, confirmations, finalists)
 
-    def _result(self, stored: FrozenTrial) -> TrialResult:
-        """Return the result of a finished trial. Raise `ValueError` if it is damaged."""
+    @property
+    def latencies(self) -> Latencies:
+        """The latencies that were measured. Raise `ValueError` if they are damaged."""
+        stored = None if self._shared is None else self._shared.get_attribute(_LATENCIES)
+        try:
+            return Latencies() if stored is None else Latencies.from_dict(stored)
+        except ValueError as error:
+            raise ValueError(
+                f"{_place(self.shared)} is damaged: {error}. Restore the storage from a copy, or choose another folder "
+                "or `name`."
+            ) from error
+
+    def add_latencies(self, format: str, measured: Iterable[Latency]) -> None:
+        """Store latencies of further networks in a format."""
+        self.shared.set_attribute(_LATENCIES, self.latencies.with_more(format, measured).to_dict())
+
+    def _read(self, trials: dict[int, FrozenTrial], first: int, first_seed: int, seeds: int) -> list[TrialResult]:
+        """Return the results of finished trials.
+
+        Args:
+            trials: Dict of trials by index.
+            first: Integer, the number of the trial with the index 0.
+            first_seed: Integer, the first of the seeds of each configuration.
+            seeds: Integer, the number of them.
+        """
+        finished = {number: trial for number, trial in trials.items() if trial.state.is_finished()}
+        self._numbers |= {first + number: trial.number for number, trial in finished.items()}
+        for number, trial in finished.items():
+            if trial.number not in self._results and RESULT in trial.system_attrs:
+                self._results[trial.number] = self._result(trial, first + number, first_seed + number % seeds)
+        return [self._results[trial.number] for trial in finished.values() if trial.number in self._results]
+
+    def _result(self, stored: FrozenTrial, number: int, seed: int) -> TrialResult:
+        """Return the result of a finished trial with a number and a seed. Raise `ValueError` if it is damaged."""
         try:
             result = TrialResult.from_dict(stored.system_attrs[RESULT])
-            seed = index(stored) % self._definition["seeds"]
             same = stored.params.items() <= result.values.items()
-            if not same or (result.trial, result.seed) != (index(stored), seed):
+            if not same or (result.trial, result.seed) != (number, seed):
                 raise ValueError("it belongs to another trial")
         except ValueError as error:
             raise ValueError(
@@ -119,6 +171,14 @@ class Records:
                 "study."
             ) from error
         return result
+
+    def confirm(self, trials: Sequence[int], seeds: int) -> Finalists:
+        """Add trials of the search to the finalists, and return all of them. See `bnzoo.tuning.finalists`."""
+        return add(self.shared, trials, seeds)
+
+    def finalists(self) -> Finalists | None:
+        """Return the finalists, or `None` if there are none."""
+        return listed(self.shared, self.shared.trials())
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -144,7 +204,7 @@ class Records:
             trained: Boolean, whether the file of the best model is that of a training of the same trial. It stays.
         """
         best, file = results.best, self._folder / BEST
-        if count_results(self._folder) == len(results) and (best is None or file.exists()):
+        if count_results(self._folder) == len(results.every) and (best is None or file.exists()):
             if best is not None:
                 check_model(file)
             return

@@ -14,11 +14,16 @@ from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.metrics import metric_for
 from bnzoo.training.class_weights import BALANCED
+from bnzoo.tuning.confirmation import table, winner
+from bnzoo.tuning.costs import COUNTS, Latencies, cost_text
 from bnzoo.tuning.definition import outputs_of
+from bnzoo.tuning.effective_rate import rate_times_decay
+from bnzoo.tuning.front import best_of_networks
 from bnzoo.tuning.objective import Objective, loss_objective
 from bnzoo.tuning.planning import StudyPlan
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
+_COUNT = "Int64"  # the type of Pandas for integers of which some may be missing
 AXES = ("depth", "norm", "learning_rate")  # the axes of every study; a study may have more
 
 
@@ -47,6 +52,10 @@ class TrialResult:
         train_seconds: Float, the time to train, recalibrate and evaluate.
         started: Float, the start in seconds since 1970; NaN if it is not known.
         worker: String, the worker that ran the trial, `host:process`.
+        parameters: Integer, the parameters of the network, moving statistics included; `None` if they are not known, as
+            in a failed trial and in a study of an earlier version of bnzoo.
+        multiplications: Integer, the multiply-accumulates of the convolutions, dense layers and attention of the
+            network for one example; `None` if they are not known.
         history: Dict, the learning curves, one entry per epoch.
         measured: Dict, the values of the study's `measure` function.
         traceback: String, the traceback of a failed trial.
@@ -67,6 +76,8 @@ class TrialResult:
     train_seconds: float = 0.0
     started: float = math.nan
     worker: str = ""
+    parameters: int | None = None
+    multiplications: int | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
     traceback: str = ""
@@ -148,6 +159,9 @@ class Results:
         baseline: Float, the metric on the validation data of guessing the most frequent class, the shares of the
             labels, or the mean of the targets; `None` if it is not known.
         values: Dict, the values of each hyperparameter of the space but the learning rate; empty if they are not known.
+        confirmation: The `Results` of the best configurations with new seeds; `None` if they were not confirmed.
+        examples: Integer, the validation examples of a trial; `None` if they are not known.
+        latencies: The `Latencies` of the networks; `None` if none has been measured.
     """
 
     def __init__(
@@ -158,6 +172,9 @@ class Results:
         objective: Objective | None = None,
         baseline: float | None = None,
         values: Mapping[str, Sequence[Any]] | None = None,
+        confirmation: "Results | None" = None,
+        examples: int | None = None,
+        latencies: Latencies | None = None,
     ) -> None:
         self.trials: list[TrialResult] = sorted(trials, key=lambda trial: trial.trial)
         self.definition = definition
@@ -166,9 +183,16 @@ class Results:
         self.objective = objective or loss_objective(*outputs_of(definition), weighted)
         self.baseline = baseline
         self.values = dict(values or {})
+        self.confirmation, self.examples = confirmation, examples
+        self.latencies = latencies or Latencies()
 
     def __len__(self) -> int:
         return len(self.trials)
+
+    @property
+    def every(self) -> list[TrialResult]:
+        """The trials of the search and of the confirmation."""
+        return [*self.trials, *(self.confirmation.trials if self.confirmation is not None else ())]
 
     @property
     def size(self) -> int:
@@ -226,6 +250,17 @@ class Results:
         """The names of the values of the study's `measure` function."""
         return list(dict.fromkeys(name for trial in self.trials for name in trial.measured))
 
+    @property
+    def costs(self) -> list[str]:
+        """The columns with the known costs: `parameters`, `multiplications`, and milliseconds as `saved_model_ms`."""
+        counted = [name for name in COUNTS if any(getattr(trial, name) is not None for trial in self.trials)]
+        return [*counted, *self.latencies.columns]
+
+    @staticmethod
+    def cost_text(column: str, value: Any) -> str:
+        """Return the value of a column of `costs` as text, such as `272 k` or `1.31`; empty if it is missing."""
+        return cost_text(column, value)
+
     @staticmethod
     def text(value: Any) -> str:
         """Return the value of an axis as text."""
@@ -236,7 +271,10 @@ class Results:
         return ", ".join(f"{axis.replace('_', ' ')} {self.text(values[axis])}" for axis in self.axes)
 
     def frame(self) -> pd.DataFrame:
-        """Return a table with one row per trial, without learning curves."""
+        """Return a table with one row per trial, without learning curves.
+
+        If weight decay is not zero, it has the column `rate_times_decay`.
+        """
         skipped = ("trial", "values", "seed", "history", "measured", "traceback", "versions")
         names = [f.name for f in fields(TrialResult) if f.name not in skipped]
         rows = [
@@ -245,12 +283,23 @@ class Results:
                 *(t.values.get(axis) for axis in self.axes),
                 t.seed,
                 *(getattr(t, name) for name in names),
+                *self.latencies.of(t.values),
                 *(t.measured.get(name, math.nan) for name in self.measured),
             ]
             for t in self.trials
         ]
-        columns = [name.replace("accuracy", self.metric) for name in names]
-        return pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *columns, *self.measured])
+        columns = [*(name.replace("accuracy", self.metric) for name in names), *self.latencies.columns]
+        table = pd.DataFrame(rows, columns=["trial", *self.axes, "seed", *columns, *self.measured])
+        table = table.astype(dict.fromkeys(COUNTS, _COUNT))
+        products = [self.rate_times_decay(trial) for trial in self.trials]
+        return table.assign(rate_times_decay=products) if np.nansum(products) else table
+
+    def rate_times_decay(self, trial: TrialResult) -> float:
+        """Return the learning rate times the weight decay, on which the steps of normalized weights depend.
+
+        It is NaN for a trial without a norm. See [van Laarhoven 2017](https://arxiv.org/abs/1706.05350).
+        """
+        return rate_times_decay(trial.values, self.definition["space"])
 
     @cached_property
     def configurations(self) -> pd.DataFrame:
@@ -258,7 +307,8 @@ class Results:
 
         `score`, `accuracy` (or `r2`) and `moving_score` are means over the seeds. `moving_score` is the score with the
         moving statistics, and the `score` itself if the objective is not the loss. `spread` is the difference between
-        the highest and the lowest score. `ok` is `True` if the outcome of every seed is `ok`.
+        the highest and the lowest score, `deviation` the standard deviation, NaN for one seed. `ok` is `True` if the
+        outcome of every seed is `ok`. The columns `costs` have the cost of the network.
         """
         rows = self.frame().assign(ok=lambda f: f["outcome"] == "ok")
         rows["moving_score"] = rows["moving_loss"].replace(np.inf, np.nan).fillna(self.cap).clip(upper=self.cap)
@@ -269,14 +319,25 @@ class Results:
             "score": ("score", "mean"),
             "lowest": ("score", "min"),
             "highest": ("score", "max"),
+            "deviation": ("score", "std"),
             self.metric: (self.metric, "mean"),
             "moving_score": ("moving_score", "mean"),
             "ok": ("ok", "all"),
             "seeds": ("seed", "nunique"),
+            **{name: (name, "first") for name in self.costs},
         }
         table = groups.agg(**aggregates)
         table["spread"] = table.pop("highest") - table.pop("lowest")
         return table[table["seeds"] == self.definition["seeds"]].sort_values("score", ignore_index=True, kind="stable")
+
+    @property
+    def confirmed(self) -> pd.DataFrame:
+        """A table with one row per confirmed configuration, best first: its figures in the search and with new seeds.
+
+        `low` and `high` are the 95 % interval of the confirmed metric, by Student's t distribution of the seeds. `tie`
+        is `True` for the best configuration and those that cannot be told apart from it.
+        """
+        return table(self)
 
     @property
     def usable(self) -> pd.DataFrame:
@@ -285,10 +346,20 @@ class Results:
 
     @property
     def best(self) -> TrialResult | None:
-        """The best seed of the configuration with the best mean score; `None` if no configuration is usable."""
-        if self.usable.empty:
+        """The best seed of the `winner`, of its confirmation if it was confirmed; `None` if there is no winner."""
+        if self.winner is None:
             return None
-        return min(self.of(self.usable.iloc[0]), key=lambda trial: trial.score)
+        found = self.confirmation
+        source = self if found is None or found.usable.empty else found
+        return min(source.of(self.winner), key=lambda trial: trial.score)
+
+    @cached_property
+    def winner(self) -> pd.Series | None:
+        """The row of `configurations` with the best mean score; `None` if no configuration is usable.
+
+        If the best configurations were confirmed, it is the one with the best score in the confirmation.
+        """
+        return winner(self)
 
     @property
     def candidate(self) -> TrialResult | None:
@@ -315,7 +386,7 @@ class Results:
 
         A learning rate is usable if the outcome of every seed is `ok`. `accuracy` (or `r2`) and the score, by
         default `loss`, are those of the best learning rate on the validation data, with recalibrated statistics, means
-        over the seeds.
+        over the seeds. The columns `costs` have the cost of the network.
         """
         rows = []
         others = [axis for axis in self.axes if axis != "learning_rate"]
@@ -330,12 +401,25 @@ class Results:
                     self.metric: math.nan if best is None else best[self.metric],
                     self.objective.label: math.nan if best is None else best["score"],
                     "usable": f"{len(usable)}/{len(group)}",
+                    **group.iloc[0][self.costs],
                 }
             )
         order = {axis: {value: number for number, value in enumerate(self.axes[axis])} for axis in others}
         rows.sort(key=lambda row: [order[axis].get(row[axis], -1) for axis in others])
         columns = [*others, "best learning rate", "largest usable", self.metric, self.objective.label, "usable"]
-        return pd.DataFrame(rows, columns=columns)
+        table = pd.DataFrame(rows, columns=[*columns, *self.costs])
+        return table.astype({name: _COUNT for name in COUNTS if name in table})
+
+    def networks(self, cost: str) -> pd.DataFrame:
+        """Return the best usable configuration of each combination of the axes without the learning rate, best first.
+
+        Args:
+            cost: String, one of `costs`. Configurations whose cost is not known are left out.
+
+        Returns:
+            A table with the axes, the cost, the score and the metric, and the lowest and the highest of a seed.
+        """
+        return best_of_networks(self, cost)
 
     def save(self, folder: Path, command: str) -> None:
         """Write `results.csv` and `results.json` into a folder.
@@ -353,5 +437,11 @@ class Results:
             "best": None if best is None else best.trial,
             "trials": [asdict(trial) for trial in self.trials],
             "not_tried": self.not_tried,
+            **({"latency": self.latencies.to_dict()} if self.latencies.columns else {}),
         }
+        if self.confirmation is not None:
+            document["confirmation"] = {
+                "configurations": self.confirmed.to_dict("records"),
+                "trials": [asdict(trial) for trial in self.confirmation.trials],
+            }
         write_text(folder / "results.json", json_text(document))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bnzoo.errors import choice
 from bnzoo.tuning.storage import JOURNAL, open_backend
 
 # keys of the system attributes of an Optuna trial
-INDEX, ENDED = "bnzoo:index", "bnzoo:ended"
+INDEX, ENDED, CONFIRMATION = "bnzoo:index", "bnzoo:ended", "bnzoo:confirmation"
 
 # they compare trials after 1, 3, 9, ... epochs; successive halving and Hyperband keep about the best third
 PRUNERS = {
@@ -62,6 +63,7 @@ class SharedStudy:
         name: String, the name of the study in the storage.
         optuna: The `optuna.Study`.
         backend: The `bnzoo.tuning.storage.Backend`.
+        marks: Dict, the attributes that tell the trials of a confirmation from those of the search, which have none.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class SharedStudy:
         pruner: Any = None,
         create: bool = True,
     ) -> None:
-        self.backend = open_backend(url, folder)
+        self.backend, self.marks = open_backend(url, folder), dict[str, Any]()
         self.name = name = self._only_name() if name is None else name
         options: dict[str, Any] = {"study_name": name, "storage": self.storage, "pruner": make_pruner(pruner)}
         try:
@@ -109,8 +111,19 @@ class SharedStudy:
         """Return the trials that count, by index: the first trial of each index whose worker was not lost."""
         return counted(self.stored())
 
+    def confirming(self) -> "SharedStudy":
+        """Return the same study with the trials of the confirmation, which no pruner ends, as its trials."""
+        other = copy(self)
+        other.marks = {CONFIRMATION: True}
+        other.optuna = optuna.load_study(study_name=self.name, storage=self.storage, pruner=optuna.pruners.NopPruner())
+        return other
+
     def stored(self) -> list[FrozenTrial]:
-        """Return all trials.
+        """Return all trials of the search, or of the confirmation."""
+        return [trial for trial in self.every() if is_confirmation(trial) == bool(self.marks)]
+
+    def every(self) -> list[FrozenTrial]:
+        """Return all trials of the search and of the confirmation.
 
         Raises:
             ValueError: If a trial was not added by bnzoo.
@@ -167,10 +180,10 @@ class SharedStudy:
         self.backend.release()
         return False
 
-    def discard(self, trial: FrozenTrial) -> None:
-        """Set the state of a waiting trial to `FAIL`, so that it does not count."""
+    def discard(self, number: int) -> None:
+        """Set the state of a trial to `FAIL`, so that it does not count, and is run again if it is wanted."""
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            self.storage.set_trial_state_values(self._trial_id(trial.number), TrialState.FAIL)
+            self.storage.set_trial_state_values(self._trial_id(number), TrialState.FAIL)
 
     def fail_abandoned(self) -> None:
         """Set the state of running trials whose workers are dead to `FAIL`, so that they do not count."""
@@ -235,6 +248,11 @@ def study_names(folder: Path) -> list[str]:
 def index(trial: FrozenTrial) -> int:
     """Return the index of a trial: the index of its configuration times the number of seeds, plus its seed."""
     return trial.system_attrs[INDEX]
+
+
+def is_confirmation(trial: FrozenTrial) -> bool:
+    """Return whether a trial belongs to the confirmation of the best configurations, not to the search."""
+    return CONFIRMATION in trial.system_attrs
 
 
 def counted(stored: list[FrozenTrial]) -> dict[int, FrozenTrial]:

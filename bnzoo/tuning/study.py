@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import pandas as pd
 from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
@@ -23,19 +24,24 @@ from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
-from bnzoo.training.options import SCHEDULE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
+from bnzoo.tuning import latency
+from bnzoo.tuning.confirming import run_confirmation
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
+from bnzoo.tuning.finalists import check_seeds, confirmation_of
 from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.front import front
 from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
-from bnzoo.tuning.planning import VALIDATION, StudyPlan
+from bnzoo.tuning.planning import CONFIRMATION_SEEDS, VALIDATION, StudyPlan
 from bnzoo.tuning.plans import ENDING, GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
 from bnzoo.tuning.results import Results, TrialResult
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
+from bnzoo.tuning.steps import EPOCHS as EPOCHS_EQUAL
+from bnzoo.tuning.steps import check_equal
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
@@ -89,6 +95,11 @@ class Study:
         precision: String, the precision of the trials: `"float32"`, or `"bfloat16"` and `"float16"`, which are faster
             on processors with instructions for them. The variables and the stored models are float32, and the score is
             that of the stored model.
+        equal: String, the cost that the trials of all networks have in common: `"epochs"`, or `"compute"`. With equal
+            epochs a deeper network has more compute, which favours it. With `"compute"` the steps of a network cost
+            as many multiplications as those of the shallowest one (with the first value of every other
+            hyperparameter): a network of twice the multiplications has half the steps an epoch, and the schedule and
+            the looks of pruners follow them. It cannot be combined with `plan`, which divides the time.
         measure: Function of a trained model, with recalibrated statistics, and the data. It returns a dict of floats,
             which are kept in `TrialResult.measured` and as columns of `results.csv`. It is called for every trial that
             was not pruned, and does not affect the score. Define it in a module, so that other workers can import it.
@@ -125,6 +136,7 @@ class Study:
         measure: MeasureFunction | None = None,
         plan: StudyPlan | None = None,
         precision: str = FLOAT32,
+        equal: str = EPOCHS_EQUAL,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
@@ -147,6 +159,7 @@ class Study:
         self.measure = measure
         self.plan = plan
         self.precision = choice("precision", precision, PRECISIONS)
+        self.equal = check_equal(equal, self.space, plan)
         # compiled models for the trials of this process, by architecture
         self.compiled: dict[tuple, CompiledModel] = {}
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
@@ -163,7 +176,7 @@ class Study:
         """Return the arguments that create the same study in another process."""
         computation = ("space", "data", "directory", "seeds", "epochs", "sampler", "pruner", "sampler_seed", "enqueue")
         scores = ("objective", "class_weight")
-        records = ("storage", "name", "checkpoints", "measure", "plan", "precision")
+        records = ("storage", "name", "checkpoints", "measure", "plan", "precision", "equal")
         return {name: getattr(self, name) for name in (*computation, *scores, *records)}
 
     def store_plan(self, plan: StudyPlan, precision: str) -> "Study":
@@ -205,6 +218,58 @@ class Study:
     def verdict(self) -> Verdict:
         """The best configuration in a sentence, and warnings."""
         return verdict(self._results)
+
+    def measure_latency(self, format: str = "saved_model") -> Results:
+        """Measure the latency of each network of the study on this machine, and store it with the study.
+
+        A network of each architecture that was tried is exported into a temporary folder in the study's folder, and
+        verified. The weights are those of the initialization: they do not affect the time. Then a call with one example
+        is timed, of all artefacts in turns, so that other load on the machine affects all of them alike. The median in
+        milliseconds becomes a column of all tables, such as `saved_model_ms`, and `results.csv` and `results.json` are
+        written again. Networks that were measured before are not measured again. A call that was interrupted
+        continues with the artefacts that it has written.
+
+        Args:
+            format: String, the format of `bnzoo.export`: `"saved_model"`, `"onnx"`, `"litert"` or `"openvino"`.
+
+        Returns:
+            The `Results`, with the latencies.
+
+        Raises:
+            ValueError: If the format is unknown, or no trial has run.
+            ImportError: If the packages of the format are not installed.
+            RuntimeError: If an artefact differs from its model.
+        """
+        latency.check(format)
+        if not len(self._results):
+            raise ValueError(f"{self.directory}: no trial has run, so there is no network to measure.")
+        with one_writer(self.directory):
+            self._records.add_latencies(format, latency.measure(self, format))
+            results = self.refresh()
+            results.save(self.directory, command())
+        return results
+
+    def front(self, against: str = "multiplications") -> pd.DataFrame:
+        """Return the Pareto front: the configurations that no other one beats in both the objective and the cost.
+
+        Args:
+            against: String, the cost of the network: `"multiplications"`, `"parameters"`, or `"latency"`, the
+                milliseconds that `measure_latency` has measured last. With several formats, the column of one of them,
+                such as `"onnx_ms"`.
+
+        Returns:
+            A `pandas.DataFrame` with one row per configuration, the lowest cost first: its hyperparameters, the cost,
+            the `score` (lower is better) and the metric, such as `accuracy`. They are means over the seeds; `score_low`
+            and `score_high`, `accuracy_low` and `accuracy_high` are the lowest and the highest value of a seed.
+
+        Raises:
+            ValueError: If `against` is unknown, or this cost is not known.
+
+        Examples:
+        >>> study.measure_latency("onnx")
+        >>> study.front(against="latency")
+        """
+        return front(self._results, against)
 
     @property
     def finished(self) -> bool:
@@ -250,10 +315,7 @@ class Study:
                 run_trials(self, self._records, progress, budget=budget, trials=trials)
             else:
                 run_workers(self, progress, workers, budget=budget, trials=trials)
-        with one_writer(self.directory):
-            results = self.refresh()
-            self._records.write(results, trained=self._is_trained(results.best))
-        return self._results
+        return self._write()
 
     def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
         """Raise `ValueError` if `run` does not accept these arguments."""
@@ -265,10 +327,70 @@ class Study:
         if self.sampler not in ENDING and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
-    def work(self, progress: Progress = lambda *event: None, *, budget: float | None, trials: int | None) -> None:
+    def confirm(
+        self,
+        top: int = 3,
+        seeds: int = CONFIRMATION_SEEDS,
+        progress: Progress | None = None,
+        *,
+        workers: int = 1,
+        budget: float | None = None,
+    ) -> Results:
+        """Train the best configurations of the search again with new seeds, then write the results.
+
+        The best of many trials owes part of its score to chance: with other seeds it is worse. The trials of the
+        confirmation have the same steps as those of the search, are stored in the study, and go on where they were
+        stopped. `results.confirmation` has their results, `results.confirmed` compares them with the search, and
+        `results.best` is the best one by the new scores. They are no trials of the search, and are not pruned.
+
+        Args:
+            top: Integer, the number of configurations. Fewer are confirmed if fewer are usable.
+            seeds: Integer, the number of new seeds of each, at least 2. A confirmation that has begun keeps its own.
+            progress: As in `run`.
+            workers: As in `run`.
+            budget: Float, the seconds after which no more trials are run. One that is running then does not count.
+
+        Returns:
+            The `Results`.
+
+        Raises:
+            ValueError: If an argument is invalid, or there are fewer configurations than `top`.
+            RuntimeError: If no trial is usable, or all workers of this machine died.
+        """
+        self.check_confirmation(top)
+        check_seeds(seeds, SEEDS)
+        self.check_bounds(workers, budget, trials=TRIALS)
+        self._begin()
+        self.refresh()
+        self._best()
+        run_confirmation(self, self._records, top, seeds, progress, workers, budget)
+        return self._write()
+
+    def check_confirmation(self, top: int) -> None:
+        """Raise `ValueError` if the search has fewer configurations than are to be confirmed."""
+        positive_integer("confirm", top, TRIALS)
+        size = math.prod(len(values) for values in self.space.axes().values())
+        if self.sampler in OF_A_GRID and top > size:
+            raise ValueError(f"`confirm` must be at most the number of configurations, {size}. Received: confirm={top}")
+
+    def work(
+        self,
+        progress: Progress = lambda *event: None,
+        *,
+        budget: float | None,
+        trials: int | None,
+        confirming: bool = False,
+    ) -> None:
         """Run trials as one of several workers, without writing results. For the processes that `run` starts."""
         self._begin()
-        run_trials(self, self._records, progress, budget=budget, trials=trials)
+        finalists = self._records.finalists() if confirming else None
+        run_trials(self, self._records, progress, budget=budget, trials=trials, finalists=finalists)
+
+    def _write(self) -> Results:
+        with one_writer(self.directory):
+            results = self.refresh()
+            self._records.write(results, trained=self._is_trained(results.best))
+        return self._results
 
     def _begin(self) -> None:
         """Create the folder, the definition and the study in the storage, each if it does not exist."""
@@ -276,10 +398,14 @@ class Study:
 
     def refresh(self) -> Results:
         """Read the results of all workers and return them."""
-        results, trials = self._records.read()
-        not_tried = self._not_tried(results, trials)
+        stored = self._records.read()
+        not_tried = self._not_tried(stored.results, stored.trials)
         values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
-        self._results = Results(results, self.definition, not_tried, self._objective, self._baseline, values)
+        confirmation = confirmation_of(stored, self.definition, self._objective, self._baseline)
+        examples = len(self.data.validation.x)  # not `trial_data`, since the plan may follow
+        examples = examples if self.plan is None else min(examples, VALIDATION)
+        scored = (self._objective, self._baseline, values, confirmation, examples, self._records.latencies)
+        self._results = Results(stored.results, self.definition, not_tried, *scored)
         return self._results
 
     def hyperparameters(self) -> keras_tuner.HyperParameters:
@@ -341,7 +467,8 @@ class Study:
         budget: float | None = None,
         deadline: float | None = None,
         trial: TrialResult | Mapping[str, Any] | None = None,
-        schedule: str = SCHEDULE,
+        schedule: str | None = None,
+        warmup: float | None = None,
         precision: str = AUTO,
         average: bool = True,
         patience: int | None = None,
@@ -366,7 +493,8 @@ class Study:
             deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
                 `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
-            schedule: As in `bnzoo.train`.
+            schedule: As in `bnzoo.train`. Default: that of the trial, if the study searches schedules.
+            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it.
             precision: As in `bnzoo.train`.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
@@ -399,6 +527,7 @@ class Study:
             epochs=epochs,
             deadline=deadline,
             schedule=schedule,
+            warmup=warmup,
             precision=precision,
             average=average,
             patience=patience,

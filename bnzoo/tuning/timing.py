@@ -12,6 +12,7 @@ from bnzoo.training.precision import FLOAT32, candidates
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
 from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
+from bnzoo.tuning.steps import COMPUTE
 from bnzoo.tuning.trial import CompiledModel
 from bnzoo.tuning.tuner import compile_model
 
@@ -84,6 +85,7 @@ def measure(study: "Study", measured: Mapping[int, _Measured] | None = None) -> 
         steps=max(1, len(data.train.x) // batch),
         configurations=math.prod(map(len, every.values())) * len(rates),
         architectures=max(map(len, every.values())),
+        epoch=_mean([each.model.steps * each.step for each in found.values()]) if study.equal == COMPUTE else None,
     )
 
 
@@ -109,6 +111,7 @@ def planned(
     workers: int = 1,
     start: float = 0.0,
     precision: str = FLOAT32,
+    confirm: int = 0,
 ) -> tuple[StudyPlan, str, Timing]:
     """Return the plan of a study for a budget, its precision, and the measured seconds.
 
@@ -122,6 +125,7 @@ def planned(
         start: Float, the seconds until a worker has started.
         precision: String. `"auto"` is the one in which a step of the shallowest network takes the least time; float32
             without a measurement if the budget is short.
+        confirm: Integer, the configurations that are confirmed.
     """
     begun = time.monotonic()
     measured = copy(study)
@@ -134,7 +138,7 @@ def planned(
     timing = measure(measured, {shallowest: found[measured.precision]})
     study.compiled = measured.compiled
     left = max(1.0, seconds - (time.monotonic() - begun))
-    plan = plan_budget(timing, left, study.epochs, study.seeds, final, workers, start)
+    plan = plan_budget(timing, left, study.epochs, study.seeds, final, workers, start, confirm)
     return plan, measured.precision, timing
 
 

@@ -50,6 +50,8 @@ class Evaluation:
             validation uses moving statistics.
         compile_seconds: Time to build, trace and compile; near 0 for a compiled model that is reused.
         train_seconds: Time for the rest.
+        parameters: The parameters of the network.
+        multiplications: The multiply-accumulates of the network for one example; `None` if they cannot be counted.
         measured: The values of the study's `measure` function.
     """
 
@@ -63,6 +65,8 @@ class Evaluation:
     history: dict[str, list[float]] = field(default_factory=dict)
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
+    parameters: int | None = None
+    multiplications: int | None = None
     measured: dict[str, float] = field(default_factory=dict)
 
 
@@ -82,12 +86,13 @@ class CompiledModel:
         seed: Integer, the seed of the first trial.
         objective: The `Objective`. By default the loss.
         class_weight: String, as in `Study`.
-        steps: Integer, the number of training steps of an epoch. By default all whole batches of the training data.
         calibration: Integer, the number of training examples for recalibrated statistics. By default all.
         precision: String, the precision of the training: `"float32"`, `"bfloat16"` or `"float16"`.
 
     Attributes:
         model: The `keras.Model` in float32.
+        whole: Integer, the number of whole batches of the training data.
+        steps: Integer, the number of training steps of an epoch. It can be set; at first it is `whole`.
     """
 
     def __init__(
@@ -98,7 +103,6 @@ class CompiledModel:
         seed: int,
         objective: Objective | None = None,
         class_weight: str | None = None,
-        steps: int | None = None,
         calibration: int | None = None,
         precision: str = FLOAT32,
     ) -> None:
@@ -106,7 +110,7 @@ class CompiledModel:
         self.objective = objective or loss_objective(data.task, data.outputs)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
-        self.steps = steps or len(data.train.x) // self._batch
+        self.whole = self.steps = len(data.train.x) // self._batch
         self._calibration = data.train.x if calibration is None else data.train.x[:calibration]
         with temporary_gradients():
             self.model, self._trained = self._fresh(seed)
@@ -255,7 +259,7 @@ def train_and_evaluate(
         callbacks: Sequence of further callbacks.
 
     Returns:
-        An `Evaluation` without `compile_seconds` and `measured`.
+        An `Evaluation` without `compile_seconds`, `measured` and the cost of the network.
     """
     start = time.perf_counter()
     cap = score_cap(compiled.data.task, compiled.data.outputs)

@@ -19,13 +19,16 @@ from bnzoo.data import Dataset
 from bnzoo.data.rows import ReadError, read_error
 from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.checkpoints import best_checkpoints, may_win
+from bnzoo.tuning.costs import counts_of
 from bnzoo.tuning.definition import versions
+from bnzoo.tuning.finalists import FIRST_TRIAL, FinalistPlan, Finalists
 from bnzoo.tuning.oracle import OptunaOracle
 from bnzoo.tuning.planning import CALIBRATION
 from bnzoo.tuning.plans import GRID
 from bnzoo.tuning.progress import shown_steps
 from bnzoo.tuning.records import RESULT, Records
 from bnzoo.tuning.results import TrialResult
+from bnzoo.tuning.steps import set_steps
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 
 if TYPE_CHECKING:
@@ -38,7 +41,13 @@ _REUSED_MODELS = 6
 
 
 def run_trials(
-    study: "Study", records: Records, progress: "Progress", *, budget: float | None, trials: int | None
+    study: "Study",
+    records: Records,
+    progress: "Progress",
+    *,
+    budget: float | None,
+    trials: int | None,
+    finalists: Finalists | None = None,
 ) -> None:
     """Run trials of a study as one worker, until none is left or the budget is spent.
 
@@ -48,22 +57,28 @@ def run_trials(
         progress: As in `Study.run`.
         budget: As in `Study.run`.
         trials: As in `Study.run`.
+        finalists: The `Finalists`, whose confirmation is run; `None` for the search.
     """
+    if finalists is None:
+        source: dict[str, Any] = {"sampler": study.sampler, "enqueue": study.enqueue, "seeds": study.seeds}
+        storage = records.shared
+    else:
+        source = {"sampler": FinalistPlan(finalists, records.shared.trials()), "seeds": finalists.seeds}
+        storage = records.shared.confirming()
     oracle = OptunaOracle(
         keras_tuner.Objective("score", "min"),
         trials,
-        sampler=study.sampler,
-        storage=records.shared,
+        **source,
+        storage=storage,
         seed=study.sampler_seed,
-        enqueue=study.enqueue,
         budget=budget,
-        seeds=study.seeds,
         cheap=("learning_rate",),
         hyperparameters=study.hyperparameters(),
     )
     oracle.verbose = 0
+    tuner = StudyTuner if finalists is None else ConfirmingTuner
     try:
-        StudyTuner(oracle, study, records, progress).search()
+        tuner(oracle, study, records, progress).search()
     finally:
         records.shared.backend.release()  # of an interrupted trial, which this process may run again
 
@@ -76,7 +91,13 @@ class StudyTuner(keras_tuner.Tuner):
         study: The `Study`.
         records: Its `Records`.
         progress: As in `Study.run`.
+
+    Attributes:
+        first_trial: Integer, the number of its first trial.
+        first_seed: Integer, the first of its seeds.
     """
+
+    first_trial = first_seed = 0
 
     def __init__(
         self,
@@ -101,7 +122,8 @@ class StudyTuner(keras_tuner.Tuner):
     def on_trial_begin(self, trial: Trial) -> None:
         """Report the start of a trial."""
         self._started = time.time()
-        self._progress(self._study, dict(trial.hyperparameters.values))
+        values = dict(trial.hyperparameters.values)
+        self._progress(self._study, {**values, "seed": self._seed(values)} if self.first_seed else values)
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Train one configuration and return its score, which is finite in any case."""
@@ -121,9 +143,10 @@ class StudyTuner(keras_tuner.Tuner):
         """
         outcome, model = self._last
         values = dict(trial.hyperparameters.values)
-        seed = values.pop("seed", 0)
+        seed = self._seed(values)
+        values.pop("seed", None)
         result = TrialResult(
-            trial=self.oracle.trial_index(trial.trial_id),
+            trial=self.first_trial + self.oracle.trial_index(trial.trial_id),
             values=values,
             seed=seed,
             **outcome,
@@ -131,7 +154,11 @@ class StudyTuner(keras_tuner.Tuner):
             worker=f"{socket.gethostname()}:{os.getpid()}",
             versions=self._versions,
         )
-        if result.outcome == "ok" and may_win(result, self._study.refresh(), self._study.checkpoints):
+        if not self._counts(result):
+            self.oracle.study.discard(int(trial.trial_id))
+            super().on_trial_end(trial)
+            return
+        if result.outcome == "ok" and self._may_win(result):
             assert model is not None
             self._records.checkpoints.save(int(trial.trial_id), model)
         if result.outcome == "failed":
@@ -143,6 +170,18 @@ class StudyTuner(keras_tuner.Tuner):
         self._records.keep_only(best_checkpoints(self._study.refresh(), self._study.checkpoints))
         self._progress(self._study, result)
 
+    def _seed(self, values: Mapping[str, Any]) -> int:
+        """Return the seed of a trial."""
+        return self.first_seed + values.get("seed", 0)
+
+    def _counts(self, result: TrialResult) -> bool:
+        """Return whether a result is stored."""
+        return True
+
+    def _may_win(self, result: TrialResult) -> bool:
+        """Return whether the model of a trial may be kept."""
+        return may_win(result, self._study.refresh(), self._study.checkpoints)
+
     def _train(self, trial: Trial) -> tuple[dict[str, Any], keras.Model]:
         """Run a trial and return the fields of its result, with the trained model."""
 
@@ -151,7 +190,7 @@ class StudyTuner(keras_tuner.Tuner):
 
         start = time.perf_counter()
         hp = trial.hyperparameters
-        seed = hp.values.get("seed", 0)
+        seed = self._seed(hp.values)
         compiled = self._compiled_model(hp, seed)
         ready = time.perf_counter()
         evaluation = train_and_evaluate(
@@ -164,6 +203,7 @@ class StudyTuner(keras_tuner.Tuner):
             callbacks=shown_steps(self._progress),
         )
         evaluation.compile_seconds = round(ready - start, 3)
+        evaluation.parameters, evaluation.multiplications = counts_of(compiled.model)
         if self._study.measure and evaluation.outcome != "pruned":
             values = self._study.measure(compiled.model, self._study.data)
             evaluation.measured = {name: float(value) for name, value in values.items()}
@@ -181,8 +221,7 @@ class StudyTuner(keras_tuner.Tuner):
         key = self.hypermodel.architecture(hp.values)
         if key in self._study.compiled:
             self._compiled[key] = self._study.compiled.pop(key)
-            if self._study.plan is not None:
-                self._compiled[key].steps = self._study.plan.steps[hp.get("depth")]
+            set_steps(self._study, self._compiled[key])  # of the plan, which was made after it was compiled
         if key not in self._compiled:
             most = 1 if self._study.sampler == GRID else _REUSED_MODELS
             while len(self._compiled) >= most:
@@ -193,16 +232,37 @@ class StudyTuner(keras_tuner.Tuner):
         return self._compiled[key]
 
 
+class ConfirmingTuner(StudyTuner):
+    """A tuner that trains finalists with the seeds after those of the search.
+
+    A trial that the deadline ends has fewer steps than that of the search. It does not count, and is run again when the
+    study goes on.
+    """
+
+    first_trial = FIRST_TRIAL
+
+    @property
+    def first_seed(self) -> int:  # type: ignore[override]
+        """The number of seeds of the search."""
+        return self._study.seeds
+
+    def _counts(self, result: TrialResult) -> bool:
+        return not (result.reason and result.outcome in ("ok", "pruned"))
+
+    def _may_win(self, result: TrialResult) -> bool:
+        return True
+
+
 def compile_model(study: "Study", hp: keras_tuner.HyperParameters, seed: int) -> CompiledModel:
     """Return a compiled model for the trials of an architecture of a study."""
-    plan: dict[str, Any] = {}
-    if study.plan is not None:
-        plan = {"steps": study.plan.steps.get(hp.get("depth")), "calibration": CALIBRATION}
-    return CompiledModel(
+    plan: dict[str, Any] = {} if study.plan is None else {"calibration": CALIBRATION}
+    compiled = CompiledModel(
         *(study.space, hp, study.trial_data, seed, study.results.objective, study.class_weight),
         precision=study.precision,
         **plan,
     )
+    set_steps(study, compiled)
+    return compiled
 
 
 def _failure(error: Exception, cap: float) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any
 from bnzoo.export.image import is_image
 from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
 from bnzoo.models import FAMILIES
+from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding
 from bnzoo.tuning.definition import outputs_of
+from bnzoo.tuning.front import smallest
 from bnzoo.tuning.results import Results
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
@@ -25,13 +27,17 @@ class Verdict:
     Attributes:
         sentence: String, the best configuration and its metrics.
         warnings: List of strings, reasons to doubt that it is the best one.
+        smallest: String, the smallest network that is almost as good; empty if the costs of the networks are equal or
+            not known.
     """
 
     sentence: str
     warnings: list[str] = field(default_factory=list)
+    smallest: str = ""
 
     def __str__(self) -> str:
-        return "\n".join([self.sentence, *(f"warning: {warning}" for warning in self.warnings)])
+        found = filter(None, [self.sentence, self.smallest])
+        return "\n".join([*found, *(f"warning: {warning}" for warning in self.warnings)])
 
 
 def verdict(results: Results) -> Verdict:
@@ -43,26 +49,34 @@ def verdict(results: Results) -> Verdict:
         lost = "each of them stalled, diverged, was pruned or failed"
         reason = lost if len(results.configurations) else "none has run with all its seeds"
         return Verdict(f"No configuration is usable: {reason}.", warnings)
-    best = usable.iloc[0]
-    sentence = f"Best: {results.words(best)}: validation {_figure(results, best)}{_objective(results, best)}."
+    best = results.winner
+    assert best is not None
+    figure = finding(results, _guess(results)) or f"{_figure(results, best)}{_objective(results, best)}"
+    sentence = f"Best: {results.words(best)}: validation {figure}."
     if _is_smallest(results, best) and len(results.axes["depth"]) > 1:
         sentence += (
             f" Depth {best['depth']} is the smallest of the family, and deeper networks did not help on this data."
         )
-    return Verdict(sentence, warnings + _edges(results, best) + _seeds(results, best) + _moving(results, best))
+    warnings += _edges(results, best) + _seeds(results) + _moving(results, best)
+    return Verdict(sentence, warnings, smallest(results))
 
 
 def _figure(results: Results, row: Mapping[str, Any]) -> str:
     """Return the metric of a configuration with its label, and the same metric for guessing."""
     metric = metric_named(results.metric)
-    figure = f"{metric.label} {metric.text(row[metric.name])}"
+    figure, guess = f"{metric.label} {metric.text(row[metric.name])}", _guess(results)
+    return f"{figure} ({guess})" if guess else figure
+
+
+def _guess(results: Results) -> str:
+    """Return the metric of a configuration that ignores its input, in words; empty if it is not known."""
     if results.baseline is None:
-        return figure
+        return ""
     task, _ = outputs_of(results.definition)
     if task == REGRESSION:
-        return f"{figure} (always guessing the mean: 0)"
+        return "always guessing the mean: 0"
     guess = "most frequent class" if task == CLASSIFICATION else "shares of the labels"
-    return f"{figure} (always guessing the {guess}: {metric.text(results.baseline)})"
+    return f"always guessing the {guess}: {metric_named(results.metric).text(results.baseline)}"
 
 
 def _objective(results: Results, row: Mapping[str, Any]) -> str:
@@ -193,21 +207,13 @@ def _near(value: float, end: float, other_end: float) -> bool:
     return end != other_end and abs(math.log(value / end)) < NEAR * abs(math.log(other_end / end))
 
 
-def _seeds(results: Results, best: Mapping[str, Any]) -> list[str]:
-    """Return a warning if the difference to the second best configuration may be chance."""
-    if results.definition["seeds"] == 1:
-        return ["one seed: differences between trials may be chance; --seeds 3 shows the spread"]
-    if len(results.usable) < 2:
-        return []
-    second = results.usable.iloc[1]
-    gap = second["score"] - best["score"]
-    spread = max(best["spread"], second["spread"])
-    if spread <= gap:
-        return []
-    return [
-        f"the difference between seeds ({spread:.4f}) is larger than the gap to the second best configuration "
-        f"({gap:.4f}; {results.words(second)})"
-    ]
+def _seeds(results: Results) -> list[str]:
+    """Return warnings if the differences to the best configuration may be by chance."""
+    if results.definition["seeds"] > 1 or results.confirmation is not None:
+        return doubts(results)
+    alike = alike_on_examples(results)
+    known = alike or "differences between trials may be chance"
+    return [f"one seed: {known}; --confirm 3 trains the best three with new seeds"]
 
 
 def _moving(results: Results, best: Mapping[str, Any]) -> list[str]:

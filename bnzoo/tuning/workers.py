@@ -27,7 +27,13 @@ _POLL = 0.5
 
 
 def run_workers(
-    study: "Study", progress: "Progress", workers: int, *, budget: float | None, trials: int | None
+    study: "Study",
+    progress: "Progress",
+    workers: int,
+    *,
+    budget: float | None,
+    trials: int | None,
+    confirming: bool = False,
 ) -> None:
     """Run the trials of a study in several processes, and report each result.
 
@@ -37,6 +43,7 @@ def run_workers(
         workers: Integer, the number of processes.
         budget: As in `Study.run`. It includes the start of the processes.
         trials: As in `Study.run`.
+        confirming: Boolean, whether they run the confirmation of the finalists instead of the search.
 
     Raises:
         ReadError: If an example cannot be read.
@@ -45,7 +52,7 @@ def run_workers(
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     deadline = None if budget is None else time.time() + budget
     errors = context.SimpleQueue()
-    arguments = (study.get_arguments(), deadline, trials, errors)
+    arguments = (study.get_arguments(), deadline, trials, confirming, errors)
     processes = [context.Process(target=_work, args=arguments, daemon=True) for _ in range(workers)]
     log = study.directory / "workers.log"
     with cores_shared(workers), _stderr_to(log):
@@ -65,7 +72,13 @@ def run_workers(
         )
 
 
-def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None, errors: "SimpleQueue[str]") -> None:
+def _work(
+    arguments: dict[str, Any],
+    deadline: float | None,
+    trials: int | None,
+    confirming: bool,
+    errors: "SimpleQueue[str]",
+) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from bnzoo.tuning.study import Study
 
@@ -73,7 +86,7 @@ def _work(arguments: dict[str, Any], deadline: float | None, trials: int | None,
     try:
         budget = None if deadline is None else deadline - time.time()
         if budget is None or budget > 0:
-            study.work(budget=budget, trials=trials)
+            study.work(budget=budget, trials=trials, confirming=confirming)
     except ReadError as error:
         errors.put(str(error))
         raise SystemExit(1) from None
@@ -93,11 +106,11 @@ def _report_results(
     study: "Study", progress: "Progress", processes: list[SpawnProcess], errors: "SimpleQueue[str]"
 ) -> None:
     """Call `progress` with each new result until all processes have ended. Raise the `ReadError` of any of them."""
-    reported = {result.trial for result in study.refresh().trials}
+    reported = {result.trial for result in study.refresh().every}
     alive = True
     while alive:
         alive = any(process.is_alive() for process in processes)
-        for result in study.refresh().trials:
+        for result in study.refresh().every:
             if result.trial not in reported:
                 reported.add(result.trial)
                 progress(study, result)

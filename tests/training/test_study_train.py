@@ -54,6 +54,18 @@ def test_validation_examples_that_judge_no_trial_are_training_data(few_digits, t
     assert study.train(**options, all_data=True).steps == training.steps + 5
 
 
+@pytest.mark.slow
+def test_the_final_training_has_the_optimizer_and_the_schedule_of_the_trial(few_digits, tmp_path, verified_here):
+    options = {"optimizer": ("sgd", "schedule_free_adamw"), "schedule": ("linear", "constant"), "width": 16}
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), batch_size=16, **options)
+    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
+    chosen = {"depth": 1, "norm": "batch", "optimizer": "schedule_free_adamw", "schedule": "constant"}
+    described = study.train(epochs=1, precision="float32", trial=chosen).artefact.training
+    assert (described["optimizer"]["name"], described["schedule"]) == ("ScheduleFreeAdamW", "constant")
+    assert (described["learning_rate"], described["weights"]) == (0.0025, "averaged")
+    assert "warmup" not in described
+
+
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
     space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
     study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)

@@ -23,7 +23,7 @@ from bnzoo.training.options import default_batch_size
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
 from bnzoo.training.recipe import recipe_of
-from bnzoo.training.schedules import half_cosine, schedule_named, warmup_cosine
+from bnzoo.training.schedules import SCHEDULES, schedule_named
 from bnzoo.training.speed import Finish, slowness
 from bnzoo.training.structure import structure_digest
 
@@ -86,11 +86,19 @@ OPTIONS = {"learning_rate": 0.05, "epochs": 4, "batch_size": 16, "seed": 3, "pre
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precision):
+@pytest.mark.parametrize(
+    ("precision", "optimizer"),
+    [
+        ("float32", "sgd"),
+        ("float16", "adamw"),
+        ("float16", "muon"),
+        ("float16", "schedule_free_adamw"),
+    ],
+)
+def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precision, optimizer):
     """The stops are in an epoch, before a validation, and in the last quarter with averages."""
     few = dataclasses.replace(few, augment="crop")
-    options = {**OPTIONS, "precision": precision, "patience": 4}
+    options = {**OPTIONS, "precision": precision, "patience": 4, "optimizer": optimizer}
     whole = train(small_model(), few, directory=tmp_path / "whole", **options)
     stops = (StopAt(3), StopBeforeValidation(), StopAt(4), StopAt(15), StopAt(5))
     for seed, stop in zip((0, 9, 9, 9, 9), stops, strict=True):  # another start, as all weights are in the checkpoint
@@ -101,6 +109,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precis
     again = train(small_model(seed=9), few, directory=tmp_path / "stopped", **options)
     assert resumed.history == again.history == whole.history
     assert resumed.choice == whole.choice
+    assert ("last" in whole.choice) == (optimizer != "schedule_free_adamw")
     for a, b in zip(arrays(resumed), arrays(whole), strict=True):
         np.testing.assert_array_equal(a, b)
     with (tmp_path / "stopped" / "history.csv").open() as file:
@@ -360,7 +369,9 @@ def test_models_of_the_same_shapes_have_their_own_structure():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": "linear"}, "Unknown `schedule`: 'linear'"),
+        ({"schedule": "lineal"}, "Unknown `schedule`: 'lineal'. Did you mean 'linear'"),
+        ({"schedule": "linear", "warmup": 1}, "`warmup` must be a number of at least 0 and below 1"),
+        ({"schedule": "half_cosine", "warmup": 0.1}, "`warmup` needs a schedule with a warm-up: warmup_cosine, linear"),
         ({"precision": "float8"}, "Unknown `precision`: 'float8'"),
         ({"learning_rate": -1}, "`learning_rate` must be a number above 0"),
         ({"epochs": 0}, "`epochs` must be a positive integer"),
@@ -408,12 +419,35 @@ def test_a_folder_has_one_training_and_a_damaged_checkpoint_is_refused(few, tmp_
         train(small_model(), few, directory=tmp_path / "other", **options)
 
 
-def test_schedules():
-    assert [warmup_cosine(share) for share in (0.0, 0.025, 0.05)] == [0.0, 0.5, 1.0]
+def test_the_rate_of_each_step_is_that_of_the_formula(few):
+    """The references are NumPy's, at the middle of each step."""
     assert [Position(2, 4, epoch, step).middle for epoch, step in ((0, 0), (1, 3))] == [1 / 16, 15 / 16]
-    assert warmup_cosine(0.525) == pytest.approx(0.5)
-    assert [half_cosine(share) for share in (0.0, 0.5)] == pytest.approx([1.0, 0.5])
-    assert half_cosine(0.25) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    middle, start = (np.arange(40) + 0.5) / 40, np.arange(40) // 20 / 2
+    rise = middle / 0.2
+    after = (middle - 0.2) / 0.8
+    expected = {
+        "half_cosine": (1 + np.cos(np.pi * start)) / 2,
+        "warmup_cosine": np.where(rise < 1, rise, (1 + np.cos(np.pi * after)) / 2),
+        "linear": np.where(rise < 1, rise, 1 - after),
+        "warmup_constant": np.minimum(rise, 1),
+        "constant": np.ones(40),
+    }
+    assert expected.keys() == SCHEDULES.keys()
+    for name, factors in expected.items():
+        warmup = 0.2 if SCHEDULES[name].warmup is not None else None
+        schedule, rates = schedule_named(name, warmup), []
+
+        class Rates(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None):
+                rates.append(float(self.model.optimizer.learning_rate))  # noqa: B023
+
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", run_eagerly=True)
+        zeros = tf.data.Dataset.from_tensor_slices(np.zeros((40, 1, 1), np.float32)).map(lambda x: (x, x))
+        options = {"steps_per_epoch": 20, "verbose": 0, "callbacks": [Rates()]}
+        fit(model, zeros.repeat(), learning_rate=0.5, schedule=schedule, epochs=2, **options)
+        np.testing.assert_allclose(rates, 0.5 * factors, rtol=1e-6, err_msg=name)
+    assert {schedule.warmup for schedule in SCHEDULES.values()} == {0.05, None}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import math
+from dataclasses import replace
 
 from bnzoo.tuning.objective import score_cap
 from bnzoo.tuning.results import Results, TrialResult
@@ -20,12 +21,13 @@ def planted(
     more=None,
     workers=0,
     skip=lambda values: False,
+    counts=None,
 ):
     """Return results from a function of depth, norm, learning rate and seed.
 
     Its `inf` is diverged, "boom" failed, `("pruned", score)` pruned at that score. `more` are further axes, of
     which the function is told those that it names; `workers` take turns; `skip` says what is not tried, and without
-    `finished` the last is not.
+    `finished` the last is not. `counts` is a function of the values that returns parameters and multiplications.
     """
     more = more or {}
     axes = {"depth": depths, "norm": [norm or "none" for norm in norms], **more, "learning_rate": rates}
@@ -39,7 +41,8 @@ def planted(
         given = (values["depth"], values["norm"], values["learning_rate"], seed)
         score = scores(*given, **{axis: values[axis] for axis in told})
         moving_loss = None if moving is None else moving(*given)
-        trials.append(_trial(index, values, seed, score, moving_loss, classes, workers))
+        cost = dict(zip(("parameters", "multiplications"), counts(values), strict=True)) if counts else {}
+        trials.append(replace(_trial(index, values, seed, score, moving_loss, classes, workers), **cost))
     return Results(trials, _definition(depths, norms, rates, seeds, classes, more), not_tried)
 
 

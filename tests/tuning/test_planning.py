@@ -81,6 +81,22 @@ def test_no_final_training_and_several_seeds():
     assert plan_budget(timing(), 86_400, epochs=3).epochs == 3
 
 
+def test_a_confirmation_is_a_part_of_the_search():
+    """Nine more trials, and three networks are compiled again, in the same time."""
+    of = timing()
+    without, plan = (plan_budget(of, 600, epochs=15, confirm=confirm) for confirm in (0, 3))
+    assert plan.seconds == pytest.approx(without.seconds, abs=0.2)
+    assert (plan.final, plan.export) == (without.final, without.export)
+    assert 0.2 * without.search < plan.confirmation < 0.6 * without.search
+    trial = (plan.confirmation - 3 * of.compilation) / 9
+    assert trial * plan.trials + of.compilation == pytest.approx(plan.search, abs=1), "a trial takes as long as it did"
+    assert 1 < plan.trials < without.trials or plan.steps[8] < without.steps[8]
+    assert f"the confirmation in {duration(plan.confirmation)}, the final training in" in str(plan)
+    assert StudyPlan.from_config(plan.get_config()) == plan
+    assert "confirmation" not in without.get_config(), "an earlier version reads it"
+    assert plan_budget(of, 120, epochs=15, confirm=3) == plan_budget(of, 120, epochs=15), "no time for it"
+
+
 def test_a_plan_is_read_again_and_a_damaged_one_refused():
     plan = plan_budget(timing(), 600, epochs=15)
     assert StudyPlan.from_config(plan.get_config()) == plan

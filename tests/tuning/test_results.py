@@ -31,6 +31,17 @@ def test_table():
     assert table["loss"].tolist() == pytest.approx([0.7, 0.9, 0.1, 0.3])
 
 
+def test_rate_times_decay_is_a_column_where_a_norm_and_a_decay_are():
+    table = planted(bowl, rates=(0.1, 1.0), more={"weight_decay": (0.0, 0.5)}).frame()
+    batch = table[table["norm"] == "batch"]
+    assert batch["rate_times_decay"].tolist() == (batch["learning_rate"] * batch["weight_decay"]).tolist()
+    assert table[table["norm"] == "none"]["rate_times_decay"].isna().all()
+    assert "rate_times_decay" not in planted(bowl, norms=(None,)).frame()
+    results = planted(bowl, rates=(0.1,), norms=("batch",), more={"optimizer": ("sgd(momentum=0.8)", "muon")})
+    results.definition["space"]["weight_decay"] = None  # each optimizer has its own
+    assert results.frame()["rate_times_decay"].tolist() == pytest.approx([1e-5, 5e-3] * 2)
+
+
 def test_best_is_the_best_seed_of_the_best_mean():
     def scores(depth, norm, rate, seed):
         return {0.01: (0.5, 0.5), 0.1: (0.3, 0.4), 1.0: (0.1, math.inf)}[rate][seed]
@@ -96,9 +107,11 @@ def test_rates_that_are_lost_beyond_the_best_are_no_edge():
     assert "the best learning rate" not in warnings(results)
 
 
-def test_seeds_that_differ_by_more_than_the_gap_are_told():
+def test_configurations_that_seeds_cannot_tell_apart_are_named():
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 2 * s, seeds=2)
-    assert "the difference between seeds (2.0000) is larger than the gap" in warnings(results)
+    others = "depth 14, norm none, learning rate 0.1; depth 8, norm batch, learning rate 0.1 (shallower); depth 8"
+    assert f"9 configurations cannot be told apart from the best with 2 seeds: {others}" in warnings(results)
+    assert warnings(results).endswith("(shallower); and 6 more")
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 0.001 * s, seeds=2)
     assert "seeds" not in warnings(results)
 

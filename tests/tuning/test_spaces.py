@@ -102,7 +102,14 @@ def test_the_learning_rate_falls_on_half_a_cosine(few_digits):
         (lambda: tuning.DenseNetSpace(depths=(8,), bottleneck=False), "3n\\+4"),
         (lambda: tuning.ViTSpace(depths=(0,)), "`depth` must be a positive integer"),
         (lambda: tuning.ViTSpace(momentum=0.9), "`momentum` is for optimizer='sgd'"),
+        (lambda: tuning.ViTSpace(momentum=(0.8, 0.9)), "`momentum` is for optimizer='sgd'"),
         (lambda: tuning.MLPSpace(optimizer="adam"), "Did you mean 'adamw'"),
+        (lambda: tuning.MLPSpace(optimizer=("sgd", "moon")), "Did you mean 'muon'"),
+        (lambda: tuning.MLPSpace(optimizer=("adamw", "schedule_free_adamw"), momentum=0.9), "`momentum` is for"),
+        (lambda: tuning.MLPSpace(momentum=(0.8, 1)), "`momentum` must be a number of at least 0 and below 1"),
+        (lambda: tuning.MLPSpace(schedule=("linear", "cosine")), "Unknown `schedule`: 'cosine'"),
+        (lambda: tuning.MLPSpace(warmup=0.1), "`warmup` needs a schedule with a warm-up: .*schedule='half_cosine'"),
+        (lambda: tuning.MLPSpace(schedule="linear", warmup=(0, 1)), "`warmup` must be a number of at least 0 and be"),
         (lambda: tuning.MLPSpace(placement=()), "`placement` must be a sequence of at least one"),
         (lambda: tuning.MLPSpace(placement=("pre", "peri")), "Unknown placement for mlp: 'peri'"),
         (lambda: tuning.MLPSpace(activation=("relu", "silo")), "silo"),
@@ -196,6 +203,48 @@ def test_whatever_has_several_values_is_an_axis():
     assert {space.batch_size_of(values) for values in grid} == {20, 40}
     assert list(tuning.MLPSpace().axes()) == ["depth", "norm", "learning_rate"]
     assert tuning.MLPSpace().batch_size_of({"depth": 2}) == 64
+
+
+def test_the_training_of_a_trial_is_searched_as_the_network_is():
+    several = {"optimizer": ("sgd", "adamw"), "momentum": (0.8, 0.9), "schedule": ("linear", "warmup_cosine")}
+    space = tuning.MLPSpace(depths=(1,), norms=(None,), width=4, **several, warmup=(0.0, 0.2))
+    assert list(space.axes().items())[2:-1] == [
+        ("optimizer", ("sgd(momentum=0.8)", "sgd(momentum=0.9)", "adamw")),
+        ("schedule", ("linear", "warmup_cosine")),
+        ("warmup", (0.0, 0.2)),
+    ]
+    config = json.loads(json.dumps(space.get_config()))
+    assert {name: tuple(config[name]) for name in several} == several
+    assert (config["warmup"], config["weight_decay"]) == ([0.0, 0.2], None)
+    again = tuning.MLPSpace(
+        **{name: value for name, value in config.items() if name not in ("family", "learning_rates")}
+    )
+    assert again.axes() == space.axes()
+    space = tuning.MLPSpace(depths=(1,), norms=(None,), width=4, **several, input_shape=(3,), classes=2)
+    chosen = {"depth": 1, "norm": "none", "schedule": "linear", "learning_rate": 0.1}
+    sgd, adamw = (
+        space.build(hyperparameters(**chosen, optimizer=name)).optimizer for name in space.axes()["optimizer"][1:]
+    )
+    assert (type(sgd), sgd.momentum, sgd.weight_decay) == (keras.optimizers.SGD, 0.9, 1e-4)
+    assert (type(adamw), adamw.weight_decay) == (keras.optimizers.AdamW, 0.05)
+    assert space.schedule_of(chosen | {"optimizer": "adamw"}).name == "linear"
+    momenta = tuning.MLPSpace(momentum=(0, 0.5))
+    assert list(momenta.axes().items())[2] == ("momentum", (0.0, 0.5))
+    assert (momenta.get_config()["optimizer"], momenta.get_config()["momentum"]) == ("sgd", [0, 0.5])
+    assert momenta.optimizer_of({"momentum": 0.5}).momentum == 0.5
+
+
+def test_each_optimizer_has_its_usual_schedule_decay_and_range_of_rates():
+    space = tuning.MLPSpace(optimizer=("sgd", "muon", "schedule_free_adamw"))
+    values = [{"optimizer": name} for name in space.axes()["optimizer"]]
+    assert [space.schedule_of(each).name for each in values] == ["half_cosine", "half_cosine", "warmup_constant"]
+    rates = np.log(space.learning_rates)
+    assert (space.learning_rates[0], space.learning_rates[-1]) == (1e-4, 3.0)
+    assert np.diff(rates).max() <= np.log(1e3) / 6
+    assert len(tuning.MLPSpace(optimizer=("adamw", "muon")).learning_rates) == 7
+    assert tuning.MLPSpace(optimizer=("adamw", "muon")).get_config()["weight_decay"] == 0.05
+    config = tuning.MLPSpace().get_config()
+    assert (config["schedule"], config["optimizer"], "warmup" in config) == ("half_cosine", "sgd", False)
 
 
 def test_single_values_are_scalars_in_the_definition():

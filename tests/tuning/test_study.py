@@ -49,6 +49,16 @@ def test_the_best_model_is_the_one_that_was_scored(finished):
     ]  # the trials were started in their order
 
 
+def test_the_counts_of_the_network_are_in_every_table(finished, few_digits):
+    """The network of these trials is one dense layer without a bias."""
+    size = math.prod(few_digits.input_shape) * few_digits.classes
+    assert finished.best_model().count_params() == size
+    written = pd.read_csv(finished.directory / "results.csv")
+    stored = json.loads((finished.directory / "results.json").read_text())["trials"]
+    for table in (finished.results.frame(), finished.results.table(), written, pd.DataFrame(stored)):
+        assert set(table["parameters"]) == set(table["multiplications"]) == {size}
+
+
 def counted(model, data):
     """Return two measurements of a trained model."""
     return {"test_examples": len(data.test.x), "loss_in_weights": loss_in(model)}

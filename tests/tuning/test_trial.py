@@ -25,6 +25,9 @@ class DropoutMLP(tuning.MLPSpace):
         return super().model(depth, norm, keras.layers.Dropout(0.2, seed=4)(input_tensor), **options)
 
 
+SMALL = {"depths": (2,), "norms": ("batch",), "width": 16, "batch_size": 16}
+
+
 @pytest.mark.parametrize(
     ("space", "depth", "norm"),
     [
@@ -36,28 +39,41 @@ class DropoutMLP(tuning.MLPSpace):
             *(8, "none"),
             marks=pytest.mark.nightly,
         ),
-        pytest.param(
-            DropoutMLP(depths=(2,), norms=("batch",), width=16, batch_size=16), 2, "batch", marks=pytest.mark.slow
+        *(
+            pytest.param(DropoutMLP(**SMALL, **options), 2, "batch", marks=pytest.mark.slow)
+            for options in (
+                {},
+                {"optimizer": "adamw", "weight_decay": 0.1},
+                {"optimizer": "muon", "schedule": "linear"},
+                {"optimizer": "schedule_free_adamw"},
+                {"optimizer": ("sgd", "muon"), "momentum": (0.5, 0.9), "schedule": ("linear", "constant")},
+            )
         ),
     ],
-    ids=["resnet", "resnet without norms", "mlp with dropout"],
+    ids=["resnet", "resnet without norms", "mlp with dropout", "adamw", "muon", "schedule-free", "several"],
 )
 def test_a_reused_model_gives_bit_identical_histories(few_digits, space, depth, norm):
     """The reference is a model that was built, compiled and trained for this trial only."""
     space = space.for_data(few_digits)
-    reused = CompiledModel(space, hyperparameters(depth, norm, 0.5), few_digits, seed=0)
+    others = {name: labels[-1] for name, labels in list(space.axes().items())[2:-1]}
+
+    def chosen(learning_rate):
+        hp = hyperparameters(depth, norm, learning_rate)
+        hp.values.update(others)
+        return hp
+
+    reused = CompiledModel(space, chosen(0.5), few_digits, seed=0)
     for seed, learning_rate in ((0, 3.0), (1, 0.001)):  # leave traces: a wreck, another seed
         train_and_evaluate(reused, seed, learning_rate, epochs=1)
 
     for seed, learning_rate in ((0, 0.03), (1, 0.1)):
         found = train_and_evaluate(reused, seed, learning_rate, epochs=3)
         keras.utils.set_random_seed(seed)
-        fresh = space.build(hyperparameters(depth, norm, learning_rate))
+        fresh = space.build(chosen(learning_rate))
         validation = {"validation_data": tuple(few_digits.validation), "validation_batch_size": 256}
         steps = len(few_digits.train.x) // 16
-        hp = hyperparameters(depth, norm, learning_rate)
         history = space.fit(
-            hp, fresh, reused.batches(seed), steps_per_epoch=steps, epochs=3, verbose=0, **validation
+            chosen(learning_rate), fresh, reused.batches(seed), steps_per_epoch=steps, epochs=3, verbose=0, **validation
         ).history
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert found.history[name] == history[name], name
@@ -94,10 +110,19 @@ def test_examples_that_are_not_in_memory_are_read_a_batch_at_a_time():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm", ["batch", {"name": "ghost_batch", "batch": 8}, "batch_renorm", None])
-def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm):
+@pytest.mark.parametrize(
+    ("norm", "optimizer"),
+    [
+        ("batch", "sgd"),
+        ({"name": "ghost_batch", "batch": 8}, "muon"),
+        ("batch_renorm", "adamw"),
+        (None, "sgd"),
+        ("batch", "schedule_free_adamw"),
+    ],
+)
+def test_a_promotion_goes_on_from_exactly_the_same_state(few_digits, norm, optimizer):
     """Scores with recalibrated statistics during training change no weights, statistics, slots or steps."""
-    space = DropoutMLP(depths=(2,), norms=(norm,), width=16, batch_size=16).for_data(few_digits)
+    space = DropoutMLP(depths=(2,), norms=(norm,), width=16, batch_size=16, optimizer=optimizer).for_data(few_digits)
     compiled = CompiledModel(space, hyperparameters(2, space.norms[0].label, 0.1), few_digits, seed=0)
     whole = train_and_evaluate(compiled, 0, 0.1, epochs=5)
     state = [variable.numpy() for variable in (*compiled.model.variables, *compiled.model.optimizer.variables)]
@@ -174,9 +199,11 @@ LN10 = math.log(10)
 
 @pytest.fixture(scope="module")
 def small(few_digits):
-    """A compiled MLP, 25 steps an epoch."""
+    """A compiled MLP, 40 steps an epoch."""
     space = tuning.MLPSpace(depths=(2,), norms=("batch",), width=16, batch_size=16).for_data(few_digits)
-    return CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0, steps=40)
+    compiled = CompiledModel(space, hyperparameters(2, "batch", 0.1), few_digits, seed=0)
+    compiled.steps = 40
+    return compiled
 
 
 def test_a_trial_that_learns_nothing_is_given_up_and_none_that_learns(small):
@@ -308,10 +335,14 @@ def test_models_that_are_no_longer_used_leave_no_graphs(few_digits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision):
+@pytest.mark.parametrize(
+    ("precision", "optimizer"),
+    [("bfloat16", "muon"), ("float16", "sgd"), ("float16", "schedule_free_adamw"), ("bfloat16", "adamw")],
+)
+def test_trials_in_16_bits_leave_a_model_in_float32(few_digits, precision, optimizer):
     """The score is that of the model itself; a trial is the same whatever was trained before."""
-    space = tuning.MLPSpace(depths=(1,), norms=("batch",), width=8, batch_size=16).for_data(few_digits)
+    options = {"width": 8, "batch_size": 16, "optimizer": optimizer}
+    space = tuning.MLPSpace(depths=(1,), norms=("batch",), **options).for_data(few_digits)
     found = []
     for before in ((), (3.0,)):
         compiled = CompiledModel(space, hyperparameters(1, "batch", 0.1), few_digits, seed=0, precision=precision)

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 import keras
@@ -10,20 +9,21 @@ import keras_tuner
 
 from bnzoo.blocks import block_builder
 from bnzoo.data import Dataset
-from bnzoo.errors import choice, is_finite, number, positive_integers
+from bnzoo.errors import choice, is_finite, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.models.family import Family
 from bnzoo.norms import Norm
 from bnzoo.training.loop import fit
 from bnzoo.training.optimizers import Optimizer
-from bnzoo.training.schedules import schedule_named
+from bnzoo.training.schedule_free import end_at_the_average
+from bnzoo.training.schedules import Schedule, schedule_named
 from bnzoo.training.tasks import Scale, Task, task_of
-from bnzoo.tuning.spaces import bounds, words
+from bnzoo.tuning.spaces import bounds, training, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
 from bnzoo.tuning.spaces.grid import Grid
 
 # the axes that are not arguments of the network
-_TRAINING = ("weight_decay", "batch_size")
+_TRAINING = ("optimizer", "momentum", "weight_decay", "schedule", "warmup", "batch_size")
 
 
 class Space(keras_tuner.HyperModel):
@@ -38,19 +38,27 @@ class Space(keras_tuner.HyperModel):
     Args:
         depths: Sequence of integers, each at most 2,000.
         learning_rates: Tuple `(low, high)` or `(low, high, points)`, the ends of a log grid of 7 or `points`. By
-            default `(1e-3, 3.0)` for SGD and `(1e-4, 0.1)` for AdamW. At most 1,000 points.
+            default `(1e-3, 3.0)` for SGD and `(1e-4, 0.1)` for the other optimizers. If both are searched, the grid
+            has both ranges, with more points. At most 1,000 points.
         norms: Sequence of norms: names, dicts, `bnzoo.Norm`, or `None` for no norm.
         placement: String or sequence of strings, the position of the norm. By default `"post"` for a
             ResNet, else `"pre"`.
         activation: String or sequence of strings, any activation of Keras. By default that of the family.
         batch_size: Integer or sequence of integers, the number of examples in a training batch, at least 2.
-        optimizer: String, `"sgd"` or `"adamw"`. By default that of the family.
-        momentum: Float, the momentum of SGD, 0.9 by default.
-        schedule: String, the learning rate in the course of a trial: `"half_cosine"`, which decays to 0 with each epoch
-            (Loshchilov & Hutter 2017, eq. 5, without restarts), `"warmup_cosine"`, which rises over the first 5 % of
-            the trial and then decays with each step, or `"constant"`.
+        optimizer: String or sequence of strings: `"sgd"`, `"adamw"`, `"muon"` (`bnzoo.optimizers.Muon`) or
+            `"schedule_free_adamw"` (`bnzoo.optimizers.ScheduleFreeAdamW`). By default that of the family.
+        momentum: Float or sequence of floats, the momentum of SGD, 0.9 by default, or of Muon, 0.95 by default. If
+            several optimizers are searched as well, each momentum is a value of the axis `optimizer`:
+            `"sgd(momentum=0.8)"`.
+        schedule: String or sequence of strings, the learning rate in the course of a trial: `"half_cosine"`, which
+            decays to 0 with each epoch (Loshchilov & Hutter 2017, eq. 5, without restarts), `"warmup_cosine"` and
+            `"linear"`, which rise over the first 5 % of the trial and then decay to 0 with each step,
+            `"warmup_constant"`, which rises and stays, or `"constant"`. By default `"half_cosine"`, for schedule-free
+            AdamW `"warmup_constant"`.
+        warmup: Float or sequence of floats, the share of a trial in which the learning rate rises, 0.05 by default. The
+            schedules `"half_cosine"` and `"constant"` have no warm-up.
         weight_decay: Float or sequence of floats, relative to the learning rate. It excludes
-            `bnzoo.no_decay_variables`. By default 1e-4 for SGD and 0.05 for AdamW.
+            `bnzoo.no_decay_variables`. By default 1e-4 for SGD and 0.05 for the others.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
         classes: Integer, the number of classes or labels, 0 for a regression. A study takes it from its data.
         task: String, `"multilabel"` for several labels an example. A study takes it from its data.
@@ -78,9 +86,10 @@ class Space(keras_tuner.HyperModel):
         *,
         activation: str | Sequence[str] | None = None,
         batch_size: int | Sequence[int] = 64,
-        optimizer: str | None = None,
-        momentum: float | None = None,
-        schedule: str = "half_cosine",
+        optimizer: str | Sequence[str] | None = None,
+        momentum: float | Sequence[float] | None = None,
+        schedule: str | Sequence[str] | None = None,
+        warmup: float | Sequence[float] | None = None,
         weight_decay: float | Sequence[float] | None = None,
         input_shape: Sequence[int] | None = None,
         classes: int | None = None,
@@ -96,22 +105,24 @@ class Space(keras_tuner.HyperModel):
         self.scale = scale
         self.target_scale = target_scale
         self.mixed_labels = False
-        self.schedule = schedule_named(schedule).name
-        self.optimizer = Optimizer(_given(optimizer, self.family.default_optimizer), momentum)
+        chosen = _given(optimizer, self.family.default_optimizer)
+        self._optimizers, self._optimizer_config = training.optimizers(chosen, momentum)
         bounds.check_options(options)
         self.options = {**self.family.default_options, **options}
         searchable = (*self.family.searchable_options, *self.further_options)
-        usual = self.optimizer.defaults
+        several = self._optimizers.values
         axes = [
             Axis.of("depth", distinct("depths", _given(depths, self.family.default_depths))),
             words.norms(_given(norms, self.family.default_norms)),
             words.placements(_given(placement, self.family.default_placement), self.family.name),
             words.activations(_given(activation, self.family.default_activation)),
             *(Axis.of(name, self.options.pop(name)) for name in searchable if name in self.options),
-            Axis.of("weight_decay", _given(weight_decay, usual.weight_decay), partial(number, at_least=0, below=1)),
+            self._optimizers,
+            training.weight_decays(weight_decay, several),
+            *training.schedules(schedule, warmup, several),
             words.batch_sizes(batch_size),
         ]
-        self._grid = Grid(axes, log_grid(_given(learning_rates, usual.learning_rates)))
+        self._grid = Grid(axes, log_grid(_given(learning_rates, training.learning_rates(several))))
         bounds.check_depths(self.depths)
         self._check_depths()
         for chosen in self._grid.combinations(("norm", "placement", "activation")):
@@ -153,9 +164,26 @@ class Space(keras_tuner.HyperModel):
         """
         return self._grid.architecture(values)
 
+    def network_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters that determine the network of a trial, without those of the training alone.
+
+        Args:
+            values: The hyperparameters of the trial.
+        """
+        return {name: value for name, value in self._grid.architecture(values) if name not in _TRAINING}
+
     def batch_size_of(self, values: Mapping[str, Any]) -> int:
         """Return the number of examples in a training batch of a trial."""
         return self._grid.value("batch_size", values)
+
+    def optimizer_of(self, values: Mapping[str, Any]) -> Optimizer:
+        """Return the optimizer of a trial."""
+        return self._grid.value(self._optimizers.name, values)
+
+    def schedule_of(self, values: Mapping[str, Any]) -> Schedule:
+        """Return the schedule of a trial."""
+        name = self._grid.value("schedule", values) or training.usual_schedule(self.optimizer_of(values))
+        return schedule_named(name, self._grid.value("warmup", values))
 
     def shape_options(self) -> dict[str, Any]:
         """Return the options of the builder that depend on the shape of the data."""
@@ -244,8 +272,10 @@ class Space(keras_tuner.HyperModel):
         if self.scale is not None:
             x = keras.layers.Normalization(mean=self.scale[0], variance=self.scale[1], name="scale")(x)
         model = self._task.finish(self._network(chosen, x))
+        optimizer = self.optimizer_of(hp.values)
+        decay = _given(chosen["weight_decay"], optimizer.defaults.weight_decay)
         model.compile(
-            optimizer=self.optimizer.make(hp.get("learning_rate"), chosen["weight_decay"], model),
+            optimizer=optimizer.make(hp.get("learning_rate"), decay, model),
             jit_compile=False,  # on a CPU, XLA trains these small networks slower and compiles much longer
             **self._task.compile_arguments(),
         )
@@ -279,30 +309,35 @@ class Space(keras_tuner.HyperModel):
     ) -> keras.callbacks.History:
         """Train a model, as `keras_tuner.HyperModel` requires. The other arguments are those of `keras.Model.fit`.
 
-        The learning rate of `hp` is the highest one of the schedule, whatever that of the optimizer is.
+        The learning rate of `hp` is the highest one of the schedule, whatever that of the optimizer is. The weights of
+        a model with a schedule-free optimizer become their average.
         Arrays are trained in batches of the size of the space, unless `batch_size` is given.
         """
         # Keras takes separate labels with arrays only. Data sets are already in batches.
         labels = args[1] if len(args) > 1 else kwargs.get("y")
         if labels is not None and len(args) < 3 and kwargs.get("batch_size") is None:
             kwargs["batch_size"] = self.batch_size_of(hp.values)
-        return fit(
+        history = fit(
             model,
             *args,
             learning_rate=hp.get("learning_rate"),
-            schedule=schedule_named(self.schedule),
+            schedule=self.schedule_of(hp.values),
             epochs=epochs,
             callbacks=callbacks,
             **kwargs,
         )
+        end_at_the_average(model)
+        return history
 
     def get_config(self) -> dict[str, Any]:
         """Return the definition of the search as JSON."""
+        axes = self._grid.get_config()
+        if axes["warmup"] is None:  # a study that began without it goes on
+            del axes["warmup"]
         return {
             "family": self.family.name,
-            **self._grid.get_config(),
-            **self.optimizer.get_config(),
-            "schedule": self.schedule,  # a study that began without it cannot be resumed
+            **axes,
+            **self._optimizer_config,
             **self.shape_options(),
             **self.options,
         }
