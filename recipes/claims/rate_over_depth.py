@@ -265,8 +265,8 @@ CLAIM = Claim(
         "`holds` if with batch norm and without a warm-up the 95 % interval of the exponent of the best rate contains "
         "-3/2 and not 0 in the MLP and in the ResNet, both with SGD and without a factor, and contains 0 and not -3/2 "
         "in the MLP with AdamW and the factor 1/depth. `holds with a condition` if this is true of one or two of the "
-        "three. Otherwise `does not hold`. All other exponents are only reported. Pilot runs of single networks set the "
-        "grids of the rates."
+        "three. Otherwise `does not hold`. All other exponents are only reported. Pilot runs of single networks set "
+        "the grids of the rates."
     ),
     measure=measure,
     judge=judge,
