@@ -45,6 +45,14 @@ def test_verdict(law, transfer, word):
     assert found[claim.RESNET, "batch", "none", "no"].mean == pytest.approx(law, abs=0.3)  # the grid is coarse
 
 
+def test_an_interval_that_contains_both_predictions_decides_nothing():
+    rows = planted(-1.5, 0.0)
+    coarse = rows[rows["learning_rate"].isin(GRID[::3]) & (rows["depth"] < 30)]
+    verdict = claim.judge(coarse)
+    assert verdict.word == NOT
+    assert "No interval agrees" in verdict.sentence
+
+
 def test_the_largest_stable_rate_and_its_warm_up():
     frame = planted(-1.5, 0.0)
     arm = frame[(frame["part"] == claim.MLP) & (frame["norm"] == "none") & (frame["warm_up"] == "no")]
