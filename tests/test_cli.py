@@ -317,6 +317,7 @@ def test_a_study_goes_on_with_its_placement_and_batch_size(bnzoo, monkeypatch, t
     assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_optimizers_schedules_and_momenta_are_axes(bnzoo, monkeypatch, tmp_path):
     from bnzoo.tuning import Study
 

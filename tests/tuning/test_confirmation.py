@@ -41,6 +41,7 @@ def search(data, folder, axes=FEW, **options):
     return study(data, folder, tuning.MLPSpace(**axes), **{"seeds": 1, **options})
 
 
+@pytest.mark.slow
 def test_the_best_of_a_search_by_chance_is_not_confirmed(noisy, few_digits, tmp_path):
     found = search(few_digits, tmp_path / "s", MANY)
     found.run(quiet)
@@ -83,7 +84,8 @@ def test_the_best_of_a_search_by_chance_is_not_confirmed(noisy, few_digits, tmp_
     assert len(list((tmp_path / "s/checkpoints").iterdir())) == 1 + 3
 
 
-@pytest.mark.parametrize("in_database", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("in_database", [False, True])
 def test_an_interrupted_confirmation_goes_on(few_digits, tmp_path, in_database):
     def stop(study, event):
         if isinstance(event, tuning.TrialResult):
@@ -126,6 +128,7 @@ def test_two_processes_share_a_confirmation(few_digits, tmp_path):
     assert [trial.seed for trial in trials] == [1, 2, 3] * 2
 
 
+@pytest.mark.slow
 def test_a_sampler_and_the_number_of_trials_do_not_see_the_confirmation(few_digits, tmp_path):
     one, two = (search(few_digits, tmp_path / name, sampler="tpe", pruner="median") for name in ("one", "two"))
     for each in (one, two):

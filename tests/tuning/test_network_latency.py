@@ -48,6 +48,7 @@ def finished(data, folder):
     return found
 
 
+@pytest.mark.slow
 def test_each_network_is_measured_once_and_a_call_goes_on(few_digits, tmp_path, formats):
     """Four networks in eight trials: the batch size does not change a network."""
     first = finished(few_digits, tmp_path / "s")
