@@ -69,7 +69,10 @@ def _all(data: Any, whole: bool, batch_size: int) -> Iterable:
 
 def _sliced(data: Any, batch_size: int) -> Iterator:
     arrays = data if isinstance(data, tuple) else (data,)
-    lengths = {len(array) for array in keras.tree.flatten(arrays) if array is not None}
+    flat = [array for array in keras.tree.flatten(arrays) if array is not None]
+    if other := [type(array).__name__ for array in flat if not hasattr(array, "shape")]:
+        raise ValueError(f"`data` must hold arrays. Received: {other[0]}. Convert lists by `numpy.array`")
+    lengths = {len(array) for array in flat}
     if len(lengths) != 1:
         raise ValueError(f"`data` must hold arrays of the same length. Received: lengths {sorted(lengths)}")
     for start in range(0, lengths.pop(), batch_size):

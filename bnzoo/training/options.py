@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from bnzoo.data import Dataset
-from bnzoo.errors import positive_integer
+from bnzoo.errors import positive_integer, seed_number
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.precision import check_precision
 from bnzoo.training.schedules import schedule_named
@@ -52,8 +52,7 @@ class Options:
         schedule_named(self.schedule, self.warmup)
         check_precision(self.precision)
         check_class_weight(self.class_weight, data)
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 2**31:
-            raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={self.seed!r}")
+        seed_number("seed", self.seed, bits=31)
 
 
 def require_tensorflow() -> None:

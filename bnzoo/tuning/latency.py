@@ -2,11 +2,14 @@
 
 import hashlib
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnzoo.errors import choice
 from bnzoo.export.formats import FORMATS
 from bnzoo.export.latency import medians, open_calls
+from bnzoo.export.verification import verify
 from bnzoo.json_text import json_text
 from bnzoo.training.speed import Finish, slowness
 from bnzoo.tuning.costs import Latency
@@ -60,7 +63,7 @@ def measure(study: "Study", format: str) -> list[Latency]:
     trials = {_name(study, trial): trial for trial in unmeasured(study, format)}
     artefacts = {name: folder / format / name / "1" for name in trials}
     for name, path in artefacts.items():
-        if not path.exists():  # else a call that was interrupted has written it
+        if not _is_written(path):
             FORMATS[format].export(study.space.build_configuration(trials[name].values, seed=0), path)
     calls = {name: open_calls(FORMATS[format], path)(1) for name, path in artefacts.items()}
     times = medians(calls, _SECONDS) if calls else {}
@@ -69,6 +72,17 @@ def measure(study: "Study", format: str) -> list[Latency]:
         Latency(study.space.network_of(trials[name].values), float(f"{1e3 * seconds:.4g}"))
         for name, seconds in times.items()
     ]
+
+
+def _is_written(path: Path) -> bool:
+    """Return whether a call that was interrupted has written an artefact. A damaged one is removed."""
+    if not path.exists():
+        return False
+    with suppress(FileNotFoundError):
+        if not verify(path, checksums_only=True)[0].problems:
+            return True
+    shutil.rmtree(path)
+    return False
 
 
 def _name(study: "Study", trial: TrialResult) -> str:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from bnzoo.data import Dataset
-from bnzoo.errors import choice, is_finite, positive_integer
+from bnzoo.errors import choice, is_finite, positive_integer, seed_number
 from bnzoo.keras_internals import functional_model, schedule_of
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.training.batches import training_batches
@@ -20,7 +20,8 @@ from bnzoo.tuning.rates import RateTest, RateTests
 from bnzoo.tuning.spaces import Space
 
 RATES = (1e-6, 10.0)
-STEPS, MOST_STEPS, ORDERS = 100, 100_000, 3
+STEPS, MOST_STEPS = 100, 100_000
+ORDERS, MOST_ORDERS = 3, 1_000
 
 # a function of the number of an order that returns endless batches
 Orders = Callable[[int], Iterator[Batch]]
@@ -104,7 +105,7 @@ def rate_test(
     >>> print(bnzoo.tuning.rate_test(bnzoo.tuning.ResNetSpace(), bnzoo.data.load("digits")))
     """
     require_tensorflow()
-    positive_integer("orders", orders)
+    positive_integer("orders", orders, MOST_ORDERS)
     positive_integer("steps", steps, MOST_STEPS)
     if steps < 20:
         raise ValueError(f"`steps` must be at least 20. Received: steps={steps}")
@@ -144,6 +145,8 @@ def each_test(
     space = space.for_data(data)
     space.check()
     axes = {name: labels for name, labels in space.axes().items() if name != "learning_rate"}
+    if not isinstance(fixed, Mapping):
+        raise ValueError(f"`values` must be a dict, such as {{'depth': 8}}. Received: {fixed!r}")
     for name, value in fixed.items():
         choice(f"values[{name!r}]", value, axes[choice("values", name, axes)])
     first = {name: labels[0] for name, labels in axes.items()} | dict(fixed)
@@ -161,6 +164,8 @@ def _losses(model: keras.Model, batches: Orders, rates: np.ndarray, orders: int)
     """Return the loss of each batch in each order, of shape `(orders, steps)`."""
     if not model.built:
         model(next(batches(0)).x)
+    if not model.trainable_variables:
+        raise ValueError("`model` has no trainable weights. Set `trainable` of its layers and compile it again")
     with model.distribute_strategy.scope():
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
@@ -198,6 +203,7 @@ def _settable_rate(model: keras.Model) -> Iterator[Callable[[float], None]]:
 
 def _orders_of(model: keras.Model, data: Any, batch_size: int | None, steps: int, seed: int) -> Orders:
     """Return a function of the number of an order that returns endless batches of the data in that order."""
+    seed_number("seed", seed)
     if isinstance(data, Dataset):
         if functional_model(model) is not None:
             check_model(model, data)
@@ -205,6 +211,8 @@ def _orders_of(model: keras.Model, data: Any, batch_size: int | None, steps: int
         return lambda order: (Batch(*batch) for batch in training_batches(data, size, seed + order))
     if isinstance(data, tuple | dict) or hasattr(data, "shape"):
         arrays = data if isinstance(data, tuple) else (data,)
+        if len(arrays) > 3:
+            raise ValueError(f"`data` must be `(x, y)` or `(x, y, sample_weight)`. Received: a tuple of {len(arrays)}")
         next(batches_of(data, None, 1))  # checks the arrays
         count = len(keras.tree.flatten(arrays)[0])
         size = min(_size(batch_size, count), count)
@@ -252,8 +260,6 @@ def _check(model: Any) -> None:
             "`model` is compiled with a `MultiOptimizer`, which has several learning rates. Compile it with "
             "one optimizer"
         )
-    if model.built and not model.trainable_variables:
-        raise ValueError("`model` has no trainable weights. Set `trainable` of its layers and compile it again")
 
 
 def _range(rates: Any) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
-from bnzoo.errors import choice, number, positive_integer
+from bnzoo.errors import choice, number, positive_integer, seed_number
 from bnzoo.metrics import guesses, metric_for
 from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once
@@ -146,7 +146,7 @@ class Study:
         self.epochs = positive_integer("epochs", epochs, EPOCHS)
         self.sampler = choice("sampler", check_sampler(sampler), SAMPLER_NAMES)
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
-        self.sampler_seed = _seed(sampler_seed)
+        self.sampler_seed = seed_number("sampler_seed", sampler_seed)
         self._check_size()
         if self.sampler == LAW:
             check_law(self.hyperparameters())
@@ -244,6 +244,7 @@ class Study:
         if not len(self._results):
             raise ValueError(f"{self.directory}: no trial has run, so there is no network to measure.")
         with one_writer(self.directory):
+            self.refresh()  # another process may have measured some while this one waited
             self._records.add_latencies(format, latency.measure(self, format))
             results = self.refresh()
             results.save(self.directory, command())
@@ -322,8 +323,8 @@ class Study:
         positive_integer("workers", workers, WORKERS)
         if trials is not None:
             positive_integer("trials", trials, TRIALS)
-        if budget is not None and not budget > 0:
-            raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
+        if budget is not None:
+            number("budget", budget, above=0)
         if self.sampler not in ENDING and budget is None and trials is None:
             raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
 
@@ -605,9 +606,3 @@ class Study:
     def _grid(self) -> list[dict[str, Any]]:
         points = GridPlan(self.hyperparameters(), self.enqueue).points
         return [{**point, "seed": seed} for point in points for seed in range(self.seeds)]
-
-
-def _seed(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-        raise ValueError(f"`sampler_seed` must be an integer from 0 to 2**32 - 1. Received: sampler_seed={value!r}")
-    return value

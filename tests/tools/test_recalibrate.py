@@ -165,6 +165,7 @@ def test_an_error_restores_the_statistics(data, error):
         (tf.data.Dataset.from_tensors(X).repeat(), {}, "`data` has no end: set `batches` to the number of batches"),
         (Endless(), {}, "`data` has no end"),
         ((X, np.zeros(49)), {}, "`data` must hold arrays of the same length. Received: lengths \\[49, 50\\]"),
+        ((X.tolist(), None), {}, "`data` must hold arrays. Received: float"),
         (X[:0], {}, "`data` is empty"),
         ([X[:0], X[:0]], {}, "`data` has no example with a value at the norm 'first'"),
         ([X[:8], spoilt(np.nan)], {}, "batch 1 of `data`, counted from 0, has .* at the norm 'first'"),

@@ -8,6 +8,7 @@ from untrained import SPACE, quiet, study
 
 from bnzoo import tuning
 from bnzoo.export.formats import FORMATS
+from bnzoo.export.verification import Verification
 from bnzoo.tuning import latency
 from bnzoo.tuning.records import Records
 
@@ -21,6 +22,7 @@ class Formats:
     def __init__(self, patch):
         self.exported, self.fails_at = [], None
         patch.setattr(latency, "FORMATS", {"saved_model": self, "onnx": self})
+        patch.setattr(latency, "verify", self.verify)
         patch.setattr(latency, "open_calls", lambda format, folder: lambda size: folder)
         patch.setattr(latency, "medians", lambda calls, seconds: {n: self.order(f) / 1e3 for n, f in calls.items()})
 
@@ -32,6 +34,9 @@ class Formats:
             raise KeyboardInterrupt
         folder.mkdir(parents=True)
         self.exported.append(folder)
+
+    def verify(self, folder, checksums_only):
+        return [Verification(folder, "fake", 1, problems=list(map(str, folder.iterdir())))]
 
     def order(self, folder):
         return self.exported.index(folder) + 1
@@ -76,6 +81,20 @@ def test_each_network_is_measured_once_and_a_call_goes_on(few_digits, tmp_path, 
     again.measure_latency("onnx")
     assert again.results.costs == ["parameters", "multiplications", "saved_model_ms", "onnx_ms"]
     assert again.front("latency")["onnx_ms"].tolist() == [5.0, 5.0], "two batch sizes are equally good"
+
+
+def test_a_damaged_artefact_is_written_again_and_what_another_process_measured_counts(few_digits, tmp_path, formats):
+    first = study(few_digits, tmp_path / "s")
+    first.run(quiet, trials=1)
+    late = study(few_digits, tmp_path / "s")
+    artefact = tmp_path / "s/.latency/saved_model" / latency._name(first, first.results.trials[0]) / "1"
+    artefact.mkdir(parents=True)
+    (artefact / "damaged").touch()
+    first.measure_latency()
+    assert formats.exported == [artefact]
+    late.measure_latency()
+    assert formats.exported == [artefact]
+    assert len(late.results.latencies.formats["saved_model"]) == 1
 
 
 def test_mistakes(few_digits, tmp_path, formats):

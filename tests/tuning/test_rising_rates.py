@@ -286,12 +286,20 @@ def frozen():
     return model
 
 
+def unbuilt_and_frozen():
+    model = keras.Sequential([L.Dense(3)])
+    model.trainable = False
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
         (noisy, {}, "`model` must be compiled with an optimizer"),
         (lambda: compiled(noisy(), keras.optimizers.MultiOptimizer(lambda v: keras.optimizers.SGD())), {}, "several"),
         (lambda: compiled(frozen(), "sgd"), {}, "`model` has no trainable weights"),
+        (lambda: compiled(unbuilt_and_frozen(), "sgd"), {}, "`model` has no trainable weights"),
+        (lambda: compiled(noisy(), "sgd"), {"seed": -1}, "`seed` must be an integer from 0 to 2**32 - 1"),
         (lambda: "resnet", {}, "`model` must be a compiled `keras.Model` or a `bnzoo.tuning.Space`. Received: str"),
         (lambda: compiled(noisy(), "sgd"), {"steps": 19}, "`steps` must be at least 20. Received: steps=19"),
         (lambda: compiled(noisy(), "sgd"), {"orders": 0}, "`orders` must be a positive integer"),
@@ -312,6 +320,7 @@ def test_mistakes_about_data(few_digits):
     for values, message in (
         ({"depth": 3}, "Unknown `values['depth']`: 3. Known: 1, 2"),
         ({"dept": 1}, "Unknown `values`: 'dept'. Did you mean 'depth'?"),
+        (["depth"], "`values` must be a dict, such as {'depth': 8}. Received: ['depth']"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             tuning.rate_test(space, few_digits, values=values)
@@ -319,5 +328,7 @@ def test_mistakes_about_data(few_digits):
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="`model` takes inputs of the shape"):
         tuning.rate_test(model, few_digits)
+    with pytest.raises(ValueError, match="Received: a tuple of 4"):
+        tuning.rate_test(model, (np.ones((2, 64)), *[np.ones(2)] * 3))
     with pytest.raises(ValueError, match="This `data` is in batches"):
         tuning.rate_test(model, [(np.ones((2, 64)), np.ones(2))], batch_size=2)
