@@ -65,12 +65,15 @@ def smallest(results: "Results") -> str:
     """Return a sentence about the network with the fewest multiplications that is almost as good as the best one.
 
     The difference may be half a point (0.005) of the objective, or of the first metric if the objective is the loss.
-    For the RMSE and the MAE, which have a unit, it may be 1 % of that of the best.
+    For the RMSE and the MAE, which have a unit, it may be 1 % of that of the best. If the best configurations were
+    confirmed, their new figures count.
     """
     cost = "multiplications"
+    if results.confirmation is not None and not results.confirmation.usable.empty:
+        results = results.confirmation  # the best one is the best of these
     usable = results.usable
-    if usable.empty or cost not in results.costs or usable[cost].dropna().nunique() < 2:
-        return ""
+    if usable.empty or cost not in results.costs or not usable[cost].min() < usable[cost].iloc[0]:
+        return ""  # none is smaller
     metric = results.objective.metric or metric_named(results.metric)
     badness = usable["score"] if results.objective.metric else usable[metric.name].map(metric.badness)
     has_unit = REGRESSION in metric.tasks and not metric.higher_is_better
@@ -78,7 +81,7 @@ def smallest(results: "Results") -> str:
     near = usable.assign(badness=badness)[badness <= badness.iloc[0] + allowed + 1e-12]
     chosen, best = near.sort_values([cost, "badness"], kind="stable").iloc[0], usable.iloc[0]
     margin = "1 %" if has_unit else "half a point"
-    if pd.isna(best[cost]) or not chosen[cost] < best[cost]:
+    if not chosen[cost] < best[cost]:
         return f"No network with fewer multiplications is within {margin} of the best."
     return (
         f"The smallest network within {margin} of the best: {results.words(chosen)}: "

@@ -96,6 +96,8 @@ def test_the_smallest_network_that_is_almost_the_best():
     far = planted(lambda d, *args: near(d, *args) + (d < 20) * 0.05, DEPTHS, counts=counts)
     assert verdict(far).smallest == "No network with fewer multiplications is within half a point of the best."
     assert verdict(planted(near, (8,), counts=counts)).smallest == "", "all cost the same"
+    far.confirmation = planted(near, DEPTHS, seeds=2, counts=counts)
+    assert verdict(far).smallest == sentence, "the confirmed figures count"
     assert verdict(planted(near, DEPTHS)).smallest == "", "an earlier version did not count"
 
 
