@@ -15,7 +15,7 @@ from bnzoo.training.options import Options
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.session import run
 from bnzoo.tuning.folder import one_writer
-from bnzoo.tuning.results import TrialResult
+from bnzoo.tuning.trial_result import TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study

@@ -37,12 +37,13 @@ from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import CONFIRMATION_SEEDS, VALIDATION, StudyPlan
 from bnzoo.tuning.plans import ENDING, GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
 from bnzoo.tuning.steps import EPOCHS as EPOCHS_EQUAL
 from bnzoo.tuning.steps import check_equal
 from bnzoo.tuning.trial import CompiledModel
+from bnzoo.tuning.trial_result import TrialResult
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
 from bnzoo.tuning.workers import run_workers

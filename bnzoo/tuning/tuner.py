@@ -27,9 +27,9 @@ from bnzoo.tuning.planning import CALIBRATION
 from bnzoo.tuning.plans import GRID
 from bnzoo.tuning.progress import shown_steps
 from bnzoo.tuning.records import RESULT, Records
-from bnzoo.tuning.results import TrialResult
 from bnzoo.tuning.steps import set_steps
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
+from bnzoo.tuning.trial_result import TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Progress, Study

@@ -10,7 +10,8 @@ from planted import planted
 
 from bnzoo.tuning.objective import score_cap
 from bnzoo.tuning.progress import Step, progress_bar
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
+from bnzoo.tuning.trial_result import TrialResult
 from bnzoo.tuning.verdict import verdict
 
 
