@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
@@ -42,15 +41,11 @@ from bnzoo.cli.space import (
     training_axes,
     value_of,
 )
-from bnzoo.cli.tables import print_confirmed, print_table
+from bnzoo.cli.tables import print_confirmed, print_rates
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
     from bnzoo.tuning import Study
-
-
-# the heads of the counts, as those of `bnzoo models`: 80 columns have no room for the long words
-_SHORT = {"parameters": "params", "multiplications": "MACs"}
 
 
 def tune(
@@ -318,16 +313,7 @@ def _write_report(study: "Study") -> None:
 
 def _print_results(study: "Study") -> None:
     console = Console()
-    columns = study.results.table()
-    names = (_SHORT.get(name, str(name).replace("_", " ")) for name in columns.columns)
-    table = Table(*names, box=None, header_style="bold")
-    for column in table.columns:
-        column.justify = "right"
-    for row in columns.itertuples(index=False):
-        cells = zip(columns.columns, row, strict=True)
-        costs = study.results.costs
-        table.add_row(*(study.results.cost_text(*cell) if cell[0] in costs else _cell(*cell) for cell in cells))
-    print_table(console, table)
+    print_rates(console, study)
     print_confirmed(console, study)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
@@ -337,19 +323,6 @@ def _print_results(study: "Study") -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def _cell(column: str, value: Any) -> str:
-    if column in ("best learning rate", "largest usable"):
-        return "none" if value is None or value != value else f"{value:.3g}"
-    if value != value:
-        return ""
-    from bnzoo.metrics import METRICS
-
-    for metric in METRICS:
-        if column == metric.name:
-            return metric.text(value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, precision: str) -> "Artefact | None":
