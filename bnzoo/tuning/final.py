@@ -54,7 +54,9 @@ def train_configuration(
     recipe = recipe_of(model, data, float(values["learning_rate"]))
     if options["schedule"] is None:
         options["schedule"] = values.get("schedule", recipe.schedule)
-        options["warmup"] = values.get("warmup") if options["warmup"] is None else options["warmup"]
+        if options["warmup"] is None:
+            fixed = study.space.get_config().get("warmup") if "schedule" in values else None
+            options["warmup"] = values.get("warmup", fixed)
     return run(
         model,
         data,

@@ -481,7 +481,7 @@ class Study:
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
                 `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
             schedule: As in `bnzoo.train`. Default: that of the trial, if the study searches schedules.
-            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it.
+            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it or schedules.
             precision: As in `bnzoo.train`.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
