@@ -40,7 +40,7 @@ def set_steps(study: "Study", compiled: "CompiledModel") -> None:
     if study.plan is not None:
         compiled.steps = study.plan.steps.get(compiled.hp.get("depth"), compiled.whole)
     elif study.equal == COMPUTE:
-        multiplications = counts_of(compiled.model)[1]
+        _, multiplications = compiled.counts
         if not multiplications:
             raise ValueError(
                 "equal='compute' needs the multiplications of each network, and those of this one cannot be counted. "
