@@ -252,7 +252,7 @@ def tune(
         if confirm is not None:
             search.check_confirmation(confirm)
         search = clock.timed(search, precision)
-        clock.check_confirmation()
+        clock.warn_unless_confirming()
         bounds: dict[str, Any] = {
             "workers": clock.workers(clock.of_search()),
             "budget": clock.of_search(),
