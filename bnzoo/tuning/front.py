@@ -88,6 +88,8 @@ def smallest(results: "Results") -> str:
         again = found.configurations
         lost = again[~again["ok"] | ~near(again, badness(found.usable).iloc[0])]
         kept = kept[~_keys(results, kept).isin(_keys(results, lost))]
+    if best[cost] == usable[cost].min():
+        return "No network has fewer multiplications than the best."
     chosen = kept.sort_values([cost, "badness"], kind="stable").iloc[0]
     if pd.isna(best[cost]) or not chosen[cost] < best[cost]:
         return f"No network with fewer multiplications is within {margin} of the best."
