@@ -55,6 +55,7 @@ def resized(pixels):
     return np.asarray(image.resize((SIZE[1], image.height)).resize(SIZE[::-1]))
 
 
+@pytest.mark.slow
 def test_images_in_folders(bnzoo, classifier, tmp_path):
     path, probabilities = classifier
     Path("labels.txt").write_text("\n".join(LABELS))

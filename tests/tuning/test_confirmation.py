@@ -143,6 +143,7 @@ def test_a_sampler_and_the_number_of_trials_do_not_see_the_confirmation(few_digi
     assert (reopened.results.size, len(reopened.results.confirmation)) == (9, 6)
 
 
+@pytest.mark.slow
 def test_a_trial_that_the_deadline_has_ended_does_not_count(few_digits, tmp_path, monkeypatch):
     found = search(few_digits, tmp_path / "s")
     found.run(quiet)

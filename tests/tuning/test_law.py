@@ -178,6 +178,7 @@ def test_a_space_without_depths_is_refused(few_digits, tmp_path):
         study(few_digits, tmp_path, tuning.MLPSpace(**SPACE), sampler="law")
 
 
+@pytest.mark.slow
 def test_a_study_ends_by_itself(few_digits, tmp_path, monkeypatch):
     leave_out_training(monkeypatch)
     space = tuning.MLPSpace(**{**SPACE, "depths": (1, 2, 3), "learning_rates": (0.001, 1.0, 7), "norms": ("batch",)})
