@@ -113,7 +113,8 @@ def tune(
         str,
         typer.Option(
             help="The cost that the trials of all networks have in common: epochs, or compute (the multiplications of "
-            "the shallowest network, so that deeper ones have fewer steps). Without --budget, which divides the time."
+            "the shallowest network, so that deeper ones have fewer steps). Not with --budget, "
+            "whose plan gives each depth its steps."
         ),
     ] = "epochs",
     sampler: Annotated[
@@ -157,15 +158,15 @@ def tune(
     confirm: Annotated[
         int | None,
         typer.Option(
-            help="The number of best configurations that are trained again, each with three new seeds, since the best "
-            "of many owes part of its score to chance: 3. The new scores decide which one is the best."
+            help="The number of the best configurations, such as 3, that are trained again with three new seeds each: "
+            "the best of many owes part of its score to chance. The new scores decide which one is the best."
         ),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             help="A database that several machines share, each running the same command: "
-            "postgresql://user@host/database. Put the password into PGPASSWORD or ~/.pgpass."
+            "postgresql://me@host/db. Put the password into PGPASSWORD or ~/.pgpass."
         ),
     ] = None,
     study: Annotated[
