@@ -6,17 +6,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from planted import planted
 from portable import ON_LINUX, ON_POSIX
 from rich.console import Console
 from rich.table import Table
 
 from bnzoo import cli
-from bnzoo.cli.tables import print_table
+from bnzoo.cli.tables import print_rates, print_table
 from bnzoo.models import FAMILIES
 
 SMALL = ["mlp", "--depths", "1,2", "--learning-rates", "0.01:1:2", "--epochs", "3", "--batch-size", "32"]
@@ -284,6 +286,15 @@ def test_stopped_by_the_user(bnzoo, monkeypatch):
         130,
         "bnzoo: stopped: 0 of 8 trials are done. The same command continues with the others\n",
     )
+
+
+def test_values_of_axes_keep_their_digits():
+    results = planted(lambda depth, norm, rate, seed: rate, depths=(8,), more={"weight_decay": (1e-5, 2e-4)})
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    print_rates(console, SimpleNamespace(results=results))
+    head, *lines = (line.split() for line in console.file.getvalue().splitlines())
+    assert head[:4] == ["depth", "norm", "weight", "decay"]
+    assert [line[2] for line in lines] == ["1e-05", "0.0002", "1e-05", "0.0002"]
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -88,18 +88,18 @@ def test_the_confirmation_has_its_share_of_a_budget(clock, capsys):
     plan = replace(PLAN, search=120.0, confirmation=60.0)
     found = clocks.Clock(585.0, confirm=3)
     assert found.plans({"plan": plan.get_config()})
-    found.check_confirmation()
+    found.warn_unless_confirming()
     assert (found.of_search(), found.of_confirmation()) == (120.0, 60.0)
     clock.seconds = 350.0
     assert found.of_confirmation() == pytest.approx(230 * 60 / 460), "the search has ended late"
     late = clocks.Clock(585.0, confirm=3)
     late.plans({"plan": PLAN.get_config()})
     assert capsys.readouterr().err == ""
-    late.check_confirmation()
+    late.warn_unless_confirming()
     assert late.of_confirmation() == 0
     assert capsys.readouterr().err.startswith("bnzoo: warning: the plan has no time for --confirm 3. The same command")
     assert clocks.Clock(None, confirm=3).of_confirmation() is None
-    clocks.Clock(None, confirm=3).check_confirmation()
+    clocks.Clock(None, confirm=3).warn_unless_confirming()
     assert clocks.Clock(605.0, confirm=3).of_confirmation() == pytest.approx(0.35 * 540), "a study without a plan"
 
 

@@ -133,6 +133,15 @@ def test_the_picture_of_the_costs():
     assert not costs.shown(planted(scores))
 
 
+def test_the_labels_of_the_costs_name_the_axes_that_differ():
+    axes = {"optimizer": ("sgd", "adamw"), "schedule": ("linear",)}
+    results = planted(scores, norms=("batch",), counts=counts, more=axes)
+    [panel] = costs.metric_against_cost(results).axes
+    expected = {f"{depth} batch {optimizer}" for depth in (8, 14) for optimizer in ("sgd", "adamw")}
+    assert {text.get_text() for text in panel.texts} == expected
+    assert "labelled with its depth, norm and optimizer. " in costs.caption(results)
+
+
 def test_it_says_what_was_found(report):
     _, results, text = report
     finding = verdict(results)

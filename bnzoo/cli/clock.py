@@ -162,7 +162,7 @@ class Clock:
         planned = self.plan.confirmation
         return min(planned, self.left * planned / (self.plan.seconds - self.plan.search)) if planned else 0.0
 
-    def check_confirmation(self) -> None:
+    def warn_unless_confirming(self) -> None:
         """Print a warning if the plan has no time for the confirmation that is asked for."""
         if self._confirm and self.of_confirmation() == 0:
             say(

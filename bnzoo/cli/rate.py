@@ -87,14 +87,21 @@ def rate(
         if output.suffix not in _SUFFIXES:
             raise UserError(f"--output must be a file name that ends in .png, .svg or .csv. Received: {output}")
         check_folder(output)
-    of_family: dict[str, Any] = {"depth": depth, "norm": norm, "placement": placement, "branch-scale": branch_scale}
-    of_family |= {"activation": activation, "option": option}
+    of_family = {
+        **{"depth": depth, "norm": norm, "placement": placement, "branch-scale": branch_scale},
+        **{"activation": activation, "option": option},
+    }
     is_file = model not in FAMILIES and (Path(model).suffix == ".keras" or Path(model).exists())
     if not is_file:
         check_family(model)
     elif given := [name for name, value in of_family.items() if value]:
         raise UserError(f"--{given[0]} is for a family of networks, but {model} is a file. Leave it out")
     axes = axes_of(None, None, norm, placement, activation, None, None, option or [], branch_scale)
+    if several := [name for name, value in axes.items() if name != "norms" and isinstance(value, tuple)]:
+        raise UserError(
+            f"A range test has several depths and norms, but one value of {several[0]}. "
+            f"Received: {', '.join(map(str, axes[several[0]]))}. Run the command once for each"
+        )
     if depth:
         axes["depths"] = numbers("--depth", depth, ",", int, "whole numbers separated by commas: 8,14,20")
     chosen: dict[str, Any] = {"optimizer": optimizer, "momentum": momentum, "weight_decay": weight_decay}

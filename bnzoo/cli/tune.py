@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
@@ -42,15 +41,11 @@ from bnzoo.cli.space import (
     training_axes,
     value_of,
 )
-from bnzoo.cli.tables import print_confirmed, print_table
+from bnzoo.cli.tables import print_confirmed, print_rates
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
     from bnzoo.tuning import Study
-
-
-# the heads of the counts, as those of `bnzoo models`: 80 columns have no room for the long words
-_SHORT = {"parameters": "params", "multiplications": "MACs"}
 
 
 def tune(
@@ -118,7 +113,8 @@ def tune(
         str,
         typer.Option(
             help="The cost that the trials of all networks have in common: epochs, or compute (the multiplications of "
-            "the shallowest network, so that deeper ones have fewer steps). Without --budget, which divides the time."
+            "the shallowest network, so that deeper ones have fewer steps). Not with --budget, "
+            "whose plan gives each depth its steps."
         ),
     ] = "epochs",
     sampler: Annotated[
@@ -162,15 +158,15 @@ def tune(
     confirm: Annotated[
         int | None,
         typer.Option(
-            help="The number of best configurations that are trained again, each with three new seeds, since the best "
-            "of many owes part of its score to chance: 3. The new scores decide which one is the best."
+            help="The number of the best configurations, such as 3, that are trained again with three new seeds each: "
+            "the best of many owes part of its score to chance. The new scores decide which one is the best."
         ),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             help="A database that several machines share, each running the same command: "
-            "postgresql://user@host/database. Put the password into PGPASSWORD or ~/.pgpass."
+            "postgresql://me@host/db. Put the password into PGPASSWORD or ~/.pgpass."
         ),
     ] = None,
     study: Annotated[
@@ -257,7 +253,7 @@ def tune(
         if confirm is not None:
             search.check_confirmation(confirm)
         search = clock.timed(search, precision)
-        clock.check_confirmation()
+        clock.warn_unless_confirming()
         bounds: dict[str, Any] = {
             "workers": clock.workers(clock.of_search()),
             "budget": clock.of_search(),
@@ -318,16 +314,7 @@ def _write_report(study: "Study") -> None:
 
 def _print_results(study: "Study") -> None:
     console = Console()
-    columns = study.results.table()
-    names = (_SHORT.get(name, str(name).replace("_", " ")) for name in columns.columns)
-    table = Table(*names, box=None, header_style="bold")
-    for column in table.columns:
-        column.justify = "right"
-    for row in columns.itertuples(index=False):
-        cells = zip(columns.columns, row, strict=True)
-        costs = study.results.costs
-        table.add_row(*(study.results.cost_text(*cell) if cell[0] in costs else _cell(*cell) for cell in cells))
-    print_table(console, table)
+    print_rates(console, study)
     print_confirmed(console, study)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in study.results.counts.items() if count)
     verdict = study.verdict
@@ -337,19 +324,6 @@ def _print_results(study: "Study") -> None:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in verdict.warnings:
         console.print(f"warning: {warning}", style="yellow", highlight=False, soft_wrap=True)
-
-
-def _cell(column: str, value: Any) -> str:
-    if column in ("best learning rate", "largest usable"):
-        return "none" if value is None or value != value else f"{value:.3g}"
-    if value != value:
-        return ""
-    from bnzoo.metrics import METRICS
-
-    for metric in METRICS:
-        if column == metric.name:
-            return metric.text(value)
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, precision: str) -> "Artefact | None":

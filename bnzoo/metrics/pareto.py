@@ -5,7 +5,7 @@ import pandas as pd
 
 
 def on_front(costs: np.ndarray, badness: np.ndarray) -> np.ndarray:
-    """Return which points no other one beats: one that is at least as good in both, and better in one of them.
+    """Return a mask of the points on the front: no other point is as good in both, and better in one of them.
 
     Args:
         costs: Array of floats, lower is better.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _MULTIPLICATIONS = "multiplications"
 # up to this many networks each has a label; of more, those on the front
 _LABELLED = 8
+# the axes that are in every label
+_OWN = ("depth", "norm")
 # costs within this factor need more places between the powers of ten
 _SIMILAR = 10
 
@@ -58,7 +60,8 @@ def caption(results: "Results") -> str:
     metric = metric_named(results.metric).label
     seeds = " A bar is the range of the seeds, the point their mean." if results.definition["seeds"] > 1 else ""
     networks = max(len(results.networks(cost)) for cost in shown(results))
-    labels = "depth and norm" if networks <= _LABELLED else "depth and norm of those on the front"
+    *names, last = (axis.replace("_", " ") for axis in _label_axes(results))
+    labels = f"{', '.join(names)} and {last}" + " of those on the front" * (networks > _LABELLED)
     return (
         f"Each network at its best learning rate, labelled with its {labels}. No other network is better than one on "
         f"the line in both {metric} and cost.{seeds} Multiplications are those of convolutions, dense layers and "
@@ -83,11 +86,17 @@ def _points(axes: Axes, results: "Results", cost: str) -> None:
         )
     labelled = table if len(table) <= _LABELLED else table[front]
     for _, row in labelled.iterrows():
-        _annotate(axes, row, cost, name)
+        _annotate(axes, results, row, cost)
 
 
-def _annotate(axes: Axes, row: pd.Series, cost: str, name: str) -> None:
-    text = f"{row['depth']} {row['norm']}"
+def _label_axes(results: "Results") -> list[str]:
+    """Return depth, norm and the other axes that tell the networks apart."""
+    others = [axis for axis, values in results.axes.items() if axis not in (*_OWN, "learning_rate") and len(values) > 1]
+    return [*_OWN, *others]
+
+
+def _annotate(axes: Axes, results: "Results", row: pd.Series, cost: str) -> None:
+    name, text = results.metric, " ".join(results.text(row[axis]) for axis in _label_axes(results))
     axes.annotate(text, (row[cost], row[name]), (5, 4), textcoords="offset points", fontsize=8)
 
 

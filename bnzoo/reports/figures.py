@@ -28,7 +28,8 @@ from bnzoo.reports.layout import (
 )
 
 if TYPE_CHECKING:
-    from bnzoo.tuning.results import Results, TrialResult
+    from bnzoo.tuning.results import Results
+    from bnzoo.tuning.trial_result import TrialResult
 
 _COLOURS = mpl.colormaps["viridis_r"]
 MOST_CURVES = 6  # more curves are hard to tell apart

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 if TYPE_CHECKING:
-    from bnzoo.tuning.results import Results, TrialResult
+    from bnzoo.tuning.results import Results
+    from bnzoo.tuning.trial_result import TrialResult
 
 
 FEWEST = 2  # a panel with one point compares nothing

@@ -13,7 +13,8 @@ from tensorboard.plugins.hparams import api_pb2, summary
 from bnzoo.reports.layout import MOST_RATES
 
 if TYPE_CHECKING:
-    from bnzoo.tuning.results import Results, TrialResult
+    from bnzoo.tuning.results import Results
+    from bnzoo.tuning.trial_result import TrialResult
 
 
 _SUFFIX = ".bnzoo"  # marks the event files that this module has written and may replace

@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from bnzoo.reports.layout import scale_scores
 
 if TYPE_CHECKING:
-    from bnzoo.tuning.results import Results, TrialResult
+    from bnzoo.tuning.results import Results
+    from bnzoo.tuning.trial_result import TrialResult
 
 
 PAUSE = 60.0  # seconds without a running trial; longer pauses, in which the study was stopped, are cut out

@@ -12,7 +12,7 @@ A training passes through these files:
 
 The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
 `optimizers.py`, `schedule_free.py` (evaluation at the average), `class_weights.py`, `speed.py` (measured seconds),
-`store.py` (the folder of a training), `structure.py`, `variables.py` and `files.py`.
+`store.py` (the folder of a training), `definition.py`, `structure.py`, `variables.py` and `files.py`.
 """
 
 from bnzoo.training.reporting import Moment

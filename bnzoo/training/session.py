@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bnzoo.training.batches import training_batches, validation_batches
 from bnzoo.training.checkpoints import Checkpoints
 from bnzoo.training.choice import TRIAL, take_if_better, take_lowest
 from bnzoo.training.class_weights import class_weights, weighted
+from bnzoo.training.definition import definition_of
 from bnzoo.training.devices import divisible, on_devices, strategy_for
 from bnzoo.training.endings import DivergedError, Patience, Reserve, StopWhenNotFinite, steps_of_lag
 from bnzoo.training.events import EventFiles
@@ -41,7 +42,6 @@ from bnzoo.training.schedule_free import end_at_the_average
 from bnzoo.training.schedules import schedule_named
 from bnzoo.training.speed import EPOCH_SECONDS, Finish, slowness, step_seconds
 from bnzoo.training.store import Store, folder_for
-from bnzoo.training.structure import structure_digest
 from bnzoo.training.variables import assign, values_of
 
 _EVALUATION_BATCH = 256
@@ -95,7 +95,7 @@ def run(
         options = replace(options, epochs=EPOCHS)
     options.check(data)
     judging = None if options.all_data else judging
-    definition = _definition(model, data, recipe, options, judging, trial, values)
+    definition = definition_of(model, data, recipe, options, judging, trial, values)
     store = None
     if directory is not None:
         store = Store(directory if checkpoints is None else folder_for(definition, checkpoints), definition)
@@ -348,31 +348,3 @@ def finish_of(data: Dataset, choices: int = 2, exports: bool = True) -> Finish:
     # twice more for Keras after the last step and for the figures; the norms are checked with gradients
     predicted = choices * (min(len(data.train.x), _CALIBRATION) + validation) + 2 * validation + 8 * _HEALTH
     return Finish(predicted, compared=len(data.test.x), exports=exports, files=image_of(data) is not None)
-
-
-def _definition(
-    model: keras.Model,
-    data: Dataset,
-    recipe: Recipe,
-    options: Options,
-    judging: np.ndarray | None,
-    trial: int | None,
-    values: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """Return everything that determines a training, as JSON. Its initial weights are in its first checkpoint."""
-    chosen = {name: value for name, value in asdict(options).items() if name != "deadline"}
-    if options.warmup is None:  # a training that began without it goes on
-        del chosen["warmup"]
-    return {
-        "model": {
-            "structure": structure_digest(model, recipe.loss),
-            "variables": [list(variable.shape) for variable in model.variables],
-        },
-        "data": {"fingerprint": data.fingerprint, "augment": list(data.augment)},
-        "learning_rate": recipe.learning_rate,
-        "optimizer": recipe.optimizer,
-        **chosen,
-        **({} if judging is None else {"validation_examples": len(judging)}),
-        **({} if trial is None else {"trial": trial}),
-        **({} if values is None else {"values": dict(values)}),
-    }

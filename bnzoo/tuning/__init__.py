@@ -16,12 +16,12 @@ opens a study from its folder.
 result.
 
 The other files support these: `spaces/` (models and hyperparameters), `plans.py`, `local_search.py` and `law.py` (the
-next configuration), `shared.py` and `storage/` (the Optuna study), `objective.py` (the score), `records.py` with
-`definition.py` and `folder.py` (the study's files), `checkpoints.py`, `workers.py` (processes), `progress.py`,
-`results.py` and `verdict.py`. The cost of a network is in `costs.py`, `latency.py` and `front.py`. The best
-configurations are trained again with new seeds: `finalists.py` (which ones), `confirming.py` (the run),
-`confirmation.py` (the comparison with the search), `ties.py` (differences by chance). `effective_rate.py` multiplies
-learning rate and weight decay.
+next configuration), `hyperparameters.py` (Keras Tuner's for Optuna), `shared.py` and `storage/` (the Optuna study),
+`objective.py` (the score), `records.py` with `definition.py` and `folder.py` (the study's files), `limits.py` (the
+arguments), `checkpoints.py`, `workers.py` (processes), `progress.py`, `trial_result.py`, `results.py` and `verdict.py`.
+The cost of a network is in `costs.py`, `latency.py` and `front.py`. The best configurations are trained again with new
+seeds: `finalists.py` (which ones), `confirming.py` (the run), `confirmation.py` (the comparison with the search),
+`ties.py` (differences by chance). `effective_rate.py` multiplies learning rate and weight decay.
 
 The loop of a training, its batches and tasks, and the artefact of a model are in `bnzoo.training`.
 """
@@ -29,10 +29,11 @@ The loop of a training, its batches and tasks, and the artefact of a model are i
 from bnzoo.training.artefact import Artefact
 from bnzoo.tuning.oracle import OptunaOracle, PruningCallback
 from bnzoo.tuning.rates import RateTest, RateTests
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.rising_rates import rate_test
 from bnzoo.tuning.spaces import DenseNetSpace, MLPSpace, ResNetSpace, Space, ViTSpace
 from bnzoo.tuning.study import Study
+from bnzoo.tuning.trial_result import TrialResult
 from bnzoo.tuning.verdict import Verdict
 
 __all__ = [

@@ -9,9 +9,10 @@ from typing import Any
 import keras
 
 from bnzoo.files import whole_file
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.storage import Backend, Database
 from bnzoo.tuning.storage.database import retrying
+from bnzoo.tuning.trial_result import TrialResult
 
 
 class Checkpoints(ABC):

@@ -15,7 +15,7 @@ from bnzoo.training.options import Options
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.session import run
 from bnzoo.tuning.folder import one_writer
-from bnzoo.tuning.results import TrialResult
+from bnzoo.tuning.trial_result import TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study
@@ -54,7 +54,9 @@ def train_configuration(
     recipe = recipe_of(model, data, float(values["learning_rate"]))
     if options["schedule"] is None:
         options["schedule"] = values.get("schedule", recipe.schedule)
-        options["warmup"] = values.get("warmup") if options["warmup"] is None else options["warmup"]
+        if options["warmup"] is None:
+            fixed = study.space.get_config().get("warmup") if "schedule" in values else None
+            options["warmup"] = values.get("warmup", fixed)
     return run(
         model,
         data,

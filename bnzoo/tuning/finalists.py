@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from bnzoo.errors import positive_integer
+from bnzoo.tuning.limits import SEEDS
 from bnzoo.tuning.objective import Objective
 from bnzoo.tuning.plans import Plan
 from bnzoo.tuning.results import Results
@@ -57,9 +58,9 @@ class FinalistPlan(Plan):
         return self._configurations[position]
 
 
-def check_seeds(seeds: int, most: int) -> int:
+def check_seeds(seeds: int) -> int:
     """Return a number of seeds that has an interval. Raise `ValueError` if it is not one."""
-    if positive_integer("seeds", seeds, most) < FEWEST:
+    if positive_integer("seeds", seeds, SEEDS) < FEWEST:
         raise ValueError(f"`seeds` must be at least {FEWEST}: a single seed has no interval. Received: seeds={seeds!r}")
     return seeds
 

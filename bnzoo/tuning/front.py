@@ -65,29 +65,44 @@ def smallest(results: "Results") -> str:
     """Return a sentence about the network with the fewest multiplications that is almost as good as the best one.
 
     The difference may be half a point (0.005) of the objective, or of the first metric if the objective is the loss.
-    For the RMSE and the MAE, which have a unit, it may be 1 % of that of the best. If the best configurations were
-    confirmed, their new figures count.
+    For the RMSE and the MAE, which have a unit, it may be 1 % of that of the best. The figures are those of the search;
+    a confirmed network must be as close with new seeds too.
     """
     cost = "multiplications"
-    if results.confirmation is not None and not results.confirmation.usable.empty:
-        results = results.confirmation  # the best one is the best of these
-    usable = results.usable
-    if usable.empty or cost not in results.costs or not usable[cost].min() < usable[cost].iloc[0]:
-        return ""  # none is smaller
+    usable, best, found = results.usable, results.winner, results.confirmation
+    if best is None or cost not in results.costs or usable[cost].dropna().nunique() < 2:
+        return ""
     metric = results.objective.metric or metric_named(results.metric)
-    badness = usable["score"] if results.objective.metric else usable[metric.name].map(metric.badness)
     has_unit = REGRESSION in metric.tasks and not metric.higher_is_better
-    allowed = _RELATIVE * badness.iloc[0] if has_unit else _POINTS
-    near = usable.assign(badness=badness)[badness <= badness.iloc[0] + allowed + 1e-12]
-    chosen, best = near.sort_values([cost, "badness"], kind="stable").iloc[0], usable.iloc[0]
     margin = "1 %" if has_unit else "half a point"
-    if not chosen[cost] < best[cost]:
+
+    def badness(rows: pd.DataFrame) -> pd.Series:
+        return rows["score"] if results.objective.metric else rows[metric.name].map(metric.badness)
+
+    def near(rows: pd.DataFrame, reached: float) -> pd.Series:
+        return badness(rows) <= reached + (_RELATIVE * reached if has_unit else _POINTS) + 1e-12
+
+    values = badness(usable)
+    kept = usable.assign(badness=values)[near(usable, values[best.name])]
+    if found is not None and not found.usable.empty:
+        again = found.configurations
+        lost = again[~again["ok"] | ~near(again, badness(found.usable).iloc[0])]
+        kept = kept[~_keys(results, kept).isin(_keys(results, lost))]
+    if best[cost] == usable[cost].min():
+        return "No network has fewer multiplications than the best."
+    chosen = kept.sort_values([cost, "badness"], kind="stable").iloc[0]
+    if pd.isna(best[cost]) or not chosen[cost] < best[cost]:
         return f"No network with fewer multiplications is within {margin} of the best."
+    of_search = "" if found is None else " (figures of the search)"
     return (
         f"The smallest network within {margin} of the best: {results.words(chosen)}: "
         f"{_value(metric, chosen['badness'])} with {_costs(results, chosen)}, instead of "
-        f"{_value(metric, badness.iloc[0])} with {_costs(results, best)}."
+        f"{_value(metric, values[best.name])} with {_costs(results, best)}{of_search}."
     )
+
+
+def _keys(results: "Results", rows: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(rows[list(results.axes)])
 
 
 def _over_seeds(results: "Results", row: Mapping[str, Any] | pd.Series) -> list[float]:

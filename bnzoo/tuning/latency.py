@@ -13,7 +13,7 @@ from bnzoo.export.verification import verify
 from bnzoo.json_text import json_text
 from bnzoo.training.speed import Finish, slowness
 from bnzoo.tuning.costs import Latency
-from bnzoo.tuning.results import TrialResult
+from bnzoo.tuning.trial_result import TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study

@@ -18,12 +18,12 @@ DEPTH, RATE, NORM = "depth", "learning_rate", "norm"
 SLOPES = {"none": -1.5}
 # the standard deviation of a slope that is not measured yet, and of a best rate in steps of the grid
 SLOPE_ERROR, RATE_ERROR = 1.0, 0.5
-# a grid of so many rates has one more of them on each side of the best
+# the rates that are tried on each side of the best: those of the grid divided by this number, at least one
 RATES = 8
-# Nothing was learned at a depth whose two best scores are above the first share of the range of all scores, in which
-# guessing is at about a half, and differ by less than the second share.
+# As shares of the range of all scores. A depth has not learned if its best score is behind that of the study by more
+# than the first, and its two best scores differ by less than the second: guessing scores alike at every rate.
 LEARNED, EQUAL = 0.4, 0.02
-# a depth is left if none of so many next rates could have the best score of all
+# a depth is left if its scores, as they improve now, do not reach the best one of the study in so many steps
 AHEAD = 2
 
 Network = tuple[tuple[str, Any], ...]  # the other hyperparameters
@@ -104,7 +104,7 @@ class LawPlan(Plan):
             return None
         lost = not measured.learned(network, depth)
         if not smallest and lost and not all(measured.learned(network, d) for d in self._depths if d < depth):
-            return None  # what the smaller depth did not learn with any rate
+            return None  # a smaller network has not learned with any rate either
         best_of_all = math.inf if smallest else measured.best_of_all
         rate = _beside_the_best(scores, count, self._width, centre, best_of_all)
         if rate is None and lost:

@@ -1,18 +1,19 @@
 """Plans: the order in which a study tries configurations, a grid or the proposals of an Optuna sampler."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import keras_tuner
 import numpy as np
 import optuna
 from keras_tuner.engine import hyperparameters as kt
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from bnzoo.errors import choice
+from bnzoo.tuning.hyperparameters import points, suggest
 from bnzoo.tuning.shared import create_quietly
 
 # without a grid: Optuna's own grid sampler runs points twice if there are two workers
@@ -81,11 +82,11 @@ class GridPlan(Plan):
         cheap: Set[str] = frozenset(),
     ) -> None:
         self._space = hyperparameters.space
-        points = list(_points(hyperparameters.space, {}))
+        every = list(points(hyperparameters.space, {}))
         first: list[dict[str, Any]] = []
         for wanted in start:
-            first += [point for point in points if wanted.items() <= point.items() and point not in first]
-        self.points = first + [point for point in points if point not in first]
+            first += [point for point in every if wanted.items() <= point.items() and point not in first]
+        self.points = first + [point for point in every if point not in first]
         self.size = len(self.points)
         searched = [hp.name for hp in self._space if not isinstance(hp, kt.Fixed)]
         self.parameters = [{name: point[name] for name in searched if name in point} for point in self.points]
@@ -186,7 +187,7 @@ class SampledPlan(Plan):
         if fixed:
             study.enqueue_trial(fixed)
         proposed = study.ask()
-        _suggest(proposed, self._space)
+        suggest(proposed, self._space)
         return _waiting(proposed.params, proposed.distributions)
 
 
@@ -308,63 +309,3 @@ def check_sampler(sampler: Any) -> Any:
 
 def _waiting(params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> FrozenTrial:
     return optuna.create_trial(state=TrialState.WAITING, params=params, distributions=distributions)
-
-
-def _points(space: Sequence[kt.HyperParameter], values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every combination. A conditional hyperparameter is left out if its condition is false."""
-    if not space:
-        yield values
-        return
-    hp, rest = space[0], space[1:]
-    if not _active(hp, values):
-        yield from _points(rest, values)
-    elif isinstance(hp, kt.Fixed):
-        yield from _points(rest, {**values, hp.name: hp.value})
-    else:
-        for value in hp.values:
-            yield from _points(rest, {**values, hp.name: value})
-
-
-def _suggest(trial: optuna.Trial, space: Sequence[kt.HyperParameter]) -> None:
-    values: dict[str, Any] = {}
-    for hp in space:
-        if not _active(hp, values):
-            continue
-        if isinstance(hp, kt.Fixed):
-            values[hp.name] = hp.value
-        else:
-            values[hp.name] = _sample(trial, hp.name, to_distribution(hp))
-
-
-def _sample(trial: optuna.Trial, name: str, among: BaseDistribution) -> Any:
-    if isinstance(among, CategoricalDistribution):
-        return trial.suggest_categorical(name, among.choices)
-    if isinstance(among, IntDistribution):
-        return trial.suggest_int(name, among.low, among.high, step=among.step, log=among.log)
-    assert isinstance(among, FloatDistribution)
-    return trial.suggest_float(name, among.low, among.high, step=among.step, log=among.log)
-
-
-def _active(hp: kt.HyperParameter, values: dict[str, Any]) -> bool:
-    return all(condition.is_active(values) for condition in hp.conditions)
-
-
-def to_distribution(hp: kt.HyperParameter) -> BaseDistribution:
-    """Return the Optuna distribution of a Keras Tuner hyperparameter.
-
-    Raises:
-        ValueError: If Optuna has no such distribution.
-    """
-    if isinstance(hp, kt.Choice | kt.Boolean):
-        return CategoricalDistribution(list(hp.values))
-    if hp.sampling == "reverse_log":
-        raise ValueError(
-            f"Hyperparameter {hp.name!r}: Optuna does not support sampling='reverse_log'. Use 'linear' or 'log'."
-        )
-    log = hp.sampling == "log"
-    if log and (hp.step is not None and not (isinstance(hp, kt.Int) and hp.step == 1)):
-        # the step is a factor in Keras Tuner, which Optuna does not support
-        return CategoricalDistribution(list(hp.values))
-    if isinstance(hp, kt.Int):
-        return IntDistribution(hp.min_value, hp.max_value, log=log, step=1 if log else hp.step or 1)
-    return FloatDistribution(hp.min_value, hp.max_value, log=log, step=None if log else hp.step)

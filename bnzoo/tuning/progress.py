@@ -15,7 +15,8 @@ from rich.text import Text
 
 from bnzoo import silence
 from bnzoo.metrics import ACCURACY, metric_named
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
+from bnzoo.tuning.trial_result import TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Study

@@ -27,8 +27,8 @@ _LEAST_FALL, _DEVIATIONS = 0.01, 5
 class RateTest:
     """The result of the learning-rate range test of a model.
 
-    The loss is the mean over the orders of the data. It is smoothed over the steps, and limited: above the loss at the
-    start plus twice its whole fall, only the fact matters.
+    The loss is the mean over the orders of the data. For the interval it is limited to the loss at the start plus twice
+    its fall, so that an explosion weighs no more than a rise, and smoothed over the steps.
 
     Attributes:
         name: String, the model or its configuration.

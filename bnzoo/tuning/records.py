@@ -18,9 +18,10 @@ from bnzoo.tuning.costs import Latencies, Latency
 from bnzoo.tuning.definition import check_definition, command, require_same_study
 from bnzoo.tuning.finalists import FIRST_TRIAL, Finalists, add, listed
 from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.shared import SharedStudy, counted, find_study, is_confirmation, study_names
 from bnzoo.tuning.storage import JOURNAL
+from bnzoo.tuning.trial_result import TrialResult
 
 # keys of the attributes for the definition and the `Latencies` of a study, and for the `TrialResult` of a trial
 _DEFINITION, _LATENCIES, RESULT = "bnzoo:definition", "bnzoo:latencies", "bnzoo:result"

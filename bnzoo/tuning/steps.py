@@ -40,9 +40,12 @@ def set_steps(study: "Study", compiled: "CompiledModel") -> None:
     if study.plan is not None:
         compiled.steps = study.plan.steps.get(compiled.hp.get("depth"), compiled.whole)
     elif study.equal == COMPUTE:
-        multiplications = counts_of(compiled.model)[1]
+        _, multiplications = compiled.counts
         if not multiplications:
-            raise ValueError("the multiplications of this network cannot be counted, as equal='compute' needs")
+            raise ValueError(
+                "equal='compute' needs the multiplications of each network, and those of this one cannot be counted. "
+                "Leave `equal` out"
+            )
         compiled.steps = max(1, round(compiled.whole * _reference(study.space) / multiplications))
 
 

@@ -1,6 +1,5 @@
 """A study: a space and data in; results, the best model, a report and a SavedModel out."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,7 +24,7 @@ from bnzoo.training.artefact import Artefact, export_once
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.files import NOTE
 from bnzoo.training.precision import AUTO, FLOAT32, PRECISIONS
-from bnzoo.tuning import latency
+from bnzoo.tuning import latency, limits
 from bnzoo.tuning.confirming import run_confirmation
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
@@ -35,20 +34,17 @@ from bnzoo.tuning.front import front
 from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
 from bnzoo.tuning.planning import CONFIRMATION_SEEDS, VALIDATION, StudyPlan
-from bnzoo.tuning.plans import ENDING, GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
+from bnzoo.tuning.plans import GRID, LAW, OF_A_GRID, SAMPLER_NAMES, GridPlan, check_sampler, check_start
 from bnzoo.tuning.records import Records
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.shared import PRUNERS
 from bnzoo.tuning.spaces import Space
-from bnzoo.tuning.steps import EPOCHS as EPOCHS_EQUAL
-from bnzoo.tuning.steps import check_equal
+from bnzoo.tuning.steps import EPOCHS, check_equal
 from bnzoo.tuning.trial import CompiledModel
+from bnzoo.tuning.trial_result import TrialResult
 from bnzoo.tuning.tuner import MeasureFunction, run_trials
 from bnzoo.tuning.verdict import Verdict, verdict
 from bnzoo.tuning.workers import run_workers
-
-# upper limits, which a typing error would exceed long before the machine runs out of memory
-SEEDS, EPOCHS, WORKERS, TRIALS = 1_000, 1_000_000, 256, 100_000
 
 # a function of the study and an event: the values of a trial that starts, or the result of one that has ended
 Progress = Callable[["Study", dict[str, Any] | TrialResult], None]
@@ -136,24 +132,24 @@ class Study:
         measure: MeasureFunction | None = None,
         plan: StudyPlan | None = None,
         precision: str = FLOAT32,
-        equal: str = EPOCHS_EQUAL,
+        equal: str = EPOCHS,
     ) -> None:
         self.space = space.for_data(data)
         self.space.check()
         self.data = data
         self.directory = Path(directory)
-        self.seeds = positive_integer("seeds", seeds, SEEDS)
-        self.epochs = positive_integer("epochs", epochs, EPOCHS)
+        self.seeds = positive_integer("seeds", seeds, limits.SEEDS)
+        self.epochs = positive_integer("epochs", epochs, limits.EPOCHS)
         self.sampler = choice("sampler", check_sampler(sampler), SAMPLER_NAMES)
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
-        self.sampler_seed = seed_number("sampler_seed", sampler_seed)
-        self._check_size()
+        self.sampler_seed = limits.check_sampler_seed(sampler_seed)
+        limits.check_size(self.space, self.sampler, self.seeds)
         if self.sampler == LAW:
             check_law(self.hyperparameters())
         self.enqueue = [dict(values) for values in enqueue]
         check_start(self.enqueue, self.hyperparameters())
         self.storage = storage
-        self.checkpoints = positive_integer("checkpoints", checkpoints, TRIALS)
+        self.checkpoints = positive_integer("checkpoints", checkpoints, limits.TRIALS)
         self._objective = objective_of(objective, data, class_weight)
         self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.measure = measure
@@ -320,13 +316,7 @@ class Study:
 
     def check_bounds(self, workers: int = 1, budget: float | None = None, trials: int | None = None) -> None:
         """Raise `ValueError` if `run` does not accept these arguments."""
-        positive_integer("workers", workers, WORKERS)
-        if trials is not None:
-            positive_integer("trials", trials, TRIALS)
-        if budget is not None:
-            number("budget", budget, above=0)
-        if self.sampler not in ENDING and budget is None and trials is None:
-            raise ValueError(f"sampler={self.sampler!r} samples without end. Pass `budget`, `trials` or both.")
+        limits.check_bounds(self.sampler, workers, budget, trials)
 
     def confirm(
         self,
@@ -359,8 +349,8 @@ class Study:
             RuntimeError: If no trial is usable, or all workers of this machine died.
         """
         self.check_confirmation(top)
-        check_seeds(seeds, SEEDS)
-        self.check_bounds(workers, budget, trials=TRIALS)
+        check_seeds(seeds)
+        self.check_bounds(workers, budget, trials=limits.TRIALS)
         self._begin()
         self.refresh()
         self._best()
@@ -369,10 +359,7 @@ class Study:
 
     def check_confirmation(self, top: int) -> None:
         """Raise `ValueError` if the search has fewer configurations than are to be confirmed."""
-        positive_integer("confirm", top, TRIALS)
-        size = math.prod(len(values) for values in self.space.axes().values())
-        if self.sampler in OF_A_GRID and top > size:
-            raise ValueError(f"`confirm` must be at most the number of configurations, {size}. Received: confirm={top}")
+        limits.check_confirmation(self.space, self.sampler, top)
 
     def work(
         self,
@@ -495,7 +482,7 @@ class Study:
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
                 `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
             schedule: As in `bnzoo.train`. Default: that of the trial, if the study searches schedules.
-            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it.
+            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it or schedules.
             precision: As in `bnzoo.train`.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
@@ -582,16 +569,6 @@ class Study:
         if best is None:
             raise RuntimeError(f"{self.directory}: no trial is usable, so there is no best model.")
         return best
-
-    def _check_size(self) -> None:
-        axes = {name: len(values) for name, values in self.space.axes().items()}
-        size = math.prod(axes.values()) * self.seeds
-        if self.sampler in OF_A_GRID and size > TRIALS:
-            parts = " x ".join(f"{count} {name}" for name, count in {**axes, "seed": self.seeds}.items())
-            raise ValueError(
-                f"The grid has {size:,} trials ({parts}), at most {TRIALS:,} are allowed. Remove values, or use "
-                "another sampler with `trials`."
-            )
 
     def _not_tried(self, results: list[TrialResult], trials: Mapping[int, FrozenTrial]) -> list[dict[str, Any]]:
         """Return the values and seeds of requested trials without a result. Future proposals are not known."""

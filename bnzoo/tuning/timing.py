@@ -11,6 +11,7 @@ from bnzoo.models import count_macs
 from bnzoo.training.precision import FLOAT32, candidates
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
+from bnzoo.tuning.limits import configurations
 from bnzoo.tuning.planning import CALIBRATION, EPOCHS, StudyPlan, Timing, plan_budget
 from bnzoo.tuning.steps import COMPUTE
 from bnzoo.tuning.trial import CompiledModel
@@ -70,8 +71,6 @@ def measure(study: "Study", measured: Mapping[int, _Measured] | None = None) -> 
     found = {depth: (measured or {}).get(depth) or _measured(study, depth) for depth in depths}
     models = [each.model for each in found.values()]
     study.compiled = {space.architecture(model.hp.values): model for model in models}
-    every = space.axes()
-    rates = every.pop("learning_rate")
     slow = slowness(models[-1].model)
     batch = min(space.batch_size_of(models[-1].hp.values), len(data.train.x))
     passes = (study.epochs if study.plan is None else EPOCHS) + 1
@@ -83,8 +82,8 @@ def measure(study: "Study", measured: Mapping[int, _Measured] | None = None) -> 
         compilation=_mean([each.compilation for each in found.values()]),
         export=finish_of(data).seconds(_mean(list(step.values())) / batch, slow) + slow * _REPORT,
         steps=max(1, len(data.train.x) // batch),
-        configurations=math.prod(map(len, every.values())) * len(rates),
-        architectures=max(map(len, every.values())),
+        configurations=configurations(space),
+        architectures=max(len(values) for name, values in space.axes().items() if name != "learning_rate"),
         epoch=_mean([each.model.steps * each.step for each in found.values()]) if study.equal == COMPUTE else None,
     )
 

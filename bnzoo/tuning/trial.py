@@ -24,6 +24,7 @@ from bnzoo.training.endings import StopWhenNotFinite
 from bnzoo.training.precision import FLOAT32, in_precision
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.variables import assign, values_of
+from bnzoo.tuning.costs import counts_of
 from bnzoo.tuning.looks import LATE_BATCHES, PATIENCE, STALLED, Looks, Report, TrialDeadline
 from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.spaces import Space
@@ -118,6 +119,11 @@ class CompiledModel:
             self._validation = weighted(validation_batches(data, EVALUATION_BATCH), self.class_weights)
             self.recalibrate = Recalibration(self.model)
             self._trace(seed)
+
+    @functools.cached_property
+    def counts(self) -> tuple[int, int | None]:
+        """The parameters and the multiplications of the network, as `counts_of` returns them."""
+        return counts_of(self.model)
 
     def restore(self, seed: int, learning_rate: float) -> None:
         """Restore weights, statistics, random generators and optimizer to their initial state for a seed.

@@ -19,7 +19,6 @@ from bnzoo.data import Dataset
 from bnzoo.data.rows import ReadError, read_error
 from bnzoo.passwords import mask_passwords
 from bnzoo.tuning.checkpoints import best_checkpoints, may_win
-from bnzoo.tuning.costs import counts_of
 from bnzoo.tuning.definition import versions
 from bnzoo.tuning.finalists import FIRST_TRIAL, FinalistPlan, Finalists
 from bnzoo.tuning.oracle import OptunaOracle
@@ -27,9 +26,9 @@ from bnzoo.tuning.planning import CALIBRATION
 from bnzoo.tuning.plans import GRID
 from bnzoo.tuning.progress import shown_steps
 from bnzoo.tuning.records import RESULT, Records
-from bnzoo.tuning.results import TrialResult
 from bnzoo.tuning.steps import set_steps
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
+from bnzoo.tuning.trial_result import TrialResult
 
 if TYPE_CHECKING:
     from bnzoo.tuning.study import Progress, Study
@@ -203,7 +202,7 @@ class StudyTuner(keras_tuner.Tuner):
             callbacks=shown_steps(self._progress),
         )
         evaluation.compile_seconds = round(ready - start, 3)
-        evaluation.parameters, evaluation.multiplications = counts_of(compiled.model)
+        evaluation.parameters, evaluation.multiplications = compiled.counts
         if self._study.measure and evaluation.outcome != "pruned":
             values = self._study.measure(compiled.model, self._study.data)
             evaluation.measured = {name: float(value) for name, value in values.items()}

@@ -140,8 +140,8 @@ def _stopped(results: Results) -> list[str]:
     if failed := results.counts["failed"]:
         warnings.append(f"{failed} trial{'s' * (failed > 1)} raised an error; results.json has the traceback")
     if pruned := results.counts["pruned"]:
-        pruned_trials = "1 trial was" if pruned == 1 else f"{pruned} trials were"
-        warnings.append(f"{pruned_trials} pruned: with more epochs they might have become better")
+        were, they = ("1 trial was", "it") if pruned == 1 else (f"{pruned} trials were", "they")
+        warnings.append(f"{were} pruned: with more epochs {they} might have become better")
     if late := sum(trial.outcome == "ok" and bool(trial.reason) for trial in results.trials):
         ended = "1 trial has" if late == 1 else f"{late} trials have"
         warnings.append(f"{ended} ended at the deadline, before the last epoch")

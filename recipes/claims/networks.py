@@ -1,4 +1,4 @@
-"""Spaces of the claims: networks in three kinds (plain, residual, SkipInit), and networks with a warm-up."""
+"""One network in three kinds: plain, residual, and residual with branches that start at zero (SkipInit)."""
 
 from typing import Any, ClassVar
 
@@ -8,10 +8,7 @@ from bnzoo import blocks
 from bnzoo.models import FAMILIES
 from bnzoo.models.ends import Head
 from bnzoo.norms import Norm
-from bnzoo.training import loop
-from bnzoo.training.schedules import Schedule
 from bnzoo.tuning import MLPSpace, ResNetSpace
-from bnzoo.tuning.spaces.space import Space
 
 KINDS = ("plain", "residual", "skipinit")
 _STAGES = 3
@@ -39,25 +36,6 @@ class ResNetKinds(ResNetSpace):
         if kind == "plain":
             return plain_network(depth, norm, input_tensor, classes=self.classes, **options)
         return super().model(depth, norm, input_tensor, **_branch(kind), **options)
-
-
-WARM_UP = Schedule("warm_up", lambda progress: min(1.0, 2 * progress))
-
-
-class _WarmUp(Space):
-    """A space whose learning rate rises linearly over the first half of a trial, and then stays."""
-
-    def fit(self, hp: Any, model: keras.Model, *args: Any, **options: Any) -> keras.callbacks.History:
-        """Train a model with a warm-up, in place of the schedule of the space."""
-        return loop.fit(model, *args, learning_rate=hp.get("learning_rate"), schedule=WARM_UP, **options)
-
-
-class MLPWarmUp(_WarmUp, MLPSpace):
-    """Space of multilayer perceptrons that are trained with a warm-up."""
-
-
-class ResNetWarmUp(_WarmUp, ResNetSpace):
-    """Space of residual networks for small images that are trained with a warm-up."""
 
 
 def _branch(kind: str) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from bnzoo.data import Dataset
 from bnzoo.tuning import MLPSpace, ResNetSpace, Space
 from recipes.claims.bench import Bench, rows
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
-from recipes.claims.networks import MLPWarmUp, ResNetWarmUp
 from recipes.claims.pictures import log_axis, panels
 from recipes.claims.statistics import Interval, exponent
 from recipes.claims.store import Size
@@ -36,9 +35,9 @@ def measure(bench: Bench) -> pd.DataFrame:
     scales = bench.some(SCALES, quick=2)
     frames = [
         _study(bench, MLP, MLPSpace, scales, width=32, residual=True, momentum=0.0),
-        _study(bench, MLP, MLPWarmUp, (None,), YES, width=32, residual=True, momentum=0.0),
+        _study(bench, MLP, MLPSpace, (None,), YES, width=32, residual=True, momentum=0.0),
         _study(bench, RESNET, ResNetSpace, scales, filters=4, momentum=0.0),
-        _study(bench, RESNET, ResNetWarmUp, (None,), YES, filters=4, momentum=0.0),
+        _study(bench, RESNET, ResNetSpace, (None,), YES, filters=4, momentum=0.0),
         _study(bench, ADAMW, MLPSpace, (None, "1/depth"), width=32, residual=True, optimizer="adamw"),
     ]
     return pd.concat(frames, ignore_index=True)
@@ -55,7 +54,7 @@ def _study(
         norms=bench.some(("batch", "layer", None), quick=2),
         placement="pre",
         branch_scale=scales,
-        schedule="constant",
+        **({"schedule": "warmup_constant", "warmup": 0.5} if warm_up == YES else {"schedule": "constant"}),
         weight_decay=0.0,
         **options,
     )

@@ -66,6 +66,16 @@ def test_the_final_training_has_the_optimizer_and_the_schedule_of_the_trial(few_
     assert "warmup" not in described
 
 
+@pytest.mark.slow
+def test_the_final_training_has_the_warm_up_of_its_searched_schedule(few_digits, tmp_path, verified_here):
+    options = {"schedule": ("linear", "warmup_constant"), "warmup": 0.2, "width": 16}
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), batch_size=16, **options)
+    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
+    chosen = {"depth": 1, "norm": "batch", "schedule": "linear"}
+    described = study.train(epochs=1, precision="float32", trial=chosen).artefact.training
+    assert (described["schedule"], described["warmup"]) == ("linear", 0.2)
+
+
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
     space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
     study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)

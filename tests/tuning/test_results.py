@@ -10,7 +10,8 @@ from planted import planted
 
 from bnzoo.tuning.objective import score_cap
 from bnzoo.tuning.progress import Step, progress_bar
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
+from bnzoo.tuning.trial_result import TrialResult
 from bnzoo.tuning.verdict import verdict
 
 
@@ -156,6 +157,8 @@ def test_pruned_trials_are_neither_usable_nor_the_best():
     assert results.best.learning_rate == 0.1
     assert set(results.table()["largest usable"]) == {0.1}
     assert "4 trials were pruned: with more epochs they might have become better" in warnings(results)
+    one = planted(lambda d, n, r, s: ("pruned", 0.01) if (d, n, r) == (8, "none", 1.0) else bowl(d, n, r, s))
+    assert "1 trial was pruned: with more epochs it might have become better" in warnings(one)
 
 
 def test_nothing_usable():

@@ -305,6 +305,7 @@ def unbuilt_and_frozen():
         (lambda: compiled(noisy(), "sgd"), {"orders": 0}, "`orders` must be a positive integer"),
         (lambda: compiled(noisy(), "sgd"), {"rates": (1, 1)}, "`rates` must be two positive numbers, the lower first"),
         (lambda: compiled(noisy(), "sgd"), {"batch_size": 0}, "`batch_size` must be a positive integer"),
+        (lambda: compiled(noisy(), "sgd"), {"seed": 0.5}, "`seed` must be an integer from 0 to 2**31 - 1"),
         (lambda: compiled(noisy(), "sgd"), {"values": {"depth": 8}}, "`values` is for a space"),
         (lambda: tuning.MLPSpace(), {}, "`data` must be a `bnzoo.data.Dataset` for a space. Received: tuple"),
         (lambda: tuning.MLPSpace(), {"batch_size": 8}, "`batch_size` is an argument of the space"),

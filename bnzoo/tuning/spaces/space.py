@@ -309,9 +309,9 @@ class Space(keras_tuner.HyperModel):
     ) -> keras.callbacks.History:
         """Train a model, as `keras_tuner.HyperModel` requires. The other arguments are those of `keras.Model.fit`.
 
-        The learning rate of `hp` is the highest one of the schedule, whatever that of the optimizer is. The weights of
-        a model with a schedule-free optimizer become their average.
-        Arrays are trained in batches of the size of the space, unless `batch_size` is given.
+        The learning rate of `hp` is the highest one of the schedule, whatever that of the optimizer is. Arrays are
+        trained in batches of the size of the space, unless `batch_size` is given. A model with a schedule-free
+        optimizer ends with the average of its weights.
         """
         # Keras takes separate labels with arrays only. Data sets are already in batches.
         labels = args[1] if len(args) > 1 else kwargs.get("y")

@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 
 from bnzoo.tuning.objective import score_cap
-from bnzoo.tuning.results import Results, TrialResult
+from bnzoo.tuning.results import Results
+from bnzoo.tuning.trial_result import TrialResult
 
 
 def planted(
