@@ -77,7 +77,6 @@ def test_no_usable_rate_is_status_1(bnzoo, monkeypatch):
         (["mlp", "--depth", "x"], "--depth must be whole numbers separated by commas: 8,14,20. Received: 'x'"),
         (["resnet", "--data", "wine"], "needs images"),
         (["resnet", "--branch-scale", "depth"], "`branch_scale` must be '1/sqrt(depth)', '1/depth', a number above 0"),
-        (["IN.keras", "--branch-scale", "1/depth"], "--branch-scale is for a family of networks"),
         (["mlp", "--placement", "pre,post"], "one value of placement. Received: pre, post. Run the command once for"),
         (["mlp", "--data", "wine", "--batch-size", "0"], "`batch_size` must be"),
         (["mlp", "--data", "wine", "--seed", "-1"], "`seed` must be an integer from 0 to 2**31 - 1. Received: seed=-1"),

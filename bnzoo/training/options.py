@@ -52,13 +52,7 @@ class Options:
         schedule_named(self.schedule, self.warmup)
         check_precision(self.precision)
         check_class_weight(self.class_weight, data)
-        check_seed(self.seed)
-
-
-def check_seed(seed: int) -> None:
-    """Raise `ValueError` if a seed is no integer of 31 bits."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**31:
-        raise ValueError(f"`seed` must be an integer from 0 to 2**31 - 1. Received: seed={seed!r}")
+        seed_number("seed", self.seed, bits=31)
 
 
 def require_tensorflow() -> None:

@@ -1,9 +1,8 @@
 """The limits of the arguments of a study, checked before anything is trained."""
 
 import math
-from typing import Any
 
-from bnzoo.errors import positive_integer
+from bnzoo.errors import number, positive_integer
 from bnzoo.tuning.plans import ENDING, OF_A_GRID
 from bnzoo.tuning.spaces import Space
 
@@ -28,20 +27,13 @@ def check_size(space: Space, sampler: str, seeds: int) -> None:
         )
 
 
-def check_sampler_seed(value: Any) -> int:
-    """Return the seed of a sampler. Raise `ValueError` if it is not one."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-        raise ValueError(f"`sampler_seed` must be an integer from 0 to 2**32 - 1. Received: sampler_seed={value!r}")
-    return value
-
-
 def check_bounds(sampler: str, workers: int, budget: float | None, trials: int | None) -> None:
     """Raise `ValueError` if a run has an argument out of range, or would not end."""
     positive_integer("workers", workers, WORKERS)
     if trials is not None:
         positive_integer("trials", trials, TRIALS)
-    if budget is not None and not budget > 0:
-        raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
+    if budget is not None:
+        number("budget", budget, above=0)
     if sampler not in ENDING and budget is None and trials is None:
         raise ValueError(f"sampler={sampler!r} samples without end. Pass `budget`, `trials` or both.")
 

@@ -13,7 +13,7 @@ from bnzoo.errors import choice, is_finite, positive_integer, seed_number
 from bnzoo.keras_internals import functional_model, schedule_of
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.training.batches import training_batches
-from bnzoo.training.options import check_seed, default_batch_size, require_tensorflow
+from bnzoo.training.options import default_batch_size, require_tensorflow
 from bnzoo.training.recipe import check_model
 from bnzoo.training.variables import unchanged
 from bnzoo.tuning.rates import RateTest, RateTests
@@ -116,7 +116,7 @@ def rate_test(
         return RateTests(tuple(each_test(model, data, values or {}, raised, orders, seed)))
     if values is not None:
         raise ValueError("`values` is for a space. Omit it for a model")
-    check_seed(seed)
+    seed_number("seed", seed, bits=31)
     _check(model)
     batches = _orders_of(model, data, batch_size, steps, seed)
     return RateTest(model.name, raised, _losses(model, batches, raised, orders))
@@ -142,7 +142,7 @@ def each_test(
     """
     if not isinstance(data, Dataset):
         raise ValueError(f"`data` must be a `bnzoo.data.Dataset` for a space. Received: {type(data).__name__}")
-    check_seed(seed)
+    seed_number("seed", seed, bits=31)
     rates = np.geomspace(*RATES, STEPS) if rates is None else rates
     space = space.for_data(data)
     space.check()
@@ -205,7 +205,6 @@ def _settable_rate(model: keras.Model) -> Iterator[Callable[[float], None]]:
 
 def _orders_of(model: keras.Model, data: Any, batch_size: int | None, steps: int, seed: int) -> Orders:
     """Return a function of the number of an order that returns endless batches of the data in that order."""
-    seed_number("seed", seed)
     if isinstance(data, Dataset):
         if functional_model(model) is not None:
             check_model(model, data)

@@ -142,7 +142,7 @@ class Study:
         self.epochs = positive_integer("epochs", epochs, limits.EPOCHS)
         self.sampler = choice("sampler", check_sampler(sampler), SAMPLER_NAMES)
         self.pruner = None if pruner is None else choice("pruner", pruner, PRUNERS)
-        self.sampler_seed = limits.check_sampler_seed(sampler_seed)
+        self.sampler_seed = seed_number("sampler_seed", sampler_seed)
         limits.check_size(self.space, self.sampler, self.seeds)
         if self.sampler == LAW:
             check_law(self.hyperparameters())
