@@ -93,22 +93,6 @@ def positive_integer(name: str, value: Any, most: int | None = None) -> int:
     return value
 
 
-def seed_number(name: str, value: Any, bits: int = 32) -> int:
-    """Return the value if it is the seed of a random generator.
-
-    Args:
-        name: String, the argument.
-        value: The value received.
-        bits: Integer, the bits of the largest allowed value.
-
-    Raises:
-        ValueError: If it is not. The message names the argument and the range.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**bits:
-        raise ValueError(f"`{name}` must be an integer from 0 to 2**{bits} - 1. Received: {name}={value!r}")
-    return value
-
-
 def positive_integers(name: str, values: Any, what: str) -> tuple[int, ...]:
     """Return the values if they are a sequence of at least one positive integer.
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from bnzoo import tuning
+from bnzoo.tuning.costs import counts_of
 from bnzoo.tuning.trial import Evaluation
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -22,6 +23,7 @@ class Untrained:
         self.model = keras.Model(inputs, outputs)
         # eagerly, because tracing a graph takes longer than one evaluation
         self.model.compile(loss=LOSS, metrics=["accuracy"], run_eagerly=True)
+        self.counts = counts_of(self.model)
 
 
 def leave_out_training(patch):

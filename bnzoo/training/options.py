@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from bnzoo.data import Dataset
-from bnzoo.errors import positive_integer, seed_number
+from bnzoo.errors import positive_integer
 from bnzoo.training.class_weights import check_class_weight
 from bnzoo.training.precision import check_precision
 from bnzoo.training.schedules import schedule_named

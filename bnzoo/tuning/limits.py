@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from bnzoo.errors import positive_integer
+from bnzoo.errors import number, positive_integer
 from bnzoo.tuning.plans import ENDING, OF_A_GRID
 from bnzoo.tuning.spaces import Space
 
@@ -40,8 +40,8 @@ def check_bounds(sampler: str, workers: int, budget: float | None, trials: int |
     positive_integer("workers", workers, WORKERS)
     if trials is not None:
         positive_integer("trials", trials, TRIALS)
-    if budget is not None and not budget > 0:
-        raise ValueError(f"`budget` must be a positive number of seconds. Received: budget={budget!r}")
+    if budget is not None:
+        number("budget", budget, above=0)
     if sampler not in ENDING and budget is None and trials is None:
         raise ValueError(f"sampler={sampler!r} samples without end. Pass `budget`, `trials` or both.")
 

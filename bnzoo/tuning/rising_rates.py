@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from bnzoo.data import Dataset
-from bnzoo.errors import choice, is_finite, positive_integer, seed_number
+from bnzoo.errors import choice, is_finite, positive_integer
 from bnzoo.keras_internals import functional_model, schedule_of
 from bnzoo.tools.batches import Batch, batches_of
 from bnzoo.training.batches import training_batches
@@ -205,7 +205,6 @@ def _settable_rate(model: keras.Model) -> Iterator[Callable[[float], None]]:
 
 def _orders_of(model: keras.Model, data: Any, batch_size: int | None, steps: int, seed: int) -> Orders:
     """Return a function of the number of an order that returns endless batches of the data in that order."""
-    seed_number("seed", seed)
     if isinstance(data, Dataset):
         if functional_model(model) is not None:
             check_model(model, data)

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 
 from bnzoo.data import Dataset
 from bnzoo.data.dataset import Split
-from bnzoo.errors import choice, number, positive_integer, seed_number
+from bnzoo.errors import choice, number, positive_integer
 from bnzoo.metrics import guesses, metric_for
 from bnzoo.training import Moment, Training
 from bnzoo.training.artefact import Artefact, export_once

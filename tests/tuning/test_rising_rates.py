@@ -299,7 +299,6 @@ def unbuilt_and_frozen():
         (lambda: compiled(noisy(), keras.optimizers.MultiOptimizer(lambda v: keras.optimizers.SGD())), {}, "several"),
         (lambda: compiled(frozen(), "sgd"), {}, "`model` has no trainable weights"),
         (lambda: compiled(unbuilt_and_frozen(), "sgd"), {}, "`model` has no trainable weights"),
-        (lambda: compiled(noisy(), "sgd"), {"seed": -1}, "`seed` must be an integer from 0 to 2**32 - 1"),
         (lambda: "resnet", {}, "`model` must be a compiled `keras.Model` or a `bnzoo.tuning.Space`. Received: str"),
         (lambda: compiled(noisy(), "sgd"), {"steps": 19}, "`steps` must be at least 20. Received: steps=19"),
         (lambda: compiled(noisy(), "sgd"), {"orders": 0}, "`orders` must be a positive integer"),
