@@ -69,7 +69,6 @@ def test_no_usable_rate_is_status_1(bnzoo, monkeypatch):
         (["resnt"], "Unknown family: 'resnt'. Did you mean 'resnet'?"),
         (["none.keras"], "There is no file none.keras"),
         (["IN.keras", "--depth", "8"], "--depth is for a family of networks, but IN.keras is a file. Leave it out"),
-        (["IN.keras", "--branch-scale", "1/depth"], "--branch-scale is for a family of networks"),
         (["IN.keras", "--data", "digits"], "The examples of digits have the shape (8, 8, 1)"),
         (["IN.keras", "--data", "wine", "--momentum", "0.5"], "`momentum` and `weight_decay` need `optimizer`"),
         (["mlp", "--output", "rates.pdf"], "--output must be a file name that ends in .png, .svg or .csv"),

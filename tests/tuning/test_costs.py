@@ -96,10 +96,6 @@ def test_the_smallest_network_that_is_almost_the_best():
     far = planted(lambda d, *args: near(d, *args) + (d < 20) * 0.05, DEPTHS, counts=counts)
     assert verdict(far).smallest == "No network with fewer multiplications is within half a point of the best."
     assert verdict(planted(near, (8,), counts=counts)).smallest == "", "all cost the same"
-    far.confirmation = planted(near, DEPTHS, seeds=2, counts=counts)
-    assert verdict(far).smallest.startswith("The smallest network within half a point of the best: depth 8"), (
-        "confirmed"
-    )
     assert verdict(planted(near, DEPTHS)).smallest == "", "an earlier version did not count"
 
 

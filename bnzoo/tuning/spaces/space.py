@@ -9,7 +9,7 @@ import keras_tuner
 
 from bnzoo.blocks import block_builder
 from bnzoo.data import Dataset
-from bnzoo.errors import choice, is_finite, positive_integers, seed_number
+from bnzoo.errors import choice, is_finite, positive_integers
 from bnzoo.models.ends import new_input
 from bnzoo.models.family import Family
 from bnzoo.norms import Norm
@@ -295,7 +295,7 @@ class Space(keras_tuner.HyperModel):
             choice("hyperparameter", name, (*self._grid.axes, "learning_rate"))
         hp = keras_tuner.HyperParameters()
         hp.values.update(values)
-        keras.utils.set_random_seed(seed_number("seed", seed))
+        keras.utils.set_random_seed(seed)
         return self.build(hp)
 
     def fit(
