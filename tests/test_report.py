@@ -450,7 +450,8 @@ _TYPE = """
 const box = document.querySelector(".filter input[type=search]");
 const type = text => { box.value = text; box.dispatchEvent(new Event("input", {bubbles: true})); };
 const rows = () => [...document.querySelector(".sortable").tBodies[0].rows].filter(row => row.offsetParent !== null);
-const column = place => rows().map(row => row.cells[place].textContent);
+const button = name => [...document.querySelectorAll(".sortable th button")].find(b => b.textContent === name);
+const column = name => rows().map(row => row.cells[button(name).closest("th").cellIndex].textContent);
 """
 
 
@@ -463,12 +464,12 @@ def test_the_table_filters_in_a_browser(report, tmp_path):
         const searches = ["none", "batch depth=14", "learning_rate>=0.1 seed=1", "outcome=ok score<0.3", "nothing"];
         for (const words of searches) {
             type(words);
-            seen[words] = column(0).map(Number);
+            seen[words] = column("trial").map(Number);
         }
         seen.said = document.querySelector(".filter output").textContent;
         type("");
         document.querySelector(".filter input[value=ok]").click();
-        seen.lost = [...new Set(column(5))].sort();
+        seen.lost = [...new Set(column("outcome"))].sort();
         return seen;
     """)  # fmt: skip
     trials = results.trials
@@ -489,13 +490,12 @@ def test_the_table_sorts_in_a_browser(report, tmp_path):
     """The table sorts by score in both orders, with missing scores last. The buttons work with the keyboard."""
     _, results, _ = report
     found = driven(report, tmp_path, _TYPE + """
-        const button = name => [...document.querySelectorAll(".sortable th button")].find(b => b.textContent === name);
         const seen = {};
-        button("score").click(); seen.up = column(6).map(Number);
+        button("score").click(); seen.up = column("score").map(Number);
         seen.sort = button("score").parentElement.getAttribute("aria-sort");
-        button("score").click(); seen.down = column(6).map(Number);
-        button("moving loss").click(); seen.moving = column(8);
-        button("moving loss").click(); seen.gnivom = column(8);
+        button("score").click(); seen.down = column("score").map(Number);
+        button("moving loss").click(); seen.moving = column("moving loss");
+        button("moving loss").click(); seen.gnivom = column("moving loss");
         seen.keyboard = button("score").tabIndex;
         return seen;
     """)  # fmt: skip
