@@ -15,7 +15,7 @@ def test_the_examples_run_as_they_stand(tmp_path, monkeypatch, digits):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
     assert (tmp_path / "runs/readme/report.html").exists()
