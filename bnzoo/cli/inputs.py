@@ -31,11 +31,12 @@ def between(least: int, most: int) -> Callable[[int | None], int | None]:
 
 
 Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, a file saved by Keras.")]
-SOURCES = (
+_SOURCES = (
     "digits, wine, breast_cancer, diabetes; cifar10, cifar100, mnist, fashion_mnist (downloaded); an .npz file with x "
     "and y; a folder with x.npy and y.npy; a .csv or .parquet table; a folder with a folder of images for each class"
 )
-Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
+Data = Annotated[str, typer.Option(help=f"{_SOURCES}; scaled as in training.")]
+TrainingData = Annotated[str, typer.Option(help=f"{_SOURCES}.")]
 Column = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="COLUMN", help="The column of a table to predict. Repeatable, for several."),
@@ -79,6 +80,14 @@ def load(path: Path) -> "keras.Model":
     """Load a model without compiling it."""
     with quietly(), mistakes(ValueError, OSError):
         return bnzoo.load_model(path, compile=False)
+
+
+def check_suffix(argument: str, path: Path, *suffixes: str) -> None:
+    """Raise `UserError` if a file name does not end in one of some suffixes."""
+    if path.suffix not in suffixes:
+        *others, last = suffixes
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise UserError(f"{argument} must be a file name that ends in {known}. Received: {path}")
 
 
 def load_compiled(path: Path) -> "keras.Model":

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from bnzoo.cli.console import UserError, mistakes, quietly
 from bnzoo.cli.inputs import (
-    SOURCES,
     Augment,
     Column,
     Drop,
@@ -18,7 +17,9 @@ from bnzoo.cli.inputs import (
     ImageSize,
     Separator,
     TaskWord,
+    TrainingData,
     check_folder,
+    check_suffix,
     load_compiled,
     load_data,
     load_examples,
@@ -26,10 +27,14 @@ from bnzoo.cli.inputs import (
 )
 from bnzoo.cli.space import (
     FAMILIES,
+    Activation,
+    BatchSize,
     BranchScale,
     Momentum,
     Optimizer,
     Option,
+    Placement,
+    WeightDecay,
     axes_of,
     check_family,
     needs_extra,
@@ -43,7 +48,6 @@ if TYPE_CHECKING:
     from bnzoo.data import Dataset
     from bnzoo.tuning import RateTest
 
-_SUFFIXES = (".png", ".svg", ".csv")
 # the rate of an optimizer before the test, which replaces it
 _ANY = 1e-3
 
@@ -52,7 +56,7 @@ def rate(
     model: Annotated[
         str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}; or a file saved by Keras, IN.keras.")
     ] = "resnet",
-    data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
+    data: TrainingData = "digits",
     target: Column = None,
     task: TaskWord = None,
     drop: Drop = None,
@@ -67,15 +71,13 @@ def rate(
         str | None,
         typer.Option(help="Names of norms, or none for no norm: batch,group,none. By default those of bnzoo tune."),
     ] = None,
-    placement: Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")] = None,
+    placement: Placement = None,
     branch_scale: BranchScale = None,
-    activation: Annotated[str | None, typer.Option(help="The name of an activation of Keras.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="The number of examples in a training batch. By default 16 to 128.")
-    ] = None,
+    activation: Activation = None,
+    batch_size: BatchSize = None,
     optimizer: Optimizer = None,
     momentum: Momentum = None,
-    weight_decay: Annotated[float | None, typer.Option(help="The weight decay, relative to the learning rate.")] = None,
+    weight_decay: WeightDecay = None,
     option: Option = None,
     seed: Annotated[int, typer.Option(help="The seed of the weights and of the orders of the examples.")] = 0,
     output: Annotated[
@@ -84,13 +86,10 @@ def rate(
 ) -> None:
     """Find the usable learning rates in seconds: a training in which the rate rises with each step."""
     if output is not None:
-        if output.suffix not in _SUFFIXES:
-            raise UserError(f"--output must be a file name that ends in .png, .svg or .csv. Received: {output}")
+        check_suffix("--output", output, ".png", ".svg", ".csv")
         check_folder(output)
-    of_family = {
-        **{"depth": depth, "norm": norm, "placement": placement, "branch-scale": branch_scale},
-        **{"activation": activation, "option": option},
-    }
+    of_family: dict[str, Any] = {"depth": depth, "norm": norm, "placement": placement, "branch-scale": branch_scale}
+    of_family |= {"activation": activation, "option": option}
     is_file = model not in FAMILIES and (Path(model).suffix == ".keras" or Path(model).exists())
     if not is_file:
         check_family(model)

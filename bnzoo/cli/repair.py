@@ -20,6 +20,7 @@ from bnzoo.cli.inputs import (
     TaskWord,
     between,
     check_folder,
+    check_suffix,
     load,
     load_compiled,
     load_examples,
@@ -117,7 +118,7 @@ def health(
 ) -> None:
     """Check the health of a trained model: statistics, norms, gradients. The exit status is 1 for any finding."""
     if report is not None:
-        _check_suffix("--report", report, ".html")
+        check_suffix("--report", report, ".html")
         check_folder(report)
     model = load_compiled(source)
     examples = load_examples(model, data, column, task, image_size, **table_options(drop, separator, encoding))
@@ -137,17 +138,12 @@ def _check_target(source: Path, target: Path) -> None:
     Raises:
         UserError: If the name is wrong, or the file exists.
     """
-    _check_suffix("OUT.keras", target, ".keras")
+    check_suffix("OUT.keras", target, ".keras")
     check_folder(target)
     with mistakes(OSError):
         if target.exists() and source.exists() and target.samefile(source):
             raise UserError(f"OUT.keras must be another file than IN.keras. Received: {target}. Choose another name")
         _check_free(target)
-
-
-def _check_suffix(argument: str, path: Path, suffix: str) -> None:
-    if path.suffix != suffix:
-        raise UserError(f"{argument} must be a file name that ends in {suffix}. Received: {path}")
 
 
 def _check_free(target: Path) -> None:

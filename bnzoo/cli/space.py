@@ -42,6 +42,12 @@ Warmups = Annotated[
         "--warmup", help="The share of a trial in which the learning rate rises, or several: 0.05,0.2. By default 0.05."
     ),
 ]
+Placement = Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")]
+Activation = Annotated[str | None, typer.Option(help="The name of an activation of Keras.")]
+BatchSize = Annotated[
+    int | None, typer.Option(help="The number of examples in a training batch. By default 16 to 128.")
+]
+WeightDecay = Annotated[float | None, typer.Option(help="The weight decay, relative to the learning rate.")]
 BranchScale = Annotated[
     str | None,
     typer.Option(

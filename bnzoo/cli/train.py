@@ -13,7 +13,6 @@ from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.inputs import (
-    SOURCES,
     Augment,
     ClassWeight,
     Column,
@@ -22,16 +21,21 @@ from bnzoo.cli.inputs import (
     ImageSize,
     Separator,
     TaskWord,
+    TrainingData,
     load_data,
     table_options,
 )
 from bnzoo.cli.progress import shown
 from bnzoo.cli.space import (
     FAMILIES,
+    Activation,
+    BatchSize,
     BranchScale,
     Momentum,
     Optimizer,
     Option,
+    Placement,
+    WeightDecay,
     axes_of,
     check_family,
     needs_extra,
@@ -48,7 +52,7 @@ def train(
     family: Annotated[
         str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}; or the folder of a study.")
     ] = "resnet",
-    data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
+    data: TrainingData = "digits",
     target: Column = None,
     task: TaskWord = None,
     drop: Drop = None,
@@ -61,16 +65,13 @@ def train(
         float | None, typer.Option(help="The highest learning rate. By default 0.1 for sgd, 0.001 for adamw and muon.")
     ] = None,
     norm: Annotated[str, typer.Option(help="The name of a norm, or none for no norm.")] = "batch",
-    placement: Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")] = None,
+    placement: Placement = None,
     branch_scale: BranchScale = None,
-    activation: Annotated[str | None, typer.Option(help="The name of an activation of Keras.")] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="The number of examples in a training batch. By default 16 to 128."),
-    ] = None,
+    activation: Activation = None,
+    batch_size: BatchSize = None,
     optimizer: Optimizer = None,
     momentum: Momentum = None,
-    weight_decay: Annotated[float | None, typer.Option(help="The weight decay, relative to the learning rate.")] = None,
+    weight_decay: WeightDecay = None,
     option: Option = None,
     epochs: Annotated[
         int | None, typer.Option(help="The number of epochs. By default 30, or as many as fit into the budget.")

@@ -12,7 +12,6 @@ from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import (
-    SOURCES,
     ClassWeight,
     Column,
     Drop,
@@ -20,6 +19,7 @@ from bnzoo.cli.inputs import (
     ImageSize,
     Separator,
     TaskWord,
+    TrainingData,
     load_data,
     table_options,
 )
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 def tune(
     family: Annotated[str, typer.Argument(help=f"The family of networks: {', '.join(FAMILIES)}.")] = "resnet",
-    data: Annotated[str, typer.Option(help=f"{SOURCES}.")] = "digits",
+    data: TrainingData = "digits",
     target: Column = None,
     task: TaskWord = None,
     drop: Drop = None,
