@@ -22,13 +22,8 @@ if TYPE_CHECKING:
     from bnzoo.tuning.results import Results
     from bnzoo.tuning.verdict import Verdict
 
-FIXED = (
-    "placement",
-    "branch_scale",
-    "activation",
-    "batch_size",
-    "weight_decay",
-)  # shown at the top if they do not vary
+# shown at the top if they do not vary
+FIXED = ("placement", "branch_scale", "activation", "batch_size", "weight_decay")
 NARROW = 5.8  # inches; wider figures have a second version for phones
 
 

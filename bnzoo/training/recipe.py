@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -50,7 +51,7 @@ class Recipe:
         }
         return {"name": type(made).__name__, **plain}
 
-    @property
+    @cached_property
     def is_schedule_free(self) -> bool:
         """`True` if the optimizer averages the weights itself."""
         return is_schedule_free(self._new_optimizer(self._model))

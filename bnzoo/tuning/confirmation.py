@@ -68,7 +68,7 @@ def finding(results: "Results", guess: str = "") -> str:
         results: The `Results`.
         guess: String, the same figure for guessing.
     """
-    confirmed = table(results)
+    confirmed = results.confirmed
     if confirmed.empty or not confirmed.iloc[0]["ok"]:
         return ""
     best, metric = confirmed.iloc[0], metric_named(results.metric)
@@ -103,7 +103,7 @@ def doubts(results: "Results") -> list[str]:
 
 def _replaced(results: "Results") -> list[str]:
     """Return a warning if the best configuration of the search is not the best one with new seeds."""
-    confirmed, axes = table(results), list(results.axes)
+    confirmed, axes = results.confirmed, list(results.axes)
     first = _key(results.usable.iloc[0], axes)
     for place, (_, row) in enumerate(confirmed.iterrows()):
         if place and row["ok"] and _key(row, axes) == first:

@@ -209,7 +209,7 @@ class Results:
         table["spread"] = table.pop("highest") - table.pop("lowest")
         return table[table["seeds"] == self.definition["seeds"]].sort_values("score", ignore_index=True, kind="stable")
 
-    @property
+    @cached_property
     def confirmed(self) -> pd.DataFrame:
         """A table with one row per confirmed configuration, best first: its figures in the search and with new seeds.
 

@@ -1,5 +1,6 @@
 """The number of training steps of a trial: whole epochs, the steps of equal compute, or those of a plan."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bnzoo.errors import choice
@@ -49,6 +50,7 @@ def set_steps(study: "Study", compiled: "CompiledModel") -> None:
         compiled.steps = max(1, round(compiled.whole * _reference(study.space) / multiplications))
 
 
+@lru_cache(maxsize=1)  # a study asks for each of its networks
 def _reference(space: "Space") -> int:
     """Return the multiplications of the shallowest network; 0 if they cannot be counted."""
     return counts_of(space.network(min(space.depths)))[1] or 0

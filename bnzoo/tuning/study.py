@@ -189,21 +189,25 @@ class Study:
         study.compiled = self.compiled if precision == own.precision else {}
         return study
 
-    @cached_property
-    def judging(self) -> np.ndarray | None:
-        """The indices of the validation examples of a trial; `None` for all. With a plan they are at most 2,000."""
+    @property
+    def _examples(self) -> int:
+        """The number of validation examples of a trial. With a plan it is at most 2,000."""
         count = len(self.data.validation.x)
-        if self.plan is None or count <= VALIDATION:
+        return count if self.plan is None else min(count, VALIDATION)
+
+    @property
+    def judging(self) -> np.ndarray | None:
+        """The indices of the validation examples of a trial, the same in each; `None` for all."""
+        count = len(self.data.validation.x)
+        if self._examples == count:
             return None
-        return np.sort(np.random.default_rng(0).permutation(count)[:VALIDATION])
+        return np.sort(np.random.default_rng(0).permutation(count)[: self._examples])
 
     @cached_property
     def trial_data(self) -> Dataset:
         """The data of a trial, the same in each."""
-        if self.judging is None:
-            return self.data
-        x, y = self.data.validation
-        return replace(self.data, validation=Split(x[self.judging], y[self.judging]))
+        rows, (x, y) = self.judging, self.data.validation
+        return self.data if rows is None else replace(self.data, validation=Split(x[rows], y[rows]))
 
     @property
     def results(self) -> Results:
@@ -390,9 +394,7 @@ class Study:
         not_tried = self._not_tried(stored.results, stored.trials)
         values = {name: values for name, values in self.space.axes().items() if name != "learning_rate"}
         confirmation = confirmation_of(stored, self.definition, self._objective, self._baseline)
-        examples = len(self.data.validation.x)  # not `trial_data`, since the plan may follow
-        examples = examples if self.plan is None else min(examples, VALIDATION)
-        scored = (self._objective, self._baseline, values, confirmation, examples, self._records.latencies)
+        scored = (self._objective, self._baseline, values, confirmation, self._examples, self._records.latencies)
         self._results = Results(stored.results, self.definition, not_tried, *scored)
         return self._results
 

@@ -93,10 +93,9 @@ class StudyTuner(keras_tuner.Tuner):
 
     Attributes:
         first_trial: Integer, the number of its first trial.
-        first_seed: Integer, the first of its seeds.
     """
 
-    first_trial = first_seed = 0
+    first_trial = 0
 
     def __init__(
         self,
@@ -117,6 +116,11 @@ class StudyTuner(keras_tuner.Tuner):
 
     def save(self) -> None:
         """Do nothing: everything is in the storage of the oracle."""
+
+    @property
+    def first_seed(self) -> int:
+        """The first of its seeds."""
+        return 0
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Report the start of a trial."""
@@ -241,7 +245,7 @@ class ConfirmingTuner(StudyTuner):
     first_trial = FIRST_TRIAL
 
     @property
-    def first_seed(self) -> int:  # type: ignore[override]
+    def first_seed(self) -> int:
         """The number of seeds of the search."""
         return self._study.seeds
 
