@@ -28,7 +28,7 @@ def measure_latency(study: "Study", format: str, left: float | None) -> None:
     needed = 0.0 if left is None else seconds_to_measure(study, format)
     if left is not None and needed > _SHARE * left:
         say(
-            f"warning: the latency was not measured: it takes about {duration(needed)}, and at most a quarter of the "
+            f"warning: the latency was not measured: it takes about {duration(needed)}, more than a quarter of the "
             f"{duration(left)} that are left of the budget. Run the same command without --budget, or with a longer one"
         )
         return
