@@ -1,4 +1,4 @@
-"""The command line: `python -m recipes.claims [NAME ...] [--quick] [--seeds N] [--output FOLDER]`."""
+"""The command line: `python -m recipes.claims [NAME ...] [--data FILE.npz] [--quick] [--seeds N] [--output FOLDER]`."""
 
 import os
 import sys
@@ -13,10 +13,22 @@ from recipes.claims import NAMES
 _MOST_WORKERS = 8
 
 Name = StrEnum("Name", {name.upper(): name for name in NAMES})
-Names = Annotated[list[Name] | None, typer.Argument(help="Claims to test. Default: all.", show_default=False)]
+Names = Annotated[
+    list[Name] | None,
+    typer.Argument(help="Claims to test. Default: all; with --data those that have an experiment on images."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="An .npz file with images x and classes y: test claims with small ResNets on at most 10,000 of them. "
+        "Default: an MLP or a ResNet on scikit-learn's digits.",
+        show_default=False,
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Run fewer values, epochs and seeds: minutes instead of an hour.")]
 Seeds = Annotated[
-    int | None, typer.Option(min=1, help="Seeds per configuration. Default: 5, with --quick 2.", show_default=False)
+    int | None,
+    typer.Option(min=1, help="Seeds per configuration. Default: 5, with --data 3, with --quick 2.", show_default=False),
 ]
 Output = Annotated[
     Path | None,
@@ -27,25 +39,31 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def claims(names: Names = None, quick: Quick = False, seeds: Seeds = None, output: Output = None) -> None:
+def claims(
+    names: Names = None, data: Data = None, quick: Quick = False, seeds: Seeds = None, output: Output = None
+) -> None:
     """Test claims about batch normalization, and print the verdicts.
 
     An interrupted run resumes where it stopped. A claim whose rows are in the folder is not run again: only its picture
-    and its pages are made again.
+    and its pages are made again. Results on the images of a file are in a subfolder with the name of the file, and on
+    the pages they are beside those on the digits.
     """
     # These imports load TensorFlow, which prints to stderr: the command line is checked first.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from bnzoo.machine import available_cores
     from recipes.claims.bench import Bench
+    from recipes.claims.claim import names_on_images
     from recipes.claims.run import run
-    from recipes.claims.store import SEEDS, Size
+    from recipes.claims.store import SEEDS, SEEDS_ON_IMAGES, Size
 
     size = Size.QUICK if quick else Size.FULL
     folder = output or Path("runs/claims-quick" if quick else "runs/claims")
     workers = min(available_cores(), _MOST_WORKERS)
     # plain strings: worker processes cannot unpickle an enum of `__main__`
     asked = [name.value for name in names or ()]
-    run(asked or NAMES, Bench(folder / "studies", size, seeds or SEEDS[size], workers), folder)
+    usual = SEEDS[size] if data is None else SEEDS_ON_IMAGES[size]
+    bench = Bench(folder / "studies", size, seeds or usual, workers, file=data)
+    run(asked or (NAMES if data is None else names_on_images()), bench, folder)
 
 
 def main() -> NoReturn:

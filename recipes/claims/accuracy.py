@@ -7,6 +7,7 @@ from bnzoo.tuning import ResNetSpace
 from recipes.claims import rates
 from recipes.claims.bench import Bench, rows
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.networks import FILTERS
 from recipes.claims.pictures import arms_with_seeds
 from recipes.claims.statistics import Interval, at_best_rate, interval, paired
 
@@ -14,16 +15,19 @@ MARGIN = 0.5  # the largest loss of batch norm, in points, that still counts as 
 
 
 def measure(bench: Bench) -> pd.DataFrame:
-    """Run the shared study of the MLP, and a study of a small ResNet."""
+    """Run the study that claims share, and a study of a small ResNet."""
+    depth = bench.on(digits=8, images=14)
     space = ResNetSpace(
-        depths=(8,),
+        depths=(depth,),
         learning_rates=(0.01, 1.0, bench.points(5, quick=3)),
         norms=("batch", None),
         placement="post",
         weight_decay=0.0,
+        **bench.on(digits={}, images={"filters": FILTERS}),
     )
-    results = bench.study("accuracy-resnet", space, bench.digits, epochs=bench.epochs(12, quick=8))
-    return pd.concat([rates.measure(bench), rows(results, part="ResNet-8")], ignore_index=True)
+    epochs = bench.epochs(*bench.on(digits=(12, 8), images=(4, 8)))
+    results = bench.study("accuracy-resnet", space, bench.data, epochs=epochs)
+    return pd.concat([rates.measure(bench), rows(results, part=f"ResNet-{depth}")], ignore_index=True)
 
 
 def gains(frame: pd.DataFrame) -> dict[str, Interval]:
@@ -54,13 +58,14 @@ def judge(frame: pd.DataFrame) -> Verdict:
 
 
 def _at_smallest_rate(frame: pd.DataFrame) -> str:
-    mlp = frame[frame["part"] == "MLP"]
-    rate = mlp["learning_rate"].min()
-    gain = interval(100 * paired(mlp[mlp["learning_rate"] == rate], "norm", "batch", "none", "test_accuracy"))
-    return (
-        f"At an equal, small learning rate of {rate:g} the gain of the MLP is {gain.text()} points: the gain comes "
-        "from the higher learning rate that batch norm allows."
-    )
+    part = frame["part"].iloc[0]
+    rows_of = frame[frame["part"] == part]
+    rate = rows_of["learning_rate"].min()
+    gain = interval(100 * paired(rows_of[rows_of["learning_rate"] == rate], "norm", "batch", "none", "test_accuracy"))
+    said = f"At an equal, small learning rate of {rate:g} the gain of the {part} is {gain.text()} points"
+    if gain.high < gains(frame)[part].low:
+        said += ": the gain comes from the higher learning rate that batch norm allows"
+    return said + "."
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -111,4 +116,7 @@ CLAIM = Claim(
         "[Zhang et al. 2019](https://arxiv.org/abs/1901.09321)",
         "[Brock et al. 2021](https://arxiv.org/abs/2102.06171)",
     ),
+    on_images=rates.ON_IMAGES
+    + f" In addition a ResNet-14 with {FILTERS} filters: SGD with momentum 0.9, five rates from 0.01 to 1, 4 epochs. "
+    "Both arms use the rate with their lowest mean validation loss. Their test accuracy is compared seed by seed.",
 )

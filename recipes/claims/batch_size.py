@@ -1,5 +1,6 @@
 """The claim that batch norm fails with small batches."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -8,9 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnzoo.tuning import MLPSpace
+from bnzoo.tuning import MLPSpace, ResNetSpace, Space
 from recipes.claims.bench import Bench, rows
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict
+from recipes.claims.networks import FILTERS
 from recipes.claims.pictures import log_axis, mean_and_seeds, panels
 from recipes.claims.statistics import Interval, at_best_rate, interval
 
@@ -29,8 +31,8 @@ NAMES = {
 _WITH_STATISTICS = ("batch", GHOST_LABEL)
 
 
-class ProportionalRateMLPSpace(MLPSpace):
-    """MLP space with a learning rate proportional to the batch size (Goyal et al. 2017), given for 32 examples."""
+class _ProportionalRate(Space):
+    """Space with a learning rate proportional to the batch size (Goyal et al. 2017), given for 32 examples."""
 
     def fit(
         self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any
@@ -45,6 +47,14 @@ class ProportionalRateMLPSpace(MLPSpace):
         return {**super().get_config(), "learning_rate_of_examples": UNIT}
 
 
+class ProportionalRateMLPSpace(_ProportionalRate, MLPSpace):
+    """MLP space with a learning rate proportional to the batch size, given for 32 examples."""
+
+
+class ProportionalRateResNetSpace(_ProportionalRate, ResNetSpace):
+    """ResNet space with a learning rate proportional to the batch size, given for 32 examples."""
+
+
 def measure(bench: Bench) -> pd.DataFrame:
     """Run every norm at every batch size, and ghost batch norm at the batch sizes larger than a ghost batch."""
     sizes = bench.some(SIZES, quick=3)
@@ -53,22 +63,24 @@ def measure(bench: Bench) -> pd.DataFrame:
         "batch_size": _space(bench, ("batch", "group", "layer", None), sizes),
         "batch_size-ghost": _space(bench, (ghost,), tuple(size for size in sizes if size > GHOST)),
     }
-    epochs = bench.epochs(4, quick=3)
+    epochs = bench.epochs(*bench.on(digits=(4, 3), images=(2, 2)))
     frames = []
     for name, space in studies.items():
-        frame = rows(bench.study(name, space, bench.digits, epochs=epochs))
+        frame = rows(bench.study(name, space, bench.data, epochs=epochs))
         # with a single batch size the study has no such axis
         frames.append(frame if "batch_size" in frame else frame.assign(batch_size=space.batch_size_of({})))
     return pd.concat(frames, ignore_index=True)
 
 
-def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> ProportionalRateMLPSpace:
-    return ProportionalRateMLPSpace(
-        depths=(4,),
+def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> Space:
+    network = bench.on(
+        digits=partial(ProportionalRateMLPSpace, depths=(4,), width=64),
+        images=partial(ProportionalRateResNetSpace, depths=(8,), filters=FILTERS),
+    )
+    return network(
         learning_rates=(0.064, 0.4, bench.points(3, quick=2)),
         norms=norms,
         placement="post",
-        width=64,
         batch_size=sizes,
         momentum=0.0,
         weight_decay=0.0,
@@ -242,5 +254,10 @@ CLAIM = Claim(
         "[Wu & Johnson 2021](https://arxiv.org/abs/2105.07576)",
         "[Ioffe 2017](https://arxiv.org/abs/1702.03275)",
         "[Goyal et al. 2017](https://arxiv.org/abs/1706.02677)",
+    ),
+    on_images=(
+        f"A ResNet-8 with {FILTERS} filters in the first stage. Plain SGD, two epochs. Learning rates, batch sizes, "
+        "norms and accuracies are those of the experiment on the digits. A batch of 2 is easier here than for the MLP: "
+        "a channel is normalized over all positions of both images."
     ),
 )

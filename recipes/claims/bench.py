@@ -1,7 +1,7 @@
 """The bench of the claims: the size of a run, its data, and its studies."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from bnzoo.data import Dataset, Split, load
+from bnzoo.data import Dataset
 from bnzoo.tuning import Results, Space, Study, TrialResult
 from bnzoo.tuning.tuner import MeasureFunction
+from recipes.claims import data_sets
 from recipes.claims.measures import test_accuracy
-from recipes.claims.store import Size
+from recipes.claims.store import Origin, Size
 
 T = TypeVar("T")
 # the columns of a trial in the raw rows of a claim, in addition to its axes and measurements
 _KEPT = ("seed", "outcome", "score", "accuracy", "moving_accuracy")
-_SMALLEST_EXAMPLES = 128
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,13 @@ class Bench:
     """A runner for the studies of claims.
 
     Attributes:
-        folder: Folder of the studies. An interrupted study resumes. Claims that use the same study share it.
+        folder: Folder of the studies; those on images are in a subfolder. An interrupted study resumes. Claims that use
+            the same study share it.
         size: A `Size`.
         seeds: Integer.
         workers: Integer, the number of processes that share the trials.
         alone: Boolean, whether to show a progress bar. `False` if other processes print to the same terminal.
+        file: `pathlib.Path`, an `.npz` file of images; `None` for scikit-learn's digits.
     """
 
     folder: Path
@@ -39,6 +41,11 @@ class Bench:
     seeds: int
     workers: int = 1
     alone: bool = True
+    file: Path | None = None
+
+    def on(self, *, digits: T, images: T) -> T:
+        """Return the value for the data of the run: the digits, or the images of a file."""
+        return digits if self.file is None else images
 
     def some(self, values: Sequence[T], quick: int, smallest: Sequence[T] | None = None) -> tuple[T, ...]:
         """Return the values of an axis for the size of the run.
@@ -65,14 +72,26 @@ class Bench:
         return {Size.FULL: full, Size.QUICK: quick or full, Size.SMALLEST: 1}[self.size]
 
     @cached_property
-    def digits(self) -> Dataset:
-        """Scikit-learn's 1,797 scanned digits, two thirds to train, a fifth to test; few at the smallest size."""
-        whole = load("digits")
-        if self.size is not Size.SMALLEST:
-            return whole
-        splits = (whole.train, whole.validation, whole.test)
-        few = (Split(*(array[:_SMALLEST_EXAMPLES] for array in split)) for split in splits)
-        return Dataset("digits", whole.labels, *few)
+    def data(self) -> Dataset:
+        """The digits, or images of the file; few at the smallest size."""
+        return data_sets.digits(self.size) if self.file is None else data_sets.images(self.file, self.size)
+
+    @property
+    def subfolder(self) -> str:
+        """The folder of studies and rows within those on the digits: the name of the file, or nothing."""
+        return "" if self.file is None else self.file.stem
+
+    def check(self) -> None:
+        """Raise an error if the data cannot be used, before the first study."""
+        _ = self.data
+
+    def origin(self, seconds: float) -> Origin:
+        """Return the origin of rows that were measured with this bench."""
+        made = Origin.here(self.size, self.seeds, seconds)
+        if self.file is None:
+            return made
+        parts = (self.data.train, self.data.validation, self.data.test)
+        return replace(made, data=self.file.name, examples=[len(part.y) for part in parts])
 
     def study(
         self,
@@ -94,7 +113,8 @@ class Bench:
             seeds: Integer, by default the seeds of the bench.
             measure: The argument of `bnzoo.tuning.Study`.
         """
-        study = Study(space, data, self.folder / name, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
+        folder = self.folder / self.subfolder / name
+        study = Study(space, data, folder, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
         if not study.finished:
             study.run(None if self.alone else lambda *event: None, workers=self.workers)
             if not self.alone:

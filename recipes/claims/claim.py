@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib.figure import Figure
 
+from recipes.claims import NAMES
+
 if TYPE_CHECKING:
     from recipes.claims.bench import Bench
 
@@ -50,6 +52,8 @@ class Claim:
         draw: Function that takes the rows and returns the picture.
         caption: Description of the picture.
         references: Sequence of Markdown links.
+        on_images: The experiment on the images of a file, one paragraph; empty if there is none. Statement and
+            criterion are the same as on the digits.
     """
 
     statement: str
@@ -63,8 +67,14 @@ class Claim:
     draw: Callable[[pd.DataFrame], Figure]
     caption: str
     references: tuple[str, ...] = ()
+    on_images: str = ""
 
 
 def get(name: str) -> Claim:
     """Return the claim with this name, one of `recipes.claims.NAMES`."""
     return importlib.import_module(f"recipes.claims.{name}").CLAIM
+
+
+def names_on_images() -> tuple[str, ...]:
+    """Return the names of the claims that have an experiment on the images of a file."""
+    return tuple(name for name in NAMES if get(name).on_images)

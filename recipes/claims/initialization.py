@@ -58,9 +58,9 @@ def measure(bench: Bench) -> pd.DataFrame:
         momentum=0.0,
         weight_decay=0.0,
     )
-    results = bench.study("initialization", space, bench.digits, epochs=bench.epochs(EPOCHS))
+    results = bench.study("initialization", space, bench.data, epochs=bench.epochs(EPOCHS))
     exact = [
-        {"init_scale": scale, "epsilon": epsilon, **identity(bench.digits, scale, epsilon)}
+        {"init_scale": scale, "epsilon": epsilon, **identity(bench.data, scale, epsilon)}
         for epsilon in (EPSILON, NEXT_TO_NONE)
         for scale in SCALES
     ]

@@ -60,7 +60,7 @@ def _study(
     )
     words = (part.lower().replace(", ", "-").replace(" ", "-"), *(("warm-up",) if warm_up == YES else ()))
     name = "-".join(("rate-over-depth", *words))
-    results = bench.study(name, space, bench.digits, epochs=bench.epochs(2), measure=nothing)
+    results = bench.study(name, space, bench.data, epochs=bench.epochs(2), measure=nothing)
     same = {"part": part, "warm_up": warm_up}
     return rows(results, **(same if len(scales) > 1 else same | {"branch_scale": "none"}))
 

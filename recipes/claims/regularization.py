@@ -87,7 +87,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         momentum=0.0,
         weight_decay=0.0,
     )
-    data, epochs = noisy(bench.digits), bench.epochs(EPOCHS)
+    data, epochs = noisy(bench.data), bench.epochs(EPOCHS)
     return rows(bench.study("regularization", space, data, epochs=epochs, measure=generalization))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from bnzoo.tuning.workers import cores_shared
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
-from recipes.claims.claim import get
-from recipes.claims.store import Origin, Store
+from recipes.claims.claim import get, names_on_images
+from recipes.claims.store import Store
 
 
 def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
@@ -25,17 +25,24 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
         folder: The folder for rows, pictures and pages.
 
     Raises:
-        ValueError: If the folder has rows of a run with another size or another number of seeds.
+        ValueError: If the folder has rows of a run with another size or another number of seeds, if a claim has no
+            experiment on images, or if the data cannot be used.
     """
-    store = Store(folder)
+    if bench.file and (digits_only := [name for name in names if not get(name).on_images]):
+        raise ValueError(
+            f"{', '.join(digits_only)}: there is no experiment on images. With --data the claims are "
+            f"{', '.join(names_on_images())}."
+        )
+    whole, store = Store(folder), Store(folder, bench.subfolder)
     store.refuse_others(names, bench.size, bench.seeds)
     findings: dict[str, pages.Finding] = {}
     for name in _obtained(names, bench, store):
-        for finding in pages.find(store, [each for each in NAMES if each not in findings]):
+        # the claim itself again, because it may have had rows on other data
+        for finding in pages.find(whole, [each for each in NAMES if each == name or each not in findings]):
             pages.write(finding, folder)
             findings[finding.name] = finding
         pages.write_overview([findings[each] for each in NAMES if each in findings], folder)
-        verdict = findings[name].verdict
+        verdict = get(name).judge(store.rows(name))
         print(f"{name}: {verdict}", *(f"  {note}" for note in verdict.notes), sep="\n", flush=True)
     print(f"{folder / 'claims.html'}, {folder / 'README.md'}")
 
@@ -43,6 +50,8 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
 def _obtained(names: Sequence[str], bench: Bench, store: Store) -> Iterator[str]:
     """Yield the claims whose rows are stored already, then each other claim after its measurement."""
     missing = [name for name in names if not store.has(name)]
+    if missing:
+        bench.check()
     yield from (name for name in names if name not in missing)
     if bench.workers == 1 or len(missing) < 2:
         for name in missing:
@@ -66,4 +75,4 @@ def _obtain(name: str, bench: Bench, store: Store) -> None:
     """Measure a claim, and store its rows."""
     start = time.perf_counter()
     rows = get(name).measure(bench)
-    store.save(name, rows, Origin.here(bench.size, bench.seeds, time.perf_counter() - start))
+    store.save(name, rows, bench.origin(time.perf_counter() - start))

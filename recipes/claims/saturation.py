@@ -84,17 +84,17 @@ def measure(bench: Bench) -> pd.DataFrame:
         weight_decay=0.0,
     )
     epochs = bench.epochs(EPOCHS, quick=10)
-    results = bench.study("saturation", space, bench.digits, epochs=epochs, measure=accuracy_and_shares)
+    results = bench.study("saturation", space, bench.data, epochs=epochs, measure=accuracy_and_shares)
     return pd.concat([_before(space, bench), rows(results, part=AFTER)], ignore_index=True)
 
 
 def _before(space: MLPSpace, bench: Bench) -> pd.DataFrame:
-    space, records = space.for_data(bench.digits), []
+    space, records = space.for_data(bench.data), []
     for values in space.grid():
         if values.pop("learning_rate") == min(space.learning_rates):
             for seed in range(bench.seeds):
                 at = {**values, "learning_rate": min(space.learning_rates)}
-                records.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.digits)})
+                records.append({**values, "seed": seed, **initial_shares(space, at, seed, bench.data)})
     return pd.DataFrame(records).assign(part=BEFORE)
 
 

@@ -126,7 +126,7 @@ def _around(loss: Loss, point: Arrays, kernels: Sequence[int]) -> Iterator[dict[
 
 def measure(bench: Bench) -> pd.DataFrame:
     """Measure the variation of both arms, at the same learning rate and at their own rates."""
-    data, seeds = bench.digits, bench.seeds
+    data, seeds = bench.data, bench.seeds
     x = standardized(data).astype("float32")
     epochs, records = bench.epochs(15, quick=10), []
     for norm in rates.ARMS:

@@ -1,8 +1,9 @@
 """The storage of a claim: its raw rows as CSV, and a JSON file with their origin."""
 
 import json
+import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Size(StrEnum):
 
 
 SEEDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMALLEST: 1}
+SEEDS_ON_IMAGES = SEEDS | {Size.FULL: 3}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Origin:
             already run a shared study.
         processors: Integer, the number of available cores.
         versions: Dict, the versions of Python and of the packages that influence results.
+        data: String, the name of the file of images; empty for scikit-learn's digits.
+        examples: List of integers, the numbers of images for training, validation and testing; empty for the digits.
     """
 
     size: str
@@ -42,6 +46,8 @@ class Origin:
     seconds: float
     processors: int
     versions: dict[str, str]
+    data: str = ""
+    examples: list[int] = field(default_factory=list)
 
     @classmethod
     def here(cls, size: str, seeds: int, seconds: float) -> "Origin":
@@ -53,19 +59,37 @@ class Origin:
     @property
     def command(self) -> str:
         """The command that measures the rows again, without the name of the claim."""
+        data = f" --data {shlex.quote(self.data)}" if self.data else ""
         quick = " --quick" if self.size == "quick" else ""
-        return f"python -m recipes.claims{quick} --seeds {self.seeds}"
+        return f"python -m recipes.claims{data}{quick} --seeds {self.seeds}"
+
+    @property
+    def title(self) -> str:
+        """The name of the data in a heading."""
+        return self.data or "digits"
+
+    @property
+    def words(self) -> str:
+        """The data, in words."""
+        return f"{sum(self.examples):,} images of `{self.data}`" if self.data else "scikit-learn's digits"
 
 
 class Store:
-    """A folder with the rows of claims.
+    """A folder with the rows of claims on one data set.
+
+    The folder itself has the rows on the digits. Each other data set has a subfolder with the name of its file.
 
     Args:
         folder: `pathlib.Path`.
+        data: String, the name of the subfolder; empty for the digits.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, data: str = "") -> None:
+        self.folder, self.data = folder / data, data
+
+    def others(self) -> list["Store"]:
+        """Return the stores in the subfolders, which may have no rows."""
+        return [Store(self.folder, path.name) for path in sorted(self.folder.glob("*/"))]
 
     def has(self, name: str) -> bool:
         """Return `True` if the rows of a claim are stored completely."""
@@ -84,7 +108,8 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._rows(name)) as draft:
             rows.to_csv(draft, index=False, float_format="%.6g")
-        write_text(self._origin(name), json_text(asdict(origin)))
+        stated = {name: value for name, value in asdict(origin).items() if value or name not in ("data", "examples")}
+        write_text(self._origin(name), json_text(stated))
 
     def refuse_others(self, names: Sequence[str], size: str, seeds: int) -> None:
         """Check that stored rows are of the requested size and number of seeds.

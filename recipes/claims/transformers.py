@@ -19,8 +19,8 @@ def measure(bench: Bench) -> pd.DataFrame:
     """Run three norms in three placements, and a network without a norm."""
     epochs, placements = bench.epochs(8, quick=6), bench.some(PLACEMENTS, quick=2)
     norms = _space(bench, ("layer", "rms", "batch"), placements)
-    normed = bench.study("transformers", norms, bench.digits, epochs=epochs)
-    none = bench.study("transformers-none", _space(bench, (None,), ("pre",)), bench.digits, epochs=epochs)
+    normed = bench.study("transformers", norms, bench.data, epochs=epochs)
+    none = bench.study("transformers-none", _space(bench, (None,), ("pre",)), bench.data, epochs=epochs)
     return pd.concat([rows(normed), rows(none, placement=ANY)], ignore_index=True)
 
 

@@ -41,6 +41,7 @@ TOY = Claim(
     table=lambda rows: rows,
     draw=draw,
     caption="Two points.",
+    on_images="Counting images.",
 )
 
 
@@ -233,10 +234,11 @@ def test_the_pages_in_the_documentation_are_those_of_the_stored_rows(tmp_path):
     findings = pages.find(Store(folder))
     assert [finding.name for finding in findings] == [name for name in NAMES if Store(folder).has(name)]
     assert {finding.name for finding in findings} >= set(NAMES) - NOT_RUN_YET
-    assert {finding.origin.size for finding in findings} == {"full"}
     for finding in findings:
         assert (folder / f"{finding.name}.md").read_text() == pages.markdown(finding), finding.name
-        assert (folder / f"{finding.name}.png").stat().st_size < 100_000
+        for result in finding.results:
+            assert result.origin.size == "full"
+            assert (folder / f"{result.path}.png").stat().st_size < 100_000
     assert (folder / "README.md").read_text() == pages.index(findings)
 
 
