@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import untrained
@@ -16,7 +17,7 @@ from tiers import tiered
 
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
-from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict, get
+from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict, get, names_on_images
 from recipes.claims.run import run
 from recipes.claims.store import SEEDS, Origin, Size, Store
 
@@ -62,8 +63,20 @@ def toys(monkeypatch):
     return measured
 
 
-def bench(folder, seeds=5, size=Size.FULL):
-    return Bench(folder / "studies", size, seeds)
+def bench(folder, seeds=5, size=Size.FULL, file=None):
+    return Bench(folder / "studies", size, seeds, file=file)
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory):
+    """A file of 480 grey images of 8x8: noise, brighter in the part that belongs to their class."""
+    path = tmp_path_factory.mktemp("images") / "shapes.npz"
+    random, y = np.random.default_rng(0), np.arange(480) % 4
+    x = random.integers(0, 128, (480, 8, 8))
+    for image, label in zip(x, y, strict=True):
+        image[2 * label : 2 * label + 2] += 100
+    np.savez(path, x=x.astype(np.uint8), y=y)
+    return path
 
 
 # a grid of learning rates, a measurement in trained models, and a custom training loop
@@ -83,18 +96,32 @@ def test_a_claim_runs_at_its_smallest_though_nothing_is_trained(name, monkeypatc
     assert "failed" not in set(Store(tmp_path).rows(name)["outcome"])
 
 
-def assert_runs_at_its_smallest(name, tmp_path, capsys):
-    run([name], bench(tmp_path, SEEDS[Size.SMALLEST], Size.SMALLEST), tmp_path)
-    claim, store = get(name), Store(tmp_path)
+@pytest.mark.parametrize("name", tiered(names_on_images(), slow=("accuracy",)))
+def test_a_claim_runs_on_images_at_its_smallest(name, tmp_path, capsys, shapes):
+    assert_runs_at_its_smallest(name, tmp_path, capsys, shapes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names_on_images())
+def test_a_claim_runs_on_images_at_its_smallest_though_nothing_is_trained(name, monkeypatch, tmp_path, capsys, shapes):
+    untrained.leave_out_training(monkeypatch)
+    assert_runs_at_its_smallest(name, tmp_path, capsys, shapes)
+    assert Store(tmp_path, "shapes").origin(name).examples == [128, 72, 96]
+
+
+def assert_runs_at_its_smallest(name, tmp_path, capsys, file=None):
+    run([name], bench(tmp_path, SEEDS[Size.SMALLEST], Size.SMALLEST, file), tmp_path)
+    claim, store = get(name), Store(tmp_path, file.stem if file else "")
     verdict = claim.judge(store.rows(name))
     assert verdict.word in (HOLDS, CONDITION, NOT)
     assert f"{name}: {verdict.word}. {verdict.sentence}" in capsys.readouterr().out
-    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (store.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / f"{name}.md").read_text()
     assert page.startswith(f"# {name.replace('_', ' ').capitalize()}: {verdict.word}\n")
     assert claim.statement in page
     assert not re.search(r"\bnan\b|\[\]|\{\}", claim.setup + claim.criterion)
     assert store.origin(name).seeds == SEEDS[Size.SMALLEST]
+    assert store.origin(name).data == (file.name if file else "")
 
 
 def test_every_claim_says_what_it_is():
@@ -122,6 +149,140 @@ def test_what_is_stored_is_shown_again_without_measuring(toys, tmp_path, capsys)
     assert toys == ["accuracy", "seeds"], "nothing was measured a second time"
     assert capsys.readouterr().out.startswith("seeds: holds. The mean is 1.5.\n  A note.\n")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == first
+
+
+ON_IMAGES = Origin("full", 3, 12.0, 2, {"keras": "3"}, "shapes.npz", [6500, 1500, 2000])
+
+
+def plant(store, name, origin, mean):
+    store.save(name, TOY.measure(None).assign(x=mean), origin)
+
+
+@pytest.fixture
+def two_verdicts(toys, monkeypatch):
+    """Claims that hold if the mean of x is above 1."""
+
+    def claim(name):
+        def judge(rows):
+            mean = rows["x"].mean()
+            return Verdict(HOLDS if mean > 1 else NOT, f"The mean is {mean:.1f}.", (f"A note on {mean:.1f}.",))
+
+        return Claim(**{**vars(TOY), "judge": judge})
+
+    for module in ("run", "pages"):
+        monkeypatch.setattr(f"recipes.claims.{module}.get", claim)
+
+
+@pytest.mark.parametrize(
+    ("mean", "title", "said"),
+    [
+        (0.5, "holds on digits, does not hold on shapes.npz", "The verdicts differ: holds on digits, does not hold on"),
+        (2.5, "holds", "The verdict is the same on digits and shapes.npz."),
+    ],
+)
+def test_results_on_two_data_sets_are_side_by_side(two_verdicts, tmp_path, mean, title, said):
+    plant(Store(tmp_path), "accuracy", ORIGIN, 1.5)
+    plant(Store(tmp_path), "seeds", ORIGIN, 1.5)
+    plant(Store(tmp_path, "shapes"), "accuracy", ON_IMAGES, mean)
+    run(["accuracy", "seeds"], bench(tmp_path), tmp_path)
+    page = (tmp_path / "accuracy.md").read_text()
+    word = title.split(" on ")[1].split(", ")[-1] if " on " in title else HOLDS
+    assert page.startswith(f"# Accuracy: {title}\n")
+    assert said in page
+    assert f"|  | digits | shapes.npz |\n| --- | --- | --- |\n| verdict | **holds** | **{word}** |\n" in page
+    assert f"| result | The mean is 1.5. | The mean is {mean}. |\n" in page
+    assert "| picture | ![Two points.](accuracy.png) | ![Two points.](shapes/accuracy.png) |" in page
+    details = page[page.index("## On shapes.npz") :]
+    for text in (
+        f"A note on {mean}.",
+        f"| {mean} | 3 | none |",
+        "10,000 images of `shapes.npz`: 6,500 for training, 1,500 for validation, 2,000 for testing. Counting images.",
+        "`python -m recipes.claims --data shapes.npz --seeds 3 accuracy`",
+        "[shapes/accuracy.csv](shapes/accuracy.csv)",
+    ):
+        assert text in details
+    assert page.count(TOY.criterion) == 1
+    assert (tmp_path / "shapes/accuracy.png").exists()
+    index = (tmp_path / "README.md").read_text()
+    assert "| claim |  | digits | shapes.npz |" in index
+    assert f"| **holds.** The mean is 1.5. | **{word}.** The mean is {mean}. |" in index
+    assert "scikit-learn's digits or 10,000 images of `shapes.npz`" in index
+    assert "| **holds.** The mean is 1.5. |  |\n" in index  # seeds has no result on images
+    html = (tmp_path / "claims.html").read_text()
+    assert html.count("<svg") == 3
+    assert said in html
+
+
+def test_with_one_data_set_a_page_looks_the_same_on_images(two_verdicts, tmp_path, shapes):
+    plant(Store(tmp_path, "shapes"), "accuracy", ON_IMAGES, 0.5)
+    run(["accuracy"], bench(tmp_path, seeds=3, file=shapes), tmp_path)
+    page = (tmp_path / "accuracy.md").read_text()
+    assert page.startswith("# Accuracy: does not hold\n")
+    assert "![Two points.](shapes/accuracy.png)" in page
+    assert "## On" not in page
+    assert "| claim |  | verdict | result |" in (tmp_path / "README.md").read_text()
+
+
+def test_an_origin_on_the_digits_has_no_further_fields(tmp_path):
+    plant(Store(tmp_path), "accuracy", ORIGIN, 1.5)
+    plant(Store(tmp_path, "shapes"), "accuracy", ON_IMAGES, 1.5)
+    assert set(json.loads((tmp_path / "accuracy.json").read_text())) == set(vars(ORIGIN)) - {"data", "examples"}
+    assert Store(tmp_path).origin("accuracy") == ORIGIN
+    assert Store(tmp_path, "shapes").origin("accuracy") == ON_IMAGES
+
+
+def test_images_are_measured_beside_the_digits_that_are_there(toys, tmp_path, shapes):
+    run(["accuracy"], bench(tmp_path), tmp_path)
+    run(["accuracy"], bench(tmp_path, seeds=3, file=shapes), tmp_path)
+    run(["accuracy"], bench(tmp_path, seeds=3, file=shapes), tmp_path)
+    assert toys == ["accuracy", "accuracy"], "once on each"
+    assert Store(tmp_path, "shapes").origin("accuracy").examples == [312, 72, 96]
+    assert "## On shapes.npz" in (tmp_path / "accuracy.md").read_text()
+
+
+def test_images_are_drawn_in_the_proportions_of_the_splits(tmp_path):
+    path = tmp_path / "many.npz"
+    x = np.arange(12_000, dtype=np.uint16)
+    np.savez(path, x=np.tile(x[:, None, None], (1, 4, 4)), y=x % 3)
+    for size, counts in ((Size.FULL, (6500, 1500, 2000)), (Size.QUICK, (1300, 300, 400))):
+        drawn = bench(tmp_path, size=size, file=path).data
+        splits = (drawn.train, drawn.validation, drawn.test)
+        assert tuple(len(split.y) for split in splits) == counts
+        numbers = np.concatenate([split.x[:, 0, 0, 0] for split in splits])
+        assert len(set(numbers)) == sum(counts), "no image twice"
+        assert all((split.y == split.x[:, 0, 0, 0] % 3).all() for split in splits)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ((60, 5), np.arange(60) % 3, r"the claims need images.*shape \(5,\) for a classification"),
+        ((60, 8, 8), np.linspace(0, 1, 60), r"the claims need images.*for a regression"),
+        ((60, 2, 2), np.arange(60) % 3, "The image is too small"),
+        ((60, 8, 8), np.arange(60) * 0, "there is only one class"),
+    ],
+)
+def test_a_file_that_the_networks_cannot_take_is_refused_before_a_study(toys, tmp_path, x, y, message):
+    path = tmp_path / "other.npz"
+    np.savez(path, x=np.random.default_rng(0).random(x).astype(np.float32), y=y)
+    with pytest.raises(ValueError, match=message):
+        run(["accuracy"], bench(tmp_path, file=path), tmp_path)
+    assert not toys
+    assert not list(tmp_path.glob("*/"))
+
+
+def test_a_claim_without_an_experiment_on_images_is_refused(tmp_path):
+    expected = "^seeds: there is no experiment on images. With --data the claims are accuracy, learning_rate, depth"
+    with pytest.raises(ValueError, match=expected):
+        run(["accuracy", "seeds"], bench(tmp_path, file=tmp_path / "images.npz"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("images.csv", "must be an .npz file"), ("none.npz", "a file or folder of this name")]
+)
+def test_a_file_that_is_none_is_refused(tmp_path, name, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        run(["accuracy"], bench(tmp_path, file=tmp_path / name), tmp_path)
 
 
 def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monkeypatch):
@@ -203,11 +364,14 @@ def test_what_is_asked_for_can_be_told_to_other_processes(monkeypatch, tmp_path)
     app = importlib.import_module("recipes.claims.__main__").app
     app(["seeds", "depth", "--quick", "--output", str(tmp_path)], standalone_mode=False)
     app([], standalone_mode=False)
-    (names, bench, folder), (all_names, whole, usual) = asked
+    app(["--data", "images.npz"], standalone_mode=False)
+    (names, bench, folder), (all_names, whole, usual), (image_names, on_images, same) = asked
     assert [type(name) for name in names] == [str, str]
     assert pickle.loads(pickle.dumps((names, bench))) == (["seeds", "depth"], bench)
     assert (bench.size, bench.seeds, folder) == (Size.QUICK, 2, tmp_path)
     assert (all_names, whole.size, whole.seeds, usual) == (NAMES, Size.FULL, 5, Path("runs/claims"))
+    assert image_names == ("accuracy", "learning_rate", "depth", "batch_size", "placement")
+    assert (on_images.file, on_images.seeds, same) == (Path("images.npz"), 3, usual)
 
 
 @pytest.mark.slow
