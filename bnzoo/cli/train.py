@@ -80,13 +80,13 @@ def train(
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="The learning rate in the training: warmup_cosine, linear, warmup_constant, half_cosine or constant. "
-            "By default warmup_cosine, for schedule_free_adamw warmup_constant."
+            help="The learning rate in the training: warmup_cosine, linear, half_cosine or constant. By default "
+            "warmup_cosine, for schedule_free_adamw constant after a warm-up of 0.05."
         ),
     ] = None,
     warmup: Annotated[
         float | None,
-        typer.Option(help="The share of the training in which the learning rate rises. By default 0.05."),
+        typer.Option(help="The share of the steps in which the learning rate rises. By default 0.05, for constant 0."),
     ] = None,
     precision: Annotated[
         str, typer.Option(help="auto (the fastest on this machine, measured), float32, bfloat16 or float16.")

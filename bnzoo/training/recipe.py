@@ -15,7 +15,7 @@ from bnzoo.training.measures import ends_in_softmax
 from bnzoo.training.optimizers import Optimizer
 from bnzoo.training.precision import scaled_loss, unscaled
 from bnzoo.training.schedule_free import is_schedule_free
-from bnzoo.training.schedules import WARMUP_CONSTANT, WARMUP_COSINE
+from bnzoo.training.schedules import WARMUP_COSINE, or_usual
 from bnzoo.training.tasks import task_of
 
 SGD = "sgd"
@@ -56,10 +56,9 @@ class Recipe:
         """`True` if the optimizer averages the weights itself."""
         return is_schedule_free(self._new_optimizer(self._model))
 
-    @property
-    def schedule(self) -> str:
-        """The usual schedule of the optimizer."""
-        return WARMUP_CONSTANT if self.is_schedule_free else WARMUP_COSINE
+    def schedule(self, name: str | None, warmup: float | None) -> tuple[str, float | None]:
+        """Return the name and the warm-up of a schedule, by default the usual ones of the optimizer."""
+        return or_usual(name, warmup, self.is_schedule_free, WARMUP_COSINE)
 
     def compile(self, model: keras.Model, precision: str) -> keras.Model:
         """Compile a model, or a copy of it in another precision, with a new optimizer."""
