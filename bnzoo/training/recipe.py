@@ -151,15 +151,8 @@ def check_model(model: keras.Model, data: Dataset) -> None:
             "`model` must be a built functional or Sequential `keras.Model` with one input and one output. "
             f"Received: {type(model).__name__}"
         )
-    taken, units = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
-    if len(taken) != len(data.input_shape) or any(
-        a not in (None, b) for a, b in zip(taken, data.input_shape, strict=True)
-    ):
-        raise ValueError(
-            f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
-            f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
-        )
-    if units != data.outputs:
+    check_input_shape(model, data.input_shape, data.name)
+    if (units := model.outputs[0].shape[-1]) != data.outputs:
         raise ValueError(
             f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
         )
@@ -169,4 +162,20 @@ def check_model(model: keras.Model, data: Dataset) -> None:
         raise ValueError(
             "`model` is compiled with the loss 'categorical_crossentropy', but the labels are integers. Compile it "
             "with 'sparse_categorical_crossentropy'"
+        )
+
+
+def check_input_shape(model: keras.Model, shape: tuple[int, ...], name: str) -> None:
+    """Raise `ValueError` if a functional model with one input takes examples of another shape.
+
+    Args:
+        model: The model.
+        shape: Tuple, the shape of an example.
+        name: String, the name of the data for the message.
+    """
+    taken = tuple(model.inputs[0].shape[1:])
+    if len(taken) != len(shape) or any(side not in (None, given) for side, given in zip(taken, shape, strict=True)):
+        raise ValueError(
+            f"`model` takes inputs of the shape {taken}, but the examples of {name} have the shape {shape}. Build it "
+            f"with `input_shape={shape}`"
         )
