@@ -266,10 +266,10 @@ def test_help_has_an_example(bnzoo, command):
 
 @pytest.mark.slow
 def test_nothing_usable_is_status_1(bnzoo, tmp_path):
-    status, out, _ = bnzoo(
-        "tune", "mlp", "--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1"
-    )
+    options = ["--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1", "--confirm", "2"]
+    status, out, err = bnzoo("tune", "mlp", *options)
     assert status == 1
+    assert "warning: --confirm 2 has no configuration to train again, since none is usable" in err
     assert "No configuration is usable" in out
     assert (tmp_path / "runs/mlp-digits/report.html").exists()
 

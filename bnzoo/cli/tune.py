@@ -263,7 +263,9 @@ def tune(
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
         # all trials of the plan are running in other processes
         _run(search, lambda: search.run(**bounds | {"budget": clock.of_search(), "trials": search.results.size + 1}))
-    if confirm is not None and not search.results.usable.empty and (left := clock.of_confirmation()) != 0:
+    if confirm is not None and search.results.usable.empty:
+        say(f"warning: --confirm {confirm} has no configuration to train again, since none is usable")
+    elif confirm is not None and (left := clock.of_confirmation()) != 0:
         _run(search, lambda: search.confirm(confirm, workers=clock.workers(left), budget=left))
     if latency is not None and len(search.results):
         measure_latency(search, latency, None if clock.deadline is None else clock.left)
