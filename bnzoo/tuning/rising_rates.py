@@ -73,7 +73,8 @@ def rate_test(
     is replaced for the test.
 
     The interval of usable rates begins where the loss falls fastest. It ends where the loss diverges or, as with batch
-    norm, which keeps it finite, stalls.
+    norm, which keeps it finite, stalls. Test a model before its training: if no rate lowers the loss, there is no
+    interval.
 
     Args:
         model: A compiled `keras.Model`, or a `bnzoo.tuning.Space` for a test of each depth and norm.
