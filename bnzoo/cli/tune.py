@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.cli.console import UserError, failures, mistakes, quietly, say
 from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import (
     ClassWeight,
@@ -290,7 +290,7 @@ def tune(
 
 def _run(study: "Study", trials: Callable[[], Any]) -> None:
     """Run trials of a study."""
-    with mistakes(ValueError, OSError, ImportError):
+    with mistakes(ValueError, OSError, ImportError), failures():
         try:
             trials()
         except KeyboardInterrupt as error:
@@ -299,9 +299,6 @@ def _run(study: "Study", trials: Callable[[], Any]) -> None:
             done = f"{len(results.every)} of {size} trials are done"
             say(f"stopped: {done}. The same command continues with the others")
             raise typer.Exit(130) from error
-        except RuntimeError as error:
-            say(str(error))
-            raise typer.Exit(1) from error
 
 
 def _write_report(study: "Study") -> None:
@@ -330,15 +327,11 @@ def _print_results(study: "Study") -> None:
 
 def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, precision: str) -> "Artefact | None":
     """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
-    with mistakes(ValueError, OSError, ImportError):
-        try:
-            artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
-            if artefact is None and study.results.best is not None:
-                with Console(stderr=True).status("verifying the SavedModel in another process"):
-                    artefact = study.export()
-        except RuntimeError as error:
-            say(str(error))
-            raise typer.Exit(1) from error
+    with mistakes(ValueError, OSError, ImportError), failures():
+        artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
+        if artefact is None and study.results.best is not None:
+            with Console(stderr=True).status("verifying the SavedModel in another process"):
+                artefact = study.export()
     return artefact
 
 

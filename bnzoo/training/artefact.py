@@ -10,6 +10,7 @@ import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
+from bnzoo.errors import DamagedError
 from bnzoo.export import manifest, rows
 from bnzoo.export.image import is_image
 from bnzoo.files import version_numbers, write_text
@@ -81,7 +82,7 @@ class Artefact:
         return f"{self.metric} {metric.text(self.test_accuracy) if found is None else found.text(metric)}"
 
     def check(self) -> None:
-        """Raise `RuntimeError` if files of the artefact are missing or do not match their checksums."""
+        """Raise `DamagedError` if files of the artefact are missing or do not match their checksums."""
         folder = Path(self.path)
         try:
             problems = manifest.mismatches(folder, manifest.read(folder))
@@ -89,7 +90,7 @@ class Artefact:
             problems = [str(error)]
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise RuntimeError(
+            raise DamagedError(
                 f"{folder} is damaged: {problems[0]}{more}. Remove the folder, then run the same study or training "
                 "again to export the model again."
             )
