@@ -35,6 +35,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "training": (dict, type(None)),
 }
 
+_REMEDY = "Remove the folder, then run the same study or training again to export the model again."
+
 
 @dataclass(frozen=True)
 class Artefact:
@@ -90,10 +92,7 @@ class Artefact:
             problems = [str(error)]
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise DamagedError(
-                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, then run the same study or training "
-                "again to export the model again."
-            )
+            raise DamagedError(f"{folder} is damaged: {problems[0]}{more}. {_REMEDY}")
 
     def save(self, path: Path) -> None:
         """Write the attributes as JSON."""
@@ -194,7 +193,10 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
     """
     test, metric = data.test, metric_for(data.task)
     if path.exists():
-        difference, outputs = export.compare(model, path, test.x)
+        try:
+            difference, outputs = export.compare(model, path, test.x)
+        except RuntimeError as error:
+            raise DamagedError(f"{path} is not the SavedModel of the model: {error}. {_REMEDY}") from error
         _, fold = tools.fold_batch_norm(model)
     else:
         options: dict[str, Any] = {
