@@ -67,13 +67,15 @@ def mistakes(*kinds: type[Exception]) -> Iterator[None]:
 @contextmanager
 def failures() -> Iterator[None]:
     """Print the message of a `RuntimeError` and end the command with status 1; a damaged file is a mistake."""
+    import typer
+
     try:
         yield
+    except typer.Exit:  # which is a RuntimeError too
+        raise
     except DamagedError as error:
         raise UserError(str(error)) from error
     except RuntimeError as error:
-        import typer
-
         say(str(error))
         raise typer.Exit(1) from error
 
