@@ -236,8 +236,9 @@ def test_the_training_of_a_trial_is_searched_as_the_network_is():
 
 def test_each_optimizer_has_its_usual_schedule_decay_and_range_of_rates():
     space = tuning.MLPSpace(optimizer=("sgd", "muon", "schedule_free_adamw"))
-    values = [{"optimizer": name} for name in space.axes()["optimizer"]]
-    assert [space.schedule_of(each).name for each in values] == ["half_cosine", "half_cosine", "warmup_constant"]
+    schedules = [space.schedule_of({"optimizer": name}) for name in space.axes()["optimizer"]]
+    found = [(schedule.name, schedule.warmup) for schedule in schedules]
+    assert found == [("half_cosine", None), ("half_cosine", None), ("constant", 0.05)]
     rates = np.log(space.learning_rates)
     assert (space.learning_rates[0], space.learning_rates[-1]) == (1e-4, 3.0)
     assert np.diff(rates).max() <= np.log(1e3) / 6
