@@ -227,7 +227,7 @@ def tune(
         if plans and equal == COMPUTE:
             raise UserError(EXCLUSIVE)
         if stored is not None and stored["space"].get("family") == family:  # earlier versions had other defaults
-            kept = {name: stored["space"].get(name) for name in ("placement", "batch_size")}
+            kept = {name: stored["space"].get(name) for name in ("placement", "batch_size", "weight_decay")}
             axes |= {name: value for name, value in kept.items() if axes[name] is None}
         elif batch_size is None and plans:
             axes["batch_size"] = default_batch_size(len(examples.train.x))
