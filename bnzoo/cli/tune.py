@@ -94,7 +94,7 @@ def tune(
         ),
     ] = None,
     weight_decay: Annotated[
-        str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
+        str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-3.")
     ] = None,
     optimizer: Optimizers = None,
     momentum: Momenta = None,
