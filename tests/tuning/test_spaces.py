@@ -347,12 +347,12 @@ def test_the_default_decay_of_sgd_is_that_of_he_et_al():
     model = space.build(hyperparameters(depth=1, norm="none", learning_rate=0.1))
     kernel = model.layers[1].kernel
     wanted, velocity = kernel.numpy().astype(np.float64), 0.0
-    start = wanted.copy()
-    for _ in range(1000):
-        model.optimizer.apply([keras.ops.zeros_like(variable) for variable in model.trainable_variables])
+    start, zeros = wanted.copy(), [keras.ops.zeros_like(variable) for variable in model.trainable_variables]
+    for _ in range(300):
+        model.optimizer.apply(zeros, model.trainable_variables)
         velocity = 0.9 * velocity + 1e-4 * wanted  # the decay is a part of the gradient
         wanted = wanted - 0.1 * velocity
-    np.testing.assert_allclose(np.log(kernel.numpy() / start), np.log(wanted / start), rtol=0.02)
+    np.testing.assert_allclose(np.log(kernel.numpy() / start), np.log(wanted / start), rtol=0.05)
 
 
 def test_a_transformer_is_trained_with_adamw():
