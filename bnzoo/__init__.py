@@ -76,6 +76,6 @@ def __dir__() -> list[str]:
 # Keras takes seconds to import, and `bnzoo --help` needs none of it.
 @wrapt.when_imported("keras")
 def _register(keras: ModuleType) -> None:
-    """Register the layers and optimizers of bnzoo with Keras when Keras is imported, before bnzoo or after it."""
-    for part in ("layers", "optimizers"):
+    """Register the layers, losses and optimizers of bnzoo when Keras is imported, before bnzoo or after it."""
+    for part in ("layers", "losses", "optimizers"):
         importlib.import_module(f"bnzoo.{part}")

@@ -1,4 +1,4 @@
-"""Checks of arguments, and one wording for each mistake that can be made in several places."""
+"""Errors, checks of arguments, and one wording for each mistake that can be made in several places."""
 
 import difflib
 import operator
@@ -6,6 +6,10 @@ import reprlib
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+
+class DamagedError(RuntimeError):
+    """The `RuntimeError` for a damaged file that an earlier run has written."""
 
 
 def unknown(what: str, received: object, known: Iterable[object]) -> str:

@@ -29,11 +29,13 @@ def test_the_command_and_its_figures(monkeypatch, tmp_path):
     def run(command, **options):
         assert command[-6:] == ["--data", "x.npz", "--budget", "10m", "--output", str(tmp_path)]
         (tmp_path / "export.json").write_text(json.dumps({"test_accuracy": 0.933}))
+        (tmp_path / "results.csv").write_text("trial,norm\n0,batch\n1,batch\n")
         said = "a step: 1 s\nmore\nBest: depth 8.\n", "epoch 1\n9 steps, last weights (x)\n"
         return subprocess.CompletedProcess(command, 0, *said)
 
     monkeypatch.setattr(budget.subprocess, "run", run)
     row = budget.tune("x.npz", "10m", tmp_path)
+    assert row["trials"] == 2
     assert (round(row["test"], 6), row["note"]) == (93.3, "a step: 1 s; Best: depth 8.; 9 steps, last weights (x)")
     monkeypatch.setattr(
         budget.subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, 2, "", "a\nwrong\n")

@@ -118,6 +118,10 @@ def test_a_confirmation_decides_which_one_is_the_best(bnzoo, tmp_path):
     assert exported["trial"] == document["best"] >= 1_000_000
     status, again, err = bnzoo(*arguments)
     assert (status, again, err) == (0, out.partition("\n")[2], ""), "nothing is trained again"
+    (tmp_path / "study/best/1/saved_model.pb").unlink()
+    status, _, err = bnzoo(*arguments)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("bnzoo: study/best/1 is damaged: study/best/1/saved_model.pb is missing. Remove the folder")
 
 
 @pytest.mark.slow
@@ -266,10 +270,10 @@ def test_help_has_an_example(bnzoo, command):
 
 @pytest.mark.slow
 def test_nothing_usable_is_status_1(bnzoo, tmp_path):
-    status, out, _ = bnzoo(
-        "tune", "mlp", "--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1"
-    )
+    options = ["--depths", "3", "--learning-rates", "1e5:1e6:2", "--norms", "none", "--epochs", "1", "--confirm", "2"]
+    status, out, err = bnzoo("tune", "mlp", *options)
     assert status == 1
+    assert "warning: --confirm 2 has no configuration to train again, since none is usable" in err
     assert "No configuration is usable" in out
     assert (tmp_path / "runs/mlp-digits/report.html").exists()
 
@@ -479,9 +483,10 @@ print([m for m in {heavy} if m in set(sys.modules) - before], bnzoo.ResNet50.__n
 def test_keras_loads_a_saved_model_wherever_bnzoo_is_imported(tmp_path, imports, program):
     """The order of the imports does not matter, nor the name of the program."""
     import bnzoo
+    from bnzoo.losses import MixedAccuracy, StandardSquaredError
 
     model = bnzoo.ResNetCifar(8, norm="filter_response", input_shape=(8, 8, 1))
-    model.compile(bnzoo.optimizers.Muon())
+    model.compile(bnzoo.optimizers.Muon(), StandardSquaredError(0.5), [MixedAccuracy()])
     model.save(tmp_path / "model.keras")
     script = f"import sys; sys.argv = [{program!r}]\n{imports}\n"
     script += f"print(keras.saving.load_model({str(tmp_path / 'model.keras')!r}).name)"

@@ -170,6 +170,11 @@ def test_the_rows_of_a_table(bnzoo, houses, tmp_path, monkeypatch):
     assert "'rooms'" in err
     assert Path("found.csv").read_text() == "older"
     assert not list(tmp_path.glob(".draft*"))
+    with monkeypatch.context() as patch:
+        patch.setattr("tensorflow.saved_model.load", lambda folder: [][1])
+        status, out, err = bnzoo("predict", "study", "new.csv")
+    assert (status, out) == (2, "")
+    assert err == "bnzoo: study/best/1 cannot be loaded: list index out of range. Export the model again\n"
     (tmp_path / "study/best/1/saved_model.pb").write_bytes(b"")
     status, out, err = bnzoo("predict", "study", "new.csv")
     assert (status, out) == (2, "")

@@ -56,7 +56,7 @@ def test_a_file(bnzoo, hurried, tmp_path, compiled, options):
 
 
 def test_no_usable_rate_is_status_1(bnzoo, monkeypatch):
-    never = tuning.RateTest("mlp", np.geomspace(1e-6, 10, 20), np.ones((1, 20)))
+    never = tuning.RateTest("mlp", np.geomspace(1e-6, 10, 20), np.ones((1, 20)), {"depth": 2})
     monkeypatch.setattr(rising_rates, "each_test", lambda *arguments, **options: iter([never]))
     status, out, err = bnzoo("rate", "mlp", "--data", "wine")
     assert (status, err) == (1, "")

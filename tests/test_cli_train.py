@@ -45,6 +45,10 @@ def test_a_configuration_is_trained_and_exported(bnzoo, tmp_path, verified_here)
     with (output / "history.csv").open() as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
     assert list((tmp_path / "logs" / "train").glob("events.*"))
+    (output / "best/1/saved_model.pb").write_bytes(b"x")
+    status, _, err = bnzoo(*WORDS, *words, "--output", output)
+    assert status == 2
+    assert err.splitlines()[-1].startswith(f"bnzoo: {output / 'best/1'} is damaged: ")
 
 
 @pytest.mark.parametrize(

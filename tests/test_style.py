@@ -44,6 +44,7 @@ ARROWS = {
     "models": {"models", "blocks", "layers", "norms", "placements", "errors", "weights"},
     "weights": {"weights", "models", "norms", "errors", "reading"},
     "metrics": {"metrics"},
+    "losses": {"losses"},
     "optimizers": {"optimizers", "keras_internals"},
     "tools": {"keras_internals", "tools", "layers", "norms", "errors", "files", "json_text", "reports", "reading"},
     "export": {
@@ -57,7 +58,7 @@ ARROWS = {
     "reports": {"reports", "files", "metrics"},
     "training": {
         *("training", "data", "tools", "export", "files", "errors", "json_text", "keras_internals", "metrics"),
-        *("optimizers", "reading"),
+        *("losses", "optimizers", "reading"),
     },
     "tuning": {
         *("tuning", "training", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports"),
@@ -75,7 +76,7 @@ def test_the_package_docstring_of_tuning_names_every_file():
 
 
 # parts that use no private members of other packages; Keras' private members are in `keras_internals.py`
-PUBLIC_ONLY = ("data", "optimizers", "reports", "training", "tuning")
+PUBLIC_ONLY = ("data", "losses", "optimizers", "reports", "training", "tuning")
 
 
 @pytest.mark.parametrize("part", PUBLIC_ONLY)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
-from bnzoo.errors import printable
+from bnzoo.errors import DamagedError, printable
 from bnzoo.passwords import mask_passwords
 
 MISTAKE, FAULT, INTERRUPTED, CLOSED = 2, 70, 130, 141
@@ -62,6 +62,22 @@ def mistakes(*kinds: type[Exception]) -> Iterator[None]:
         raise
     except kinds as error:
         raise UserError(message_of(error)) from error
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Print the message of a `RuntimeError` and end the command with status 1; a damaged file is a mistake."""
+    import typer
+
+    try:
+        yield
+    except typer.Exit:  # which is a RuntimeError too
+        raise
+    except DamagedError as error:
+        raise UserError(str(error)) from error
+    except RuntimeError as error:
+        say(str(error))
+        raise typer.Exit(1) from error
 
 
 @contextmanager

@@ -32,14 +32,17 @@ Schedules = Annotated[
     str | None,
     typer.Option(
         "--schedule",
-        help="The learning rate in a trial: half_cosine (a step each epoch), warmup_cosine, linear, warmup_constant or "
-        "constant, or several: linear,warmup_cosine. By default half_cosine, for schedule_free_adamw warmup_constant.",
+        help="The learning rate in a trial and in the final training: warmup_cosine, linear or constant, or several: "
+        "linear,warmup_cosine. By default half_cosine (a step each epoch) and in the final training warmup_cosine, for "
+        "schedule_free_adamw constant after a warm-up of 0.05.",
     ),
 ]
 Warmups = Annotated[
     str | None,
     typer.Option(
-        "--warmup", help="The share of a trial in which the learning rate rises, or several: 0.05,0.2. By default 0.05."
+        "--warmup",
+        help="The share of the steps in which the learning rate rises, or several: 0.05,0.2. By default 0.05, for "
+        "constant 0.",
     ),
 ]
 Placement = Annotated[str | None, typer.Option(help="The placement: pre, post, ... as for bnzoo tune.")]

@@ -11,7 +11,7 @@ from rich.console import Console
 from bnzoo.cli import train_study
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.cli.console import UserError, failures, mistakes, quietly, say
 from bnzoo.cli.inputs import (
     Augment,
     ClassWeight,
@@ -80,13 +80,13 @@ def train(
     schedule: Annotated[
         str | None,
         typer.Option(
-            help="The learning rate in the training: warmup_cosine, linear, warmup_constant, half_cosine or constant. "
-            "By default warmup_cosine, for schedule_free_adamw warmup_constant."
+            help="The learning rate in the training: warmup_cosine, linear, half_cosine or constant. By default "
+            "warmup_cosine, for schedule_free_adamw constant after a warm-up of 0.05."
         ),
     ] = None,
     warmup: Annotated[
         float | None,
-        typer.Option(help="The share of the training in which the learning rate rises. By default 0.05."),
+        typer.Option(help="The share of the steps in which the learning rate rises. By default 0.05, for constant 0."),
     ] = None,
     precision: Annotated[
         str, typer.Option(help="auto (the fastest on this machine, measured), float32, bfloat16 or float16.")
@@ -147,15 +147,12 @@ def train(
             options |= {"class_weight": class_weight, "directory": output}
         options["budget"] = None if clock.deadline is None else clock.left
         console = Console(stderr=True)
-        with shown(console) as progress:
+        with shown(console) as progress, failures():
             try:
                 training = run(**options, progress=progress)
             except KeyboardInterrupt as error:
                 say("stopped. The same command continues with the last checkpoint")
                 raise typer.Exit(130) from error
-            except RuntimeError as error:
-                say(str(error))
-                raise typer.Exit(1) from error
     typer.echo(str(training))
     assert training.artefact is not None
     print_artefact(training.artefact, output / "best.keras")

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.cli.console import UserError, failures, mistakes, quietly, say
 from bnzoo.cli.final import trained
 from bnzoo.cli.inputs import (
     ClassWeight,
@@ -94,7 +94,7 @@ def tune(
         ),
     ] = None,
     weight_decay: Annotated[
-        str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-4.")
+        str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-3.")
     ] = None,
     optimizer: Optimizers = None,
     momentum: Momenta = None,
@@ -227,7 +227,7 @@ def tune(
         if plans and equal == COMPUTE:
             raise UserError(EXCLUSIVE)
         if stored is not None and stored["space"].get("family") == family:  # earlier versions had other defaults
-            kept = {name: stored["space"].get(name) for name in ("placement", "batch_size")}
+            kept = {name: stored["space"].get(name) for name in ("placement", "batch_size", "weight_decay")}
             axes |= {name: value for name, value in kept.items() if axes[name] is None}
         elif batch_size is None and plans:
             axes["batch_size"] = default_batch_size(len(examples.train.x))
@@ -263,7 +263,9 @@ def tune(
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
         # all trials of the plan are running in other processes
         _run(search, lambda: search.run(**bounds | {"budget": clock.of_search(), "trials": search.results.size + 1}))
-    if confirm is not None and not search.results.usable.empty and (left := clock.of_confirmation()) != 0:
+    if confirm is not None and search.results.usable.empty:
+        say(f"warning: --confirm {confirm} has no configuration to train again, since none is usable")
+    elif confirm is not None and (left := clock.of_confirmation()) != 0:
         _run(search, lambda: search.confirm(confirm, workers=clock.workers(left), budget=left))
     if latency is not None and len(search.results):
         measure_latency(search, latency, None if clock.deadline is None else clock.left)
@@ -288,7 +290,7 @@ def tune(
 
 def _run(study: "Study", trials: Callable[[], Any]) -> None:
     """Run trials of a study."""
-    with mistakes(ValueError, OSError, ImportError):
+    with mistakes(ValueError, OSError, ImportError), failures():
         try:
             trials()
         except KeyboardInterrupt as error:
@@ -297,9 +299,6 @@ def _run(study: "Study", trials: Callable[[], Any]) -> None:
             done = f"{len(results.every)} of {size} trials are done"
             say(f"stopped: {done}. The same command continues with the others")
             raise typer.Exit(130) from error
-        except RuntimeError as error:
-            say(str(error))
-            raise typer.Exit(1) from error
 
 
 def _write_report(study: "Study") -> None:
@@ -328,15 +327,11 @@ def _print_results(study: "Study") -> None:
 
 def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, precision: str) -> "Artefact | None":
     """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
-    with mistakes(ValueError, OSError, ImportError):
-        try:
-            artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
-            if artefact is None and study.results.best is not None:
-                with Console(stderr=True).status("verifying the SavedModel in another process"):
-                    artefact = study.export()
-        except RuntimeError as error:
-            say(str(error))
-            raise typer.Exit(1) from error
+    with mistakes(ValueError, OSError, ImportError), failures():
+        artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
+        if artefact is None and study.results.best is not None:
+            with Console(stderr=True).status("verifying the SavedModel in another process"):
+                artefact = study.export()
     return artefact
 
 

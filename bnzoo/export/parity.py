@@ -41,7 +41,7 @@ def run_model(signatures: dict[str, Signature], sample: Sample) -> Sample:
     """
     calls = {name: signature.call for name, signature in signatures.items()}
     if SERVE in calls:  # it gets all examples; the encoding of rows is compared with another one, in Python
-        calls[SERVE] = tf.function(calls[SERVE], reduce_retracing=True)
+        calls[SERVE] = tf.function(calls[SERVE], reduce_retracing=True, autograph=False)
     return {name: runtimes.in_batches(partial(_call, call), sample[name]) for name, call in calls.items()}
 
 

@@ -132,7 +132,12 @@ def _of_artefact(folder: Path) -> Predictor:
         raise ValueError(f"{problems[0]}. Export the model again")
     if document["format"] in FORMATS:
         FORMATS[document["format"]].require()
-    run = open_artefact(document["format"], folder)
+    try:
+        run = open_artefact(document["format"], folder)
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # each runtime has errors of its own
+        raise ValueError(f"{folder} cannot be loaded: {error}. Export the model again") from error
     return Predictor(folder, run, _inputs(folder, document), document["labels"], _encoder(folder))
 
 

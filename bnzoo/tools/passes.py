@@ -76,7 +76,7 @@ class Passes:
 
             sizes = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in flat]
             seeds = [tf.TensorSpec(seed.shape, seed.dtype) for seed in self._seeds]
-            self._compiled[key] = tf.function(stateless, input_signature=[sizes, seeds])
+            self._compiled[key] = tf.function(stateless, input_signature=[sizes, seeds], autograph=False)
         return self._compiled[key]
 
 

@@ -10,9 +10,9 @@ A training passes through these files:
 4. `choice.py` chooses the weights, `artefact.py` exports the model, `measures.py` has its metrics, `results.py` the
    result.
 
-The other files support these: `batches.py`, `tasks.py` (losses), `mixed_labels.py`, `standard_scale.py`,
-`optimizers.py`, `schedule_free.py` (evaluation at the average), `class_weights.py`, `speed.py` (measured seconds),
-`store.py` (the folder of a training), `definition.py`, `structure.py`, `variables.py` and `files.py`.
+The other files support these: `batches.py`, `tasks.py` (losses), `optimizers.py`, `schedule_free.py` (evaluation at
+the average), `class_weights.py`, `speed.py` (measured seconds), `store.py` (the folder of a training), `definition.py`,
+`structure.py`, `variables.py` and `files.py`.
 """
 
 from bnzoo.training.reporting import Moment

@@ -10,6 +10,7 @@ import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
+from bnzoo.errors import DamagedError
 from bnzoo.export import manifest, rows
 from bnzoo.export.image import is_image
 from bnzoo.files import version_numbers, write_text
@@ -33,6 +34,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "measures": dict,
     "training": (dict, type(None)),
 }
+
+_REMEDY = "Remove the folder, then run the same study or training again to export the model again."
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Artefact:
         return f"{self.metric} {metric.text(self.test_accuracy) if found is None else found.text(metric)}"
 
     def check(self) -> None:
-        """Raise `RuntimeError` if files of the artefact are missing or do not match their checksums."""
+        """Raise `DamagedError` if files of the artefact are missing or do not match their checksums."""
         folder = Path(self.path)
         try:
             problems = manifest.mismatches(folder, manifest.read(folder))
@@ -89,10 +92,7 @@ class Artefact:
             problems = [str(error)]
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise RuntimeError(
-                f"{folder} is damaged: {problems[0]}{more}. Remove the folder, then run the same study or training "
-                "again to export the model again."
-            )
+            raise DamagedError(f"{folder} is damaged: {problems[0]}{more}. {_REMEDY}")
 
     def save(self, path: Path) -> None:
         """Write the attributes as JSON."""
@@ -193,7 +193,10 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
     """
     test, metric = data.test, metric_for(data.task)
     if path.exists():
-        difference, outputs = export.compare(model, path, test.x)
+        try:
+            difference, outputs = export.compare(model, path, test.x)
+        except RuntimeError as error:
+            raise DamagedError(f"{path} is not the SavedModel of the model: {error}. {_REMEDY}") from error
         _, fold = tools.fold_batch_norm(model)
     else:
         options: dict[str, Any] = {

@@ -10,7 +10,6 @@ import keras
 from bnzoo.errors import choice, number
 from bnzoo.optimizers import Muon, ScheduleFreeAdamW
 from bnzoo.tools import no_decay_variables
-from bnzoo.training.schedules import WARMUP_CONSTANT
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Defaults:
         learning_rate: Float, the highest learning rate of a single training.
         weight_decay: Float.
         momentum: Float; `None` if the optimizer has no such argument.
-        schedule: String, the schedule of a training or a trial, or `None` for the usual one.
+        schedule_free: Boolean, whether the optimizer averages the weights itself.
     """
 
     make: Callable[[float, float | None, float, keras.Model], keras.Optimizer]
@@ -31,7 +30,7 @@ class Defaults:
     learning_rate: float
     weight_decay: float
     momentum: float | None = None
-    schedule: str | None = None
+    schedule_free: bool = False
 
 
 def _sgd(rate: float, decay: float | None, momentum: float, model: keras.Model) -> keras.Optimizer:
@@ -53,13 +52,15 @@ def _schedule_free_adamw(rate: float, decay: float | None, momentum: float, mode
     return ScheduleFreeAdamW(rate, weight_decay=decay)
 
 
-# AdamW: Touvron et al. 2021 (arXiv:2012.12877), table 9. Muon, whose updates have the size of those of AdamW, takes
-# its rates (Liu et al. 2025, arXiv:2502.16982). Schedule-free AdamW: Defazio et al. 2024 (arXiv:2405.15682)
+# SGD: He et al. 2015 (arXiv:1512.03385), section 3.4, add a decay of 1e-4 to the gradient, so that a momentum of 0.9
+# multiplies it by 10; the decay of Keras bypasses the momentum. AdamW: Touvron et al. 2021 (arXiv:2012.12877), table 9.
+# Muon, whose updates have the size of those of AdamW, takes its rates (Liu et al. 2025, arXiv:2502.16982).
+# Schedule-free AdamW: Defazio et al. 2024 (arXiv:2405.15682)
 DEFAULTS = {
-    "sgd": Defaults(_sgd, (1e-3, 3.0), 0.1, 1e-4, momentum=0.9),
+    "sgd": Defaults(_sgd, (1e-3, 3.0), 0.1, 1e-3, momentum=0.9),
     "adamw": Defaults(_adamw, (1e-4, 0.1), 1e-3, 0.05),
     "muon": Defaults(_muon, (1e-4, 0.1), 1e-3, 0.05, momentum=0.95),
-    "schedule_free_adamw": Defaults(_schedule_free_adamw, (1e-4, 0.1), 2.5e-3, 0.05, schedule=WARMUP_CONSTANT),
+    "schedule_free_adamw": Defaults(_schedule_free_adamw, (1e-4, 0.1), 2.5e-3, 0.05, schedule_free=True),
 }
 WITH_MOMENTUM = tuple(name for name, defaults in DEFAULTS.items() if defaults.momentum is not None)
 

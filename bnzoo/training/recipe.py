@@ -15,7 +15,7 @@ from bnzoo.training.measures import ends_in_softmax
 from bnzoo.training.optimizers import Optimizer
 from bnzoo.training.precision import scaled_loss, unscaled
 from bnzoo.training.schedule_free import is_schedule_free
-from bnzoo.training.schedules import WARMUP_CONSTANT, WARMUP_COSINE
+from bnzoo.training.schedules import WARMUP_COSINE, or_usual
 from bnzoo.training.tasks import task_of
 
 SGD = "sgd"
@@ -56,10 +56,9 @@ class Recipe:
         """`True` if the optimizer averages the weights itself."""
         return is_schedule_free(self._new_optimizer(self._model))
 
-    @property
-    def schedule(self) -> str:
-        """The usual schedule of the optimizer."""
-        return WARMUP_CONSTANT if self.is_schedule_free else WARMUP_COSINE
+    def schedule(self, name: str | None, warmup: float | None) -> tuple[str, float | None]:
+        """Return the name and the warm-up of a schedule, by default the usual ones of the optimizer."""
+        return or_usual(name, warmup, self.is_schedule_free, WARMUP_COSINE)
 
     def compile(self, model: keras.Model, precision: str) -> keras.Model:
         """Compile a model, or a copy of it in another precision, with a new optimizer."""
@@ -152,15 +151,8 @@ def check_model(model: keras.Model, data: Dataset) -> None:
             "`model` must be a built functional or Sequential `keras.Model` with one input and one output. "
             f"Received: {type(model).__name__}"
         )
-    taken, units = tuple(model.inputs[0].shape[1:]), model.outputs[0].shape[-1]
-    if len(taken) != len(data.input_shape) or any(
-        a not in (None, b) for a, b in zip(taken, data.input_shape, strict=True)
-    ):
-        raise ValueError(
-            f"`model` takes inputs of the shape {taken}, but the examples of {data.name} have the shape "
-            f"{data.input_shape}. Build it with `input_shape={data.input_shape}`"
-        )
-    if units != data.outputs:
+    check_input_shape(model, data.input_shape, data.name)
+    if (units := model.outputs[0].shape[-1]) != data.outputs:
         raise ValueError(
             f"`model` has {units} outputs, but {data.name} needs {data.outputs}. Build it with `classes={data.outputs}`"
         )
@@ -170,4 +162,20 @@ def check_model(model: keras.Model, data: Dataset) -> None:
         raise ValueError(
             "`model` is compiled with the loss 'categorical_crossentropy', but the labels are integers. Compile it "
             "with 'sparse_categorical_crossentropy'"
+        )
+
+
+def check_input_shape(model: keras.Model, shape: tuple[int, ...], name: str) -> None:
+    """Raise `ValueError` if a functional model with one input takes examples of another shape.
+
+    Args:
+        model: The model.
+        shape: Tuple, the shape of an example.
+        name: String, the name of the data for the message.
+    """
+    taken = tuple(model.inputs[0].shape[1:])
+    if len(taken) != len(shape) or any(side not in (None, given) for side, given in zip(taken, shape, strict=True)):
+        raise ValueError(
+            f"`model` takes inputs of the shape {taken}, but the examples of {name} have the shape {shape}. Build it "
+            f"with `input_shape={shape}`"
         )

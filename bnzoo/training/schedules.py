@@ -9,7 +9,7 @@ import keras
 from bnzoo.errors import choice, number
 from bnzoo.training.position import Position
 
-HALF_COSINE, WARMUP_COSINE, WARMUP_CONSTANT = "half_cosine", "warmup_cosine", "warmup_constant"
+HALF_COSINE, WARMUP_COSINE, CONSTANT = "half_cosine", "warmup_cosine", "constant"
 # the share of a training in which the learning rate rises
 _WARM_UP = 0.05
 
@@ -23,7 +23,7 @@ class Schedule:
         decay: Function of the progress after the warm-up, from 0 to below 1, that returns the share of the highest
             learning rate.
         warmup: Float, the share of the training in which the learning rate rises linearly from 0; `None` if the
-            schedule has no warm-up.
+            schedule cannot have one.
         each_step: Boolean, whether the learning rate changes with each step, or with each epoch.
     """
 
@@ -88,8 +88,7 @@ SCHEDULES = {
         Schedule(HALF_COSINE, half_cosine, each_step=False),
         Schedule(WARMUP_COSINE, half_cosine, _WARM_UP),
         Schedule("linear", linear, _WARM_UP),
-        Schedule("constant", constant),
-        Schedule(WARMUP_CONSTANT, constant, _WARM_UP),
+        Schedule(CONSTANT, constant, 0.0),
     )
 }
 
@@ -114,3 +113,19 @@ def schedule_named(name: str, warmup: float | None = None) -> Schedule:
             f"`warmup` needs a schedule with a warm-up: {with_warmup}. Received: warmup={warmup!r}, schedule={name!r}"
         )
     return replace(schedule, warmup=warmup)
+
+
+def or_usual(name: str | None, warmup: float | None, schedule_free: bool, usual: str) -> tuple[str, float | None]:
+    """Return the name and the warm-up of a schedule, by default the usual ones of the optimizer.
+
+    Args:
+        name: String, or `None` for the usual schedule.
+        warmup: Float, or `None` for the usual warm-up.
+        schedule_free: Boolean, whether the optimizer is schedule-free: its usual schedule is constant after a warm-up.
+        usual: String, the usual schedule of the other optimizers.
+    """
+    if name is not None:
+        return name, warmup
+    if schedule_free:
+        return CONSTANT, _WARM_UP if warmup is None else warmup
+    return usual, warmup

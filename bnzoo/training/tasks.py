@@ -7,9 +7,8 @@ import keras
 
 from bnzoo.errors import number
 from bnzoo.export.signatures import LABEL_LOGITS, PREDICTION
+from bnzoo.losses import MixedAccuracy, MixedCrossentropy, StandardR2Score, StandardSquaredError
 from bnzoo.metrics import ACCURACY, MULTILABEL, R2
-from bnzoo.training.mixed_labels import MixedAccuracy, MixedCrossentropy
-from bnzoo.training.standard_scale import StandardR2Score, StandardSquaredError
 
 _SMALL, _LARGE = 1e-15, 1e15
 

@@ -70,13 +70,13 @@ def train(
         optimizer: String, `"sgd"`, `"adamw"`, `"muon"` or `"schedule_free_adamw"`. Default: that of a compiled model,
             else `"sgd"`. See `bnzoo.optimizers.Muon` and `bnzoo.optimizers.ScheduleFreeAdamW`.
         momentum: Float, the momentum of SGD, 0.9 by default, or of Muon, 0.95 by default.
-        weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-4 for SGD
+        weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-3 for SGD
             and 0.05 for the others.
         schedule: String, `"warmup_cosine"` (a rise over the first 5 % of the training, then half a cosine), `"linear"`
-            (the same rise, then a line to 0), `"warmup_constant"` (the same rise), `"half_cosine"` (each epoch has one
-            rate) or `"constant"`. Default: `"warmup_cosine"`, for schedule-free AdamW `"warmup_constant"`.
-        warmup: Float, the share of the training in which the learning rate rises, 0.05 by default. The schedules
-            `"half_cosine"` and `"constant"` have no warm-up.
+            (the same rise, then a line to 0), `"half_cosine"` (each epoch has one rate) or `"constant"`. Default:
+            `"warmup_cosine"`, for schedule-free AdamW `"constant"` after a warm-up of 0.05.
+        warmup: Float, the share of the training in which the learning rate rises. Default: 0.05 for `"warmup_cosine"`
+            and `"linear"`, 0 for `"constant"`. `"half_cosine"` cannot have a warm-up.
         precision: String, `"float32"`, `"bfloat16"`, `"float16"` (with a scaled loss), or `"auto"`, which times some
             steps and takes the fastest; with a budget of less than two minutes it is float32. The variables and the
             trained model are float32.
@@ -110,6 +110,7 @@ def train(
     if budget is not None:
         number("budget", budget, above=0)
     recipe = recipe_of(model, data, learning_rate, optimizer, momentum, weight_decay)
+    schedule, warmup = recipe.schedule(schedule, warmup)
     return run(
         model,
         data,
@@ -118,7 +119,7 @@ def train(
             epochs=epochs,
             deadline=None if budget is None else time.monotonic() + budget,
             batch_size=default_batch_size(len(data.train.x)) if batch_size is None else batch_size,
-            schedule=recipe.schedule if schedule is None else schedule,
+            schedule=schedule,
             warmup=warmup,
             precision=precision,
             average=average,

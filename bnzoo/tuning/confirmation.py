@@ -27,6 +27,12 @@ def winner(results: "Results") -> pd.Series | None:
     return usable.iloc[0]
 
 
+def ranked(results: "Results") -> pd.DataFrame:
+    """Return the configurations among which the winner was chosen, best first: the confirmed ones, if any is usable."""
+    found = results.confirmation
+    return results.usable if found is None or found.usable.empty else found.usable
+
+
 def table(results: "Results") -> pd.DataFrame:
     """Return a table with one row per confirmed configuration, best first: its scores in the search and with new seeds.
 
@@ -96,9 +102,7 @@ def _optimism(results: "Results", row: Any) -> str:
 
 def doubts(results: "Results") -> list[str]:
     """Return warnings about configurations that cannot be told apart, and about an incomplete confirmation."""
-    found = results.confirmation
-    ranked = results.usable if found is None or found.usable.empty else found.usable
-    return [*_incomplete(results), *_replaced(results), *_tied(results, ranked)]
+    return [*_incomplete(results), *_replaced(results), *_tied(results, ranked(results))]
 
 
 def _replaced(results: "Results") -> list[str]:

@@ -53,10 +53,9 @@ def train_configuration(
     model = study.space.for_data(data).build_configuration(values, seed)
     recipe = recipe_of(model, data, float(values["learning_rate"]))
     if options["schedule"] is None:
-        options["schedule"] = values.get("schedule", recipe.schedule)
-        if options["warmup"] is None:
-            fixed = study.space.get_config().get("warmup") if "schedule" in values else None
-            options["warmup"] = values.get("warmup", fixed)
+        name, warmup = study.space.chosen_schedule(values)
+        warmup = warmup if options["warmup"] is None else options["warmup"]
+        options["schedule"], options["warmup"] = recipe.schedule(name, warmup)
     return run(
         model,
         data,

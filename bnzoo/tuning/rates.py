@@ -102,9 +102,11 @@ class RateTest:
     def reason(self) -> str:
         """The reason for the interval, or for its absence."""
         if self.interval is None:
+            # the networks of a space are never trained before
+            hint = "" if self.values else "; if the model is trained already, test it before its training"
             return (
                 f"no rate from {self.rates[0]:.2g} to {self.rates[-1]:.2g} lowers the loss, which is {self.start:.3g} "
-                "at the start"
+                f"at the start{hint}"
             )
         high, best = f"{self.interval[1]:.2g}", float(self.smoothed.min())
         mean = float(self._above.mean()) if len(self._above) else best

@@ -12,9 +12,10 @@ from bnzoo.data import Dataset
 from bnzoo.errors import choice, is_finite, positive_integer, seed_number
 from bnzoo.keras_internals import functional_model, schedule_of
 from bnzoo.tools.batches import Batch, batches_of
+from bnzoo.tools.health_check.labels import check_labels
 from bnzoo.training.batches import training_batches
 from bnzoo.training.options import default_batch_size, require_tensorflow
-from bnzoo.training.recipe import check_model
+from bnzoo.training.recipe import check_input_shape, check_model
 from bnzoo.training.variables import unchanged
 from bnzoo.tuning.rates import RateTest, RateTests
 from bnzoo.tuning.spaces import Space
@@ -72,7 +73,8 @@ def rate_test(
     is replaced for the test.
 
     The interval of usable rates begins where the loss falls fastest. It ends where the loss diverges or, as with batch
-    norm, which keeps it finite, stalls.
+    norm, which keeps it finite, stalls. Test a model before its training: if no rate lowers the loss, there is no
+    interval.
 
     Args:
         model: A compiled `keras.Model`, or a `bnzoo.tuning.Space` for a test of each depth and norm.
@@ -92,8 +94,8 @@ def rate_test(
         A `RateTest`; for a space `RateTests` with one for each configuration.
 
     Raises:
-        ValueError: If the model is not compiled or does not fit the data, its optimizer has several learning rates, or
-            an argument is out of range.
+        ValueError: If the model is not compiled, or is functional and does not fit the data; if its optimizer has
+            several learning rates, or an argument is out of range.
 
     References:
         [Smith 2015](https://arxiv.org/abs/1506.01186); [Smith 2018](https://arxiv.org/abs/1803.09820).
@@ -176,6 +178,7 @@ def _losses(model: keras.Model, batches: Orders, rates: np.ndarray, orders: int)
         for order in range(orders):
             with unchanged(model):
                 for step, (rate, batch) in enumerate(zip(rates, batches(order), strict=False)):
+                    _check_batch(model, batch)
                     set_rate(rate)
                     logs = model.train_on_batch(batch.x, batch.y, batch.sample_weight, return_dict=True)
                     if not np.isfinite(logs["loss"]):
@@ -261,6 +264,21 @@ def _check(model: Any) -> None:
             "`model` is compiled with a `MultiOptimizer`, which has several learning rates. Compile it with "
             "one optimizer"
         )
+
+
+def _check_batch(model: keras.Model, batch: Batch) -> None:
+    """Raise `ValueError` if the examples or labels of a batch do not fit a functional model."""
+    network = functional_model(model)
+    if network is None:
+        return
+    if len(network.inputs) == 1 and hasattr(batch.x, "shape"):
+        taken, shape = network.inputs[0].shape[1:], tuple(batch.x.shape[1:])
+        if len(shape) == len(taken) - 1 and taken[-1] == 1:  # Keras adds and removes a last axis of length 1
+            shape += (1,)
+        elif len(shape) == len(taken) + 1 and shape[-1] == 1:
+            shape = shape[:-1]
+        check_input_shape(network, shape, "`data`")
+    check_labels(network, model.loss, batch.y)
 
 
 def _range(rates: Any) -> tuple[float, float]:

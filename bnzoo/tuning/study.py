@@ -483,8 +483,9 @@ class Study:
             deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
                 `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
-            schedule: As in `bnzoo.train`. Default: that of the trial, if the study searches schedules.
-            warmup: As in `bnzoo.train`. Default: that of the trial, if the study searches it or schedules.
+            schedule: As in `bnzoo.train`. Default: that of the trial; that of `bnzoo.train` if the space has only
+                `"half_cosine"`, the default of trials.
+            warmup: As in `bnzoo.train`. Default: that of the trial, if `schedule` is not given.
             precision: As in `bnzoo.train`.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.

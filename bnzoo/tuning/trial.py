@@ -112,6 +112,7 @@ class CompiledModel:
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.whole = self.steps = len(data.train.x) // self._batch
+        self._batches: tuple[int, tf.data.Dataset] | None = None  # of the last seed
         self._calibration = data.train.x if calibration is None else data.train.x[:calibration]
         with temporary_gradients():
             self.model, self._trained = self._fresh(seed)
@@ -190,7 +191,9 @@ class CompiledModel:
 
     def batches(self, seed: int) -> tf.data.Dataset:
         """Return the training batches of a seed. See `training_batches`."""
-        return training_batches(self.data, self._batch, seed)
+        if self._batches is None or self._batches[0] != seed:
+            self._batches = seed, training_batches(self.data, self._batch, seed)
+        return self._batches[1]
 
     def _fit(self, batches: tf.data.Dataset, steps: int | None = None, **options: Any) -> dict[str, list[float]]:
         history = self.space.fit(
@@ -207,12 +210,20 @@ class CompiledModel:
 
     def _trace(self, seed: int) -> None:
         """Trace each compiled function, so that no trial has to."""
+        self._create_metrics()
         self._fit(self.batches(seed), steps=1, epochs=1)
         self.recalibrate(self.data.train.x[:EVALUATION_BATCH], batch_size=EVALUATION_BATCH)
         if self._trained is not self.model:
             self.evaluate()
         if self.objective.metric is not None or not self.space.metric:
             self._predict()
+
+    def _create_metrics(self) -> None:
+        """Create the variables of the metrics: TensorFlow traces a step twice that creates them."""
+        x, *targets = (tensor[:1] for tensor in next(iter(self._validation)))
+        y, *weights = targets
+        self._trained.compute_metrics(x, y, self._trained(x, training=False), *weights)
+        self._trained.reset_metrics()
 
     def _predict(self) -> np.ndarray:
         return self.model.predict(self._validation, verbose=0)

@@ -9,7 +9,7 @@ from typing import Any
 from bnzoo.export.image import is_image
 from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
 from bnzoo.models import FAMILIES
-from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding
+from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding, ranked
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.front import smallest
 from bnzoo.tuning.results import Results
@@ -17,6 +17,7 @@ from bnzoo.tuning.results import Results
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
 FEW = 0.9  # a value is listed if the share of its trials that ran is below this part of the share of all trials
 GAP = 0.05  # a training accuracy that is higher than that of the validation by this much asks for augmentation
+CONFIRMED = 3  # the configurations that a warning advises to confirm
 MANY = 12  # an axis with more values was sampled, so that no value has many trials
 
 
@@ -211,14 +212,15 @@ def _seeds(results: Results) -> list[str]:
     """Return warnings if the differences to the best configuration may be by chance."""
     if results.definition["seeds"] > 1 or results.confirmation is not None:
         return doubts(results)
-    alike = alike_on_examples(results)
-    known = alike or "differences between trials may be chance"
-    return [f"one seed: {known}; --confirm 3 trains the best three with new seeds"]
+    count = min(CONFIRMED, len(results.usable))
+    whom = {1: "it", 2: "both"}.get(count, "the best three")
+    known = alike_on_examples(results) or f"{'its score' if count == 1 else 'differences between trials'} may be chance"
+    return [f"one seed: {known}; --confirm {count} trains {whom} with new seeds"]
 
 
 def _moving(results: Results, best: Mapping[str, Any]) -> list[str]:
     """Return a warning if the moving statistics rank another configuration first."""
-    other = results.usable.sort_values("moving_score", kind="stable").iloc[0]
+    other = ranked(results).sort_values("moving_score", kind="stable").iloc[0]
     if all(other[axis] == best[axis] for axis in results.axes):
         return []
     return [f"with the moving statistics another configuration would be the best: {results.words(other)}"]

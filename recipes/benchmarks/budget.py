@@ -7,7 +7,9 @@ python -m recipes.benchmarks.budget jpeg [--files 8000] [--side 64] [--budget 3m
 `keras_tuner.RandomSearch` and `keras_tuner.Hyperband` (trials of 9 epochs, batches of 64, other arguments at their
 defaults), in turns, and AutoKeras if it is installed. A seed is that of the split of the data, the same for each arm,
 and that of the tuners. The test figures are those of the SavedModel of bnzoo, and of the best model of a tuner
-with recalibrated statistics. The seconds are those of the whole command, and for the tuners those of the search.
+with recalibrated statistics. The seconds are those of the whole command, and for the tuners those of the search. The
+trials are those that ended, Hyperband's promotions counted as separate ones. Those of bnzoo have a third of the budget,
+as most of the rest is for the final training.
 
 `jpeg` writes files of six classes, runs `bnzoo tune resnet --data FOLDER --budget 3m`, and sends JPEG bytes to the
 SavedModel in a process with TensorFlow alone.
@@ -49,29 +51,30 @@ app = typer.Typer(help=__doc__, add_completion=False)
 
 
 def tune(source: Path, budget: str, folder: Path) -> dict[str, Any]:
-    """Run `bnzoo tune` and return its seconds, the test accuracy of the artefact, the plan and the choices."""
+    """Run `bnzoo tune` and return its seconds, its trials, the test accuracy of the artefact, plan and choices."""
     start = time.monotonic()
     arguments = ["--data", str(source), "--budget", budget, "--output", str(folder)]
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
     seconds = time.monotonic() - start
     if ended.returncode:
-        return {"seconds": seconds, "test": float("nan"), "note": ended.stderr.strip().splitlines()[-1]}
+        return {"seconds": seconds, "trials": 0, "test": float("nan"), "note": ended.stderr.strip().splitlines()[-1]}
     artefact = json.loads((folder / "export.json").read_text())
     plan, *others = ended.stdout.splitlines()
     best = [line for line in others if line.startswith("Best: ")]
     trained = [line for line in ended.stderr.splitlines() if " weights (" in line]
     note = "; ".join([plan, *best, *trained])
-    return {"seconds": seconds, "test": 100 * artefact["test_accuracy"], "note": note}
+    trials = len(pd.read_csv(folder / "results.csv"))
+    return {"seconds": seconds, "trials": trials, "test": 100 * artefact["test_accuracy"], "note": note}
 
 
 class Stock:
     """A tuner of Keras Tuner, or AutoKeras, in a worker process."""
 
     def __init__(self, name: str, path: str) -> None:
-        self.name, self.data = name, data.load(path)
+        self.name, self.data, self._trials = name, data.load(path), 0
 
     def run(self, seconds: str, seed: str) -> dict[str, Any]:
-        """Search for some seconds and return the test accuracy of the best model."""
+        """Search for some seconds and return the number of trials and the test accuracy of the best model."""
         keras.utils.set_random_seed(int(seed))
         with tempfile.TemporaryDirectory() as folder:
             start, model, note = time.monotonic(), None, "no model"
@@ -80,7 +83,7 @@ class Stock:
                 model = search(float(seconds), int(seed), folder)
             except Exception as error:  # AutoKeras 3.0.0 does not build a model with Keras 3.15
                 note = f"{type(error).__name__}: {error}".partition("\n")[0]
-            row = {"seconds": time.monotonic() - start, "test": float("nan"), "note": note}
+            row = {"seconds": time.monotonic() - start, "trials": self._trials, "test": float("nan"), "note": note}
             if model is not None:
                 right = model.predict(self.data.test.x, verbose=0).argmax(-1) == self.data.test.y
                 row |= {"test": 100 * float(right.mean()), "note": ""}
@@ -93,6 +96,7 @@ class Stock:
         tuner = recording_in_time(kind, budget)(space, objective="val_accuracy", seed=seed, directory=folder, **options)
         search_until(budget, tuner, self.data)
         done = [trial for trial in tuner.oracle.trials.values() if trial.status == "COMPLETED"]
+        self._trials = len(done)
         if not done:
             return None
         model = tuner.load_model(max(done, key=lambda trial: trial.score))
@@ -146,11 +150,10 @@ def arrays(
                     with Worker(arm, "recipes.benchmarks.budget", "worker", arm, str(path)) as worker:
                         row = worker.ask(f"run {seconds_of(budget)} {seed}")
                 rows.append({"arm": arm, "seed": seed, **row})
-                print(
-                    f"seed {seed} {arm:12} {row['seconds']:6.0f} s  test {row['test']:.2f} %  {row['note']}", flush=True
-                )
+                figures = f"{row['seconds']:6.0f} s  {row['trials']:3} trials  test {row['test']:.2f} %"
+                print(f"seed {seed} {arm:12} {figures}  {row['note']}", flush=True)
     print(f"\nmedians of {seeds} seeds, {budget} each")
-    print(pd.DataFrame(rows).groupby("arm", sort=False)[["seconds", "test"]].median().round(2).to_string())
+    print(pd.DataFrame(rows).groupby("arm", sort=False)[["seconds", "trials", "test"]].median().round(2).to_string())
 
 
 def shuffled(file: Path, seed: int, folder: Path) -> Path:

@@ -54,7 +54,8 @@ def _study(
         norms=bench.some(("batch", "layer", None), quick=2),
         placement="pre",
         branch_scale=scales,
-        **({"schedule": "warmup_constant", "warmup": 0.5} if warm_up == YES else {"schedule": "constant"}),
+        schedule="constant",
+        warmup=0.5 if warm_up == YES else None,
         weight_decay=0.0,
         **options,
     )

@@ -66,14 +66,30 @@ def test_the_final_training_has_the_optimizer_and_the_schedule_of_the_trial(few_
     assert "warmup" not in described
 
 
-@pytest.mark.slow
-def test_the_final_training_has_the_warm_up_of_its_searched_schedule(few_digits, tmp_path, verified_here):
-    options = {"schedule": ("linear", "warmup_constant"), "warmup": 0.2, "width": 16}
-    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), batch_size=16, **options)
-    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
-    chosen = {"depth": 1, "norm": "batch", "schedule": "linear"}
-    described = study.train(epochs=1, precision="float32", trial=chosen).artefact.training
-    assert (described["schedule"], described["warmup"]) == ("linear", 0.2)
+@pytest.mark.parametrize(
+    ("space", "trial", "given", "expected"),
+    [
+        ({}, {}, {}, ("warmup_cosine", None)),
+        ({"schedule": "half_cosine"}, {}, {"warmup": 0.2}, ("warmup_cosine", 0.2)),
+        ({"schedule": "constant"}, {}, {}, ("constant", None)),
+        ({"schedule": "constant", "warmup": 0.2}, {}, {}, ("constant", 0.2)),
+        ({"schedule": "constant", "warmup": 0.2}, {}, {"warmup": 0.1}, ("constant", 0.1)),
+        ({"schedule": "constant", "warmup": 0.2}, {}, {"schedule": "linear"}, ("linear", None)),
+        ({"schedule": ("linear", "constant"), "warmup": 0.2}, {"schedule": "linear"}, {}, ("linear", 0.2)),
+        ({"schedule": ("linear", "half_cosine")}, {"schedule": "half_cosine"}, {}, ("half_cosine", None)),
+        ({"schedule": "linear", "warmup": (0.0, 0.2)}, {"warmup": 0.0}, {}, ("linear", 0.0)),
+        ({"optimizer": "schedule_free_adamw"}, {}, {}, ("constant", 0.05)),
+        ({"optimizer": ("sgd", "schedule_free_adamw")}, {"optimizer": "sgd"}, {}, ("warmup_cosine", None)),
+    ],
+)
+def test_the_final_training_has_the_schedule_of_the_trial(
+    few_digits, tmp_path, monkeypatch, space, trial, given, expected
+):
+    options = []
+    monkeypatch.setattr("bnzoo.tuning.final.run", lambda model, data, recipe, chosen, **others: options.append(chosen))
+    study = tuning.Study(tuning.MLPSpace(depths=(1,), width=4, norms=(None,), **space), few_digits, tmp_path / "study")
+    study.train(trial={"depth": 1, "norm": "none", **trial}, **given)
+    assert [(each.schedule, each.warmup) for each in options] == [expected]
 
 
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):

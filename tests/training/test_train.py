@@ -429,8 +429,7 @@ def test_the_rate_of_each_step_is_that_of_the_formula(few):
         "half_cosine": (1 + np.cos(np.pi * start)) / 2,
         "warmup_cosine": np.where(rise < 1, rise, (1 + np.cos(np.pi * after)) / 2),
         "linear": np.where(rise < 1, rise, 1 - after),
-        "warmup_constant": np.minimum(rise, 1),
-        "constant": np.ones(40),
+        "constant": np.minimum(rise, 1),
     }
     assert expected.keys() == SCHEDULES.keys()
     for name, factors in expected.items():
@@ -447,7 +446,8 @@ def test_the_rate_of_each_step_is_that_of_the_formula(few):
         options = {"steps_per_epoch": 20, "verbose": 0, "callbacks": [Rates()]}
         fit(model, zeros.repeat(), learning_rate=0.5, schedule=schedule, epochs=2, **options)
         np.testing.assert_allclose(rates, 0.5 * factors, rtol=1e-6, err_msg=name)
-    assert {schedule.warmup for schedule in SCHEDULES.values()} == {0.05, None}
+    assert {schedule.warmup for schedule in SCHEDULES.values()} == {0.05, 0.0, None}
+    assert schedule_named("constant").factor(0.0) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from bnzoo import data
+from bnzoo.errors import DamagedError
 from bnzoo.training.artefact import export_model
 
 pytestmark = pytest.mark.usefixtures("verified_here")
@@ -47,6 +48,15 @@ def test_a_study_on_images_of_8_bits_serves_image_files(tmp_path):
         outputs = serve(**inputs)
         np.testing.assert_allclose(outputs["logits"], logits, atol=1e-5)
         np.testing.assert_array_equal(outputs["label"], expected)
+
+
+def test_an_earlier_folder_must_have_the_same_model(tmp_path):
+    images = dataset(np.random.default_rng(0).normal(size=(4, 3, 3, 1)).astype(np.float32))
+    first, second = network((3, 3, 1)), network((3, 3, 1))
+    artefact = export_model(first, 0, images, tmp_path / "1")
+    assert export_model(first, 0, images, tmp_path / "1") == artefact
+    with pytest.raises(DamagedError, match=r"1 is not the SavedModel of the model: .* Remove the folder, then run"):
+        export_model(second, 0, images, tmp_path / "1")
 
 
 @pytest.mark.parametrize(

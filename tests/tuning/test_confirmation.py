@@ -210,6 +210,17 @@ def test_the_winner_is_chosen_by_the_confirmed_scores():
     assert "cannot be told apart" not in " ".join(verdict(better).warnings)
 
 
+def test_the_moving_statistics_are_compared_among_the_confirmed_configurations():
+    """The rate 0.01 is the best in the search, and 0.1 with new seeds, each with the moving statistics too."""
+    one = {"depths": (8,), "norms": ("batch",)}
+    results = confirmed(lambda d, n, r, s: r, lambda d, n, r, s: -math.log10(r) / 10 if r < 1 else None, **one)
+    assert results.winner["learning_rate"] == 0.1
+    assert "moving" not in str(verdict(results))
+    results.confirmation = planted(lambda d, n, r, s: r, moving=lambda d, n, r, s: 1 - r, seeds=2, **one)
+    words = "with the moving statistics another configuration would be the best: depth 8, norm batch, learning rate 1"
+    assert words in str(verdict(results))
+
+
 def test_the_smallest_network_is_compared_with_the_confirmed_winner():
     """Accuracies in the search: 98 % at depth 20, 97.8 % at 14, 97.7 % at 8; depth 20 is lost with new seeds."""
     searched = {8: 0.115, 14: 0.11, 20: 0.1}
@@ -269,6 +280,12 @@ def test_configurations_of_one_seed_are_compared_on_the_validation_examples():
     results = planted(lambda d, n, r, s: 0.5 + 0.5 * (r - 0.01), depths=(8,), norms=("batch",))
     assert "one seed: differences between trials may be chance; --confirm 3" in " ".join(verdict(results).warnings)
     results.examples = 90  # accuracies of 90 %, 89.1 % and 80.1 %
+    for rates, advice in (
+        ((0.1, 1.0), "--confirm 2 trains both with"),
+        ((0.1,), "its score may be chance; --confirm 1"),
+    ):
+        few = planted(lambda d, n, r, s: r, depths=(8,), norms=("batch",), rates=rates)
+        assert advice in " ".join(verdict(few).warnings)
     words = "one seed: 2 configurations have a validation accuracy within two standard errors of that of the best on 90"
     assert words in " ".join(verdict(results).warnings)
 

@@ -176,7 +176,9 @@ def test_the_interval_and_its_reason(points, high, end, words):
 def test_a_loss_that_only_wavers_has_no_interval():
     found = curve((-6, 2.3), (0, 2.3), (1, 9.0))
     assert (found.interval, found.suggested, found.end) == (None, None, "")
-    assert str(found) == "net: no rate from 1e-06 to 10 lowers the loss, which is 2.3 at the start"
+    words = "net: no rate from 1e-06 to 10 lowers the loss, which is 2.3 at the start"
+    assert str(found) == f"{words}; if the model is trained already, test it before its training"
+    assert str(RateTest("net", found.rates, found.losses, {"depth": 2})) == words
     assert set(found.table()["outcome"]) == {"stalled"}
     never = RateTest("net", found.rates, np.full((2, 141), np.inf))
     assert never.interval is None
@@ -314,6 +316,32 @@ def unbuilt_and_frozen():
 def test_mistakes(model, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         tuning.rate_test(model(), examples(), **options)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (
+            np.zeros((8, 5)),
+            np.zeros(8),
+            "takes inputs of the shape (6,), but the examples of `data` have the shape (5,)",
+        ),
+        (np.zeros((8, 6)), np.full(8, 3), "`data` has the label 3, but the model has outputs for the classes 0 to 2."),
+    ],
+)
+def test_arrays_and_batches_that_do_not_fit_the_model(x, y, message, batched):
+    model = compiled(noisy(), "sgd")
+    before = [value.tobytes() for value in model.get_weights()]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        tuning.rate_test(model, [(x, y)] if batched else (x, y))
+    assert [value.tobytes() for value in model.get_weights()] == before
+
+
+def test_a_last_axis_of_length_one_is_added_as_by_keras():
+    model = keras.Sequential([keras.Input((6, 1)), L.Flatten(), L.Dense(3)])
+    found = quick(compiled(model, "sgd"), examples(), orders=1)
+    assert np.isfinite(found.losses[0, :10]).all()
 
 
 def test_mistakes_about_data(few_digits):

@@ -225,7 +225,7 @@ def test_the_training_of_a_trial_is_searched_as_the_network_is():
     sgd, adamw = (
         space.build(hyperparameters(**chosen, optimizer=name)).optimizer for name in space.axes()["optimizer"][1:]
     )
-    assert (type(sgd), sgd.momentum, sgd.weight_decay) == (keras.optimizers.SGD, 0.9, 1e-4)
+    assert (type(sgd), sgd.momentum, sgd.weight_decay) == (keras.optimizers.SGD, 0.9, 1e-3)
     assert (type(adamw), adamw.weight_decay) == (keras.optimizers.AdamW, 0.05)
     assert space.schedule_of(chosen | {"optimizer": "adamw"}).name == "linear"
     momenta = tuning.MLPSpace(momentum=(0, 0.5))
@@ -236,8 +236,9 @@ def test_the_training_of_a_trial_is_searched_as_the_network_is():
 
 def test_each_optimizer_has_its_usual_schedule_decay_and_range_of_rates():
     space = tuning.MLPSpace(optimizer=("sgd", "muon", "schedule_free_adamw"))
-    values = [{"optimizer": name} for name in space.axes()["optimizer"]]
-    assert [space.schedule_of(each).name for each in values] == ["half_cosine", "half_cosine", "warmup_constant"]
+    schedules = [space.schedule_of({"optimizer": name}) for name in space.axes()["optimizer"]]
+    found = [(schedule.name, schedule.warmup) for schedule in schedules]
+    assert found == [("half_cosine", None), ("half_cosine", None), ("constant", 0.05)]
     rates = np.log(space.learning_rates)
     assert (space.learning_rates[0], space.learning_rates[-1]) == (1e-4, 3.0)
     assert np.diff(rates).max() <= np.log(1e3) / 6
@@ -341,6 +342,19 @@ def test_the_batch_size_is_the_trials_unless_the_caller_says_otherwise():
         assert counter.steps == steps, (chosen, options)
 
 
+def test_the_default_decay_of_sgd_is_that_of_he_et_al():
+    space = tuning.MLPSpace(depths=(1,), norms=(None,), width=4, input_shape=(3,), classes=2)
+    model = space.build(hyperparameters(depth=1, norm="none", learning_rate=0.1))
+    kernel = model.layers[1].kernel
+    wanted, velocity = kernel.numpy().astype(np.float64), 0.0
+    start, zeros = wanted.copy(), [keras.ops.zeros_like(variable) for variable in model.trainable_variables]
+    for _ in range(300):
+        model.optimizer.apply(zeros, model.trainable_variables)
+        velocity = 0.9 * velocity + 1e-4 * wanted  # the decay is a part of the gradient
+        wanted = wanted - 0.1 * velocity
+    np.testing.assert_allclose(np.log(kernel.numpy() / start), np.log(wanted / start), rtol=0.05)
+
+
 def test_a_transformer_is_trained_with_adamw():
     space = tuning.ViTSpace(input_shape=(8, 8, 1), classes=10, depths=(1,), width=8, heads=2)
     hp = hyperparameters(depth=1, norm="layer", learning_rate=0.02)
@@ -350,7 +364,7 @@ def test_a_transformer_is_trained_with_adamw():
     assert (space.learning_rates[0], space.learning_rates[-1]) == (1e-4, 0.1)
     sgd = tuning.ViTSpace(optimizer="sgd", momentum=0.5)
     assert sgd.learning_rates[-1] == 3.0
-    assert (sgd.get_config()["momentum"], sgd.get_config()["weight_decay"]) == (0.5, 1e-4)
+    assert (sgd.get_config()["momentum"], sgd.get_config()["weight_decay"]) == (0.5, 1e-3)
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,9 @@ class Grid:
         return tuple((axis.name, hyperparameters[axis.name]) for axis in self.searched())
 
     def value(self, name: str, hyperparameters: Mapping[str, Any]) -> Any:
-        """Return the value of an axis in a trial. An axis with a single value may be missing from the trial."""
+        """Return the value of an axis in a trial. If the trial lacks it, it is the first one, as for Keras Tuner."""
         axis = self.axes[name]
-        return (
-            axis.values[0] if name not in hyperparameters and not axis.searched else axis.value(hyperparameters[name])
-        )
+        return axis.value(hyperparameters[name]) if name in hyperparameters else axis.values[0]
 
     def chosen(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the value of every axis in a trial."""

@@ -16,7 +16,7 @@ from bnzoo.norms import Norm
 from bnzoo.training.loop import fit
 from bnzoo.training.optimizers import Optimizer
 from bnzoo.training.schedule_free import end_at_the_average
-from bnzoo.training.schedules import Schedule, schedule_named
+from bnzoo.training.schedules import HALF_COSINE, Schedule
 from bnzoo.training.tasks import Scale, Task, task_of
 from bnzoo.tuning.spaces import bounds, training, words
 from bnzoo.tuning.spaces.axes import Axis, distinct, log_grid
@@ -52,13 +52,12 @@ class Space(keras_tuner.HyperModel):
             `"sgd(momentum=0.8)"`.
         schedule: String or sequence of strings, the learning rate in the course of a trial: `"half_cosine"`, which
             decays to 0 with each epoch (Loshchilov & Hutter 2017, eq. 5, without restarts), `"warmup_cosine"` and
-            `"linear"`, which rise over the first 5 % of the trial and then decay to 0 with each step,
-            `"warmup_constant"`, which rises and stays, or `"constant"`. By default `"half_cosine"`, for schedule-free
-            AdamW `"warmup_constant"`.
-        warmup: Float or sequence of floats, the share of a trial in which the learning rate rises, 0.05 by default. The
-            schedules `"half_cosine"` and `"constant"` have no warm-up.
+            `"linear"`, which rise over the first 5 % of the trial and then decay to 0 with each step, or `"constant"`.
+            By default `"half_cosine"`, for schedule-free AdamW `"constant"` after a warm-up of 0.05.
+        warmup: Float or sequence of floats, the share of a trial in which the learning rate rises. By default 0.05 for
+            `"warmup_cosine"` and `"linear"`, 0 for `"constant"`. `"half_cosine"` cannot have a warm-up.
         weight_decay: Float or sequence of floats, relative to the learning rate. It excludes
-            `bnzoo.no_decay_variables`. By default 1e-4 for SGD and 0.05 for the others.
+            `bnzoo.no_decay_variables`. By default 1e-3 for SGD and 0.05 for the others.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
         classes: Integer, the number of classes or labels, 0 for a regression. A study takes it from its data.
         task: String, `"multilabel"` for several labels an example. A study takes it from its data.
@@ -182,8 +181,15 @@ class Space(keras_tuner.HyperModel):
 
     def schedule_of(self, values: Mapping[str, Any]) -> Schedule:
         """Return the schedule of a trial."""
-        name = self._grid.value("schedule", values) or training.usual_schedule(self.optimizer_of(values))
-        return schedule_named(name, self._grid.value("warmup", values))
+        given = (self._grid.value(name, values) for name in ("schedule", "warmup"))
+        return training.schedule_of(self.optimizer_of(values), *given)
+
+    def chosen_schedule(self, values: Mapping[str, Any]) -> tuple[str | None, float | None]:
+        """Return the schedule and the warm-up of a trial; `None` if the space has those of trials by default."""
+        name = self._grid.value("schedule", values)
+        if not self._grid.axes["schedule"].searched and name in (None, HALF_COSINE):
+            return None, None
+        return name, self._grid.value("warmup", values)
 
     def shape_options(self) -> dict[str, Any]:
         """Return the options of the builder that depend on the shape of the data."""

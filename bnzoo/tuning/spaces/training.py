@@ -1,12 +1,14 @@
 """The axes of the training of a trial: optimizer and momentum, weight decay, schedule and warm-up."""
 
+import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from bnzoo.errors import choice, number
 from bnzoo.training.optimizers import DEFAULTS, WITH_MOMENTUM, Optimizer
-from bnzoo.training.schedules import HALF_COSINE, SCHEDULES, schedule_named
+from bnzoo.training.schedules import HALF_COSINE, SCHEDULES, Schedule, or_usual, schedule_named
 from bnzoo.tuning.spaces.axes import POINTS, Axis
 
 
@@ -61,20 +63,26 @@ def weight_decays(values: Any, several: Sequence[Optimizer]) -> Axis:
 
 
 def schedules(values: Any, warmups: Any, several: Sequence[Optimizer]) -> tuple[Axis, Axis]:
-    """Return the axes of schedules and warm-ups. A schedule is `None` if the usual ones of the optimizers differ.
+    """Return the axes of schedules and warm-ups. Both are `None` if the usual ones of the optimizers differ.
 
     Raises:
         ValueError: If a value is unknown or out of range, or a warm-up does not fit a schedule.
     """
-    usual = list(dict.fromkeys(usual_schedule(optimizer) for optimizer in several))
-    named = Axis.of("schedule", values or usual, lambda name, value: choice(name, value, SCHEDULES))
+    usual = {_or_usual(optimizer, None, None) for optimizer in several}
+    if values is None and len(usual) == 1:
+        values, warmup = usual.pop()
+        warmups = warmup if warmups is None else warmups
+    named = Axis.of("schedule", values, None if values is None else partial(choice, known=SCHEDULES))
     warm = Axis.of("warmup", warmups)
-    for name in named.values:
-        for warmup in warm.values:
-            schedule_named(name, warmup)
-    return (named if values or len(usual) == 1 else Axis.of("schedule", None)), warm
+    for each in itertools.product(several, named.values, warm.values):
+        schedule_of(*each)
+    return named, warm
 
 
-def usual_schedule(optimizer: Optimizer) -> str:
-    """Return the schedule of the trials of an optimizer, if the space has no other one."""
-    return optimizer.defaults.schedule or HALF_COSINE
+def schedule_of(optimizer: Optimizer, name: str | None, warmup: float | None) -> Schedule:
+    """Return the schedule of a trial, by default the usual one of its optimizer."""
+    return schedule_named(*_or_usual(optimizer, name, warmup))
+
+
+def _or_usual(optimizer: Optimizer, name: str | None, warmup: float | None) -> tuple[str, float | None]:
+    return or_usual(name, warmup, optimizer.defaults.schedule_free, HALF_COSINE)
