@@ -173,6 +173,8 @@ class CompiledModel:
     def recalibrated(self, keep: bool, deadline: TrialDeadline | None = None) -> tuple[float, float, float]:
         """Return what `evaluate` returns, with statistics that are recalibrated on the training data.
 
+        If the training has made statistics that are not finite, they stay, and the score is the cap.
+
         Args:
             keep: Boolean, whether the model keeps these statistics. If not, its state does not change.
             deadline: The `TrialDeadline`. If it has passed, only some batches are used.
@@ -183,7 +185,10 @@ class CompiledModel:
             return self.evaluate(callbacks)
         before = values_of(self.model.non_trainable_variables)
         batches = LATE_BATCHES if deadline and deadline.stopped else None
-        self.recalibrate(self._calibration, batches, EVALUATION_BATCH)
+        try:
+            self.recalibrate(self._calibration, batches, EVALUATION_BATCH)
+        except NotFiniteError:
+            return self.objective.cap, math.inf, math.nan
         values = self.evaluate(callbacks)
         if not keep:
             assign(self.model.non_trainable_variables, before)
@@ -293,10 +298,8 @@ def train_and_evaluate(
     else:
         finite = math.isfinite(history["loss"][-1])
         worst = compiled.objective.cap, *moving
-        try:
-            score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
-        except NotFiniteError:
-            score, loss, accuracy = compiled.objective.cap, math.inf, moving[1]
+        score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
+        accuracy = moving[1] if math.isnan(accuracy) else accuracy
         outcome, reason = judge(history["loss"], loss, cap, guessing)
     if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
