@@ -312,7 +312,9 @@ def test_patience_waits_until_moving_statistics_have_followed(few):
     """With momentum 0.99, 5 % of the initial statistics are left after 299 steps."""
     assert 0.99**299 < 0.05 < 0.99**298
     assert steps_of_lag(small_model()) == 299
-    training = train(small_model(), few, **{**OPTIONS, "learning_rate": 2.0, "weight_decay": 0, "epochs": 4, "patience": 1})
+    training = train(
+        small_model(), few, **{**OPTIONS, "learning_rate": 2.0, "weight_decay": 0, "epochs": 4, "patience": 1}
+    )
     assert (training.ended, training.epochs) == ("", 4)
     assert training.history["val_loss"][-1] > min(training.history["val_loss"])
 
