@@ -196,7 +196,8 @@ class CompiledModel:
 
     def batches(self, seed: int) -> tf.data.Dataset:
         """Return the training batches of a seed. See `training_batches`."""
-        if self._batches is None or self._batches[0] != seed:
+        # augmentations have a random state, which starts with the batches
+        if self._batches is None or self._batches[0] != seed or self.data.augment:
             self._batches = seed, training_batches(self.data, self._batch, seed)
         return self._batches[1]
 
