@@ -63,7 +63,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         "batch_size": _space(bench, ("batch", "group", "layer", None), sizes),
         "batch_size-ghost": _space(bench, (ghost,), tuple(size for size in sizes if size > GHOST)),
     }
-    epochs = bench.epochs(*bench.on(digits=(4, 3), images=(2, 2)))
+    epochs = bench.epochs(4, quick=3)
     frames = []
     for name, space in studies.items():
         frame = rows(bench.study(name, space, bench.data, epochs=epochs))
@@ -256,8 +256,8 @@ CLAIM = Claim(
         "[Goyal et al. 2017](https://arxiv.org/abs/1706.02677)",
     ),
     on_images=(
-        f"A ResNet-8 with {FILTERS} filters in the first stage. Plain SGD, two epochs. Learning rates, batch sizes, "
-        "norms and accuracies are those of the experiment on the digits. A batch of 2 is easier here than for the MLP: "
+        f"A ResNet-8 with {FILTERS} filters in the first stage. Optimizer, epochs, learning rates, batch sizes, norms "
+        "and accuracies are those of the experiment on the digits. A batch of 2 is easier here than for the MLP: "
         "a channel is normalized over all positions of both images."
     ),
 )

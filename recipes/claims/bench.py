@@ -81,9 +81,10 @@ class Bench:
         """The folder of studies and rows within those on the digits: the name of the file, or nothing."""
         return "" if self.file is None else self.file.stem
 
-    def check(self) -> None:
-        """Raise an error if the data cannot be used, before the first study."""
-        _ = self.data
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the images, or nothing for the digits."""
+        return "" if self.file is None else self.data.fingerprint
 
     def origin(self, seconds: float) -> Origin:
         """Return the origin of rows that were measured with this bench."""
@@ -91,7 +92,8 @@ class Bench:
         if self.file is None:
             return made
         parts = (self.data.train, self.data.validation, self.data.test)
-        return replace(made, data=self.file.name, examples=[len(part.y) for part in parts])
+        examples = [len(part.y) for part in parts]
+        return replace(made, data=self.file.name, examples=examples, fingerprint=self.fingerprint)
 
     def study(
         self,

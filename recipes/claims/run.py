@@ -34,7 +34,7 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
             f"{', '.join(names_on_images())}."
         )
     whole, store = Store(folder), Store(folder, bench.subfolder)
-    store.refuse_others(names, bench.size, bench.seeds)
+    store.refuse_others(names, bench.size, bench.seeds, bench.fingerprint)
     findings: dict[str, pages.Finding] = {}
     for name in _obtained(names, bench, store):
         # the claim itself again, because it may have had rows on other data
@@ -50,8 +50,6 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
 def _obtained(names: Sequence[str], bench: Bench, store: Store) -> Iterator[str]:
     """Yield the claims whose rows are stored already, then each other claim after its measurement."""
     missing = [name for name in names if not store.has(name)]
-    if missing:
-        bench.check()
     yield from (name for name in names if name not in missing)
     if bench.workers == 1 or len(missing) < 2:
         for name in missing:

@@ -22,6 +22,8 @@ class Size(StrEnum):
     SMALLEST = "smallest"  # for tests only: its verdicts mean nothing
 
 
+# the fields of an origin that are empty for the digits
+_OF_A_FILE = ("data", "examples", "fingerprint")
 SEEDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMALLEST: 1}
 SEEDS_ON_IMAGES = SEEDS | {Size.FULL: 3}
 
@@ -39,6 +41,7 @@ class Origin:
         versions: Dict, the versions of Python and of the packages that influence results.
         data: String, the name of the file of images; empty for scikit-learn's digits.
         examples: List of integers, the numbers of images for training, validation and testing; empty for the digits.
+        fingerprint: String, the fingerprint of these images; empty for the digits.
     """
 
     size: str
@@ -48,6 +51,7 @@ class Origin:
     versions: dict[str, str]
     data: str = ""
     examples: list[int] = field(default_factory=list)
+    fingerprint: str = ""
 
     @classmethod
     def here(cls, size: str, seeds: int, seconds: float) -> "Origin":
@@ -108,11 +112,17 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(self._rows(name)) as draft:
             rows.to_csv(draft, index=False, float_format="%.6g")
-        stated = {name: value for name, value in asdict(origin).items() if value or name not in ("data", "examples")}
+        stated = {name: value for name, value in asdict(origin).items() if value or name not in _OF_A_FILE}
         write_text(self._origin(name), json_text(stated))
 
-    def refuse_others(self, names: Sequence[str], size: str, seeds: int) -> None:
-        """Check that stored rows are of the requested size and number of seeds.
+    def refuse_others(self, names: Sequence[str], size: str, seeds: int, fingerprint: str = "") -> None:
+        """Check that stored rows are of the requested size, number of seeds and images.
+
+        Args:
+            names: Sequence of strings, the claims.
+            size: String.
+            seeds: Integer.
+            fingerprint: String, the fingerprint of the images; empty for the digits.
 
         Raises:
             ValueError: If stored rows differ.
@@ -123,6 +133,11 @@ class Store:
                 raise ValueError(
                     f"{self._rows(name)} is from a {there.size} run with {there.seeds} seeds, but this is a {size} run "
                     f"with {seeds}. Choose another --output, or delete the file to run the claim again."
+                )
+            if there.fingerprint != fingerprint:
+                raise ValueError(
+                    f"{self._rows(name)} has rows on other images, from another file of the name {there.data}. Choose "
+                    "another --output, or another name for the file."
                 )
 
     def _rows(self, name: str) -> Path:

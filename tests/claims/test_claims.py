@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,8 +215,9 @@ def test_results_on_two_data_sets_are_side_by_side(two_verdicts, tmp_path, mean,
 
 
 def test_with_one_data_set_a_page_looks_the_same_on_images(two_verdicts, tmp_path, shapes):
-    plant(Store(tmp_path, "shapes"), "accuracy", ON_IMAGES, 0.5)
-    run(["accuracy"], bench(tmp_path, seeds=3, file=shapes), tmp_path)
+    planned = bench(tmp_path, seeds=3, file=shapes)
+    plant(Store(tmp_path, "shapes"), "accuracy", replace(ON_IMAGES, fingerprint=planned.fingerprint), 0.5)
+    run(["accuracy"], planned, tmp_path)
     page = (tmp_path / "accuracy.md").read_text()
     assert page.startswith("# Accuracy: does not hold\n")
     assert "![Two points.](shapes/accuracy.png)" in page
@@ -226,7 +228,9 @@ def test_with_one_data_set_a_page_looks_the_same_on_images(two_verdicts, tmp_pat
 def test_an_origin_on_the_digits_has_no_further_fields(tmp_path):
     plant(Store(tmp_path), "accuracy", ORIGIN, 1.5)
     plant(Store(tmp_path, "shapes"), "accuracy", ON_IMAGES, 1.5)
-    assert set(json.loads((tmp_path / "accuracy.json").read_text())) == set(vars(ORIGIN)) - {"data", "examples"}
+    assert set(json.loads((tmp_path / "accuracy.json").read_text())) == set(vars(ORIGIN)) - {
+        *("data", "examples", "fingerprint")
+    }
     assert Store(tmp_path).origin("accuracy") == ORIGIN
     assert Store(tmp_path, "shapes").origin("accuracy") == ON_IMAGES
 
@@ -238,6 +242,21 @@ def test_images_are_measured_beside_the_digits_that_are_there(toys, tmp_path, sh
     assert toys == ["accuracy", "accuracy"], "once on each"
     assert Store(tmp_path, "shapes").origin("accuracy").examples == [312, 72, 96]
     assert "## On shapes.npz" in (tmp_path / "accuracy.md").read_text()
+
+
+def test_rows_on_another_file_of_the_same_name_are_refused(toys, tmp_path, shapes):
+    run(["accuracy"], bench(tmp_path, seeds=3, file=shapes), tmp_path)
+    with np.load(shapes) as content:
+        other = tmp_path / "other" / shapes.name
+        other.parent.mkdir()
+        np.savez(other, x=content["x"][::-1], y=content["y"][::-1])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
+    with pytest.raises(
+        ValueError, match=r"accuracy.csv has rows on other images, from another file of the name shapes"
+    ):
+        run(["accuracy"], bench(tmp_path, seeds=3, file=other), tmp_path)
+    assert toys == ["accuracy"]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
 
 
 def test_images_are_drawn_in_the_proportions_of_the_splits(tmp_path):
