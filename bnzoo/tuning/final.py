@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from bnzoo.data import Dataset
 from bnzoo.export.image import is_image
 from bnzoo.training import Training
 from bnzoo.training.options import Options
@@ -49,7 +48,8 @@ def train_configuration(
     values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
     values.setdefault("learning_rate", study.space.optimizer_of(values).defaults.learning_rate)
     seed = 0 if trial is None else trial.seed
-    data = augmented(study.data, augment)
+    data = study.data if augment is None else replace(study.data, augment=augment)
+    usual = augment is None and not data.augment and is_image(data.input_shape)
     model = study.space.for_data(data).build_configuration(values, seed)
     recipe = recipe_of(model, data, float(values["learning_rate"]))
     if options["schedule"] is None:
@@ -60,7 +60,13 @@ def train_configuration(
         model,
         data,
         recipe,
-        Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
+        Options(
+            batch_size=study.space.batch_size_of(values),
+            class_weight=study.class_weight,
+            seed=seed,
+            usual_augmentation=usual,
+            **options,
+        ),
         directory=study.directory,
         checkpoints=study.directory / CHECKPOINTS,
         judging=study.judging,
@@ -79,10 +85,3 @@ def _kept_model(study: "Study", trial: TrialResult) -> keras.Model | None:
     with suppress(FileNotFoundError, ValueError):
         return study.model(trial)
     return None
-
-
-def augmented(data: Dataset, augment: str | Sequence[str] | None) -> Dataset:
-    """Return the data with an augmentation. By default images that have none are cropped."""
-    if augment is None and (data.augment or not is_image(data.input_shape)):
-        return data
-    return replace(data, augment="crop" if augment is None else augment)

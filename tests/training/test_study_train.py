@@ -1,9 +1,11 @@
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 
 from bnzoo import tuning
+from bnzoo.training.batches import training_batches
 from bnzoo.tuning.planning import StudyPlan
 
 
@@ -90,6 +92,56 @@ def test_the_final_training_has_the_schedule_of_the_trial(
     study = tuning.Study(tuning.MLPSpace(depths=(1,), width=4, norms=(None,), **space), few_digits, tmp_path / "study")
     study.train(trial={"depth": 1, "norm": "none", **trial}, **given)
     assert [(each.schedule, each.warmup) for each in options] == [expected]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("of_data", "given", "epochs", "expected"),
+    [
+        ((), {}, 39, ["crop"]),
+        ((), {}, 40, ["crop", "erasing"]),
+        (("flip",), {}, 40, ["flip"]),
+        (("flip",), {"augment": "none"}, 1, []),
+        ((), {"augment": "flip,crop"}, 1, ["flip", "crop"]),
+    ],
+)
+def test_the_usual_augmentation_follows_from_the_epochs(
+    few_digits, tmp_path, monkeypatch, verified_here, of_data, given, epochs, expected
+):
+    used = []
+
+    def batches(data, *arguments, **options):
+        used.append(list(data.augment))
+        return training_batches(data, *arguments, **options)
+
+    monkeypatch.setattr("bnzoo.training.session.training_batches", batches)
+    space = tuning.MLPSpace(depths=(1,), width=4, norms=("batch",), batch_size=64)
+    study = tuning.Study(space, dataclasses.replace(few_digits, augment=of_data), tmp_path / "study")
+    options = {"trial": {"depth": 1, "norm": "batch"}, "epochs": epochs, "precision": "float32", "average": False}
+    training = study.train(**options, **given)
+    assert used[-1] == training.artefact.training["augment"] == expected
+    assert study.train(**options, **given).artefact == training.artefact, "a finished training is found again"
+
+
+@pytest.mark.slow
+def test_the_usual_augmentation_of_a_budget_is_kept_after_a_kill(few_digits, tmp_path, monkeypatch, verified_here):
+    """The number of epochs that fit into a budget is another one in each call, but the plan is made once."""
+    monkeypatch.setattr("bnzoo.training.checkpoints.INTERVAL", 0.0)
+    monkeypatch.setattr("bnzoo.training.session.epochs_within", lambda *arguments: (40, 2))
+    space = tuning.MLPSpace(depths=(1,), width=4, norms=("batch",), batch_size=64)
+    study = tuning.Study(space, few_digits, tmp_path / "study")
+    options = {"trial": {"depth": 1, "norm": "batch"}, "budget": 60, "precision": "float32", "average": False}
+
+    def kill(moment):
+        if moment.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.train(**options, progress=kill)
+    monkeypatch.setattr("bnzoo.training.session.epochs_within", lambda *arguments: (2, 2))
+    training = study.train(**options)
+    assert training.artefact.training["epochs"] == 40
+    assert training.artefact.training["augment"] == ["crop", "erasing"]
 
 
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
