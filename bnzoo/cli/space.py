@@ -98,7 +98,7 @@ def axes_of(
         "batch_size": batch_size
         and one_or_more(numbers("--batch-size", batch_size, ",", int, "whole numbers separated by commas: 32,128")),
         "weight_decay": weight_decay
-        and one_or_more(numbers("--weight-decay", weight_decay, ",", float, "numbers separated by commas: 0,1e-4")),
+        and one_or_more(numbers("--weight-decay", weight_decay, ",", float, "numbers separated by commas: 0,1e-3")),
     }
     given: dict[str, Any] = {}
     for text in options:

@@ -196,7 +196,9 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
         try:
             difference, outputs = export.compare(model, path, test.x)
         except RuntimeError as error:
-            raise DamagedError(f"{path} is not the SavedModel of the model: {error}. {_REMEDY}") from error
+            raise DamagedError(
+                f"{path} could not be verified as the SavedModel of the model: {error}. {_REMEDY}"
+            ) from error
         _, fold = tools.fold_batch_norm(model)
     else:
         options: dict[str, Any] = {

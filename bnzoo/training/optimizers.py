@@ -1,4 +1,4 @@
-"""The optimizers of a space, with their default learning rates, weight decay and schedules."""
+"""The optimizers of trainings and spaces, with their default learning rates, momentum and weight decay."""
 
 import re
 from collections.abc import Callable

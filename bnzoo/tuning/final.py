@@ -45,8 +45,10 @@ def train_configuration(
         **options: The other `Options`: the study has the batch size, the class weights and the seed.
     """
     trial = chosen if isinstance(chosen, TrialResult) else None
-    values = dict(chosen.values if isinstance(chosen, TrialResult) else chosen)
-    values.setdefault("learning_rate", study.space.optimizer_of(values).defaults.learning_rate)
+    given = chosen.values if isinstance(chosen, TrialResult) else chosen
+    values = {**next(study.space.grid()), **given}
+    if "learning_rate" not in given:
+        values["learning_rate"] = study.space.optimizer_of(values).defaults.learning_rate
     seed = 0 if trial is None else trial.seed
     data = study.data if augment is None else replace(study.data, augment=augment)
     usual = augment is None and not data.augment and is_image(data.input_shape)

@@ -482,7 +482,8 @@ class Study:
             budget: Float, the seconds of this call, export included.
             deadline: Float, the end of this call as `time.monotonic()`, instead of `budget`.
             trial: A `TrialResult` of this study, or a dict of hyperparameters, such as
-                `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`. Default: the best trial.
+                `{"depth": 8, "norm": "batch", "learning_rate": 0.1}`, in which a missing learning rate is that of
+                `bnzoo.train`, and any other missing value the first one of its axis. Default: the best trial.
             schedule: As in `bnzoo.train`. Default: that of the trial; that of `bnzoo.train` if the space has only
                 `"half_cosine"`, the default of trials.
             warmup: As in `bnzoo.train`. Default: that of the trial, if `schedule` is not given.

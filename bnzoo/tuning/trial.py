@@ -300,8 +300,8 @@ def train_and_evaluate(
         finite = math.isfinite(history["loss"][-1])
         worst = compiled.objective.cap, *moving
         score, loss, accuracy = compiled.recalibrated(keep=True, deadline=end) if finite else worst
-        accuracy = moving[1] if math.isnan(accuracy) else accuracy
         outcome, reason = judge(history["loss"], loss, cap, guessing)
+    accuracy = moving[1] if math.isnan(accuracy) else accuracy  # without recalibrated statistics
     if end.stopped and not looks.ended:
         early = f"ended at the deadline after {end.steps} of {epochs * compiled.steps} steps"
         # with more time it might have learned

@@ -213,8 +213,9 @@ def _seeds(results: Results) -> list[str]:
     if results.definition["seeds"] > 1 or results.confirmation is not None:
         return doubts(results)
     count = min(CONFIRMED, len(results.usable))
-    whom = {1: "it", 2: "both"}.get(count, "the best three")
-    known = alike_on_examples(results) or f"{'its score' if count == 1 else 'differences between trials'} may be chance"
+    whom = {1: "it", 2: "both"}.get(count, f"the best {count}")
+    chance = "the score of the best" if count == 1 else "differences between trials"
+    known = alike_on_examples(results) or f"{chance} may be chance"
     return [f"one seed: {known}; --confirm {count} trains {whom} with new seeds"]
 
 

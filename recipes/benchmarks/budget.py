@@ -8,8 +8,8 @@ python -m recipes.benchmarks.budget jpeg [--files 8000] [--side 64] [--budget 3m
 defaults), in turns, and AutoKeras if it is installed. A seed is that of the split of the data, the same for each arm,
 and that of the tuners. The test figures are those of the SavedModel of bnzoo, and of the best model of a tuner
 with recalibrated statistics. The seconds are those of the whole command, and for the tuners those of the search. The
-trials are those that ended, Hyperband's promotions counted as separate ones. Those of bnzoo have a third of the budget,
-as most of the rest is for the final training.
+trials are those that ended without an error, Hyperband's promotions counted as separate ones; those of AutoKeras are
+not known. Those of bnzoo have a third of the budget, as most of the rest is for the final training.
 
 `jpeg` writes files of six classes, runs `bnzoo tune resnet --data FOLDER --budget 3m`, and sends JPEG bytes to the
 SavedModel in a process with TensorFlow alone.
@@ -57,13 +57,14 @@ def tune(source: Path, budget: str, folder: Path) -> dict[str, Any]:
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
     seconds = time.monotonic() - start
     if ended.returncode:
-        return {"seconds": seconds, "trials": 0, "test": float("nan"), "note": ended.stderr.strip().splitlines()[-1]}
+        note = ended.stderr.strip().splitlines()[-1]
+        return {"seconds": seconds, "trials": float("nan"), "test": float("nan"), "note": note}
     artefact = json.loads((folder / "export.json").read_text())
     plan, *others = ended.stdout.splitlines()
     best = [line for line in others if line.startswith("Best: ")]
     trained = [line for line in ended.stderr.splitlines() if " weights (" in line]
     note = "; ".join([plan, *best, *trained])
-    trials = len(pd.read_csv(folder / "results.csv"))
+    trials = int((pd.read_csv(folder / "results.csv")["outcome"] != "failed").sum())
     return {"seconds": seconds, "trials": trials, "test": 100 * artefact["test_accuracy"], "note": note}
 
 
@@ -71,7 +72,7 @@ class Stock:
     """A tuner of Keras Tuner, or AutoKeras, in a worker process."""
 
     def __init__(self, name: str, path: str) -> None:
-        self.name, self.data, self._trials = name, data.load(path), 0
+        self.name, self.data, self._trials = name, data.load(path), float("nan")
 
     def run(self, seconds: str, seed: str) -> dict[str, Any]:
         """Search for some seconds and return the number of trials and the test accuracy of the best model."""
@@ -152,8 +153,10 @@ def arrays(
                 rows.append({"arm": arm, "seed": seed, **row})
                 figures = f"{row['seconds']:6.0f} s  {row['trials']:3} trials  test {row['test']:.2f} %"
                 print(f"seed {seed} {arm:12} {figures}  {row['note']}", flush=True)
-    print(f"\nmedians of {seeds} seeds, {budget} each")
-    print(pd.DataFrame(rows).groupby("arm", sort=False)[["seconds", "trials", "test"]].median().round(2).to_string())
+    print(f"\nmedians of {seeds} seeds, {budget} each; of the test figures, those of the models that there are")
+    table = pd.DataFrame(rows).assign(models=lambda frame: frame["test"])
+    columns = {"seconds": "median", "trials": "median", "test": "median", "models": "count"}
+    print(table.groupby("arm", sort=False).agg(columns).round(2).to_string())
 
 
 def shuffled(file: Path, seed: int, folder: Path) -> Path:

@@ -29,6 +29,13 @@ NAMES = {
     "none": "no norm",
 }
 _WITH_STATISTICS = ("batch", GHOST_LABEL)
+_SETUP = (
+    f"Plain SGD, four epochs (three in the quick run). The learning rates are 0.064 to 0.4 for {UNIT} examples, "
+    "proportional to the batch size. Each combination of norm and batch size uses the rate with its lowest mean "
+    "validation loss. Moving statistics (momentum 0.9) are those after training; recalibrated statistics are those of "
+    "all training data. The picture compares both on the validation data. The verdict uses test accuracy, which is "
+    "measured with recalibrated statistics."
+)
 
 
 class _ProportionalRate(Space):
@@ -225,11 +232,7 @@ CLAIM = Claim(
     ),
     setup=(
         "An MLP with four hidden layers of 64 ReLU units, on scikit-learn's digits (1,169 for training, 269 for "
-        "validation, 359 for testing). Plain SGD, four epochs (three in the quick run). The learning rates are 0.064 "
-        f"to 0.4 for {UNIT} examples, proportional to the batch size. Each combination of norm and batch size uses the "
-        "rate with its lowest mean validation loss. Moving statistics (momentum 0.9) are those after training; "
-        "recalibrated statistics are those of all training data. The picture compares both on the validation data. "
-        "The verdict uses test accuracy, which is measured with recalibrated statistics. A batch of 2 is harder here "
+        f"validation, 359 for testing). {_SETUP} A batch of 2 is harder here "
         f"than for a ResNet: an MLP has no positions to average over, so in a batch of {SMALLEST} a normalized unit "
         "only shows which of the two examples has the higher value."
     ),
@@ -256,8 +259,7 @@ CLAIM = Claim(
         "[Goyal et al. 2017](https://arxiv.org/abs/1706.02677)",
     ),
     on_images=(
-        f"A ResNet-8 with {FILTERS} filters in the first stage. Optimizer, epochs, learning rates, batch sizes, norms "
-        "and accuracies are those of the experiment on the digits. A batch of 2 is easier here than for the MLP: "
+        f"A ResNet-8 with {FILTERS} filters in the first stage. {_SETUP} A batch of 2 is easier here than for the MLP: "
         "a channel is normalized over all positions of both images."
     ),
 )

@@ -78,7 +78,7 @@ class Bench:
 
     @property
     def subfolder(self) -> str:
-        """The folder of studies and rows within those on the digits: the name of the file, or nothing."""
+        """The folder of studies and rows within those on the digits: the name of the file without its suffix."""
         return "" if self.file is None else self.file.stem
 
     @property

@@ -52,8 +52,8 @@ class Claim:
         draw: Function that takes the rows and returns the picture.
         caption: Description of the picture.
         references: Sequence of Markdown links.
-        on_images: The experiment on the images of a file, one paragraph; empty if there is none. Statement and
-            criterion are the same as on the digits.
+        on_images: The experiment on the images of a file, one paragraph; empty if there is none. It says
+            in what the criterion differs from that on the digits, if it does.
     """
 
     statement: str

@@ -252,9 +252,9 @@ CLAIM = Claim(
         "end of each branch that starts at zero). Each kind is trained with batch norm and without a norm. Norm and "
         "activation come before the weights, as in He et al. 2016, so that shortcuts are the identity. Plain SGD "
         "without momentum or weight decay, batches of 64, 8 epochs, four rates from 0.01 to 1. In addition "
-        "convolutional networks of 8, 20 and 32 layers in the same kinds: 8 channels in the first stage, SGD with "
-        "momentum 0.9, 4 epochs, rates 0.03 and 0.3. Each combination of kind, norm and depth uses the rate with its "
-        "lowest mean validation loss. Before training, the gradient of the loss by the output of each layer is "
+        f"convolutional networks of 8, 20 and 32 layers in the same kinds: {FILTERS} channels in the first stage, SGD "
+        "with momentum 0.9, 4 epochs, rates 0.03 and 0.3. Each combination of kind, norm and depth uses the rate with "
+        "its lowest mean validation loss. Before training, the gradient of the loss by the output of each layer is "
         f"measured in an MLP with {_DEPTH} layers of {_WIDTH} units, on a batch of {_BATCH}. Its growth is the slope "
         "of its logarithm over the middle half of the layers."
     ),

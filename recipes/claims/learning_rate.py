@@ -147,9 +147,7 @@ CLAIM = Claim(
         "(De & Smith 2020). The largest stable rate depends on the warm-up (Kalra & Barkeshli 2024)."
     ),
     setup=rates.SETUP + f" In addition the same in batches of {SMALL_BATCH}, 4 epochs, and in batches of 64 with a "
-    "linear warm-up over the first 5 % of the steps before the cosine. A rate is stable if every seed "
-    "learned: its losses stay finite, its last training loss is below the loss of guessing, and its validation loss is "
-    "below twice the loss of guessing.",
+    f"linear warm-up over the first 5 % of the steps before the cosine. {rates.STABLE}",
     criterion=(
         f"`holds` if with batch norm the largest stable rate is at least {RATIO:g} times as high, and fewer steps are "
         "needed to 90 % validation accuracy, each arm at its own best rate. `holds with a condition` if only the "
@@ -167,8 +165,8 @@ CLAIM = Claim(
         "[Kalra & Barkeshli 2024](https://arxiv.org/abs/2406.09405)",
     ),
     on_images=rates.ON_IMAGES + f" In addition the same in batches of {SMALL_BATCH}, 2 epochs, and in batches of 64 "
-    "with a linear warm-up over the first 5 % of the steps before the cosine. A rate is stable under the same "
-    f"condition as on the digits. The criterion is the same, with {100 * LEVEL_ON_IMAGES:.0f} % instead of "
+    f"with a linear warm-up over the first 5 % of the steps before the cosine. {rates.STABLE} "
+    f"The criterion is the same, with {100 * LEVEL_ON_IMAGES:.0f} % instead of "
     f"{100 * LEVEL:.0f} % validation accuracy: networks of this size do not reach {100 * LEVEL:.0f} % on images that "
     "are harder than digits.",
 )

@@ -11,7 +11,7 @@ from bnzoo.norms import Norm
 from bnzoo.tuning import MLPSpace, ResNetSpace
 
 KINDS = ("plain", "residual", "skipinit")
-FILTERS = 8  # of the first stage of the ResNets on images
+FILTERS = 8  # of the first stage of the convolutional networks
 _STAGES = 3
 
 

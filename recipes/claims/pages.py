@@ -37,8 +37,11 @@ class Result:
     @property
     def setup(self) -> str:
         """The description of the experiment, with its data and a note on a quick run."""
-        said = f"{_data(self.origin)} {self.claim.on_images}" if self.origin.data else self.claim.setup
-        quick = " The quick run uses fewer values, epochs and seeds than described here."
+        if self.origin.data:
+            said, fewer = f"{_data(self.origin)} {self.claim.on_images}", "values and seeds"
+        else:
+            said, fewer = self.claim.setup, "values, epochs and seeds"
+        quick = f" The quick run uses fewer {fewer} than described here."
         return said + quick * (self.origin.size != "full")
 
     @cached_property
@@ -98,7 +101,7 @@ class Finding:
         if len(self.results) == 1:
             return ""
         if len({result.verdict.word for result in self.results}) > 1:
-            return f"The verdicts differ: {self.words}. Data, networks and epochs differ, the criterion is the same."
+            return f"The verdicts differ: {self.words}. Their setups say how the experiments differ."
         return f"The verdict is the same on {' and '.join(result.origin.title for result in self.results)}."
 
 
@@ -115,8 +118,7 @@ def find(store: Store, names: Sequence[str] = NAMES) -> list[Finding]:
 
 
 def _result(store: Store, name: str) -> Result:
-    path = f"{store.data}/{name}" if store.data else name
-    return Result(get(name), store.rows(name), store.origin(name), path)
+    return Result(get(name), store.rows(name), store.origin(name), store.path(name))
 
 
 def write(finding: Finding, folder: Path) -> None:
@@ -187,8 +189,8 @@ def gallery(findings: Sequence[Finding], folder: str) -> str:
         findings: The findings to show, an even number.
         folder: String, the folder of their pages.
     """
-    pictures = [f"[![{f.title}]({folder}/{f.name}.png)]({folder}/{f.name}.md)" for f in findings]
-    said = [f"“{f.claim.statement}” **{f.verdict.word.capitalize()}.** {f.verdict.sentence}" for f in findings]
+    pictures = [f"[![{f.title}]({folder}/{quote(f.results[0].path)}.png)]({folder}/{f.name}.md)" for f in findings]
+    said = [f"“{f.claim.statement}” **{f.words.capitalize()}.** {f.verdict.sentence}" for f in findings]
     rows = [line for i in range(0, len(findings), 2) for line in (pictures[i : i + 2], said[i : i + 2])]
     return "\n".join(_table(rows[0], rows[1:]))
 

@@ -184,9 +184,9 @@ CLAIM = Claim(
     ),
     setup=(
         f"Three networks with batch norm, on scikit-learn's digits (1,169 for training, 269 for validation, 359 for "
-        "testing). A ResNet-14 with 8 filters, in the five placements of He et al. and with the norm after the "
-        "activation (act norm). An MLP with 11 hidden layers of 64 units and shortcuts, in three placements. An MLP "
-        "with 10 hidden layers without shortcuts, in two placements: original and full pre-activation are the same "
+        f"testing). A ResNet-14 with {FILTERS} filters, in the five placements of He et al. and with the norm after "
+        "the activation (act norm). An MLP with 11 hidden layers of 64 units and shortcuts, in three placements. An "
+        "MLP with 10 hidden layers without shortcuts, in two placements: original and full pre-activation are the same "
         f"function there. {EPOCHS} epochs ({QUICK_EPOCHS} in the quick run), batches of 64, three learning rates. Each "
         "placement uses the rate with its lowest mean validation loss. The test accuracy is compared seed by seed."
     ),

@@ -18,6 +18,10 @@ SETUP = (
     "359 for testing). Plain SGD without momentum or weight decay, batches of 64, 15 epochs. The initial learning rate "
     "is one of seven values from 0.01 to 10, and decays along half a cosine."
 )
+STABLE = (
+    "A rate is stable if every seed learned: its losses stay finite, its last training loss is below the loss of "
+    "guessing, and its validation loss is below twice the loss of guessing."
+)
 ON_IMAGES = (
     f"A ResNet-8 with {FILTERS} filters in the first stage. Plain SGD without momentum or weight decay, batches of 64, "
     "4 epochs (8 in the quick run). The initial learning rate is one of seven values from 0.01 to 10, and decays along "

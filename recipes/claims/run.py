@@ -42,7 +42,7 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
             pages.write(finding, folder)
             findings[finding.name] = finding
         pages.write_overview([findings[each] for each in NAMES if each in findings], folder)
-        verdict = get(name).judge(store.rows(name))
+        verdict = next(result.verdict for result in findings[name].results if result.path == store.path(name))
         print(f"{name}: {verdict}", *(f"  {note}" for note in verdict.notes), sep="\n", flush=True)
     print(f"{folder / 'claims.html'}, {folder / 'README.md'}")
 

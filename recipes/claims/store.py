@@ -81,7 +81,8 @@ class Origin:
 class Store:
     """A folder with the rows of claims on one data set.
 
-    The folder itself has the rows on the digits. Each other data set has a subfolder with the name of its file.
+    The folder itself has the rows on the digits. Each other data set has a subfolder with the name of its file, without
+    its suffix.
 
     Args:
         folder: `pathlib.Path`.
@@ -90,6 +91,10 @@ class Store:
 
     def __init__(self, folder: Path, data: str = "") -> None:
         self.folder, self.data = folder / data, data
+
+    def path(self, name: str) -> str:
+        """Return the path of the files of a claim without their suffixes, in the folder of the digits."""
+        return f"{self.data}/{name}" if self.data else name
 
     def others(self) -> list["Store"]:
         """Return the stores in the subfolders, which may have no rows."""

@@ -8,7 +8,7 @@ import bnzoo
 from bnzoo.optimizers import Muon, ScheduleFreeAdamW
 from bnzoo.training.loop import fit
 from bnzoo.training.optimizers import DEFAULTS, Optimizer
-from bnzoo.training.schedule_free import end_at_the_average, evaluation_weights
+from bnzoo.training.schedule_free import end_at_the_average, evaluation_weights, is_schedule_free
 from bnzoo.training.schedules import schedule_named
 from bnzoo.training.variables import values_of
 
@@ -26,6 +26,12 @@ def linear_model(optimizer, **options):
     model.compile(made, keras.losses.SparseCategoricalCrossentropy(from_logits=True), **options)
     made.build(model.trainable_variables)
     return model
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_trials_and_trainings_agree_on_which_optimizers_average(name):
+    """The schedule of a trial follows from the table, that of a training from the class."""
+    assert DEFAULTS[name].schedule_free == is_schedule_free(linear_model(name).optimizer)
 
 
 def gradients(weights):

@@ -55,7 +55,9 @@ def test_an_earlier_folder_must_have_the_same_model(tmp_path):
     first, second = network((3, 3, 1)), network((3, 3, 1))
     artefact = export_model(first, 0, images, tmp_path / "1")
     assert export_model(first, 0, images, tmp_path / "1") == artefact
-    with pytest.raises(DamagedError, match=r"1 is not the SavedModel of the model: .* Remove the folder, then run"):
+    with pytest.raises(
+        DamagedError, match=r"1 could not be verified as the SavedModel of the model: .* Remove the folder, then run"
+    ):
         export_model(second, 0, images, tmp_path / "1")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from bnzoo import data, tuning
 from bnzoo.data.rows import Rows
+from bnzoo.tools.population import NotFiniteError
 from bnzoo.tuning.trial import CompiledModel, judge, train_and_evaluate
 
 
@@ -192,6 +193,25 @@ def test_a_hopeless_learning_rate_has_a_finite_score(few_digits):
     assert found.outcome == "diverged"
     assert found.score == 2 * math.log(10)
     assert "NaN" in found.reason or "not below" in found.reason
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_statistics_that_are_not_finite_end_a_trial_without_an_error(few_digits, monkeypatch, looked_at):
+    """Weights can be finite, and the statistics of some batches not. The accuracy is that of the moving ones then."""
+
+    def not_finite(self, batches, steps=None, batch_size=None):
+        raise NotFiniteError("the statistics are not finite")
+
+    space = tuning.MLPSpace(depths=(1,), width=8, norms=("batch",), batch_size=16).for_data(few_digits)
+    compiled = CompiledModel(space, hyperparameters(1, "batch", 0.1), few_digits, 0)
+    monkeypatch.setattr("bnzoo.tools.recalibrate.Recalibration.__call__", not_finite)
+    seen = []
+    report = (lambda score, epoch: seen.append((score, epoch)) or True) if looked_at else None
+    found = train_and_evaluate(compiled, 0, 0.1, epochs=2, report=report)
+    assert found.outcome == ("pruned" if looked_at else "diverged")
+    assert seen == ([(2 * math.log(10), 1)] if looked_at else [])
+    assert (found.score, found.loss) == (2 * math.log(10), math.inf)
+    assert found.accuracy == found.moving_accuracy == found.history["val_accuracy"][-1]
 
 
 LN10 = math.log(10)
