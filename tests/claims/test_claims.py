@@ -304,22 +304,24 @@ def test_a_file_that_is_none_is_refused(tmp_path, name, message):
         run(["accuracy"], bench(tmp_path, file=tmp_path / name), tmp_path)
 
 
-def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monkeypatch):
-    whole = Store.save
+@pytest.mark.parametrize("on_images", [False, True])
+def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monkeypatch, shapes, on_images):
+    whole, planned = Store.save, bench(tmp_path, file=shapes if on_images else None)
+    stored = Store(tmp_path, planned.subfolder)
 
     def killed(store, name, rows, origin):
-        if name == "seeds":
+        if name == "depth":
             raise KeyboardInterrupt
         whole(store, name, rows, origin)
 
     monkeypatch.setattr(Store, "save", killed)
     with pytest.raises(KeyboardInterrupt):
-        run(["accuracy", "seeds"], bench(tmp_path), tmp_path)
-    assert Store(tmp_path).has("accuracy")
-    assert not Store(tmp_path).has("seeds")
+        run(["accuracy", "depth"], planned, tmp_path)
+    assert stored.has("accuracy")
+    assert not stored.has("depth")
     monkeypatch.setattr(Store, "save", whole)
-    run(["accuracy", "seeds"], bench(tmp_path), tmp_path)
-    assert toys == ["accuracy", "seeds", "seeds"]
+    run(["accuracy", "depth"], planned, tmp_path)
+    assert toys == ["accuracy", "depth", "depth"]
 
 
 @pytest.mark.parametrize("other", [{"seeds": 3}, {"size": Size.QUICK}])
@@ -394,12 +396,16 @@ def test_what_is_asked_for_can_be_told_to_other_processes(monkeypatch, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_folder_of_another_run_is_a_mistake_too(tmp_path):
+@pytest.mark.parametrize(
+    ("data", "message"), [((), "seeds.csv is from a full run with 5 seeds"), (("--data", "none.npz"), "none.npz")]
+)
+def test_a_mistake_that_the_run_finds_is_one_line_too(tmp_path, data, message):
     Store(tmp_path).save("seeds", TOY.measure(None), ORIGIN)
-    done = _claims("seeds", "--seeds", "2", "--output", str(tmp_path))
+    done = _claims("accuracy" if data else "seeds", *data, "--seeds", "2", "--output", str(tmp_path))
     assert done.returncode == 2
-    assert "seeds.csv is from a full run with 5 seeds" in done.stderr.splitlines()[-1]
+    assert re.fullmatch(f"claims: .*{message}.*", done.stderr.splitlines()[-1])
     assert "Traceback" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"seeds.csv", "seeds.json"}
     assert json.loads((tmp_path / "seeds.json").read_text())["seeds"] == 5
 
 
