@@ -29,7 +29,7 @@ def test_the_command_and_its_figures(monkeypatch, tmp_path):
     def run(command, **options):
         assert command[-6:] == ["--data", "x.npz", "--budget", "10m", "--output", str(tmp_path)]
         (tmp_path / "export.json").write_text(json.dumps({"test_accuracy": 0.933}))
-        (tmp_path / "results.csv").write_text("trial,norm\n0,batch\n1,batch\n")
+        (tmp_path / "results.csv").write_text("trial,outcome\n0,ok\n1,failed\n2,diverged\n")
         said = "a step: 1 s\nmore\nBest: depth 8.\n", "epoch 1\n9 steps, last weights (x)\n"
         return subprocess.CompletedProcess(command, 0, *said)
 

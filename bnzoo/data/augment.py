@@ -57,6 +57,11 @@ def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in AUGMENTATIONS if name in given)
 
 
+def in_words(names: Sequence[str]) -> str:
+    """Return augmentations as the end of a phrase such as `30 epochs in float32`; nothing for none."""
+    return f", augmented by {' and '.join(names)}" if names else ""
+
+
 def check_images(names: Sequence[str], input_shape: Sequence[int]) -> None:
     """Raise `ValueError` if examples of a shape cannot be augmented: they must be images of 1 or 3 channels."""
     if names and (len(input_shape) != 3 or input_shape[-1] not in (1, 3)):

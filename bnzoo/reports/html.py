@@ -152,14 +152,14 @@ def write_report(
 
 def _trained(artefact: "Artefact | None") -> str:
     """Return how the model of an artefact was trained: by the trial, or again to the end."""
-    training = {} if artefact is None else artefact.training or {}
-    if not training:
+    if artefact is None or not artefact.training:
         return "This is the model of the best trial."
+    training = artefact.training
     steps, all_steps = training.get("finished_steps"), training.get("epochs", 0) * training.get("steps", 0)
     ended = f" (ended after {steps:,} of {all_steps:,} steps)" if steps and steps < all_steps else ""
     if training.get("weights") == "trial":
         return f"This is the model of the best trial: the final training{ended} did not reach it."
-    words = f"{training.get('epochs')} epochs in {training.get('precision')}{ended}"
+    words = f"{training.get('epochs')} epochs in {training.get('precision')}{artefact.augmentation}{ended}"
     return f"This is the model of the final training of the best configuration: {words}."
 
 

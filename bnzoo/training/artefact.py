@@ -10,6 +10,7 @@ import numpy as np
 
 from bnzoo import export, tools
 from bnzoo.data import Dataset
+from bnzoo.data.augment import in_words
 from bnzoo.errors import DamagedError
 from bnzoo.export import manifest, rows
 from bnzoo.export.image import is_image
@@ -82,6 +83,11 @@ class Artefact:
         metric = metric_labelled(self.metric)
         found = self.measures.test.get(metric.name)
         return f"{self.metric} {metric.text(self.test_accuracy) if found is None else found.text(metric)}"
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation of the training as the end of a phrase; empty if there was none."""
+        return in_words((self.training or {}).get("augment", ()))
 
     def check(self) -> None:
         """Raise `DamagedError` if files of the artefact are missing or do not match their checksums."""

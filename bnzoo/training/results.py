@@ -1,9 +1,11 @@
 """The result of a training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import keras
 
+from bnzoo.data.augment import in_words
 from bnzoo.tools import HealthReport
 from bnzoo.training.artefact import Artefact
 from bnzoo.training.measures import Measures
@@ -34,6 +36,7 @@ class Training:
         ended: String, the reason why the training ended before its last epoch, or empty.
         artefact: The exported `Artefact`, or `None` without a directory.
         devices: Integer, the number of devices of the training.
+        augment: Sequence of strings, the names of the augmentations of the training images.
     """
 
     model: keras.Model
@@ -50,6 +53,7 @@ class Training:
     ended: str = ""
     artefact: Artefact | None = field(default=None)
     devices: int = 1
+    augment: Sequence[str] = ()
 
     def __str__(self) -> str:
         losses = ", ".join(f"{name} {loss:.5g}" for name, loss in self.choice.items())
@@ -59,7 +63,7 @@ class Training:
             f"{count} {name}{'s' * (count != 1)}" for name, count in (("epoch", self.epochs), ("step", self.steps))
         )
         lines = [
-            f"{made} in {self.precision}{on}, {self.weights} weights ({chosen})",
+            f"{made} in {self.precision}{on}{in_words(self.augment)}, {self.weights} weights ({chosen})",
             *([self.ended] if self.ended else []),
             *(finding.sentence for finding in self.health.findings),
         ]

@@ -239,6 +239,7 @@ class _Session:
             seconds=time.monotonic() - self._start,
             precision=self.plan.precision,
             devices=self._strategy.num_replicas_in_sync,
+            augment=self._source.augment,
             learning_rate=recipe.learning_rate,
             weights=weights,
             choice=choice,

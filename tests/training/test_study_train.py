@@ -119,7 +119,8 @@ def test_the_usual_augmentation_follows_from_the_epochs(
     study = tuning.Study(space, dataclasses.replace(few_digits, augment=of_data), tmp_path / "study")
     options = {"trial": {"depth": 1, "norm": "batch"}, "epochs": epochs, "precision": "float32", "average": False}
     training = study.train(**options, **given)
-    assert used[-1] == training.artefact.training["augment"] == expected
+    assert used[-1] == training.artefact.training["augment"] == list(training.augment) == expected
+    assert (f"in float32, augmented by {' and '.join(expected)}, last" in str(training)) == bool(expected)
     assert study.train(**options, **given).artefact == training.artefact, "a finished training is found again"
 
 
