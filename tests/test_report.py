@@ -161,7 +161,8 @@ def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
     results.definition["plan"] = plan.get_config()
     measures = Measures({"accuracy": 0.99}, {"accuracy": Measured(0.975, 0.96, 0.98)}, {"accuracy": 0.1})
     of_trial = Artefact("best/1", 0, 0.975, 40, 0.0, 3, {}, measures=measures)
-    training = {"epochs": 17, "steps": 18, "finished_steps": 201, "precision": "float32", "augment": ["crop", "flip"]}
+    training = {"epochs": 17, "steps": 18, "finished_steps": 201, "precision": "float32"}
+    training["data"] = {"augment": ["crop", "flip"]}
     text = write(results, tmp_path, artefact=replace(of_trial, training=training))
     assert "The plan for the budget: 8 trials of 90 steps in 11 s, the final training in 20 s, the export in 10" in text
     words = "17 epochs in float32, augmented by crop and flip (ended after 201 of 306 steps)."

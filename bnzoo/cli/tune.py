@@ -192,8 +192,7 @@ def tune(
         str | None,
         typer.Option(
             help="Random changes of the training images: flip, crop, rotation, erasing, color, randaugment, mixup, "
-            "cutmix. Several are applied: flip,crop. By default none in the search; in the final training crop, "
-            "from 40 epochs on crop,erasing."
+            "cutmix. Several are applied: flip,crop. By default none in the search, and crop in the final training."
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,

@@ -87,7 +87,7 @@ class Artefact:
     @property
     def augmentation(self) -> str:
         """The augmentation of the training as the end of a phrase; empty if there was none."""
-        return in_words((self.training or {}).get("augment", ()))
+        return in_words((self.training or {}).get("data", {}).get("augment", ()))
 
     def check(self) -> None:
         """Raise `DamagedError` if files of the artefact are missing or do not match their checksums."""

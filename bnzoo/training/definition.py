@@ -33,7 +33,7 @@ def definition_of(
         trial: As in `bnzoo.training.session.run`.
         values: As in `bnzoo.training.session.run`.
     """
-    chosen = {name: value for name, value in asdict(options).items() if name not in ("deadline", "usual_augmentation")}
+    chosen = {name: value for name, value in asdict(options).items() if name != "deadline"}
     if options.warmup is None:  # a training that began without it goes on
         del chosen["warmup"]
     return {
@@ -41,10 +41,7 @@ def definition_of(
             "structure": structure_digest(model, recipe.loss),
             "variables": [list(variable.shape) for variable in model.variables],
         },
-        "data": {
-            "fingerprint": data.fingerprint,
-            "augment": "usual" if options.usual_augmentation else list(data.augment),
-        },
+        "data": {"fingerprint": data.fingerprint, "augment": list(data.augment)},
         "learning_rate": recipe.learning_rate,
         "optimizer": recipe.optimizer,
         **chosen,

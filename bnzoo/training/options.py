@@ -20,12 +20,7 @@ _BATCH_SIZES, _MANY, _STEPS = (16, 64, 128), 20_000, 16
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a training. See `bnzoo.train`.
-
-    Attributes:
-        usual_augmentation: Boolean, whether the augmentation is the usual one for the number of epochs, instead of that
-            of the data.
-    """
+    """The options of a training. See `bnzoo.train`."""
 
     epochs: int | None
     deadline: float | None
@@ -38,7 +33,6 @@ class Options:
     all_data: bool
     seed: int
     warmup: float | None = None
-    usual_augmentation: bool = False
 
     def check(self, data: Dataset) -> None:
         """Raise `ValueError` if an option is invalid, or does not fit the data, or the backend is another."""

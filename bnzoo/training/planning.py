@@ -1,22 +1,18 @@
-"""The plan of a training: its precision, its epochs within a budget and its augmentation. It is made once."""
+"""The plan of a training: its precision, and its epochs within a budget. It is made once."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
 
-from bnzoo.data.augment import chosen
 from bnzoo.errors import choice
 from bnzoo.training.precision import PRECISIONS
 from bnzoo.training.speed import step_seconds
 
 # the share of the time that is used, as other steps may be slower
 _USED = 0.95
-# the usual augmentations of images, and the number of epochs from which the last one is applied too: after so many,
-# a network knows cropped images by heart
-AUGMENTATIONS, _MANY_EPOCHS = ("crop", "erasing"), 40
 
 
 @dataclass(frozen=True)
@@ -27,17 +23,15 @@ class TrainingPlan:
         epochs: Integer.
         steps: Integer, the steps of an epoch.
         precision: String.
-        augment: Sequence of strings, the names of the augmentations.
     """
 
     epochs: int
     steps: int
     precision: str
-    augment: Sequence[str] = ()
 
     def get_config(self) -> dict[str, Any]:
         """Return the attributes as JSON."""
-        return {**asdict(self), "augment": list(self.augment)}
+        return asdict(self)
 
     @classmethod
     def from_config(cls, config: Any) -> "TrainingPlan":
@@ -49,13 +43,7 @@ class TrainingPlan:
         if not all(isinstance(count, int) and count > 0 for count in (plan.epochs, plan.steps)):
             raise ValueError("the numbers of its plan must be positive integers")
         choice("precision", plan.precision, PRECISIONS)
-        chosen(plan.augment)
         return plan
-
-
-def usual_augmentation(epochs: int) -> tuple[str, ...]:
-    """Return the usual augmentation of images in a training of a number of epochs."""
-    return AUGMENTATIONS if epochs >= _MANY_EPOCHS else AUGMENTATIONS[:-1]
 
 
 def epochs_within(seconds: float, step: float, steps: int, other_steps: float) -> tuple[int, int]:

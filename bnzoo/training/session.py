@@ -32,7 +32,7 @@ from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
 from bnzoo.training.options import EPOCHS, MOST_EPOCHS, Options
-from bnzoo.training.planning import AUGMENTATIONS, TrainingPlan, epochs_within, fastest, usual_augmentation
+from bnzoo.training.planning import TrainingPlan, epochs_within, fastest
 from bnzoo.training.position import Position
 from bnzoo.training.precision import FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
@@ -127,9 +127,7 @@ class _Session:
     ) -> None:
         self._start = time.monotonic()
         self._model, self._recipe, self._options, self._store = model, recipe, options, store
-        self._data = data
-        # all usual augmentations while steps are timed
-        self._source = replace(data, augment=AUGMENTATIONS) if options.usual_augmentation else data
+        self._source = self._data = data
         every = np.arange(len(data.validation.x))
         self._also: np.ndarray | None = None
         if options.all_data:
@@ -147,7 +145,6 @@ class _Session:
         self._kept: float | None = None  # until it is measured
         make = partial(self._plan, examples // self._batch)
         self.plan = store.plan(make) if store else make()
-        self._source = replace(data, augment=self.plan.augment)
         self._trained = self._compiled(self.plan.precision)
         self._position = Position(self.plan.epochs, self.plan.steps)
         self._history: dict[str, list[float]] = {}
@@ -239,7 +236,7 @@ class _Session:
             seconds=time.monotonic() - self._start,
             precision=self.plan.precision,
             devices=self._strategy.num_replicas_in_sync,
-            augment=self._source.augment,
+            augment=data.augment,
             learning_rate=recipe.learning_rate,
             weights=weights,
             choice=choice,
@@ -291,18 +288,13 @@ class _Session:
         seconds = None if options.deadline is None else options.deadline - time.monotonic()
         precision = fastest(candidates(options.precision, seconds), self._compiled, self._batches(0))
         if options.epochs is not None:
-            return TrainingPlan(options.epochs, steps, precision, self._augment(options.epochs))
+            return TrainingPlan(options.epochs, steps, precision)
         assert options.deadline is not None
         left = self._reserve(options.deadline, precision).moment - time.monotonic()
         others = self._slowness * EPOCH_SECONDS / self._step
         others += 0.0 if options.all_data else 0.5 * len(self._data.validation.x) / self._batch
         epochs, steps = epochs_within(max(left, 0.0), self._step, steps, others)
-        epochs = min(epochs, MOST_EPOCHS)
-        return TrainingPlan(epochs, steps, precision, self._augment(epochs))
-
-    def _augment(self, epochs: int) -> Sequence[str]:
-        """Return the augmentation of a training of a number of epochs."""
-        return usual_augmentation(epochs) if self._options.usual_augmentation else self._data.augment
+        return TrainingPlan(min(epochs, MOST_EPOCHS), steps, precision)
 
     def _reserve(self, deadline: float, precision: str) -> Reserve:
         """Return the end of the steps, with the measured seconds of the work after the last one."""

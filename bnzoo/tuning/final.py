@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from bnzoo.data import Dataset
 from bnzoo.export.image import is_image
 from bnzoo.training import Training
 from bnzoo.training.options import Options
@@ -50,8 +51,7 @@ def train_configuration(
     if "learning_rate" not in given:
         values["learning_rate"] = study.space.optimizer_of(values).defaults.learning_rate
     seed = 0 if trial is None else trial.seed
-    data = study.data if augment is None else replace(study.data, augment=augment)
-    usual = augment is None and not data.augment and is_image(data.input_shape)
+    data = augmented(study.data, augment)
     model = study.space.for_data(data).build_configuration(values, seed)
     recipe = recipe_of(model, data, float(values["learning_rate"]))
     if options["schedule"] is None:
@@ -62,13 +62,7 @@ def train_configuration(
         model,
         data,
         recipe,
-        Options(
-            batch_size=study.space.batch_size_of(values),
-            class_weight=study.class_weight,
-            seed=seed,
-            usual_augmentation=usual,
-            **options,
-        ),
+        Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
         directory=study.directory,
         checkpoints=study.directory / CHECKPOINTS,
         judging=study.judging,
@@ -87,3 +81,10 @@ def _kept_model(study: "Study", trial: TrialResult) -> keras.Model | None:
     with suppress(FileNotFoundError, ValueError):
         return study.model(trial)
     return None
+
+
+def augmented(data: Dataset, augment: str | Sequence[str] | None) -> Dataset:
+    """Return the data with an augmentation. By default images that have none are cropped."""
+    if augment is None and (data.augment or not is_image(data.input_shape)):
+        return data
+    return replace(data, augment="crop" if augment is None else augment)

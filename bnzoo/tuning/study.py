@@ -491,9 +491,8 @@ class Study:
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
             all_data: As in `bnzoo.train`.
-            augment: As in `bnzoo.data.load`. Default: the augmentation of the data. Images that have none are shifted
-                by at most an eighth of the side (`"crop"`), and with 40 epochs or more a part of every second one is
-                erased (`"crop,erasing"`; Zhong et al. 2020). `"none"` for no augmentation.
+            augment: As in `bnzoo.data.load`. Default: the augmentation of the data; `"crop"`, a shift by at most an
+                eighth of the side, for images that have none. `"none"` for no augmentation.
             tensorboard: As in `bnzoo.train`.
             callbacks: As in `bnzoo.train`.
             progress: As in `bnzoo.train`.

@@ -96,17 +96,16 @@ def test_the_final_training_has_the_schedule_of_the_trial(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("of_data", "given", "epochs", "expected"),
+    ("of_data", "given", "expected"),
     [
-        ((), {}, 39, ["crop"]),
-        ((), {}, 40, ["crop", "erasing"]),
-        (("flip",), {}, 40, ["flip"]),
-        (("flip",), {"augment": "none"}, 1, []),
-        ((), {"augment": "flip,crop"}, 1, ["flip", "crop"]),
+        ((), {}, ["crop"]),
+        (("flip",), {}, ["flip"]),
+        (("flip",), {"augment": "none"}, []),
+        ((), {"augment": "flip,crop"}, ["flip", "crop"]),
     ],
 )
-def test_the_usual_augmentation_follows_from_the_epochs(
-    few_digits, tmp_path, monkeypatch, verified_here, of_data, given, epochs, expected
+def test_the_final_training_of_images_is_augmented_and_says_so(
+    few_digits, tmp_path, monkeypatch, verified_here, of_data, given, expected
 ):
     used = []
 
@@ -117,32 +116,32 @@ def test_the_usual_augmentation_follows_from_the_epochs(
     monkeypatch.setattr("bnzoo.training.session.training_batches", batches)
     space = tuning.MLPSpace(depths=(1,), width=4, norms=("batch",), batch_size=64)
     study = tuning.Study(space, dataclasses.replace(few_digits, augment=of_data), tmp_path / "study")
-    options = {"trial": {"depth": 1, "norm": "batch"}, "epochs": epochs, "precision": "float32", "average": False}
+    options = {"trial": {"depth": 1, "norm": "batch"}, "epochs": 1, "precision": "float32", "average": False}
     training = study.train(**options, **given)
-    assert used[-1] == training.artefact.training["augment"] == list(training.augment) == expected
-    assert (f"in float32, augmented by {' and '.join(expected)}, last" in str(training)) == bool(expected)
-    assert study.train(**options, **given).artefact == training.artefact, "a finished training is found again"
+    assert used[-1] == list(training.augment) == expected
+    words = f", augmented by {' and '.join(expected)}" if expected else ""
+    assert f"in float32{words}, last weights" in str(training)
+    assert training.artefact.augmentation == words
 
 
-@pytest.mark.slow
-def test_the_usual_augmentation_of_a_budget_is_kept_after_a_kill(few_digits, tmp_path, monkeypatch, verified_here):
-    """The number of epochs that fit into a budget is another one in each call, but the plan is made once."""
-    monkeypatch.setattr("bnzoo.training.checkpoints.INTERVAL", 0.0)
-    monkeypatch.setattr("bnzoo.training.session.epochs_within", lambda *arguments: (40, 2))
-    space = tuning.MLPSpace(depths=(1,), width=4, norms=("batch",), batch_size=64)
+def test_a_configuration_of_a_few_values_has_the_first_ones_of_the_other_axes(few_digits, tmp_path, monkeypatch):
+    values, options = [], []
+
+    def run(model, data, recipe, chosen, **others):
+        values.append(others["values"])
+        options.append((recipe.learning_rate, chosen.batch_size))
+
+    monkeypatch.setattr("bnzoo.tuning.final.run", run)
+    space = tuning.MLPSpace(
+        depths=(1, 2), width=4, norms=(None, "batch"), batch_size=(64, 16), optimizer=("adamw", "sgd")
+    )
     study = tuning.Study(space, few_digits, tmp_path / "study")
-    options = {"trial": {"depth": 1, "norm": "batch"}, "budget": 60, "precision": "float32", "average": False}
-
-    def kill(moment):
-        if moment.epoch == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        study.train(**options, progress=kill)
-    monkeypatch.setattr("bnzoo.training.session.epochs_within", lambda *arguments: (2, 2))
-    training = study.train(**options)
-    assert training.artefact.training["epochs"] == 40
-    assert training.artefact.training["augment"] == ["crop", "erasing"]
+    study.train(trial={"depth": 2})
+    study.train(trial={"norm": "batch", "batch_size": 16, "learning_rate": 0.5, "optimizer": "sgd"})
+    assert options == [(0.001, 64), (0.5, 16)]
+    first = {"depth": 2, "norm": "none", "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.001}
+    second = {"depth": 1, "norm": "batch", "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.5}
+    assert values == [first, second]
 
 
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
