@@ -282,7 +282,7 @@ def test_configurations_of_one_seed_are_compared_on_the_validation_examples():
     results.examples = 90  # accuracies of 90 %, 89.1 % and 80.1 %
     for rates, advice in (
         ((0.1, 1.0), "--confirm 2 trains both with"),
-        ((0.1,), "its score may be chance; --confirm 1"),
+        ((0.1,), "the score of the best may be chance; --confirm 1"),
     ):
         few = planted(lambda d, n, r, s: r, depths=(8,), norms=("batch",), rates=rates)
         assert advice in " ".join(verdict(few).warnings)
