@@ -2,7 +2,10 @@
 
 import csv
 import json
+import shutil
 
+import keras
+import numpy as np
 import pytest
 from test_cli import bnzoo  # noqa: F401
 
@@ -84,3 +87,35 @@ def test_the_best_trial_of_a_study_is_trained_by_its_folder(bnzoo, tmp_path, ver
         status, _, err = bnzoo("train", study, *mistake)
         assert status == 2
         assert message in err
+
+
+@pytest.mark.slow
+def test_a_finished_study_makes_again_what_is_missing(bnzoo, few_digits, tmp_path, verified_here):  # noqa: F811
+    """The model that is missing is that of the final training, not that of the trial."""
+    study = tmp_path / "study"
+    axes = ("--depths", 1, "--norms", "batch", "--learning-rates", "0.05:0.1:2", "--option", "width=8")
+    words = ("tune", "mlp", "--data", few_digits.name, *axes, "--batch-size", 16, "--epochs", 2, "--output", study)
+
+    def run(*more):
+        status, _, err = bnzoo(*words, *more)
+        assert status == 0, err
+        artefact = json.loads((study / "export.json").read_text())
+        return artefact, keras.saving.load_model(study / "best.keras").get_weights()
+
+    first, weights = run()
+    for remove in (
+        lambda: (study / "best.keras").unlink(),
+        lambda: shutil.rmtree(study / "best" / "1"),
+        lambda: (study / "results.csv").unlink(),
+    ):
+        remove()
+        artefact, again = run()
+        for one, two in zip(weights, again, strict=True):
+            np.testing.assert_array_equal(one, two)
+        assert artefact["measures"] == first["measures"]
+        assert (study / "best" / "1" / "saved_model.pb").exists()
+        assert len((study / "results.csv").read_text().splitlines()) == 3
+    artefact, _ = run("--augment", "none")
+    assert (artefact["training"]["data"]["augment"], artefact["path"]) == ([], str(study / "best" / "2"))
+    artefact, _ = run()
+    assert artefact["path"] == str(study / "best" / "2"), "a training that was asked for stays"

@@ -1,5 +1,6 @@
 """The final training of a study on the command line."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -44,7 +45,7 @@ def trained(
     candidate = study.results.candidate
     assert candidate is not None
     done = study.artefact_of(candidate)
-    if done is not None and done.training is not None:
+    if done is not None and _is_whole(study, done, augment):
         done.check()
         return done
     words = ", ".join(
@@ -70,6 +71,16 @@ def trained(
     if training.weights == "trial":
         say("warning: the trial is better than the final training, so the trial is kept. A larger --budget may help")
     return training.artefact
+
+
+def _is_whole(study: "Study", artefact: "Artefact", augment: str | None) -> bool:
+    """Return whether all of an artefact is there, and its training had the augmentation, if one is given."""
+    from bnzoo.data.augment import chosen
+    from bnzoo.training.files import BEST
+
+    if artefact.training is None or not Path(artefact.path).exists() or not (study.directory / BEST).exists():
+        return False
+    return augment is None or artefact.training.get("data", {}).get("augment") == list(chosen(augment))
 
 
 def _precision(study: "Study", measured: bool) -> str:

@@ -53,7 +53,7 @@ def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     for name in given:
         if name not in AUGMENTATIONS:
-            raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
+            raise ValueError(f"{unknown('augmentation', name, AUGMENTATIONS)}, or none alone")
     return tuple(name for name in AUGMENTATIONS if name in given)
 
 

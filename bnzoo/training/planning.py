@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from bnzoo.errors import choice
-from bnzoo.training.precision import PRECISIONS
+from bnzoo.training.precision import PRECISIONS, fastest
 from bnzoo.training.speed import step_seconds
 
 # the share of the time that is used, as other steps may be slower
@@ -63,8 +63,8 @@ def epochs_within(seconds: float, step: float, steps: int, other_steps: float) -
     return (epochs, steps) if epochs else (1, max(1, min(steps, math.floor(possible - other_steps))))
 
 
-def fastest(precisions: list[str], compiled: Callable[[str], keras.Model], batches: Any) -> str:
-    """Return the precision in which a step takes the least time, on this machine.
+def chosen_precision(precisions: list[str], compiled: Callable[[str], keras.Model], batches: Any) -> str:
+    """Return the `fastest` precision on this machine.
 
     Args:
         precisions: List of strings.
@@ -73,4 +73,4 @@ def fastest(precisions: list[str], compiled: Callable[[str], keras.Model], batch
     """
     if len(precisions) == 1:
         return precisions[0]
-    return min(precisions, key=lambda name: step_seconds(compiled(name), batches))
+    return fastest({name: step_seconds(compiled(name), batches) for name in precisions})

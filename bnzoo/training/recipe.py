@@ -158,6 +158,12 @@ def check_model(model: keras.Model, data: Dataset) -> None:
         )
     loss = model.loss if model.compiled else None
     name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    if name == "sparse_categorical_crossentropy" and data.mixes_labels:
+        raise ValueError(
+            f"`augment` mixes labels ({','.join(data.augment)}), but `model` is compiled with the loss "
+            "'sparse_categorical_crossentropy', which needs one class for each example. Compile it with "
+            "'categorical_crossentropy', or leave mixup and cutmix out"
+        )
     if name == "categorical_crossentropy" and data.task == CLASSIFICATION and not data.mixes_labels:
         raise ValueError(
             "`model` is compiled with the loss 'categorical_crossentropy', but the labels are integers. Compile it "

@@ -32,7 +32,7 @@ from bnzoo.training.files import BEST
 from bnzoo.training.loop import fit_from
 from bnzoo.training.measures import measure, outputs_of
 from bnzoo.training.options import EPOCHS, MOST_EPOCHS, Options
-from bnzoo.training.planning import TrainingPlan, epochs_within, fastest
+from bnzoo.training.planning import TrainingPlan, chosen_precision, epochs_within
 from bnzoo.training.position import Position
 from bnzoo.training.precision import FLOAT32, candidates, in_precision
 from bnzoo.training.recipe import Recipe
@@ -144,7 +144,7 @@ class _Session:
         self._step, self._slowness = 0.0, 1.0
         self._kept: float | None = None  # until it is measured
         make = partial(self._plan, examples // self._batch)
-        self.plan = store.plan(make) if store else make()
+        self.plan = store.plan(make, options.deadline is not None) if store else make()
         self._trained = self._compiled(self.plan.precision)
         self._position = Position(self.plan.epochs, self.plan.steps)
         self._history: dict[str, list[float]] = {}
@@ -286,7 +286,7 @@ class _Session:
         """Return the plan, for which steps are timed if that is needed."""
         options = self._options
         seconds = None if options.deadline is None else options.deadline - time.monotonic()
-        precision = fastest(candidates(options.precision, seconds), self._compiled, self._batches(0))
+        precision = chosen_precision(candidates(options.precision, seconds), self._compiled, self._batches(0))
         if options.epochs is not None:
             return TrainingPlan(options.epochs, steps, precision)
         assert options.deadline is not None

@@ -58,10 +58,15 @@ class Store:
         """The path of the log of the epochs."""
         return self.folder / LOG
 
-    def plan(self, make: Callable[[], TrainingPlan]) -> TrainingPlan:
-        """Return the stored plan, or make and store it. Before the first checkpoint it may change with the budget."""
+    def plan(self, make: Callable[[], TrainingPlan], budget: bool) -> TrainingPlan:
+        """Return the stored plan, or make and store it.
+
+        Args:
+            make: Function without arguments that returns a new plan.
+            budget: Boolean, whether there is a budget, with which the plan may change before the first checkpoint.
+        """
         path = self.folder / DEFINITION
-        if path.exists() and self.checkpoint.exists():
+        if path.exists() and (self.checkpoint.exists() or not budget):
             return _read(path)[1]
         plan = make()
         write_text(path, json_text({"definition": self._definition, "plan": plan.get_config()}))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from bnzoo.data import Dataset
+from bnzoo.errors import number
 from bnzoo.export.image import is_image
 from bnzoo.training import Training
 from bnzoo.training.options import Options
@@ -46,10 +47,15 @@ def train_configuration(
         **options: The other `Options`: the study has the batch size, the class weights and the seed.
     """
     trial = chosen if isinstance(chosen, TrialResult) else None
+    if not isinstance(chosen, TrialResult | Mapping):
+        raise ValueError(
+            "`trial` must be a `TrialResult` of the study, or a dict of hyperparameters such as {'depth': 8}. "
+            f"Received: trial={chosen!r}"
+        )
     given = chosen.values if isinstance(chosen, TrialResult) else chosen
     values = {**next(study.space.grid()), **given}
-    if "learning_rate" not in given:
-        values["learning_rate"] = study.space.optimizer_of(values).defaults.learning_rate
+    usual = study.space.optimizer_of(values).defaults.learning_rate
+    values["learning_rate"] = float(number("learning_rate", given.get("learning_rate", usual), above=0))
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
     model = study.space.for_data(data).build_configuration(values, seed)

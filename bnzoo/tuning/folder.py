@@ -13,7 +13,7 @@ from bnzoo.training.files import replaceable
 from bnzoo.tuning.definition import read_definition
 from bnzoo.tuning.storage import JOURNAL
 
-DEFINITION, RESULTS = "study.json", "results.json"
+DEFINITION, RESULTS, TABLE = "study.json", "results.json", "results.csv"
 
 
 def stored_definition(folder: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from bnzoo.tuning.checkpoints import Checkpoints, open_checkpoints
 from bnzoo.tuning.costs import Latencies, Latency
 from bnzoo.tuning.definition import check_definition, command, require_same_study
 from bnzoo.tuning.finalists import FIRST_TRIAL, Finalists, add, listed
-from bnzoo.tuning.folder import DEFINITION, RESULTS, check_model, count_results, stored_definition
+from bnzoo.tuning.folder import DEFINITION, RESULTS, TABLE, check_model, count_results, stored_definition
 from bnzoo.tuning.results import Results
 from bnzoo.tuning.shared import SharedStudy, counted, find_study, is_confirmation, study_names
 from bnzoo.tuning.storage import JOURNAL
@@ -202,18 +202,22 @@ class Records:
 
         Args:
             results: The `Results` of the trials that were read last.
-            trained: Boolean, whether the file of the best model is that of a training of the same trial. It stays.
+            trained: Boolean, whether the file of the best model is that of a training of the same trial. Only a
+                training replaces it, or writes it again if it is missing.
         """
         best, file = results.best, self._folder / BEST
-        if count_results(self._folder) == len(results.every) and (best is None or file.exists()):
-            if best is not None:
+        written = count_results(self._folder) == len(results.every) and (self._folder / TABLE).exists()
+        if written and (best is None or trained or file.exists()):
+            if best is not None and file.exists():
                 check_model(file)
             return
         if not self.shared.is_running():
             remove_drafts(self._folder)  # of killed workers, as no worker writes now
-        if best is not None and not (trained and file.exists()):
+        if best is not None and not trained:
+            kept = self._checkpoint(best)
+            check_model(kept)
             with whole_file(file) as draft:
-                shutil.copyfile(self._checkpoint(best), draft)
+                shutil.copyfile(kept, draft)
         results.save(self._folder, command())
 
 

@@ -18,6 +18,7 @@ from bnzoo.tuning.confirmation import table, winner
 from bnzoo.tuning.costs import COUNTS, Latencies, cost_text
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.effective_rate import rate_times_decay
+from bnzoo.tuning.folder import RESULTS, TABLE
 from bnzoo.tuning.front import best_of_networks
 from bnzoo.tuning.objective import Objective, loss_objective
 from bnzoo.tuning.planning import StudyPlan
@@ -307,7 +308,7 @@ class Results:
             folder: `pathlib.Path`.
             command: String, the command line that repeats the study.
         """
-        with whole_file(folder / "results.csv") as draft:
+        with whole_file(folder / TABLE) as draft:
             self.frame().to_csv(draft, index=False)
         best = self.best
         document = {
@@ -323,4 +324,4 @@ class Results:
                 "configurations": self.confirmed.to_dict("records"),
                 "trials": [asdict(trial) for trial in self.confirmation.trials],
             }
-        write_text(folder / "results.json", json_text(document))
+        write_text(folder / RESULTS, json_text(document))

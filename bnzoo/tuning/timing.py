@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnzoo.models import count_macs
-from bnzoo.training.precision import FLOAT32, candidates
+from bnzoo.training.precision import FLOAT32, candidates, fastest
 from bnzoo.training.session import finish_of
 from bnzoo.training.speed import StepTimer, slowness
 from bnzoo.tuning.limits import configurations
@@ -122,8 +122,8 @@ def planned(
         final: Boolean, whether the best configuration is trained again.
         workers: Integer, the processes that share the trials and the cores.
         start: Float, the seconds until a worker has started.
-        precision: String. `"auto"` is the one in which a step of the shallowest network takes the least time; float32
-            without a measurement if the budget is short.
+        precision: String. `"auto"` is the `fastest` for the shallowest network; float32 without a measurement if the
+            budget is short.
         confirm: Integer, the configurations that are confirmed.
     """
     begun = time.monotonic()
@@ -133,7 +133,7 @@ def planned(
     for name in candidates(precision, seconds):
         measured.precision = name
         found[name] = _measured(measured, shallowest)
-    measured.precision = min(found, key=lambda name: found[name].step)
+    measured.precision = fastest({name: each.step for name, each in found.items()})
     timing = measure(measured, {shallowest: found[measured.precision]})
     study.compiled = measured.compiled
     left = max(1.0, seconds - (time.monotonic() - begun))

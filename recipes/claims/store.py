@@ -1,17 +1,19 @@
 """The storage of a claim: its raw rows as CSV, and a JSON file with their origin."""
 
-import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_text
 from bnzoo.machine import available_cores
+from bnzoo.reading import read_json, reading
 
 
 class Size(StrEnum):
@@ -60,6 +62,14 @@ class Origin:
 
         return cls(str(size), seeds, round(seconds, 1), available_cores(), versions())
 
+    @classmethod
+    def of(cls, content: Any) -> "Origin":
+        """Return the origin with these attributes. Raise `ValueError` if there are others."""
+        try:
+            return cls(**content)
+        except TypeError as error:
+            raise ValueError(f"it must be an object with the fields {', '.join(cls.__dataclass_fields__)}") from error
+
     @property
     def command(self) -> str:
         """The command that measures the rows again, without the name of the claim."""
@@ -76,6 +86,15 @@ class Origin:
     def words(self) -> str:
         """The data, in words."""
         return f"{sum(self.examples):,} images of `{self.data}`" if self.data else "scikit-learn's digits"
+
+
+@contextmanager
+def _again() -> Iterator[None]:
+    """Add to the error of a damaged file what to do."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}. Delete it to run the claim again.") from error
 
 
 class Store:
@@ -106,11 +125,16 @@ class Store:
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of a claim."""
-        return pd.read_csv(self._rows(name), keep_default_na=False, na_values=[""])
+        with _again(), reading(self._rows(name), "the rows of a claim") as file:
+            rows = pd.read_csv(file, keep_default_na=False, na_values=[""])
+            if rows.empty:
+                raise ValueError("it has no rows")
+        return rows
 
     def origin(self, name: str) -> Origin:
         """Return the origin of the rows of a claim."""
-        return Origin(**json.loads(self._origin(name).read_text(encoding="utf-8")))
+        with _again():
+            return read_json(self._origin(name), "the origin of rows", Origin.of)
 
     def save(self, name: str, rows: pd.DataFrame, origin: Origin) -> None:
         """Write the rows of a claim, then their origin. Rows without an origin count as missing."""

@@ -324,6 +324,24 @@ def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monk
     assert toys == ["accuracy", "depth", "depth"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        *(("json", content) for content in ("", "[]", "{", '{"size": "full"}', '{"bogus": 1}')),
+        *(("csv", content) for content in ("", "garbage", "\0\xff,")),
+    ],
+)
+def test_a_damaged_file_of_a_claim_is_named(toys, tmp_path, kind, content):
+    run(["accuracy"], bench(tmp_path), tmp_path)
+    path = tmp_path / f"accuracy.{kind}"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ValueError, match=rf"accuracy\.{kind} cannot be read .*Delete it to run the claim again"):
+        run(["accuracy"], bench(tmp_path), tmp_path)
+    path.unlink()
+    run(["accuracy"], bench(tmp_path), tmp_path)
+    assert toys == ["accuracy", "accuracy"]
+
+
 @pytest.mark.parametrize("other", [{"seeds": 3}, {"size": Size.QUICK}])
 def test_rows_of_another_run_are_not_taken_for_those_asked_for(toys, tmp_path, other):
     run(["accuracy"], bench(tmp_path), tmp_path)

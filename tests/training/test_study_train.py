@@ -137,10 +137,10 @@ def test_a_configuration_of_a_few_values_has_the_first_ones_of_the_other_axes(fe
     )
     study = tuning.Study(space, few_digits, tmp_path / "study")
     study.train(trial={"depth": 2})
-    study.train(trial={"norm": "batch", "batch_size": 16, "learning_rate": 0.5, "optimizer": "sgd"})
-    assert options == [(0.001, 64), (0.5, 16)]
+    study.train(trial={"norm": "batch", "batch_size": 16, "learning_rate": 1, "optimizer": "sgd"})
+    assert options == [(0.001, 64), (1.0, 16)]
     first = {"depth": 2, "norm": "none", "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.001}
-    second = {"depth": 1, "norm": "batch", "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.5}
+    second = {"depth": 1, "norm": "batch", "batch_size": 16, "optimizer": "sgd", "learning_rate": 1.0}
     assert values == [first, second]
 
 
@@ -150,6 +150,8 @@ def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
     for trial, message in (
         ({"deph": 1, "norm": "batch"}, "Unknown `hyperparameter`: 'deph'. Did you mean 'depth'?"),
         ({"depth": 1, "norm": "group"}, "`norm` must be one of batch"),
+        ({"depth": 1, "learning_rate": 0}, "`learning_rate` must be a number above 0. Received: learning_rate=0"),
+        (3, "`trial` must be a `TrialResult` of the study, or a dict of hyperparameters"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             study.train(trial=trial)

@@ -22,6 +22,7 @@ from bnzoo.training.loop import fit
 from bnzoo.training.options import default_batch_size
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
+from bnzoo.training.precision import fastest
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.schedules import SCHEDULES, schedule_named
 from bnzoo.training.speed import Finish, slowness
@@ -515,3 +516,42 @@ def test_a_timer_ends_slow_steps_early_and_times_fast_ones_longer(monkeypatch):
 def test_the_default_batch_size_follows_the_number_of_examples():
     sizes = [default_batch_size(count) for count in (1, 100, 500, 1_023, 1_024, 19_999, 20_000, 10**7)]
     assert sizes == [16, 16, 16, 32, 64, 64, 128, 128]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ({"bfloat16": 2.0}, "bfloat16"),
+        ({"float32": 1.0, "bfloat16": 0.95}, "float32"),
+        ({"float32": 1.0, "bfloat16": 0.85}, "bfloat16"),
+        ({"float32": 1.0, "bfloat16": 0.85, "float16": 0.5}, "float16"),
+        ({"float32": 1.0, "bfloat16": 12.0}, "float32"),
+    ],
+)
+def test_sixteen_bits_must_be_clearly_faster(steps, expected):
+    assert fastest(steps) == expected
+
+
+@pytest.mark.slow
+def test_the_precision_is_chosen_once(few, tmp_path, monkeypatch):
+    """A training that was killed before its first checkpoint has the precision that was chosen, not a new choice."""
+    monkeypatch.setattr("bnzoo.training.session.chosen_precision", lambda *arguments: "bfloat16")
+    options = {**OPTIONS, "epochs": 1, "precision": "auto", "directory": tmp_path / "run", "average": False}
+
+    def kill(moment):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, **options, progress=kill)
+    assert not list(tmp_path.glob("run/checkpoint*"))
+    monkeypatch.setattr("bnzoo.training.session.chosen_precision", lambda *arguments: "float32")
+    assert train(small_model(), few, **options).precision == "bfloat16"
+
+
+def test_labels_that_an_augmentation_mixes_need_another_loss(few):
+    model = small_model()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(
+        ValueError, match=r"`augment` mixes labels \(mixup\), but `model` is compiled with the loss 'spa"
+    ):
+        train(model, dataclasses.replace(few, augment="mixup"), epochs=1)
