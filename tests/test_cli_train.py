@@ -83,6 +83,8 @@ def test_the_best_trial_of_a_study_is_trained_by_its_folder(bnzoo, tmp_path, ver
     assert status == 0, err
     training = json.loads((study / "export.json").read_text())["training"]
     assert [training[name] for name in ("trial", "epochs", "batch_size", "learning_rate")] == [0, 2, 16, 0.05]
+    words = "did not reach it" if training["weights"] == "trial" else "of the best configuration: 2 epochs in float32."
+    assert f"the final training {words}" in (study / "report.html").read_text()
     for mistake, message in ((("--data", "digits"), "has another study"), (("--trial", 9), "has no trial 9")):
         status, _, err = bnzoo("train", study, *mistake)
         assert status == 2

@@ -67,7 +67,7 @@ Augment = Annotated[
     str | None,
     typer.Option(
         help="Random changes of the training images: flip, crop, rotation, erasing, color, randaugment, mixup, "
-        "cutmix. Several are applied: flip,crop."
+        "cutmix. Several are applied: flip,crop. By default none; in the training of a study crop."
     ),
 ]
 ClassWeight = Annotated[

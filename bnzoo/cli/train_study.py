@@ -33,7 +33,7 @@ def data_of(folder: Path) -> str:
 
 
 def trained(folder: Path, data: "Dataset", trial: int | None, **options: Any) -> "Training":
-    """Train the best trial of a study, or another one, to the end.
+    """Train the best trial of a study, or another one, to the end, and write the report with its figures.
 
     Args:
         folder: The folder of the study.
@@ -55,4 +55,8 @@ def trained(folder: Path, data: "Dataset", trial: int | None, **options: Any) ->
             raise UserError(f"{folder} has no trial {trial}. Choose a number in the column trial of results.csv")
     if chosen is None:
         raise UserError(f"{folder}: no trial is usable. Run bnzoo tune with other learning rates first")
-    return study.train(trial=chosen, **options)
+    training = study.train(trial=chosen, **options)
+    candidate = study.results.candidate
+    if candidate is not None and candidate.trial == chosen.trial:  # the report describes the best model
+        study.report()
+    return training
