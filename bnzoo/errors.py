@@ -4,12 +4,22 @@ import difflib
 import operator
 import reprlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
 class DamagedError(RuntimeError):
     """The `RuntimeError` for a damaged file that an earlier run has written."""
+
+
+@contextmanager
+def advised(remedy: str) -> Iterator[None]:
+    """Add to each `ValueError` of the block, such as that of a damaged file, a sentence that says what to do."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{error}. {remedy}") from error
 
 
 def unknown(what: str, received: object, known: Iterable[object]) -> str:

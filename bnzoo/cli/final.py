@@ -1,11 +1,11 @@
-"""The final training of a study on the command line."""
+"""The final training of a study on the command line, and the report with its figures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bnzoo.cli.console import say
+from bnzoo.cli.console import mistakes, say
 from bnzoo.cli.progress import shown
 
 # the seconds up to which a final training without a budget is a short one
@@ -71,6 +71,19 @@ def trained(
     if training.weights == "trial":
         say("warning: the trial is better than the final training, so the trial is kept. A larger --budget may help")
     return training.artefact
+
+
+def write_report(study: "Study") -> None:
+    """Write the report of a study if it is missing or older than the results or the artefact."""
+    from bnzoo.training.files import NOTE
+    from bnzoo.tuning.folder import RESULTS
+
+    report = study.directory / "report.html"
+    sources = [path for path in (study.directory / RESULTS, study.directory / NOTE) if path.exists()]
+    newest = max((path.stat().st_mtime for path in sources), default=0.0)
+    with mistakes(ValueError, OSError, ImportError):
+        if len(study.results) and not (report.exists() and report.stat().st_mtime >= newest):
+            study.report()
 
 
 def _is_whole(study: "Study", artefact: "Artefact", augment: str | None) -> bool:

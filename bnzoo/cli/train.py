@@ -141,8 +141,9 @@ def train(
             with quietly():
                 space = space_of(family, axes).for_data(examples)
                 space.check()
-                rate = space.optimizer_of({}).defaults.learning_rate if learning_rate is None else learning_rate
-                model = space.build_configuration({**next(space.grid()), "learning_rate": rate}, seed)
+                values = space.completed({} if learning_rate is None else {"learning_rate": learning_rate})
+                model = space.build_configuration(values, seed)
+            rate = values["learning_rate"]
             run = partial(bnzoo.train, model, examples, learning_rate=rate, batch_size=batch_size, seed=seed)
             options |= {"class_weight": class_weight, "directory": output}
         options["budget"] = None if clock.deadline is None else clock.left

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnzoo.cli.console import UserError
+from bnzoo.cli.final import write_report
 
 if TYPE_CHECKING:
     from bnzoo.data import Dataset
@@ -58,5 +59,5 @@ def trained(folder: Path, data: "Dataset", trial: int | None, **options: Any) ->
     training = study.train(trial=chosen, **options)
     candidate = study.results.candidate
     if candidate is not None and candidate.trial == chosen.trial:  # the report describes the best model
-        study.report()
+        write_report(study)
     return training

@@ -10,7 +10,7 @@ from rich.console import Console
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
 from bnzoo.cli.console import UserError, failures, mistakes, quietly, say
-from bnzoo.cli.final import trained
+from bnzoo.cli.final import trained, write_report
 from bnzoo.cli.inputs import (
     ClassWeight,
     Column,
@@ -280,9 +280,9 @@ def tune(
         try:
             artefact = _exported(search, clock, final, augment, precision)
         finally:
-            _write_report(search)
+            write_report(search)
     else:
-        _write_report(search)
+        write_report(search)
     if artefact is None:
         raise typer.Exit(1)
     print_artefact(artefact, search.directory / "best.keras", search.directory / "report.html")
@@ -299,16 +299,6 @@ def _run(study: "Study", trials: Callable[[], Any]) -> None:
             done = f"{len(results.every)} of {size} trials are done"
             say(f"stopped: {done}. The same command continues with the others")
             raise typer.Exit(130) from error
-
-
-def _write_report(study: "Study") -> None:
-    """Write the report if it is missing or older than the results or the artefact."""
-    report = study.directory / "report.html"
-    sources = [path for path in (study.directory / "results.json", study.directory / "export.json") if path.exists()]
-    newest = max((path.stat().st_mtime for path in sources), default=0.0)
-    with mistakes(ValueError, OSError, ImportError):
-        if len(study.results) and not (report.exists() and report.stat().st_mtime >= newest):
-            study.report()
 
 
 def _print_results(study: "Study") -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.errors import advised
 from bnzoo.files import whole_file
 from bnzoo.json_text import json_text
 from bnzoo.reading import read_npz
@@ -95,10 +96,8 @@ class Checkpoints(keras.callbacks.Callback):
             ValueError: If the file is damaged, or of another training.
         """
         self.set_model(model)
-        try:
+        with advised(_REMEDY):
             arrays = read_npz(self._path, max_bytes=2 * self._path.stat().st_size)
-        except ValueError as error:
-            raise ValueError(f"{error}. {_REMEDY}") from error
         try:
             notes = json.loads(str(arrays.pop(_NOTES)))
             self._assign(arrays, notes)

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from bnzoo.errors import advised
 from bnzoo.tools.replace import synchronized_copy
 
 # the strategy of this process: the collective operations of a second one would have the same keys, an error
@@ -74,11 +75,7 @@ def on_devices(model: keras.Model, strategy: tf.distribute.Strategy) -> keras.Mo
     """
     if model.distribute_strategy is strategy:
         return model
-    with strategy.scope():
-        try:
-            return synchronized_copy(model)
-        except ValueError as error:
-            raise ValueError(
-                f"{error}. To train it on one of the {strategy.num_replicas_in_sync} devices, build it in the scope of "
-                "`tf.distribute.OneDeviceStrategy('GPU:0')`"
-            ) from error
+    one = f"one of the {strategy.num_replicas_in_sync} devices"
+    remedy = f"To train it on {one}, build it in the scope of `tf.distribute.OneDeviceStrategy('GPU:0')`"
+    with strategy.scope(), advised(remedy):
+        return synchronized_copy(model)

@@ -8,6 +8,7 @@ from typing import Any
 
 import filelock
 
+from bnzoo.errors import advised
 from bnzoo.files import write_text
 from bnzoo.json_text import json_ready, json_text
 from bnzoo.reading import read_json
@@ -114,7 +115,5 @@ def _read(path: Path) -> tuple[dict[str, Any], TrainingPlan]:
             raise ValueError("it must be an object with the fields 'definition' and 'plan'")
         return content["definition"], TrainingPlan.from_config(content.get("plan"))
 
-    try:
+    with advised(f"Remove {path.parent} to start the training again."):
         return read_json(path, "the definition of a training", check)
-    except ValueError as error:
-        raise ValueError(f"{error}. Remove {path.parent} to start the training again.") from error

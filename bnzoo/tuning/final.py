@@ -53,9 +53,8 @@ def train_configuration(
             f"Received: trial={chosen!r}"
         )
     given = chosen.values if isinstance(chosen, TrialResult) else chosen
-    values = {**next(study.space.grid()), **given}
-    usual = study.space.optimizer_of(values).defaults.learning_rate
-    values["learning_rate"] = float(number("learning_rate", given.get("learning_rate", usual), above=0))
+    values = study.space.completed(given)
+    values["learning_rate"] = float(number("learning_rate", values["learning_rate"], above=0))
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
     model = study.space.for_data(data).build_configuration(values, seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import filelock
 
+from bnzoo.errors import advised
 from bnzoo.reading import read_json, reading
 from bnzoo.training.files import replaceable
 from bnzoo.tuning.definition import read_definition
@@ -26,12 +27,8 @@ def stored_definition(folder: Path) -> dict[str, Any] | None:
     others = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
     path = folder / DEFINITION
     if path.exists():
-        try:
+        with advised(f"Restore it from a copy, or remove it: the study then continues from {JOURNAL}."):
             return read_definition(path)
-        except ValueError as error:
-            raise ValueError(
-                f"{error}. Restore it from a copy, or remove it: the study then continues from {JOURNAL}."
-            ) from error
     if others and JOURNAL not in others:
         raise ValueError(f"{folder} is not empty and has no study. Choose another folder.")
     return None

@@ -1,8 +1,7 @@
 """The storage of a claim: its raw rows as CSV, and a JSON file with their origin."""
 
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bnzoo.errors import advised
 from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_text
 from bnzoo.machine import available_cores
@@ -26,6 +26,7 @@ class Size(StrEnum):
 
 # the fields of an origin that are empty for the digits
 _OF_A_FILE = ("data", "examples", "fingerprint")
+_REMEDY = "Delete it to run the claim again."
 SEEDS = {Size.FULL: 5, Size.QUICK: 2, Size.SMALLEST: 1}
 SEEDS_ON_IMAGES = SEEDS | {Size.FULL: 3}
 
@@ -88,15 +89,6 @@ class Origin:
         return f"{sum(self.examples):,} images of `{self.data}`" if self.data else "scikit-learn's digits"
 
 
-@contextmanager
-def _again() -> Iterator[None]:
-    """Add to the error of a damaged file what to do."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{error}. Delete it to run the claim again.") from error
-
-
 class Store:
     """A folder with the rows of claims on one data set.
 
@@ -125,7 +117,7 @@ class Store:
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of a claim."""
-        with _again(), reading(self._rows(name), "the rows of a claim") as file:
+        with advised(_REMEDY), reading(self._rows(name), "the rows of a claim") as file:
             rows = pd.read_csv(file, keep_default_na=False, na_values=[""])
             if rows.empty:
                 raise ValueError("it has no rows")
@@ -133,7 +125,7 @@ class Store:
 
     def origin(self, name: str) -> Origin:
         """Return the origin of the rows of a claim."""
-        with _again():
+        with advised(_REMEDY):
             return read_json(self._origin(name), "the origin of rows", Origin.of)
 
     def save(self, name: str, rows: pd.DataFrame, origin: Origin) -> None:

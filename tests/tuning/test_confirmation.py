@@ -330,7 +330,10 @@ def test_a_trial_of_the_confirmation_can_be_trained(few_digits, tmp_path):
     taken = []
     with pytest.MonkeyPatch.context() as patch:
         opened = SimpleNamespace(
-            results=found.results, train=lambda trial, **options: taken.append(trial), report=lambda: None
+            results=found.results,
+            directory=tmp_path,
+            train=lambda trial, **options: taken.append(trial),
+            report=lambda: None,
         )
         patch.setattr("bnzoo.tuning.opening.open_study", lambda folder, data: opened)
         train_study.trained(tmp_path / "s", few_digits, 1_000_001)

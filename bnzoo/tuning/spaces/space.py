@@ -155,6 +155,21 @@ class Space(keras_tuner.HyperModel):
         """Return an iterator of all combinations, in which equal architectures are consecutive."""
         return iter(self._grid)
 
+    def completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a configuration with the values that are missing.
+
+        Args:
+            values: The value of some hyperparameters, as in `grid`.
+
+        Returns:
+            A dict. A missing learning rate is the usual one of the optimizer, any other value the first one of its
+            axis.
+        """
+        complete = {**next(self.grid()), **values}
+        if "learning_rate" not in values:
+            complete["learning_rate"] = self.optimizer_of(complete).defaults.learning_rate
+        return complete
+
     def architecture(self, values: Mapping[str, Any]) -> tuple:
         """Return all hyperparameters except the learning rate: trials in which they are equal share a compiled model.
 
