@@ -154,9 +154,8 @@ def arrays(
                 figures = f"{row['seconds']:6.0f} s  {row['trials']:3} trials  test {row['test']:.2f} %"
                 print(f"seed {seed} {arm:12} {figures}  {row['note']}", flush=True)
     print(f"\nmedians of {seeds} seeds, {budget} each; of the test figures, those of the models that there are")
-    table = pd.DataFrame(rows).assign(models=lambda frame: frame["test"])
-    columns = {"seconds": "median", "trials": "median", "test": "median", "models": "count"}
-    print(table.groupby("arm", sort=False).agg(columns).round(2).to_string())
+    columns = {name: (name, "median") for name in ("seconds", "trials", "test")} | {"models": ("test", "count")}
+    print(pd.DataFrame(rows).groupby("arm", sort=False).agg(**columns).round(2).to_string())
 
 
 def shuffled(file: Path, seed: int, folder: Path) -> Path:

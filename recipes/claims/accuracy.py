@@ -118,6 +118,6 @@ CLAIM = Claim(
     ),
     on_images=rates.ON_IMAGES
     + f" In addition a ResNet-14 with {FILTERS} filters: SGD with momentum 0.9, five rates from 0.01 to 1, 4 "
-    "epochs (8 in the quick run). "
-    "Both arms use the rate with their lowest mean validation loss. Their test accuracy is compared seed by seed.",
+    "epochs (8 in the quick run). Both arms use the rate with their lowest mean validation loss. "
+    "Their test accuracy is compared seed by seed.",
 )
