@@ -297,6 +297,7 @@ def decoded(monkeypatch):
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_memory", [None, 1])
 def test_images_of_a_large_folder_are_decoded_when_they_are_used(cache, different, request, max_memory):
     whole = data.load(different, image_size=4)

@@ -65,6 +65,7 @@ def test_pixels_are_those_of_pillow(served):
             np.testing.assert_array_equal(image, np.broadcast_to(levels, image.shape), f"{mode} {kind}")
 
 
+@pytest.mark.slow
 def test_resized_images_are_served_with_the_pixels_of_training(tmp_path, served):
     random = np.random.default_rng(0)
     kinds = [(mode, kind) for mode, kind in SERVED if mode in ("RGB", "L", "P")]

@@ -10,6 +10,7 @@ import pytest
 from mutations import mutated
 from PIL import Image
 from safetensors.numpy import save_file
+from tiers import tiered
 from untrained import leave_out_training
 
 import bnzoo
@@ -170,7 +171,7 @@ def try_mutations(kind, seeds, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", tiered(READERS, plain=READERS.keys() - {"png"}, rest="slow"))
 def test_fifty_mutations(kind, tmp_path):
     try_mutations(kind, range(50), tmp_path)
 
