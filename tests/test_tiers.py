@@ -26,11 +26,21 @@ def run(pytester, monkeypatch):
     return run_pytest
 
 
-def test_a_plain_test_over_the_limit_fails_the_run(run):
+@pytest.mark.parametrize(
+    ("margin", "status"), [(2, pytest.ExitCode.TESTS_FAILED), (1000, pytest.ExitCode.OK)], ids=["fails", "is named"]
+)
+def test_a_plain_test_over_the_limit(run, monkeypatch, margin, status):
+    monkeypatch.setattr(tiers, "MARGIN", margin)
     result = run(BUSY)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == status
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*plain tests over 0.02 s*", "0.? s *::test_busy", "plain: 1 tests, 0 s of their own"])
+    result.stdout.fnmatch_lines(
+        [
+            f"*plain tests over 0.02 s; a run fails above {0.02 * margin:g} s*",
+            "0.? s *::test_busy",
+            "plain: 1 tests, 0 s of their own",
+        ]
+    )
 
 
 @pytest.mark.parametrize("tier", tiers.TIERS)

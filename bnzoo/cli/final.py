@@ -87,7 +87,7 @@ def write_report(study: "Study") -> None:
 
 
 def _is_whole(study: "Study", artefact: "Artefact", augment: str | None) -> bool:
-    """Return whether all of an artefact is there, and its training had the augmentation, if one is given."""
+    """Return whether an artefact of a training is complete, and has the given augmentation, if there is one."""
     from bnzoo.data.augment import chosen
     from bnzoo.training.files import BEST
 

@@ -53,12 +53,12 @@ def chosen(augment: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     for name in given:
         if name not in AUGMENTATIONS:
-            raise ValueError(f"{unknown('augmentation', name, AUGMENTATIONS)}, or none alone")
+            raise ValueError(f"{unknown('augmentation', name, AUGMENTATIONS)}. Pass none for no augmentation")
     return tuple(name for name in AUGMENTATIONS if name in given)
 
 
 def in_words(names: Sequence[str]) -> str:
-    """Return augmentations as the end of a phrase such as `30 epochs in float32`; nothing for none."""
+    """Return augmentations as words for the end of a phrase, `, augmented by flip and crop`; empty for none."""
     return f", augmented by {' and '.join(names)}" if names else ""
 
 

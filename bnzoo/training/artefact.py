@@ -86,7 +86,7 @@ class Artefact:
 
     @property
     def augmentation(self) -> str:
-        """The augmentation of the training as the end of a phrase; empty if there was none."""
+        """The augmentation of the training, as words for the end of a phrase; empty for none."""
         return in_words((self.training or {}).get("data", {}).get("augment", ()))
 
     def check(self) -> None:

@@ -153,7 +153,7 @@ def arrays(
                 rows.append({"arm": arm, "seed": seed, **row})
                 figures = f"{row['seconds']:6.0f} s  {row['trials']:3} trials  test {row['test']:.2f} %"
                 print(f"seed {seed} {arm:12} {figures}  {row['note']}", flush=True)
-    print(f"\nmedians of {seeds} seeds, {budget} each; of the test figures, those of the models that there are")
+    print(f"\nmedians of {seeds} seeds, {budget} each; `test` is that of the runs with a model, which `models` counts")
     columns = {name: (name, "median") for name in ("seconds", "trials", "test")} | {"models": ("test", "count")}
     print(pd.DataFrame(rows).groupby("arm", sort=False).agg(**columns).round(2).to_string())
 

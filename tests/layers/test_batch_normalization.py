@@ -384,8 +384,9 @@ def test_a_function_that_xla_compiles_after_it_was_traced(cpu, offset, spread):
         inner.get_concrete_function()
         outputs, gradient = tf.function(lambda x, inner=inner: inner(x), jit_compile=compiled)(x)
         found.append({"outputs": outputs.numpy(), "gradient": gradient.numpy(), **weights(layer)})
+    # around 1e5 the mean of TensorFlow's kernel is wrong by up to 0.03, 0.008 standard deviations, on some processors
     for name, value in found[0].items():
-        np.testing.assert_allclose(found[1][name], value, rtol=1e-4, atol=5e-3, err_msg=name)
+        np.testing.assert_allclose(found[1][name], value, rtol=1e-4, atol=5e-3 * spread, err_msg=name)
     np.testing.assert_allclose(found[1]["moving_variance"], np.var(x, (0, 1, 2), "float64"), rtol=1e-4)
 
 

@@ -63,7 +63,7 @@ def weight_decays(values: Any, several: Sequence[Optimizer]) -> Axis:
 
 
 def schedules(values: Any, warmups: Any, several: Sequence[Optimizer]) -> tuple[Axis, Axis]:
-    """Return the axes of schedules and warm-ups. What is not given is `None` if those of the optimizers differ.
+    """Return the axes of schedules and warm-ups. A missing one is `None` if the optimizers have different defaults.
 
     Raises:
         ValueError: If a value is unknown or out of range, or a warm-up does not fit a schedule.
