@@ -10,6 +10,7 @@ import pytest
 from test_cli import bnzoo  # noqa: F401
 
 WORDS = ("train", "mlp", "--data", "wine", "--depth", "1", "--option", "width=8", "--learning-rate", "0.05")
+KINDS = {"LayerNormalization", "BatchNormalization"}
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,19 @@ def test_mistakes(bnzoo, tmp_path, words, message):  # noqa: F811
     assert status == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("family", "kind"), [("vit", "LayerNormalization"), ("resnet", "BatchNormalization")])
+def test_the_default_norm_is_that_of_the_family(bnzoo, tmp_path, monkeypatch, family, kind):  # noqa: F811
+    norms = []
+
+    def train(model, data, **options):
+        norms.extend({type(layer).__name__ for layer in model._flatten_layers()} & KINDS)
+        raise ValueError("that is enough")
+
+    monkeypatch.setattr("bnzoo.train", train)
+    status, _, err = bnzoo("train", family, "--output", tmp_path / "run")
+    assert (status, norms) == (2, [kind]), err
 
 
 @pytest.mark.slow

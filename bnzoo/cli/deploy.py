@@ -10,6 +10,7 @@ from rich.console import Console
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
 from bnzoo.cli.inputs import (
+    SOURCES,
     Column,
     Drop,
     Encoding,
@@ -43,9 +44,8 @@ def export(
     data: Annotated[
         str | None,
         typer.Option(
-            help="The data for the comparison with the model and for the calibration of int8: digits, wine, "
-            "breast_cancer, an .npz file with x and y, or a folder with a folder of images for each class; scaled as "
-            "in training. By default random numbers."
+            help=f"The data for the comparison with the model and for the calibration of int8: {SOURCES}; scaled as in "
+            "training. By default random numbers."
         ),
     ] = None,
     labels: Annotated[

@@ -31,12 +31,12 @@ def between(least: int, most: int) -> Callable[[int | None], int | None]:
 
 
 Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model, a file saved by Keras.")]
-_SOURCES = (
+SOURCES = (
     "digits, wine, breast_cancer, diabetes; cifar10, cifar100, mnist, fashion_mnist (downloaded); an .npz file with x "
     "and y; a folder with x.npy and y.npy; a .csv or .parquet table; a folder with a folder of images for each class"
 )
-Data = Annotated[str, typer.Option(help=f"{_SOURCES}; scaled as in training.")]
-TrainingData = Annotated[str, typer.Option(help=f"{_SOURCES}.")]
+Data = Annotated[str, typer.Option(help=f"{SOURCES}; scaled as in training.")]
+TrainingData = Annotated[str, typer.Option(help=f"{SOURCES}.")]
 Column = Annotated[
     list[str] | None,
     typer.Option("--target", metavar="COLUMN", help="The column of a table to predict. Repeatable, for several."),

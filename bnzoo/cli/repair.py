@@ -49,7 +49,7 @@ Batches = Annotated[
 
 
 def fold(source: Source, target: Target) -> None:
-    """Fold batch norms into the linear layers before them. The outputs stay the same."""
+    """Fold batch norms into the linear layers next to them. The outputs stay the same."""
     _check_target(source, target)
     model = load(source)
     with mistakes(ValueError, OSError):

@@ -55,7 +55,7 @@ BranchScale = Annotated[
     str | None,
     typer.Option(
         help="The factor on each residual branch: 1/depth, 1/sqrt(depth), a number, or none, which is the default. For "
-        "mlp it needs --option residual=true."
+        "mlp it needs --option residual=true; densenet has none."
     ),
 ]
 Option = Annotated[

@@ -62,9 +62,15 @@ def train(
     augment: Augment = None,
     depth: Annotated[int | None, typer.Option(help="The depth: as for bnzoo tune, but a single one.")] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="The highest learning rate. By default 0.1 for sgd, 0.001 for adamw and muon.")
+        float | None,
+        typer.Option(
+            help="The highest learning rate. By default 0.1 for sgd, 0.001 for adamw and muon, 0.0025 for "
+            "schedule_free_adamw."
+        ),
     ] = None,
-    norm: Annotated[str, typer.Option(help="The name of a norm, or none for no norm.")] = "batch",
+    norm: Annotated[
+        str | None, typer.Option(help="The name of a norm, or none for no norm. By default batch, for vit layer.")
+    ] = None,
     placement: Placement = None,
     branch_scale: BranchScale = None,
     activation: Activation = None,

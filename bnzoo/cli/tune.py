@@ -121,7 +121,8 @@ def tune(
         str | None,
         typer.Option(
             help="The sampler: grid (all configurations), local (the neighbours of the best), law (learning rates near "
-            "the line through the best ones over depth), random, tpe or gp. By default grid, with a budget local."
+            "the line through the best ones over depth), random, tpe or gp. All but grid and law need "
+            "--budget or --trials. By default grid, with a budget local."
         ),
     ] = None,
     pruner: Annotated[

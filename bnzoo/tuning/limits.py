@@ -35,7 +35,7 @@ def check_bounds(sampler: str, workers: int, budget: float | None, trials: int |
     if budget is not None:
         number("budget", budget, above=0)
     if sampler not in ENDING and budget is None and trials is None:
-        raise ValueError(f"sampler={sampler!r} samples without end. Pass `budget`, `trials` or both.")
+        raise ValueError(f"sampler={sampler!r} needs a limit. Pass `budget`, `trials` or both.")
 
 
 def check_confirmation(space: Space, sampler: str, top: int) -> None:

@@ -41,8 +41,9 @@ class OptunaOracle(keras_tuner.Oracle):
         objective: String or `keras_tuner.Objective`, as in `keras_tuner.Oracle`.
         max_trials: Integer, the maximum number of trials in the storage, from all processes. `None` for no limit.
         sampler: `"grid"` (every combination; a Float without a step has ten values), `"law"` (points of the grid near
-            a line through the best `learning_rate` over `depth`), `"random"`, `"tpe"`, `"gp"` (a Gaussian process:
-            needs the extra `gp`), an `optuna.samplers.BaseSampler`, or a plan of a study.
+            a line through the best `learning_rate` over `depth`), `"local"` (points of the grid near the best ones),
+            `"random"`, `"tpe"`, `"gp"` (a Gaussian process: needs the extra `gp`), an `optuna.samplers.BaseSampler`,
+            or a plan of a study.
         pruner: `None`, `"successive_halving"`, `"hyperband"`, `"median"`, or an `optuna.pruners.BasePruner`.
         storage: An SQLAlchemy URL, as `"postgresql://user@host/database"`. `None`: the file `journal.log` in the
             tuner's project folder.

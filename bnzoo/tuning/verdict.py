@@ -13,6 +13,7 @@ from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding, ranked
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.front import smallest
 from bnzoo.tuning.results import Results
+from bnzoo.tuning.ties import ties
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
 FEW = 0.9  # a value is listed if the share of its trials that ran is below this part of the share of all trials
@@ -180,6 +181,8 @@ def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
         highest = value == tried[-1] or _near(value, max(ends), min(ends))
         if lowest and axis == "depth" and _is_smallest(results, best):
             continue
+        if highest and axis == "depth" and (ties(ranked(results))["depth"] < value).any():
+            continue  # a warning names the shallower network, which is as good
         if len(tried) > 1 and (lowest or highest) and not _lost_beyond(results, best, axis, lowest):
             side, direction = ("lowest", "lower") if lowest else ("highest", "higher")
             where = f"{side} tried" if value in (tried[0], tried[-1]) else f"near the {side}"

@@ -84,13 +84,12 @@ def _of_warm_up(without: pd.DataFrame, warm: pd.DataFrame) -> tuple[str, ...]:
         return ()
     without = without[without["seed"].isin(warm["seed"])]  # more seeds are less often all stable
     before, after = largest_stable(without), largest_stable(warm)
-    factors = {arm: after[arm] / before[arm] for arm in rates.ARMS}
     verdict = "stays the same" if _word(warm) == _word(without) else f"would be `{_word(warm)}`"
     return (
-        f"With a warm-up the largest stable rate is {after['batch']:g} with batch norm and {after['none']:g} without. "
-        f"That is {factors['batch']:.1f} and {factors['none']:.1f} times as high as with the same "
-        f"{warm['seed'].nunique()} seeds and no warm-up. The ratio is {_ratio(warm):.1f}. Steps to {_percent(warm)}: "
-        f"{_words(steps(warm))}. The verdict {verdict}.",
+        f"With a warm-up the largest stable rate is {after['batch']:g} with batch norm and {after['none']:g} without; "
+        f"with the same {warm['seed'].nunique()} seeds and no warm-up it is {before['batch']:g} and "
+        f"{before['none']:g}. The ratio is {_ratio(warm):.1f}. Steps to {_percent(warm)}: {_words(steps(warm))}. The "
+        f"verdict {verdict}.",
     )
 
 

@@ -113,8 +113,10 @@ def test_configurations_that_seeds_cannot_tell_apart_are_named():
     others = "depth 14, norm none, learning rate 0.1; depth 8, norm batch, learning rate 0.1 (shallower); depth 8"
     assert f"9 configurations cannot be told apart from the best with 2 seeds: {others}" in warnings(results)
     assert warnings(results).endswith("(shallower); and 6 more")
+    assert "edge" not in warnings(results), "a shallower network is as good"
     results = planted(lambda d, n, r, s: bowl(d, n, r, s) + 0.001 * s, seeds=2)
     assert "seeds" not in warnings(results)
+    assert "the best depth 14 is at the edge of the range (highest tried)" in warnings(results)
 
 
 def test_moving_statistics_that_choose_otherwise_are_told():

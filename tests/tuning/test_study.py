@@ -219,7 +219,7 @@ def test_the_verdict_names_the_values_that_no_trial_has(few_digits, tmp_path):
 @pytest.mark.parametrize(
     ("options", "bounds", "message"),
     [
-        ({"sampler": "tpe"}, {}, "sampler='tpe' samples without end. Pass `budget`, `trials` or both"),
+        ({"sampler": "tpe"}, {}, "sampler='tpe' needs a limit. Pass `budget`, `trials` or both"),
         ({}, {"trials": 0}, "`trials` must be a positive integer"),
         ({}, {"workers": 0}, "`workers` must be a positive integer"),
         ({}, {"budget": 0}, "`budget` must be a number above 0"),
