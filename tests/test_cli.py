@@ -195,6 +195,7 @@ def test_what_is_left_out_is_told_and_done_later(bnzoo, tmp_path, monkeypatch):
         (["tune", "--seeds", "9999999"], "`seeds` must be a positive integer, at most 1,000"),
         (["tune", "--epochs", "99999999"], "`epochs` must be a positive integer, at most 1,000,000"),
         (["tune", "--workers", "99999"], "`workers` must be a positive integer, at most 256"),
+        (["tune", "--trials", "0"], "`trials` must be a positive integer"),
         (["tune", "--trials", "9999999"], "`trials` must be a positive integer, at most 100,000"),
         (["tune", "--batch-size", "9999999"], "`batch_size` must be a positive integer, at most 1,000,000"),
         (["tune", "--learning-rates", "1e-3:3:999999999"], "at most 1,000"),

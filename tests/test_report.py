@@ -23,6 +23,7 @@ from planted import planted
 from bnzoo import reports
 from bnzoo.metrics import Measured
 from bnzoo.reports import costs, figures, page, scaling, statistics, tables, timeline
+from bnzoo.reports.confusion import caption, confusion
 from bnzoo.reports.layout import Layout
 from bnzoo.training.artefact import Artefact
 from bnzoo.training.measures import Measures
@@ -568,6 +569,12 @@ def test_numbers_on_log_axes_are_plain():
         texts = [label.get_text() for label in axis.get_ticklabels()]
         assert len(texts) >= 3
         assert all(re.fullmatch(r"\d+(\.\d+)?", text) for text in texts)
+
+
+def test_names_of_classes_may_have_dollar_signs(tmp_path):
+    measures = Measures(confusion=[[3, 1], [0, 2]], labels=["$5_to_$10", "more"])
+    confusion(measures).savefig(tmp_path / "confusion.png")
+    assert "$5_to_$10 as more (1)" in caption(measures)
 
 
 def test_a_perfect_score_is_shown(recwarn):

@@ -39,6 +39,7 @@ from bnzoo.cli.space import (
     check_family,
     needs_extra,
     numbers,
+    refuse_several,
     space_of,
 )
 
@@ -96,11 +97,7 @@ def rate(
     elif given := [name for name, value in of_family.items() if value]:
         raise UserError(f"--{given[0]} is for a family of networks, but {model} is a file. Leave it out")
     axes = axes_of(None, None, norm, placement, activation, None, None, option or [], branch_scale)
-    if several := [name for name, value in axes.items() if name != "norms" and isinstance(value, tuple)]:
-        raise UserError(
-            f"A range test has several depths and norms, but one value of {several[0]}. "
-            f"Received: {', '.join(map(str, axes[several[0]]))}. Run the command once for each"
-        )
+    refuse_several(axes, "A range test has several depths and norms, but", "Run the command once for each", ("norms",))
     if depth:
         axes["depths"] = numbers("--depth", depth, ",", int, "whole numbers separated by commas: 8,14,20")
     chosen: dict[str, Any] = {"optimizer": optimizer, "momentum": momentum, "weight_decay": weight_decay}

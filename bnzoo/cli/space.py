@@ -1,7 +1,7 @@
 """The arguments of a space of configurations on the command line."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +73,22 @@ def check_family(family: str) -> None:
         from bnzoo.errors import unknown
 
         raise UserError(unknown("family", family, FAMILIES))
+
+
+def refuse_several(axes: Mapping[str, Any], allowed: str, advice: str, besides: Collection[str] = ()) -> None:
+    """Raise `UserError` if an axis has several values.
+
+    Args:
+        axes: Dict from `axes_of`.
+        allowed: String, the rule as the begin of a sentence: `"A training has"`.
+        advice: String, what to do instead.
+        besides: The axes that may have several values.
+    """
+    for name, values in axes.items():
+        if name not in besides and isinstance(values, tuple | list) and len(values) > 1:
+            received = ", ".join(map(str, values))
+            word = "norm" if name == "norms" else name
+            raise UserError(f"{allowed} one value of {word}. Received: {received}. {advice}")
 
 
 def axes_of(

@@ -39,6 +39,7 @@ from bnzoo.cli.space import (
     axes_of,
     check_family,
     needs_extra,
+    refuse_several,
     seconds_of,
     space_of,
 )
@@ -127,6 +128,7 @@ def train(
     clock = Clock(None if budget is None else seconds_of(budget))
     depths = None if depth is None else str(depth)
     axes = axes_of(depths, None, norm, placement, activation, None, None, option or [], branch_scale)
+    refuse_several(axes, "A training has", "Search them with bnzoo tune")
     axes |= {"weight_decay": weight_decay, "optimizer": optimizer, "momentum": momentum}
     with mistakes(ValueError, OSError, ImportError):
         with quietly():

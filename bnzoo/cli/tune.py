@@ -250,7 +250,8 @@ def tune(
             precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
             equal=equal,
         )
-        search.check_bounds(workers, seconds, trials or clock.trials)
+        most = clock.trials if trials is None else trials
+        search.check_bounds(workers, seconds, most)
         if confirm is not None:
             search.check_confirmation(confirm)
         search = clock.timed(search, precision)
@@ -258,7 +259,7 @@ def tune(
         bounds: dict[str, Any] = {
             "workers": clock.workers(clock.of_search()),
             "budget": clock.of_search(),
-            "trials": trials or clock.trials,
+            "trials": most,
         }
     _run(search, lambda: search.run(**bounds))
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:

@@ -1,7 +1,7 @@
 """The confusion matrix of the best model."""
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,8 +33,9 @@ def confusion(measures: "Measures", narrow: bool = False) -> Figure:
     names = [textwrap.shorten(name, _LONGEST, placeholder="…") or name[:_LONGEST] for name in measures.labels]
     places = range(count) if count <= _MOST_NAMES else range(0)
     turned = 90 if max(map(len, names), default=0) > 3 else 0
-    axes.set_xticks(places, names[: len(places)], fontsize=8, rotation=turned)
-    axes.set_yticks(places, names[: len(places)], fontsize=8)
+    style: dict[str, Any] = {"fontsize": 8, "parse_math": False}  # a name may have dollar signs
+    axes.set_xticks(places, names[: len(places)], rotation=turned, **style)
+    axes.set_yticks(places, names[: len(places)], **style)
     axes.tick_params(length=0)
     axes.set(xlabel="predicted class", ylabel="class")
     return figure

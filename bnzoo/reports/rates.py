@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,9 +24,11 @@ def rate_curves(tests: Sequence["RateTest"]) -> Figure:
     figure, shown = panels(len(tests), narrow=False)
     for axes, test in zip(shown, tests, strict=True):
         _curve(axes, test)
-    low, high = min(test.smoothed.min() for test in tests), max(test.smoothed.max() for test in tests)
-    margin = 0.1 * (high - low) or 0.1
-    shown[0].set(ylim=(low - margin, high + margin))  # that of all panels
+    finite = [test.smoothed for test in tests if np.isfinite(test.start)]
+    if finite:
+        low, high = np.min(finite), np.max(finite)
+        margin = 0.1 * (high - low) or 0.1
+        shown[0].set(ylim=(low - margin, high + margin))  # that of all panels
     shown[0].set_ylabel("training loss of a batch")
     figure.legend(handles=_keys(), loc="outside lower center", ncols=2, frameon=False)
     return figure

@@ -21,13 +21,16 @@ from bnzoo.reading import read_json
 from bnzoo.training.files import NOTE, VERSIONS, replaceable
 from bnzoo.training.measures import Measures, measure
 
+_NUMBER = (int, float)
+# the JSON forms of numbers that are not finite: the R2 of equal targets is not a number
+_NOT_FINITE = ("nan", "inf", "-inf")
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
     "trial": (int, type(None)),
-    "test_accuracy": (int, float),
+    "test_accuracy": _NUMBER,
     "test_examples": int,
-    "difference": (int, float),
+    "difference": _NUMBER,
     "norms_folded": int,
     "norms_kept": dict,
     "metric": str,
@@ -130,6 +133,8 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
         if name not in values and not attribute.default is attribute.default_factory is MISSING:
             continue
         value, kinds = values.get(name), _KINDS[name]
+        if kinds == _NUMBER and value in _NOT_FINITE:
+            value = values[name] = float(value)
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(f"its field {name!r} is missing or has the wrong type")
     if not all(isinstance(reason, str) for reason in values["norms_kept"].values()):

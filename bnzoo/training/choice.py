@@ -50,7 +50,7 @@ def take_lowest(
 
 
 def take_if_better(model: keras.Model, other: keras.Model, validation: Callable[[], Any]) -> tuple[bool, float]:
-    """Give a model the variables of another one if that is clearly better. Return whether it is, and its loss.
+    """Give a model the variables of another one if that is clearly better. Return whether it is, and the other's loss.
 
     Args:
         model: The compiled model.
@@ -59,11 +59,11 @@ def take_if_better(model: keras.Model, other: keras.Model, validation: Callable[
     """
     own, reached = values_of(model.variables), losses_of(model, validation())
     assign(model.variables, other.variables)
-    losses = losses_of(model, validation())
-    better = clearly_lower(losses, reached)
+    better = clearly_lower(losses_of(model, validation()), reached)
+    loss = float(model.evaluate(validation(), verbose=0, return_dict=True)["loss"])  # as in `take_lowest`
     if not better:
         assign(model.variables, own)
-    return better, float(losses.mean())
+    return better, loss
 
 
 def losses_of(model: keras.Model, batches: Any) -> np.ndarray:

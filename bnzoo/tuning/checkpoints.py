@@ -147,10 +147,11 @@ def open_checkpoints(backend: Backend, study: str, folder: Path) -> Checkpoints:
 def may_win(result: TrialResult, results: Results, count: int) -> bool:
     """Return whether a configuration can be among the best ones if this is its best seed.
 
-    The mean of its seeds, which ranks configurations, is at least the score of its best seed.
+    The mean of its seeds, which ranks configurations, is at least the score of its best seed. Among equal scores the
+    first configuration wins, and it may be the last to end.
     """
     usable = results.usable
-    return len(usable) < count or result.score < usable.iloc[count - 1]["score"]
+    return len(usable) < count or result.score <= usable.iloc[count - 1]["score"]
 
 
 def best_checkpoints(results: Results, count: int) -> list[int]:

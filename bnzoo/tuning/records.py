@@ -121,7 +121,7 @@ class Records:
         trials = counted([trial for trial in every if not is_confirmation(trial)])
         confirming = counted([trial for trial in every if is_confirmation(trial)])
         finalists, seeds = listed(self._shared, trials) if confirming else None, self._definition["seeds"]
-        self._numbers = {}
+        self._numbers, self._finished = {}, [trial.number for trial in every if trial.state.is_finished()]
         results = self._read(trials, 0, 0, seeds)
         confirmations = self._read(confirming, FIRST_TRIAL, seeds, finalists.seeds) if finalists else []
         return Stored(results, trials, confirmations, finalists)
@@ -187,8 +187,8 @@ class Records:
         return open_checkpoints(self.shared.backend, self.name, self._folder / "checkpoints")
 
     def keep_only(self, trials: Iterable[int]) -> None:
-        """Remove the models of all finished trials but these, given by index."""
-        self.checkpoints.keep_only([self._numbers[trial] for trial in trials], self._numbers.values())
+        """Remove the models of all finished trials but these, given by index. Killed trials may have left one."""
+        self.checkpoints.keep_only([self._numbers[trial] for trial in trials], self._finished)
 
     def load_model(self, trial: TrialResult) -> keras.Model:
         """Return the trained model of a trial."""

@@ -1,6 +1,7 @@
 """Messages of a study whose files were damaged, removed or moved. Its trials train nothing."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -177,6 +178,12 @@ def test_the_description_of_an_earlier_version_has_no_measures(few_digits, folde
     artefact = run_and_export(few_digits, folder)
     assert artefact.measures.rows() == []
     assert artefact.finding == f"accuracy {artefact.test_accuracy:.2%}"
+
+
+def test_the_metric_of_an_artefact_may_be_undefined(few_digits, folder):
+    """R2 is not a number if all targets are equal."""
+    edit(folder / "export.json", lambda note: note.update(test_accuracy="nan"))
+    assert math.isnan(run_and_export(few_digits, folder).test_accuracy)
 
 
 def test_no_path_in_the_note_is_believed(few_digits, folder):

@@ -173,7 +173,7 @@ def test_the_interval_and_its_reason(points, high, end, words):
     assert set(table["outcome"]) == {"slow", "ok", *({end} - {"range"})}
 
 
-def test_a_loss_that_only_wavers_has_no_interval():
+def test_a_loss_that_only_wavers_has_no_interval(tmp_path):
     found = curve((-6, 2.3), (0, 2.3), (1, 9.0))
     assert (found.interval, found.suggested, found.end) == (None, None, "")
     words = "net: no rate from 1e-06 to 10 lowers the loss, which is 2.3 at the start"
@@ -182,8 +182,10 @@ def test_a_loss_that_only_wavers_has_no_interval():
     assert set(found.table()["outcome"]) == {"stalled"}
     never = RateTest("net", found.rates, np.full((2, 141), np.inf))
     assert never.interval is None
-    several = RateTests((found, curve((-3, 2.3), (0, 0.5))))
-    assert several.table()["end"].tolist() == ["", "range"]
+    several = RateTests((never, found, curve((-3, 2.3), (0, 0.5))))
+    several.plot(tmp_path / "rates.png")
+    never.plot(tmp_path / "never.svg")
+    assert several.table()["end"].tolist() == ["", "", "range"]
 
 
 def test_a_picture(tmp_path):

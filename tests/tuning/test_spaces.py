@@ -17,6 +17,8 @@ def test_the_grid_goes_architecture_by_architecture():
     assert grid == [(d, n, r) for d in (8, 14) for n in ("batch", "none") for r in rates]
     assert len(tuning.ResNetSpace(learning_rates=(1e-3, 3.0)).learning_rates) == 7
     assert tuning.ResNetSpace(learning_rates=(0.1, 0.1, 1)).learning_rates == (0.1,)
+    rates = tuning.ResNetSpace(learning_rates=(0.00123456, 3, 7)).learning_rates
+    assert tuning.ResNetSpace(learning_rates=(rates[0], rates[-1], 7)).learning_rates == rates, "of a stored study"
 
 
 def test_a_resnet_is_searched_in_the_placement_that_folds_whole():

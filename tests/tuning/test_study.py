@@ -82,6 +82,38 @@ def test_what_else_is_measured_is_kept(few_digits, tmp_path):
         study(few_digits, tmp_path / "s", space)
 
 
+@pytest.mark.parametrize("checkpoints", [1, 2])
+def test_of_equal_scores_the_first_wins_though_it_ran_later(few_digits, tmp_path, monkeypatch, checkpoints):
+    """A grid begins in the middle of the learning rates."""
+    monkeypatch.setattr("untrained.loss_of", lambda values, seed: 0.5)
+    space = tuning.MLPSpace(**{**SPACE, "learning_rates": (0.01, 1.0, 3), "norms": ("batch",)})
+    started = []
+    equal = study(few_digits, tmp_path / "s", space, seeds=1, checkpoints=checkpoints)
+    equal.run(lambda study, event: started.append(event.trial) if isinstance(event, tuning.TrialResult) else None)
+    assert started == [1, 0, 2]
+    assert equal.results.best.trial == 0
+    assert loss_in(equal.best_model()) == 0.5
+    assert len(list((tmp_path / "s/checkpoints").iterdir())) == checkpoints
+    assert pd.read_csv(tmp_path / "s/results.csv")["outcome"].tolist() == ["ok"] * 3
+
+
+def test_the_model_of_an_interrupted_trial_is_removed(few_digits, tmp_path):
+    """A trial that ends after its model was saved and before its result was is run again under another number."""
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bnzoo.tuning.oracle.OptunaOracle.set_attribute", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            study(few_digits, tmp_path / "s").run(quiet)
+    assert [path.name for path in (tmp_path / "s/checkpoints").iterdir()] == ["00000.keras"]
+    again = study(few_digits, tmp_path / "s")
+    again.run(quiet)
+    assert again.finished
+    assert [path.name for path in (tmp_path / "s/checkpoints").iterdir()] == [f"{again.results.best.trial + 1:05d}.keras"]
+
+
 def test_several_checkpoints_are_kept_where_that_is_asked_for(few_digits, tmp_path):
     kept = study(few_digits, tmp_path / "s", checkpoints=3)
     kept.run(quiet)

@@ -105,10 +105,15 @@ def log_grid(learning_rates: Any) -> tuple[float, ...]:
     if numbers and len(learning_rates) in (2, 3):
         low, high, points = (*learning_rates, POINTS)[:3]
         if 0 < low <= high and points in range(1, MOST_POINTS + 1) and (low < high) == (points > 1):
-            rates = tuple(float(f"{rate:.4g}") for rate in np.geomspace(low, high, int(points)))
-            return distinct("learning_rates", rates)
+            # between rounded ends, so that the ends of a grid give the same grid again
+            rates = np.geomspace(_rounded(low), _rounded(high), int(points))
+            return distinct("learning_rates", tuple(map(_rounded, rates)))
     raise ValueError(
         "`learning_rates` must be two positive numbers, the lower first, and optionally the number of points, "
         f"{POINTS} by default and at most {MOST_POINTS:,}: (0.001, 3.0) or (0.001, 3.0, {POINTS}). Received: "
         f"{learning_rates!r}"
     )
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.4g}")
