@@ -21,7 +21,7 @@ KINDS = {"LayerNormalization", "BatchNormalization"}
         (("--schedule", "half_cosine", "--warmup", "0.1"), "`warmup` needs a schedule with a warm-up: warmup_cosine"),
         (("--optimizer", "sgd,muon"), "Unknown `optimizer`: 'sgd,muon'"),
         (("--optimizer", "adamw", "--momentum", "0.5"), "`momentum` is for optimizer='sgd'"),
-        (("--norm", "batch,none"), "A training has one value of norm. Received: batch, none. Search them with bnzoo tune"),
+        (("--norm", "batch,none"), "A training has one value of norm. Received: batch, none. Search them with bnzoo"),
         (("--activation", "relu,silu"), "A training has one value of activation. Received: relu, silu."),
         (("--option", "dropout_rate=0,0.5"), "A training has one value of dropout_rate. Received: 0, 0.5."),
         (("--learning-rate", "0"), "`learning_rate` must be a number above 0"),

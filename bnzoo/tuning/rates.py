@@ -52,6 +52,8 @@ class RateTest:
         """The smoothed loss of each step."""
         from scipy.ndimage import gaussian_filter1d
 
+        if not np.isfinite(self.start):
+            return self.loss
         most = self.start + 2 * abs(self.start - self.loss.min())
         return gaussian_filter1d(np.minimum(self.loss, most), _SMOOTHING * len(self.rates), mode="nearest")
 
