@@ -3,7 +3,8 @@
 Each trial has an index: the index of its configuration times the number of seeds, plus its seed. It waits in the
 storage until a worker claims it. If that worker dies, the trial is marked as failed, and a new trial with the same
 index waits. Two workers may add a trial with the same index at the same moment. Only the first of them counts and is
-run.
+run. Their samplers may have proposed different hyperparameters: all seeds of a configuration have those of its first
+trial.
 """
 
 import time
@@ -122,11 +123,15 @@ class Queue:
             if propose and (self._limit is None or count * self._seeds < self._limit):
                 count += 1
         direction = self._study.optuna.direction
-        known = {index(trial) // self._seeds: trial for trial in stored}  # abandoned trials too
+        # of two proposals for a configuration the first one counts, even if its trial was abandoned
+        known: dict[int, FrozenTrial] = {}
+        for trial in stored:
+            known.setdefault(index(trial) // self._seeds, trial)
         added = False
         for number in sorted(set(range(count * self._seeds)) - trials.keys()):
             configuration = number // self._seeds
-            if configuration not in known:
+            new = configuration not in known
+            if new:
                 history = _history(trials, self._seeds, configuration, direction)
                 proposed = self._plan.configuration(configuration, history)
                 if proposed is None:
@@ -134,6 +139,8 @@ class Queue:
                 known[configuration] = proposed
             self._study.optuna.add_trial(_waiting(known[configuration], number, self._study.marks))
             added = True
+            if new and self._plan.size is None:
+                break  # the other seeds follow when it is known whether another worker's proposal was the first
         return added
 
     def _discard_duplicates(self, stored: list[FrozenTrial], trials: dict[int, FrozenTrial]) -> None:

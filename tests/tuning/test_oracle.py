@@ -15,6 +15,8 @@ from tiers import tiered
 
 from bnzoo.tuning import OptunaOracle, PruningCallback
 from bnzoo.tuning import storage as storages
+from bnzoo.tuning.plans import Plan
+from bnzoo.tuning.shared import INDEX
 
 
 class Bowl(keras_tuner.HyperModel):
@@ -323,6 +325,37 @@ def test_two_that_add_the_same_trial_run_it_once(tmp_path):
         finish(b, trial)
     assert len(set(ran)) == len(ran) == 20
     assert "WAITING" not in [trial.state.name for trial in b.study.optuna.trials]
+
+
+class Overtaken(Plan):
+    """A plan for one process, before whose first proposal is stored another process stores its own."""
+
+    def __init__(self):
+        self.other = None
+
+    def configuration(self, position, history):
+        if self.other is not None:
+            study, self.other = self.other, None
+            study.optuna.add_trial(self.proposal(0.1, system_attrs={INDEX: 0}))
+        return self.proposal(0.2)
+
+    def proposal(self, rate, **options):
+        ranges = {"learning_rate": optuna.distributions.FloatDistribution(1e-3, 3.0)}
+        return optuna.create_trial(
+            state=TrialState.WAITING, params={"learning_rate": rate}, distributions=ranges, **options
+        )
+
+
+def test_all_seeds_have_the_first_of_two_proposals(tmp_path):
+    plan = Overtaken()
+    a, b = two_oracles(tmp_path, sampler=plan, seeds=3, max_trials=3)
+    plan.other = a.study
+    b.create_trial("tuner0")
+    trials = b.study.trials()
+    assert [trial.params["learning_rate"] for trial in trials.values()] == [0.1] * 3
+    assert [trial.state.name for trial in trials.values()] == ["RUNNING", "WAITING", "WAITING"]
+    b.study.backend._held.release()  # what the system does when a process dies
+    assert a.create_trial("tuner0").hyperparameters.values == {"learning_rate": 0.1, "seed": 0}
 
 
 def test_half_a_line_of_a_killed_writer_does_no_harm(tmp_path):
