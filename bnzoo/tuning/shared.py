@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from bnzoo.errors import choice
 from bnzoo.tuning.storage import JOURNAL, open_backend
 
-# keys of the system attributes of an Optuna trial
+# keys of the system attributes of an Optuna trial; `ENDED` tells a failure from a trial whose worker was lost
 INDEX, ENDED, CONFIRMATION = "bnzoo:index", "bnzoo:ended", "bnzoo:confirmation"
 
 # they compare trials after 1, 3, 9, ... epochs; successive halving and Hyperband keep about the best third
@@ -208,7 +208,9 @@ class SharedStudy:
         Returns:
             Boolean, `False` if another worker has taken the trial over.
         """
-        self.set_trial_attribute(number, ENDED, True)
+        if state == TrialState.FAIL:
+            # before the state, which is final. A success has no need of it: if its worker dies here, it is run again
+            self.set_trial_attribute(number, ENDED, True)
         try:
             values = None if value is None else [value]
             return self.storage.set_trial_state_values(self._trial_id(number), state, values)

@@ -287,6 +287,21 @@ def test_a_dead_workers_trial_is_taken_over_and_counts_once(tmp_path):
     assert sorted(trial.value for trial in b.study.trials().values()) == [0.5, 0.7]
 
 
+def test_a_success_whose_worker_dies_while_it_is_stored_is_run_again(tmp_path, monkeypatch):
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    a, b = two_oracles(tmp_path, max_trials=1)
+    lost = a.create_trial("tuner0")
+    monkeypatch.setattr(a.study.storage, "set_trial_state_values", die)
+    with pytest.raises(KeyboardInterrupt):
+        finish(a, lost)
+    taken = b.create_trial("tuner0")
+    assert taken.status == "RUNNING"
+    finish(b, taken, 0.5)
+    assert states(b) == ["COMPLETE"]
+
+
 def test_a_dead_workers_trial_is_not_listed_as_running(tmp_path):
     a, b = two_oracles(tmp_path, max_trials=1)
     lost = a.create_trial("tuner0")
