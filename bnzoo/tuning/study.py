@@ -236,7 +236,7 @@ class Study:
             The `Results`, with the latencies.
 
         Raises:
-            ValueError: If the format is unknown, or no trial has run.
+            ValueError: If the format is unknown, no trial has run, or `best.keras` is damaged.
             ImportError: If the packages of the format are not installed.
             RuntimeError: If an artefact differs from its model.
         """
@@ -247,6 +247,9 @@ class Study:
             self.refresh()  # another process may have measured some while this one waited
             self._records.add_latencies(format, latency.measure(self, format))
             results = self.refresh()
+            # trials of other processes may have ended meanwhile: with them in `results.json`, no process would write
+            # `best.keras` again
+            self._records.write(results, trained=self._is_trained(results.best))
             results.save(self.directory, command())
         return results
 

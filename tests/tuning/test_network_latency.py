@@ -2,9 +2,10 @@
 
 import json
 
+import keras
 import pandas as pd
 import pytest
-from untrained import SPACE, quiet, study
+from untrained import SPACE, loss_in, quiet, study
 
 from bnzoo import tuning
 from bnzoo.export.formats import FORMATS
@@ -95,6 +96,25 @@ def test_a_damaged_artefact_is_written_again_and_what_another_process_measured_c
     late.measure_latency()
     assert formats.exported == [artefact]
     assert len(late.results.latencies.formats["saved_model"]) == 1
+
+
+def test_the_best_model_is_that_of_trials_that_ended_during_the_measurement(few_digits, tmp_path, formats, monkeypatch):
+    space = tuning.MLPSpace(**{**SPACE, "norms": (None, "batch")})  # the first trial is not the best one
+    first, second = (study(few_digits, tmp_path / "s", space, seeds=1) for _ in range(2))
+    first.run(quiet, trials=1)
+    worse = first.results.best.loss
+    export = formats.export
+
+    def end_the_search(model, folder):
+        second.work(budget=None, trials=None)
+        export(model, folder)
+
+    monkeypatch.setattr(formats, "export", end_the_search)
+    best = first.measure_latency().best
+    assert best.loss < worse
+    assert len(json.loads((tmp_path / "s/results.json").read_text())["trials"]) == 4
+    second.run(quiet)
+    assert loss_in(keras.saving.load_model(tmp_path / "s/best.keras")) == pytest.approx(best.loss)
 
 
 def test_mistakes(few_digits, tmp_path, formats):
