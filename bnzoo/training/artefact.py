@@ -95,11 +95,7 @@ class Artefact:
     def check(self) -> None:
         """Raise `DamagedError` if files of the artefact are missing or do not match their checksums."""
         folder = Path(self.path)
-        try:
-            problems = manifest.mismatches(folder, manifest.read(folder))
-        except (ValueError, OSError) as error:
-            problems = [str(error)]
-        if problems:
+        if problems := _problems(folder):
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise DamagedError(f"{folder} is damaged: {problems[0]}{more}. {_REMEDY}")
 
@@ -122,6 +118,14 @@ class Artefact:
             return read_json(
                 path, "the description of an artefact", lambda values: cls(**_checked(values, path.parent / VERSIONS))
             )
+
+
+def _problems(folder: Path) -> list[str]:
+    """Return a sentence for each file of a SavedModel that is missing or does not match its checksum."""
+    try:
+        return manifest.mismatches(folder, manifest.read(folder))
+    except (ValueError, OSError) as error:
+        return [str(error)]
 
 
 def _checked(values: Any, versions: Path) -> dict[str, Any]:
@@ -175,7 +179,10 @@ def export_once(
         RuntimeError: If the artefact is damaged, or differs from the model.
         ValueError: If the description of an earlier artefact is damaged.
     """
-    note, versions, version = folder / NOTE, folder / VERSIONS, 1
+    note, versions = folder / NOTE, folder / VERSIONS
+    newest = max(version_numbers(versions), default=0)
+    # without a description: a process that was killed before it wrote one may have written the newest version
+    path = versions / str(newest or 1)
     if note.exists():
         artefact = Artefact.load(note)
         same = artefact.trial == trial and training in (None, artefact.training)
@@ -183,8 +190,16 @@ def export_once(
             artefact.check()
             return artefact
         # the study has found a better trial since, or trained its model to the end: it becomes the next version
-        version = max(version_numbers(versions), default=0) + 1
-    artefact = replace(export_model(load(), trial, data, versions / str(version)), training=training)
+        path = versions / str(newest + 1)
+    model = load()
+    try:
+        artefact = export_model(model, trial, data, path)
+    except DamagedError:
+        if _problems(path):
+            raise
+        # the version is whole, but has another model: the study has found a better trial since
+        artefact = export_model(model, trial, data, versions / str(newest + 1))
+    artefact = replace(artefact, training=training)
     artefact.save(note)
     return artefact
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bnzoo import data
 from bnzoo.errors import DamagedError
-from bnzoo.training.artefact import export_model
+from bnzoo.training.artefact import export_model, export_once
 
 pytestmark = pytest.mark.usefixtures("verified_here")
 
@@ -59,6 +59,20 @@ def test_an_earlier_folder_must_have_the_same_model(tmp_path):
         DamagedError, match=r"1 could not be verified as the SavedModel of the model: .* Remove the folder, then run"
     ):
         export_model(second, 0, images, tmp_path / "1")
+
+
+@pytest.mark.slow
+def test_without_a_description_another_model_becomes_the_next_version(tmp_path):
+    """As if each process were killed between the export of its model and the description."""
+    images = dataset(np.random.default_rng(0).normal(size=(4, 3, 3, 1)).astype(np.float32))
+    models = [network((3, 3, 1)), network((3, 3, 1))]
+    for trial, version in ((0, "1"), (1, "2"), (1, "2")):
+        artefact = export_once(lambda trial=trial: models[trial], trial, images, tmp_path)
+        assert artefact.path == str(tmp_path / "best" / version)
+        (tmp_path / "export.json").unlink()
+    (tmp_path / "best/2/foreign").touch()
+    with pytest.raises(DamagedError, match=r"2 could not be verified .* Remove the folder, then run"):
+        export_once(lambda: models[0], 0, images, tmp_path)
 
 
 @pytest.mark.parametrize(
