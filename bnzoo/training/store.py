@@ -32,11 +32,14 @@ class Store:
     def __init__(self, folder: Path, definition: dict[str, Any]) -> None:
         self.folder, self._definition = folder, json_ready(definition)
         folder.mkdir(parents=True, exist_ok=True)
-        stored = stored_definition(folder)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise `ValueError` if the folder has another training, or other files, or its definition is damaged."""
+        stored = stored_definition(self.folder)
         if stored is None:
-            others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-            if others:
-                raise ValueError(f"{folder} is not empty and has no training. Choose another folder.")
+            if _has_files(self.folder):
+                raise ValueError(f"{self.folder} is not empty and has no training. Choose another folder.")
             return
         names = [*dict.fromkeys([*stored, *self._definition])]
         differences = [
@@ -46,7 +49,7 @@ class Store:
         ]
         if differences:
             raise ValueError(
-                f"{folder} has another training ({'; '.join(differences)}). Choose another folder, or remove it."
+                f"{self.folder} has another training ({'; '.join(differences)}). Choose another folder, or remove it."
             )
 
     @property
@@ -60,17 +63,21 @@ class Store:
         return self.folder / LOG
 
     def plan(self, make: Callable[[], TrainingPlan], budget: bool) -> TrainingPlan:
-        """Return the stored plan, or make and store it.
+        """Return the stored plan, or make and store it. Only the process that holds the folder may call it.
 
         Args:
             make: Function without arguments that returns a new plan.
             budget: Boolean, whether there is a budget, with which the plan may change before the first checkpoint.
+
+        Raises:
+            ValueError: If another process has begun another training in the folder meanwhile.
         """
+        self._check()
         path = self.folder / DEFINITION
-        if path.exists() and (self.checkpoint.exists() or not budget):
-            return _read(path)[1]
-        plan = make()
-        write_text(path, json_text({"definition": self._definition, "plan": plan.get_config()}))
+        plan = _read(path)[1] if path.exists() else None
+        if plan is None or (budget and not self.checkpoint.exists()):
+            plan = make()
+            _write(path, self._definition, plan)
         return plan
 
     @contextmanager
@@ -101,19 +108,42 @@ def stored_definition(folder: Path) -> dict[str, Any] | None:
 
 
 def folder_for(definition: dict[str, Any], parent: Path) -> Path:
-    """Return the folder of a training among numbered ones: the one with the same definition, or the next number."""
-    numbers = [int(path.name) for path in parent.glob("*") if path.name.isdecimal()]
-    for number in sorted(numbers):
-        if stored_definition(parent / str(number)) == json_ready(definition):
-            return parent / str(number)
-    return parent / str(max(numbers, default=0) + 1)
+    """Return the folder of a training among numbered ones: that with the same definition, an empty one, or the next.
+
+    The definition of a new training is stored at once: other processes must find it before its plan is made.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(parent / _LOCK):
+        numbers = sorted(int(path.name) for path in parent.glob("*") if path.name.isdecimal())
+        chosen = None
+        for folder in (parent / str(number) for number in numbers):
+            stored = stored_definition(folder)
+            if stored == json_ready(definition):
+                return folder
+            if chosen is None and stored is None and folder.is_dir() and not _has_files(folder):
+                chosen = folder  # a process that was killed has left it
+        if chosen is None:
+            chosen = parent / str(max(numbers, default=0) + 1)
+            chosen.mkdir()
+        _write(chosen / DEFINITION, json_ready(definition), None)
+        return chosen
 
 
-def _read(path: Path) -> tuple[dict[str, Any], TrainingPlan]:
-    def check(content: Any) -> tuple[dict[str, Any], TrainingPlan]:
-        if not isinstance(content, dict) or not isinstance(content.get("definition"), dict):
+def _has_files(folder: Path) -> bool:
+    return any(not path.name.startswith(".") for path in folder.iterdir())
+
+
+def _write(path: Path, definition: dict[str, Any], plan: TrainingPlan | None) -> None:
+    """Write the definition of a training, with its plan if it has been made."""
+    write_text(path, json_text({"definition": definition, "plan": None if plan is None else plan.get_config()}))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], TrainingPlan | None]:
+    def check(content: Any) -> tuple[dict[str, Any], TrainingPlan | None]:
+        if not isinstance(content, dict) or not isinstance(content.get("definition"), dict) or "plan" not in content:
             raise ValueError("it must be an object with the fields 'definition' and 'plan'")
-        return content["definition"], TrainingPlan.from_config(content.get("plan"))
+        plan = content["plan"]
+        return content["definition"], None if plan is None else TrainingPlan.from_config(plan)
 
     with advised(f"Remove {path.parent} to start the training again."):
         return read_json(path, "the definition of a training", check)
