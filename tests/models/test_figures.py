@@ -241,6 +241,37 @@ def test_dropout_of_wide_networks_stands_before_the_last_convolution():
         assert model.get_layer(layer.name.replace("_dropout", "_conv")).input is layer.output
 
 
+DROPOUTS = {
+    # each reads the features of a layer of a dense block
+    "densenet": {f"conv{name}_dropout": f"conv{name}_2_conv" for name in ("2_block1", "2_block2", "3_block1")},
+    "mlp": {"hidden_1_dropout": "hidden_1_act", "hidden_2_dropout": "hidden_2_act"},
+    "mlp_residual": {"block_1_2_dropout": "block_1_1_act"},
+    "vit": {
+        "embedding_dropout": "position_embedding",
+        **{f"block{i}_attention_dropout": f"block{i}_attention" for i in (1, 2)},
+        **{f"block{i}_mlp_expand_dropout": f"block{i}_mlp_act" for i in (1, 2)},
+        **{f"block{i}_mlp_contract_dropout": f"block{i}_mlp_contract" for i in (1, 2)},
+    },
+}
+
+
+@pytest.mark.parametrize("family", DROPOUTS)
+def test_dropouts_stand_where_the_docstring_says(family):
+    """Nothing reads the input of a dropout but the dropout."""
+    model = without_values(build, family, dropout_rate=0.3)
+    dropouts = {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+    assert {name: layer.input._keras_history.operation.name for name, layer in dropouts.items()} == DROPOUTS[family]
+    assert {layer.rate for layer in dropouts.values()} == {0.3}
+    for layer in dropouts.values():
+        assert [layer.input is tensor for other in model.layers for tensor in inputs_of(other)].count(True) == 1
+    attentions = [layer for layer in model.layers if isinstance(layer, keras.layers.MultiHeadAttention)]
+    assert [layer.dropout for layer in attentions] == [0.3] * (2 if family == "vit" else 0)
+
+
+def inputs_of(layer: keras.Layer) -> list:
+    return [] if isinstance(layer, keras.layers.InputLayer) else keras.tree.flatten(layer.input)
+
+
 @pytest.mark.parametrize(
     ("options", "strided"),
     [
