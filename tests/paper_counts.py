@@ -55,5 +55,3 @@ RESNET50_BY_NORM = {
     None: (25_530_472, 0),
     "filter_response": (25_557_032 + 7_616, 0),
 }
-# keras.applications with its convolution biases. The difference from ours is one bias for each channel of a batch norm.
-KERAS_RESNET50_TRAINABLE = 25_583_592
