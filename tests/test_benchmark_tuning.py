@@ -44,6 +44,15 @@ def test_the_table_has_medians_and_compares_seed_by_seed():
     assert table["test not below"].tolist() == [3, 2, 3]
 
 
+def test_a_seed_in_which_bnzoo_has_no_model_does_not_count_for_it():
+    """In the third seed RandomSearch has no model either."""
+    frame = planted()
+    frame.loc[(frame["arm"] == "bnzoo") & (frame["seed"] == 3), ["validation", "test"]] = np.nan
+    table = tuning.summary(frame)
+    assert table["validation not below"].tolist() == [2, 2, 0]
+    assert table["test not below"].tolist() == [2, 1, 2]
+
+
 def test_a_run_in_a_line():
     row = planted().iloc[3].to_dict() | {"note": "3 failed (KeyError: 'a')"}
     line = tuning.line(row)

@@ -251,7 +251,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A data frame with the columns `FIGURES`, `times finished` (the median ratio of the finished trials of bnzoo and
         the arm), `at least` (the lowest ratio), `validation not below` and `test not below` (the number of seeds in
-        which the best model of bnzoo is at least as accurate; an arm without a model has 0 %).
+        which bnzoo has a model that is at least as accurate; another arm without a model has 0 %).
     """
     by_seed = frame.pivot(index="seed", columns="arm", values=FIGURES)
     table = frame.groupby("arm")[FIGURES].median().reindex([arm for arm in ARMS if arm in set(frame["arm"])])
@@ -259,8 +259,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         times = by_seed["finished"]["bnzoo"] / by_seed["finished"][arm]
         table.loc[arm, ["times finished", "at least"]] = times.median(), times.min()
         for split in ("validation", "test"):
-            accuracy = by_seed[split].fillna(0.0)
-            table.loc[arm, f"{split} not below"] = (accuracy["bnzoo"] >= accuracy[arm]).sum()
+            accuracy = by_seed[split]
+            table.loc[arm, f"{split} not below"] = (accuracy["bnzoo"] >= accuracy[arm].fillna(0.0)).sum()
     return table
 
 
