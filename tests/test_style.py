@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTED = ("bnzoo", "recipes")
 
 
-def imports(path: Path) -> set[str]:
-    """Return the parts of bnzoo that a file imports anywhere, except for type checkers."""
+def imports(path: Path, root: Path = ROOT) -> set[str]:
+    """Return the parts of bnzoo that a file imports anywhere, except for type checkers: `bnzoo` for the whole."""
     tree = ast.parse(path.read_text())
     typing_only = {
         id(inner)
@@ -22,17 +22,41 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for inner in ast.walk(node)
     }
-    found = set()
+    folder = path.relative_to(root).parent.parts
+    names = []
     for node in ast.walk(tree):
-        if (
-            id(node) in typing_only
-            or not isinstance(node, ast.ImportFrom)
-            or not (node.module or "").startswith("bnzoo")
-        ):
+        if id(node) in typing_only:
             continue
-        parts = node.module.split(".")
-        found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return found
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) - node.level + 1] if node.level else ()
+            module = ".".join(filter(None, (*above, node.module)))
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    split = [name.split(".") for name in names]
+    return {(parts[1:] or parts)[0] for parts in split if parts[0] == "bnzoo"}
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("import bnzoo", {"bnzoo"}),
+        ("import bnzoo.tuning.study as s, keras, bnzoo.data", {"tuning", "data"}),
+        ("from bnzoo import tuning, errors", {"tuning", "errors"}),
+        ("def f():\n    from bnzoo.tuning.study import Study", {"tuning"}),
+        ("from .record import Format", {"export"}),
+        ("from . import record", {"export"}),
+        ("from ...tuning.study import Study", {"tuning"}),
+        ("from ... import tuning", {"tuning"}),
+        ("import keras\nfrom bnzoo_other import x", set()),
+        ("if TYPE_CHECKING:\n    import bnzoo.tuning", set()),
+    ],
+)
+def test_every_form_of_import_is_seen(tmp_path, line, parts):
+    path = tmp_path / "bnzoo" / "export" / "formats" / "file.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert imports(path, tmp_path) == parts
 
 
 # the parts that each part may import; none imports the command line
