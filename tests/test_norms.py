@@ -86,7 +86,9 @@ def test_a_norm_is_json_and_comes_back(norm):
     there = json.loads(json.dumps(norms.get(norm).get_config()))
     assert there == norm
     assert norms.get(there) == norms.get(norm)
-    assert norms.get(norms.get(norm)) is not None
+    again = norms.get(norms.get(norm))
+    assert again == norms.get(norm)
+    assert again.get_config() == norm
 
 
 def test_no_norm_has_two_words():
