@@ -220,7 +220,7 @@ def test_another_sampler_or_pruner_is_another_study(finished, few_digits):
         study(few_digits, finished.directory, sampler="tpe")
 
 
-def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified_here):
+def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path):
     part = study(few_digits, tmp_path / "s")
     part.run(quiet, trials=6)
     assert len(part.results) == 6
@@ -231,12 +231,23 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path, verified
     again = study(few_digits, tmp_path / "s")
     again.run(quiet, budget=1e-9)
     assert len(again.results) == 6, "the time was over before the first"
-    first = again.export()
     again.run(quiet)
     assert comparable(again.results) == comparable(finished.results)
-    second = again.export()
-    if again.results.best.trial != first.trial:
-        assert second.path.endswith("best/2"), "the better one is the next version"
+
+
+@pytest.mark.slow
+def test_a_better_trial_is_the_next_version_of_the_export(few_digits, tmp_path, verified_here):
+    """The first four trials have no norm, and a higher loss."""
+    found = study(few_digits, tmp_path / "s", tuning.MLPSpace(**{**SPACE, "norms": (None, "batch")}))
+    found.run(quiet, trials=4)
+    first = found.export()
+    assert (first.trial, first.path) == (0, str(tmp_path / "s/best/1"))
+    found.run(quiet)
+    second = found.export()
+    assert (second.trial, second.path) == (4, str(tmp_path / "s/best/2"))
+    assert found.results.best.trial == 4
+    assert found.export() == second
+    assert sorted(path.name for path in (tmp_path / "s/best").iterdir()) == ["1", "2"]
 
 
 def test_the_verdict_names_the_values_that_no_trial_has(few_digits, tmp_path):
