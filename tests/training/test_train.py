@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 import bnzoo
 from bnzoo import data
@@ -188,6 +189,22 @@ def test_a_trained_model_is_compiled_with_the_rate_of_its_training(few):
     losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(logits)), few.validation.y]
     assert training.choice[training.weights] == pytest.approx(losses.mean(), rel=1e-5)
     assert training.choice[training.weights] == min(training.choice.values())
+
+
+@pytest.mark.slow
+def test_balanced_classes_have_the_same_weight_in_the_loss(few):
+    """The reference is the mean of the weighted losses of the validation data, in float64, with sklearn's weights."""
+    rows = np.flatnonzero((few.train.y < 3) | (np.arange(len(few.train.y)) % 3 == 0))
+    uneven = dataclasses.replace(few, train=data.Split(few.train.x[rows], few.train.y[rows]))
+    options = {**OPTIONS, "epochs": 1, "average": False}
+    training = train(small_model(), uneven, class_weight="balanced", **options)
+    weights = compute_class_weight("balanced", classes=np.arange(10), y=uneven.train.y)
+    assert max(weights) > 2 * min(weights)
+    truth = uneven.validation.y
+    logits = training.model.predict(uneven.validation.x, verbose=0).astype(np.float64)
+    losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(logits)), truth]
+    assert training.choice["last"] == pytest.approx((weights[truth] * losses).mean(), rel=1e-5)
+    assert training.history["loss"] != train(small_model(), uneven, **options).history["loss"]
 
 
 def test_the_average_is_that_of_the_weights_of_the_last_quarter(few):
