@@ -333,6 +333,29 @@ def test_a_study_goes_on_with_its_placement_and_batch_size(bnzoo, monkeypatch, t
     assert (status, "space.placement: pre stored, post requested" in err) == (2, True)
 
 
+def test_the_options_of_a_search_reach_the_study(bnzoo, monkeypatch):
+    """The networks are not timed."""
+    from bnzoo.tuning import Study
+
+    asked = []
+
+    def interrupted(self, **bounds):
+        asked.append((self.get_arguments(), bounds))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "run", interrupted)
+    monkeypatch.setattr("bnzoo.cli.clock.Clock.timed", lambda self, study, precision: study)
+    words = ["--objective", "macro_f1", "--class-weight", "balanced", "--equal", "compute", "--sampler", "tpe"]
+    words += ["--sampler-seed", 5, "--pruner", "median", "--precision", "bfloat16", "--seeds", 2, "--trials", 6]
+    status, _, err = bnzoo("tune", *SMALL, "--data", "wine", *words, "--workers", 2)
+    assert status == 130, err
+    [(arguments, bounds)] = asked
+    expected = {"objective": "macro_f1", "class_weight": "balanced", "equal": "compute", "sampler": "tpe"}
+    expected |= {"sampler_seed": 5, "pruner": "median", "precision": "bfloat16", "seeds": 2, "epochs": 3}
+    assert {name: arguments[name] for name in expected} == expected
+    assert bounds == {"workers": 2, "trials": 6, "budget": None}
+
+
 @pytest.mark.slow
 def test_optimizers_schedules_and_momenta_are_axes(bnzoo, monkeypatch, tmp_path):
     from bnzoo.tuning import Study

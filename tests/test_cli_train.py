@@ -51,6 +51,46 @@ def test_the_default_norm_is_that_of_the_family(bnzoo, tmp_path, monkeypatch, fa
     assert (status, norms) == (2, [kind]), err
 
 
+@pytest.fixture
+def asked(bnzoo, monkeypatch, tmp_path):  # noqa: F811
+    """A function that returns the model and the options with which `bnzoo train` calls `bnzoo.train`."""
+    found = []
+
+    def train(model, data, *, progress, **options):
+        found.append((model, options))
+        raise KeyboardInterrupt
+
+    def ask(*words):
+        status, _, err = bnzoo(*WORDS, *words, "--output", tmp_path / "run")
+        assert status == 130, err
+        return found.pop()
+
+    monkeypatch.setattr("bnzoo.train", train)
+    return ask
+
+
+DEFAULTS = {
+    **{"epochs": None, "budget": None, "batch_size": None, "schedule": None, "warmup": None, "precision": "auto"},
+    **{"average": True, "patience": None, "class_weight": None, "all_data": False, "seed": 0, "tensorboard": None},
+}
+
+
+def test_the_options_of_a_training_reach_it(asked, tmp_path):
+    words = ("--schedule", "linear", "--warmup", 0.2, "--no-average", "--patience", 3, "--class-weight", "balanced")
+    _, options = asked(*words, "--seed", 4, "--epochs", 7, "--batch-size", 32, "--precision", "bfloat16")
+    expected = {"schedule": "linear", "warmup": 0.2, "average": False, "patience": 3, "class_weight": "balanced"}
+    expected |= {"seed": 4, "epochs": 7, "batch_size": 32, "precision": "bfloat16"}
+    assert options == DEFAULTS | expected | {"learning_rate": 0.05, "directory": tmp_path / "run"}
+
+
+def test_all_data_reaches_the_training_and_the_seed_the_weights(asked, tmp_path):
+    model, options = asked("--all-data")
+    assert options == DEFAULTS | {"all_data": True, "learning_rate": 0.05, "directory": tmp_path / "run"}
+    (first, *_), (again, *_), (other, *_) = (each.get_weights() for each in (model, asked()[0], asked("--seed", 4)[0]))
+    np.testing.assert_array_equal(again, first)
+    assert (other != first).any()
+
+
 @pytest.mark.slow
 def test_a_configuration_is_trained_and_exported(bnzoo, tmp_path, verified_here):  # noqa: F811
     output = tmp_path / "run"
