@@ -1,7 +1,5 @@
 """Plans of made-up seconds, and the measurement of real ones."""
 
-import math
-
 import pytest
 from untrained import SPACE, study
 
@@ -125,12 +123,12 @@ def test_a_plan_from_measured_seconds_is_part_of_the_study(few_digits, tmp_path)
     plan, precision, measured = planned(new, 30.0)
     ready = new.store_plan(plan, precision)
     assert set(measured.step) == {1, 2, 3}
-    assert all(0 < step < 1 for step in measured.step.values())
+    assert all(step > 0 for step in measured.step.values())
     assert min(measured.step[1], measured.step[3]) <= measured.step[2] <= max(measured.step[1], measured.step[3])
     assert measured.steps == len(few_digits.train.x) // 16
     assert len(ready.compiled) == 2
     results = ready.run(lambda *event: None, trials=3)
-    assert not ready.compiled or math.isfinite(results.trials[0].score)
+    assert not ready.compiled, "the first trials took the networks that were timed"
     assert all(len(trial.history["loss"]) <= ready.plan.epochs for trial in results.trials)
     again = study(few_digits, tmp_path / "s", space, seeds=1, sampler="local", plan=ready.plan, epochs=ready.epochs)
     assert len(again.results) == 3
