@@ -58,6 +58,18 @@ def test_crops_are_windows_of_the_padded_image():
     assert sum(places.any() for places in equal.values()) > 5, "of its own"
 
 
+def test_rotations_are_by_at_most_fifteen_degrees():
+    """A ramp stays one: its slope in the middle turns by the angle of the image."""
+    ramp = np.zeros((400, 16, 16, 1), np.float32) + 10 * np.arange(16, dtype=np.float32)[:, None]
+    ((found, _),) = batches(dataset("rotation", ramp, np.arange(400, dtype=np.int32) % 4), count=1)
+    middle = found[:, 7:9, 7:9, 0]
+    down, right = (np.diff(middle, axis=axis).mean((1, 2)) for axis in (1, 2))
+    np.testing.assert_allclose(np.hypot(down, right), 10, rtol=1e-2)
+    angles = np.degrees(np.arctan2(down, right))
+    assert -15.1 < angles.min() < -13
+    assert 13 < angles.max() < 15.1
+
+
 def test_an_erased_part_is_one_rectangle():
     ((found, _),) = batches(dataset("erasing"), count=1)
     for before, after in zip(IMAGES, found, strict=True):
