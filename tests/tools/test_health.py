@@ -454,6 +454,22 @@ def test_the_monitor_changes_nothing_and_logs(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_monitor_checks_every_second_epoch_and_at_the_end(tmp_path):
+    model = mlp(depth=1)
+    model.compile(keras.optimizers.SGD(0.1), LOGITS)
+    monitor = HealthMonitor((X[:256], Y[:256]), tmp_path, every=2)
+    model.fit(X[:256], Y[:256], batch_size=64, epochs=5, verbose=0, callbacks=[monitor])
+    steps = [
+        event.step
+        for file in tmp_path.iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        if "drift/norm_1" in [value.tag for value in event.summary.value]
+    ]
+    assert steps == [1, 3, 4], "counted from 0"
+    assert monitor.report.steps == 5 * 4
+
+
+@pytest.mark.slow
 def test_the_monitor_warns_once_of_what_goes_wrong():
     model = mlp(norm=L.BatchNormalization)
     model.compile(keras.optimizers.SGD(0.0), LOGITS)
