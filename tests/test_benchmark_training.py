@@ -106,5 +106,5 @@ def test_the_quick_run(tmp_path):
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert list(summary["kind"]) == ["bnzoo", "without norms", "Keras"]
     assert (summary[["step_ms", "first_step_s", "build_s"]] > 0).all(axis=None)
-    assert summary["matrix_share"].between(0, 1.5).all()
+    assert (summary["matrix_share"] > 0).all()
     assert {path.name for path in tmp_path.iterdir()} == {"training.csv", "summary.csv", "training.png"}
