@@ -25,7 +25,7 @@ Data = Annotated[
         show_default=False,
     ),
 ]
-Quick = Annotated[bool, typer.Option("--quick", help="Run fewer values, epochs and seeds: minutes instead of an hour.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Run fewer values, epochs and seeds: minutes instead of hours.")]
 Seeds = Annotated[
     int | None,
     typer.Option(min=1, help="Seeds per configuration. Default: 5, with --data 3, with --quick 2.", show_default=False),
