@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from test_cli import bnzoo  # noqa: F401
 
+from bnzoo.keras_internals import flatten_layers
+
 WORDS = ("train", "mlp", "--data", "wine", "--depth", "1", "--option", "width=8", "--learning-rate", "0.05")
 KINDS = {"LayerNormalization", "BatchNormalization"}
 
@@ -38,19 +40,6 @@ def test_mistakes(bnzoo, tmp_path, words, message):  # noqa: F811
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("family", "kind"), [("vit", "LayerNormalization"), ("resnet", "BatchNormalization")])
-def test_the_default_norm_is_that_of_the_family(bnzoo, tmp_path, monkeypatch, family, kind):  # noqa: F811
-    norms = []
-
-    def train(model, data, **options):
-        norms.extend({type(layer).__name__ for layer in model._flatten_layers()} & KINDS)
-        raise ValueError("that is enough")
-
-    monkeypatch.setattr("bnzoo.train", train)
-    status, _, err = bnzoo("train", family, "--output", tmp_path / "run")
-    assert (status, norms) == (2, [kind]), err
-
-
 @pytest.fixture
 def asked(bnzoo, monkeypatch, tmp_path):  # noqa: F811
     """A function that returns the model and the options with which `bnzoo train` calls `bnzoo.train`."""
@@ -61,12 +50,18 @@ def asked(bnzoo, monkeypatch, tmp_path):  # noqa: F811
         raise KeyboardInterrupt
 
     def ask(*words):
-        status, _, err = bnzoo(*WORDS, *words, "--output", tmp_path / "run")
+        status, _, err = bnzoo(*words, "--output", tmp_path / "run")
         assert status == 130, err
         return found.pop()
 
     monkeypatch.setattr("bnzoo.train", train)
     return ask
+
+
+@pytest.mark.parametrize(("family", "kind"), [("vit", "LayerNormalization"), ("resnet", "BatchNormalization")])
+def test_the_default_norm_is_that_of_the_family(asked, family, kind):
+    model, _ = asked("train", family)
+    assert {type(layer).__name__ for layer in flatten_layers(model)} & KINDS == {kind}
 
 
 DEFAULTS = {
@@ -77,16 +72,17 @@ DEFAULTS = {
 
 def test_the_options_of_a_training_reach_it(asked, tmp_path):
     words = ("--schedule", "linear", "--warmup", 0.2, "--no-average", "--patience", 3, "--class-weight", "balanced")
-    _, options = asked(*words, "--seed", 4, "--epochs", 7, "--batch-size", 32, "--precision", "bfloat16")
+    _, options = asked(*WORDS, *words, "--seed", 4, "--epochs", 7, "--batch-size", 32, "--precision", "bfloat16")
     expected = {"schedule": "linear", "warmup": 0.2, "average": False, "patience": 3, "class_weight": "balanced"}
     expected |= {"seed": 4, "epochs": 7, "batch_size": 32, "precision": "bfloat16"}
     assert options == DEFAULTS | expected | {"learning_rate": 0.05, "directory": tmp_path / "run"}
 
 
 def test_all_data_reaches_the_training_and_the_seed_the_weights(asked, tmp_path):
-    model, options = asked("--all-data")
+    model, options = asked(*WORDS, "--all-data")
     assert options == DEFAULTS | {"all_data": True, "learning_rate": 0.05, "directory": tmp_path / "run"}
-    (first, *_), (again, *_), (other, *_) = (each.get_weights() for each in (model, asked()[0], asked("--seed", 4)[0]))
+    models = (model, asked(*WORDS)[0], asked(*WORDS, "--seed", 4)[0])
+    (first, *_), (again, *_), (other, *_) = (each.get_weights() for each in models)
     np.testing.assert_array_equal(again, first)
     assert (other != first).any()
 

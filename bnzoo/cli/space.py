@@ -80,7 +80,7 @@ def refuse_several(axes: Mapping[str, Any], allowed: str, advice: str, besides: 
 
     Args:
         axes: Dict from `axes_of`.
-        allowed: String, the rule as the begin of a sentence: `"A training has"`.
+        allowed: String, the beginning of the sentence with the rule: `"A training has"`.
         advice: String, what to do instead.
         besides: The axes that may have several values.
     """

@@ -71,4 +71,5 @@ def _curve(axes: Axes, test: "RateTest") -> None:
     if test.interval is not None and test.suggested is not None:
         axes.axvspan(*test.interval, color="C2", alpha=0.15, linewidth=0)
         axes.axvline(test.suggested, color="C2", linestyle="--")
-    axes.set(xscale="log", xlabel="learning rate", title=test.name)
+    axes.set(xscale="log", xlabel="learning rate")
+    axes.set_title(test.name, parse_math=False)  # a name may have dollar signs

@@ -1,6 +1,7 @@
 """The artefact of a trained model: a SavedModel, with the test accuracy of the SavedModel itself."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any
@@ -15,22 +16,19 @@ from bnzoo.errors import DamagedError
 from bnzoo.export import manifest, rows
 from bnzoo.export.image import is_image
 from bnzoo.files import version_numbers, write_text
-from bnzoo.json_text import json_text
+from bnzoo.json_text import json_number, json_text
 from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
 from bnzoo.training.files import NOTE, VERSIONS, replaceable
 from bnzoo.training.measures import Measures, measure
 
-_NUMBER = (int, float)
-# the JSON forms of numbers that are not finite: the R2 of equal targets is not a number
-_NOT_FINITE = ("nan", "inf", "-inf")
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "path": str,
     "trial": (int, type(None)),
-    "test_accuracy": _NUMBER,
+    "test_accuracy": float,
     "test_examples": int,
-    "difference": _NUMBER,
+    "difference": float,
     "norms_folded": int,
     "norms_kept": dict,
     "metric": str,
@@ -137,8 +135,9 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
         if name not in values and not attribute.default is attribute.default_factory is MISSING:
             continue
         value, kinds = values.get(name), _KINDS[name]
-        if kinds == _NUMBER and value in _NOT_FINITE:
-            value = values[name] = float(value)
+        if kinds is float:
+            with suppress(TypeError, OverflowError):
+                value = values[name] = json_number(value)
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ValueError(f"its field {name!r} is missing or has the wrong type")
     if not all(isinstance(reason, str) for reason in values["norms_kept"].values()):

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from bnzoo.keras_internals import compile_arguments
 from bnzoo.tools.population import NotFiniteError
 from bnzoo.training.variables import assign, values_of
 
@@ -59,15 +60,15 @@ def take_if_better(model: keras.Model, other: keras.Model, validation: Callable[
     """
     own, reached = values_of(model.variables), losses_of(model, validation())
     assign(model.variables, other.variables)
-    better = clearly_lower(losses_of(model, validation()), reached)
-    loss = float(model.evaluate(validation(), verbose=0, return_dict=True)["loss"])  # as in `take_lowest`
+    losses = losses_of(model, validation())
+    better = clearly_lower(losses, reached)
     if not better:
         assign(model.variables, own)
-    return better, loss
+    return better, float(losses.mean())
 
 
 def losses_of(model: keras.Model, batches: Any) -> np.ndarray:
-    """Return the loss of each example.
+    """Return the loss of each example, whose mean is that of `keras.Model.evaluate`.
 
     Args:
         model: The model, compiled with one loss.
@@ -79,7 +80,8 @@ def losses_of(model: keras.Model, batches: Any) -> np.ndarray:
     for x, y, *weights in batches:
         values = keras.ops.convert_to_numpy(each(y, model.predict_on_batch(x)))
         found.append(values * np.asarray(weights[0]) if weights else values)
-    return np.concatenate(found)
+    weight = compile_arguments(model).get("loss_weights")
+    return np.concatenate(found) * (1.0 if weight is None else weight)
 
 
 def clearly_lower(losses: np.ndarray, others: np.ndarray) -> bool:

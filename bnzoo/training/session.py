@@ -175,12 +175,6 @@ class _Session:
                 self._trained.evaluate(self._batches(0), steps=1, verbose=0)
                 saved.restore(self._trained)
                 write_log(self._store.log, self._history)  # it may be damaged, or have later epochs
-                if self._position.progress >= 1 and self._options.deadline is not None:
-                    warnings.warn(
-                        f"This training of {self._position.epoch} epochs is finished, and the budget changes nothing. "
-                        "Pass `epochs`, or another folder, for a longer one.",
-                        stacklevel=2,
-                    )
         if self._position.progress < 1 and not self._has_stopped:
             if self._options.deadline is not None:
                 late = self._reserve(self._options.deadline, self.plan.precision)
@@ -201,6 +195,12 @@ class _Session:
                 raise self._diverged(self._position.epoch + 1)
             if saved is not None and not self._position.step:
                 saved.save()
+        elif self._options.deadline is not None:
+            warnings.warn(
+                f"This training of {self._position.epoch} epochs is finished, and the budget changes nothing. "
+                "Pass `epochs`, or another folder, for a longer one.",
+                stacklevel=2,
+            )
         if self._position.progress < 1 and self._has_stopped:
             self._ended = f"ended after {self._position.epoch} of {self.plan.epochs} epochs: no improvement in "
             self._ended += f"{self._options.patience} epochs"
@@ -310,7 +310,7 @@ class _Session:
             self._slowness = slowness(self._model)
             options = self._options
             choices = 1 if options.all_data else 1 + options.average + (options.patience is not None)
-            choices += 3 * (self._earlier is not None)  # both are evaluated example by example, and the trial's loss
+            choices += 2 * (self._earlier is not None)  # each of the two is evaluated once more
             finish = finish_of(self._data, choices, self._store is not None)
             step_on_one = self._step * self._strategy.num_replicas_in_sync
             needed = finish.seconds(step_on_one / self._batch, self._slowness)

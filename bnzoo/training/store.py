@@ -32,15 +32,19 @@ class Store:
     def __init__(self, folder: Path, definition: dict[str, Any]) -> None:
         self.folder, self._definition = folder, json_ready(definition)
         folder.mkdir(parents=True, exist_ok=True)
-        self._check()
+        self._stored_plan()
 
-    def _check(self) -> None:
-        """Raise `ValueError` if the folder has another training, or other files, or its definition is damaged."""
-        stored = stored_definition(self.folder)
-        if stored is None:
+    def _stored_plan(self) -> TrainingPlan | None:
+        """Return the stored plan, or `None` if there is none yet.
+
+        Raises:
+            ValueError: If the folder has another training, or other files, or its definition is damaged.
+        """
+        if not self._path.exists():
             if _has_files(self.folder):
                 raise ValueError(f"{self.folder} is not empty and has no training. Choose another folder.")
-            return
+            return None
+        stored, plan = _read(self._path)
         names = [*dict.fromkeys([*stored, *self._definition])]
         differences = [
             f"{name}: {reprlib.repr(stored.get(name))} there, {reprlib.repr(self._definition.get(name))} here"
@@ -51,6 +55,11 @@ class Store:
             raise ValueError(
                 f"{self.folder} has another training ({'; '.join(differences)}). Choose another folder, or remove it."
             )
+        return plan
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / DEFINITION
 
     @property
     def checkpoint(self) -> Path:
@@ -72,12 +81,10 @@ class Store:
         Raises:
             ValueError: If another process has begun another training in the folder meanwhile.
         """
-        self._check()
-        path = self.folder / DEFINITION
-        plan = _read(path)[1] if path.exists() else None
+        plan = self._stored_plan()
         if plan is None or (budget and not self.checkpoint.exists()):
             plan = make()
-            _write(path, self._definition, plan)
+            _write(self._path, self._definition, plan)
         return plan
 
     @contextmanager
@@ -112,20 +119,21 @@ def folder_for(definition: dict[str, Any], parent: Path) -> Path:
 
     The definition of a new training is stored at once: other processes must find it before its plan is made.
     """
+    definition = json_ready(definition)
     parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(parent / _LOCK):
         numbers = sorted(int(path.name) for path in parent.glob("*") if path.name.isdecimal())
         chosen = None
         for folder in (parent / str(number) for number in numbers):
             stored = stored_definition(folder)
-            if stored == json_ready(definition):
+            if stored == definition:
                 return folder
             if chosen is None and stored is None and folder.is_dir() and not _has_files(folder):
                 chosen = folder  # a process that was killed has left it
         if chosen is None:
             chosen = parent / str(max(numbers, default=0) + 1)
             chosen.mkdir()
-        _write(chosen / DEFINITION, json_ready(definition), None)
+        _write(chosen / DEFINITION, definition, None)
         return chosen
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
-from bnzoo.json_text import json_ready
+from bnzoo.json_text import json_number, json_ready
 
 OUTCOMES = ("ok", "stalled", "diverged", "pruned", "failed")
 
@@ -108,11 +108,11 @@ def _field(name: str, kind: Any, value: Any) -> Any:
     """Return the value of a field of a `TrialResult` from JSON. Raise `ValueError` if its type is wrong."""
     try:
         if kind is float:
-            return _float(value)
+            return json_number(value)
         if name == "history":
-            return {key: [_float(entry) for entry in curve] for key, curve in value.items()}
+            return {key: [json_number(entry) for entry in curve] for key, curve in value.items()}
         if name == "measured":
-            return {key: _float(entry) for key, entry in value.items()}
+            return {key: json_number(entry) for key, entry in value.items()}
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{name!r} must be numbers") from error
     entries = value.values() if isinstance(value, dict) else ()
@@ -123,9 +123,3 @@ def _field(name: str, kind: Any, value: Any) -> Any:
     if name == "values" and not all(entry.isprintable() for entry in entries if isinstance(entry, str)):
         raise ValueError("'values' must have printable characters only")  # they are written to terminals
     return value
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise TypeError
-    return float(value)

@@ -185,6 +185,7 @@ def test_a_loss_that_only_wavers_has_no_interval(tmp_path):
     several = RateTests((never, found, curve((-3, 2.3), (0, 0.5))))
     several.plot(tmp_path / "rates.png")
     never.plot(tmp_path / "never.svg")
+    RateTest("$a_$", found.rates, found.losses).plot(tmp_path / "dollars.png")
     assert several.table()["end"].tolist() == ["", "", "range"]
 
 
