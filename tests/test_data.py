@@ -55,6 +55,17 @@ def test_splits_are_stratified_disjoint_and_whole(counts, seed):
     assert all((again[part] == rows).all() for part, rows in parts.items())
 
 
+@pytest.mark.parametrize("classes", [("a", "b"), ()], ids=["classification", "regression"])
+def test_at_most_5000_examples_choose_the_model_unless_their_share_is_given(classes, tmp_path):
+    x = np.zeros((50_000, 1), "float32")
+    y = np.arange(len(x)) % 2 if classes else np.linspace(0, 1, len(x), dtype="float32")
+    np.savez(tmp_path / "large.npz", x=x, y=y)
+    usual, given = data.load(tmp_path / "large.npz"), data.load(tmp_path / "large.npz", validation=0.15)
+    assert [len(part.x) for part in (usual.train, usual.validation, usual.test)] == [35_000, 5_000, 10_000]
+    assert [len(part.x) for part in (given.train, given.validation, given.test)] == [32_500, 7_500, 10_000]
+    assert set(usual.test.y.tolist()) == set(given.test.y.tolist())
+
+
 @given(count=st.integers(10, 200), seed=st.integers(0, 99))
 @settings(max_examples=40)
 def test_splits_of_a_regression_are_random_disjoint_and_whole(count, seed):

@@ -44,7 +44,7 @@ def load(
     separator: str | None = None,
     encoding: str | None = None,
     image_size: tuple[int, int] | int | None = None,
-    validation: float = 0.15,
+    validation: float | None = None,
     test: float | None = None,
     seed: int = 0,
     max_bytes: int | None = None,
@@ -96,7 +96,8 @@ def load(
             Windows-1252 (Latin-1).
         image_size: Tuple `(height, width)` to which the images of a folder are resized, or one integer for both.
             Required if they differ in size.
-        validation: Float, the share of the validation data. For a download, the share of its training data.
+        validation: Float, the share of the validation data; `None` for 0.15, but at most 5,000 examples. For a
+            download, the share of its training data.
         test: Float, the share of the test data; `None` for 0.2. A download has its own test data.
         seed: Integer, the seed of the splits.
         max_bytes: Integer, the maximum number of bytes of a file's content in memory; `None` for 512 MiB or 100 times
@@ -137,7 +138,7 @@ def load(
     _check_options(name, path, target=target or None, task=task, image_size=image_size, test=test, **table_options)
     names = chosen(augment)
     store.memory_limit(max_memory)  # checks it before anything is read
-    shares = {"validation": validation}
+    shares: dict[str, float | None] = {"validation": validation}
     if name not in downloads.NAMES:
         shares["test"] = _TEST if test is None else test
     check_split(shares, seed)
@@ -185,7 +186,7 @@ def _check_options(name: str, path: Path, *, test: float | None, image_size: obj
         raise ValueError(f"{name} has its own test data: omit `test`. Received: test={test}")
 
 
-def _arrays(name: str, path: Path, shares: dict[str, float], seed: int, max_bytes: int | None) -> Dataset:
+def _arrays(name: str, path: Path, shares: dict[str, float | None], seed: int, max_bytes: int | None) -> Dataset:
     if name not in _EMBEDDED and path.suffix != ".npz":
         raise ValueError(
             f"{name} cannot be read; supported are .npz files (arrays x and y), .csv and .parquet tables, and folders "
@@ -201,7 +202,7 @@ def _folder(
     name: str,
     path: Path,
     image_size: tuple[int, int] | int | None,
-    shares: dict[str, float],
+    shares: dict[str, float | None],
     seed: int,
     max_memory: int | None,
 ) -> Dataset:
@@ -211,7 +212,7 @@ def _folder(
     return _dataset(name, images.labels, _consecutive(x, images.y, parts))
 
 
-def _npy(name: str, path: Path, shares: dict[str, float], seed: int, max_memory: int | None) -> Dataset:
+def _npy(name: str, path: Path, shares: dict[str, float | None], seed: int, max_memory: int | None) -> Dataset:
     x, y, labels = npy(path)
     check_finite(name, x, y)
     parts = divide(y, labels, name, shares, seed)
@@ -228,14 +229,14 @@ def _consecutive(x: np.ndarray | Rows, y: np.ndarray, parts: Parts) -> dict[str,
     }
 
 
-def _download(name: str, shares: dict[str, float], seed: int) -> Dataset:
+def _download(name: str, shares: dict[str, float | None], seed: int) -> Dataset:
     (x, y), test, labels = downloads.read(name)
     parts = divide(y, labels, name, shares, seed)
     splits = {part: _split(x, y, rows) for part, rows in parts.items()}
     return _dataset(name, labels, {**splits, "test": _split(*test, np.arange(len(test[1])))})
 
 
-def _table(name: str, table: tables.LabelledTable, shares: dict[str, float], seed: int) -> Dataset:
+def _table(name: str, table: tables.LabelledTable, shares: dict[str, float | None], seed: int) -> Dataset:
     problems, training = [], table.features
     try:
         parts = divide(table.y, table.labels, name, shares, seed, table.targets)
