@@ -262,7 +262,11 @@ def _best(study: "Study") -> str:
 
 
 def _figure(trial: TrialResult, study: "Study") -> str:
-    metric = metric_named(study.results.metric)
+    """Return the metric of a trial, and its objective if that differs: the best trial has the best objective."""
+    metric, objective = metric_named(study.results.metric), study.results.objective
     # a percentage needs no label
     label = "" if metric is ACCURACY else f"{metric.label} "
-    return label + metric.short_text(trial.accuracy)
+    figure = label + metric.short_text(trial.accuracy)
+    if objective.metric is None:
+        return f"{figure} {objective.label} {trial.score:.3g}"
+    return figure if objective.metric.name == metric.name else f"{figure} {objective.text(trial.score)}"

@@ -8,7 +8,8 @@ import pytest
 import rich.console
 from planted import planted
 
-from bnzoo.tuning.objective import score_cap
+from bnzoo.metrics import metric_named
+from bnzoo.tuning.objective import Objective, score_cap
 from bnzoo.tuning.progress import Step, progress_bar
 from bnzoo.tuning.results import Results
 from bnzoo.tuning.trial_result import TrialResult
@@ -231,13 +232,14 @@ def seen(results, events, **options):
     """The progress without a terminal, and with one."""
     plain, colourful = (rich.console.Console(file=io.StringIO(), force_terminal=t, width=200) for t in (False, True))
     for console in (plain, colourful):
-        begun = Results([], results.definition, results.not_tried)
+        begun = Results([], results.definition, results.not_tried, objective=results.objective)
         study = types.SimpleNamespace(results=begun)
         with progress_bar(study, console, **options) as show:
             for event in events:
                 if isinstance(event, TrialResult):
                     trials = [*study.results.trials, event]
-                    study.results = Results(trials, results.definition, results.not_tried[len(trials) :])
+                    left = results.not_tried[len(trials) :]
+                    study.results = Results(trials, results.definition, left, objective=results.objective)
                 show(study, event)
     return plain.file.getvalue().splitlines(), colourful.file.getvalue()
 
@@ -248,7 +250,7 @@ def test_progress():
     known = Results(results.trials, results.definition, queued)
     lines, screen = seen(known, [queued[0], *known.trials])
     assert len(lines) == 3
-    words = "1/3 depth 8 batch placement pre batch size 32 lr 0.01: ok 65.4% | best 65.4% | "
+    words = "1/3 depth 8 batch placement pre batch size 32 lr 0.01: ok 65.4% loss 1.73 | best 65.4% loss 1.73 | "
     assert lines[0].startswith(words)
     assert lines[2].endswith("| 0:00 left")
     assert "3/3" in screen
@@ -257,6 +259,10 @@ def test_progress():
     assert lines[1].endswith("| unknown time left")
     assert "3/—" in screen
     assert seen(results, results.trials, total=40)[0][1].startswith("2/40 ")
+    judged = Results(
+        results.trials, results.definition, queued, objective=Objective(1.0, 0.9, metric_named("accuracy"))
+    )
+    assert ": ok 65.4% | best 65.4% | " in seen(judged, judged.trials)[0][0], "the accuracy is the objective"
 
 
 def test_progress_within_a_trial(monkeypatch):
