@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import types
 import warnings
 from dataclasses import replace
@@ -14,7 +15,7 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 
 from bnzoo import tuning
 from bnzoo.cli import clock as clocks
-from bnzoo.cli import progress
+from bnzoo.cli import final, progress
 from bnzoo.cli.console import UserError
 from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import axes_of, space_of
@@ -131,6 +132,16 @@ def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys):
     assert clocks.Clock(None, workers=2).workers(None) == 2
 
 
+def test_a_study_that_was_begun_without_a_budget_has_no_plan(clock, capsys):
+    found = clocks.Clock(585.0)
+    assert not found.plans({"name": "an earlier study"})
+    for finished, warned in ((False, True), (True, False)):
+        study = types.SimpleNamespace(directory="runs/old", epochs=15, finished=finished)
+        assert found.timed(study, "auto") is study
+        message = "bnzoo: warning: the study in runs/old was begun without --budget, so its trials of 15 epochs are not"
+        assert capsys.readouterr().err.startswith(message) == warned
+
+
 def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys, monkeypatch, tmp_path):
     found = clocks.Clock(585.0)
     assert found.plans(None)
@@ -188,6 +199,17 @@ def test_the_progress_of_the_final_training(clock):
             if event is not None:
                 show(event)
         assert shown in terminal.file.getvalue()
+
+
+def test_a_larger_budget_for_a_finished_study_is_warned_about(capsys, monkeypatch):
+    artefact = types.SimpleNamespace(check=lambda: None)
+    results = types.SimpleNamespace(candidate=object())
+    study = types.SimpleNamespace(results=results, artefact_of=lambda _: artefact, plan=PLAN, directory="runs/old")
+    monkeypatch.setattr(final, "_is_whole", lambda *arguments: True)
+    for seconds, warned in ((PLAN.seconds + 10, False), (6 * PLAN.seconds, True)):
+        assert final.trained(study, time.monotonic() + seconds) is artefact
+        message = "bnzoo: warning: the study in runs/old is finished, with a plan for 580 s, and a larger budget"
+        assert capsys.readouterr().err.startswith(message) == warned
 
 
 @pytest.mark.slow

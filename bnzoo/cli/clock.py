@@ -67,7 +67,7 @@ class Clock:
         self._is_new = True
         return self.deadline is not None
 
-    def timed(self, study: "Study", precision: str) -> "Study":
+    def timed(self, study: "Study", precision: str, trials: int | None = None) -> "Study":
         """Time the networks of a new study, print what its search takes, and return it with the plan for the budget.
 
         If another process has stored its plan at the same moment, the study has that one.
@@ -75,8 +75,14 @@ class Clock:
         Args:
             study: The `Study`.
             precision: String, the precision of a study with a budget, or `"auto"`.
+            trials: Integer, the largest number of trials; `None` for no limit.
         """
         if not self._is_new:
+            if self.deadline is not None and self.plan is None and not study.finished:
+                say(
+                    f"warning: the study in {study.directory} was begun without --budget, so its trials of "
+                    f"{study.epochs} epochs are not planned for {self._budget:g}s. A new --output plans them"
+                )
             return study
         study.directory.mkdir(parents=True, exist_ok=True)  # before time is spent on a folder that cannot be made
         from bnzoo.tuning import planning, timing
@@ -101,7 +107,8 @@ class Clock:
         if self.plan is not None:
             study = study.store_plan(self.plan, precision)
             self.plan = study.plan
-        typer.echo(planning.announcement(found, epochs, study.seeds, study.plan, study.precision))
+        arguments = found, epochs, study.seeds, study.plan, study.precision, trials, self._final
+        typer.echo(planning.announcement(*arguments))
         return study
 
     @property

@@ -1,5 +1,6 @@
 """The final training of a study on the command line, and the report with its figures."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from bnzoo.cli.progress import shown
 
 # the seconds up to which a final training without a budget is a short one
 _SHORT = 60.0
+# a budget this many times as long as the plan of a finished study is meant to be a larger one
+_LARGER = 1.5
 
 if TYPE_CHECKING:
     from bnzoo.training import Training
@@ -47,6 +50,15 @@ def trained(
     done = study.artefact_of(candidate)
     if done is not None and _is_whole(study, done, augment):
         done.check()
+        if (
+            study.plan is not None
+            and deadline is not None
+            and deadline - time.monotonic() > _LARGER * study.plan.seconds
+        ):
+            say(
+                f"warning: the study in {study.directory} is finished, with a plan for {study.plan.seconds:.0f} s, and a "
+                "larger budget changes nothing. A new --output has a plan for it"
+            )
         return done
     words = ", ".join(
         f"{name.replace('_', ' ')} {study.results.text(value)}" for name, value in candidate.values.items()
@@ -69,7 +81,10 @@ def trained(
         return None
     console.print(str(training), highlight=False, soft_wrap=True)
     if training.weights == "trial":
-        say("warning: the trial is better than the final training, so the trial is kept. A larger --budget may help")
+        say(
+            "warning: the trial is better than the final training, so the trial is kept. A larger --budget may help, "
+            "with a new --output"
+        )
     return training.artefact
 
 

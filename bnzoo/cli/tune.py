@@ -254,7 +254,7 @@ def tune(
         search.check_bounds(workers, seconds, most)
         if confirm is not None:
             search.check_confirmation(confirm)
-        search = clock.timed(search, precision)
+        search = clock.timed(search, precision, trials)
         clock.warn_unless_confirming()
         bounds: dict[str, Any] = {
             "workers": clock.workers(clock.of_search()),

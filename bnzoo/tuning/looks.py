@@ -65,9 +65,9 @@ class Looks(keras.callbacks.Callback):
         self._steps += 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Look at the trial."""
+        """Look at the trial, unless its training has ended within the epoch."""
         training = (logs or {}).get("loss", math.nan)
-        if epoch + 1 not in self._after or not math.isfinite(training):
+        if epoch + 1 not in self._after or self.model.stop_training or not math.isfinite(training):
             return
         nothing = STALLED * self._guessing
         doubtful = self._steps >= PATIENCE and training >= nothing

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bnzoo.errors import number, positive_integer
+from bnzoo.training.options import EPOCHS as FINAL_EPOCHS
 from bnzoo.tuning.looks import PATIENCE
 
 # the share of the budget for the final training, and the largest share for the export
@@ -62,11 +63,14 @@ class Timing:
         ready = min(2, len(self.step)) if workers == 1 else 0  # each worker compiles the architectures of its trials
         return max(0, min(math.ceil(trials / workers), self.architectures) - ready) * self.compilation
 
-    def grid_seconds(self, epochs: int, seeds: int) -> float:
-        """Return the seconds of the whole grid."""
+    def search_seconds(self, trials: int, epochs: int) -> float:
+        """Return the seconds of a search without a plan."""
         epoch = self.steps * self.mean_step if self.epoch is None else self.epoch
-        trial = epochs * epoch + self.evaluation
-        return self.configurations * seeds * trial + self.architectures * self.compilation
+        return trials * (epochs * epoch + self.evaluation) + min(trials, self.architectures) * self.compilation
+
+    def final_seconds(self) -> float:
+        """Return the seconds of a final training without a plan, of the deepest network."""
+        return FINAL_EPOCHS * self.steps * max(self.step.values())
 
 
 @dataclass(frozen=True)
@@ -212,19 +216,45 @@ def plan_budget(
     return StudyPlan(trials, whole, steps, *(round(part, 1) for part in parts))
 
 
-def announcement(timing: Timing, epochs: int, seeds: int, plan: StudyPlan | None, precision: str) -> str:
-    """Return the first line of a search: the seconds of an epoch, of the grid, and the plan."""
-    deepest = max(timing.step)
-    grid = timing.grid_seconds(epochs, seeds)
-    count = timing.configurations * seeds
+def announcement(
+    timing: Timing,
+    epochs: int,
+    seeds: int,
+    plan: StudyPlan | None,
+    precision: str,
+    trials: int | None = None,
+    final: bool = True,
+) -> str:
+    """Return the first line of a search: the seconds of an epoch, of the grid, and the plan.
+
+    Args:
+        timing: The `Timing`.
+        epochs: Integer, the epochs of a trial without a plan.
+        seeds: Integer, the seeds of each configuration.
+        plan: The `StudyPlan`, or `None`.
+        precision: String, the precision of the trials.
+        trials: Integer, the largest number of trials; `None` for no limit.
+        final: Boolean, whether the best configuration is trained again.
+    """
+    deepest, grid = max(timing.step), timing.configurations * seeds
+    count = grid if trials is None or plan is not None else min(trials, grid)
+    search = timing.search_seconds(count, epochs)
     known = (
         f"a step of depth {deepest} in {precision}: {timing.step[deepest]:.2g} s, an epoch: "
-        f"{duration(timing.steps * timing.step[deepest])}; the grid of {count} trial{'s' * (count > 1)} of {epochs} "
-        f"epoch{'s' * (epochs > 1)}: {duration(grid)}"
+        f"{duration(timing.steps * timing.step[deepest])}; {'the grid of ' * (count == grid)}{count} "
+        f"trial{'s' * (count > 1)} of {epochs} epoch{'s' * (epochs > 1)}: {duration(search)}"
     )
     if plan is not None:
-        return f"{known}; this plan: {plan}"
-    return f"{known}. The same command with --budget 10m takes ten minutes" if grid > LONG else known
+        passes = [plan.epochs * steps / timing.steps for steps in plan.steps.values()]
+        each = " to ".join(dict.fromkeys(f"{share:.2g}" for share in (min(passes), max(passes))))
+        of = f" for each of {plan.trials // seeds} configurations and {seeds} seeds" if seeds > 1 else ""
+        return f"{known}; this plan: {plan}. A trial{of} has {each} epochs"
+    training = timing.final_seconds() if final else 0.0
+    if training:
+        known += f"; the final training of {FINAL_EPOCHS} epochs: at most {duration(training)}"
+    if search + training <= LONG:
+        return known
+    return f"{known}. With --budget 10m and a new --output, the same command takes ten minutes"
 
 
 def duration(seconds: float) -> str:

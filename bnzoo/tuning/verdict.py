@@ -109,13 +109,14 @@ def _not_tried(results: Results) -> list[str]:
 
 
 def _never_tried(results: Results) -> list[str]:
-    """Return a warning about values that no trial of a sampler has. The trials of a grid are known before they run."""
-    if results.not_tried or not len(results):
+    """Return a warning about values that no trial has. Those of trials that wait, such as of a grid, are not tried."""
+    if not len(results):
         return []
+    waiting = {entry for values in results.not_tried for entry in values.items()}
     named = [
         f"{name.replace('_', ' ')} {results.text(value)}"
         for name, values in results.never_tried.items()
-        for value in values[:MANY]
+        for value in [value for value in values if (name, value) not in waiting][:MANY]
     ]
     return [f"no trial has {', '.join(named)}: more trials or a larger budget would try them"] if named else []
 

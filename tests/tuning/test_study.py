@@ -15,7 +15,9 @@ from bnzoo import tuning
 from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.records import find_definition
+from bnzoo.tuning.results import Results
 from bnzoo.tuning.shared import SharedStudy
+from bnzoo.tuning.verdict import verdict
 
 pytestmark = pytest.mark.usefixtures("training_left_out")
 
@@ -257,6 +259,11 @@ def test_the_verdict_names_the_values_that_no_trial_has(few_digits, tmp_path):
     assert {trial.norm for trial in sampled.results.trials} == {"batch", "none"}
     assert sampled.results.never_tried == {"depth": [3]}
     assert "no trial has depth 3: more trials" in str(sampled.verdict)
+    left = [{**sampled.results.trials[0].values, "seed": 1}]
+    waiting = Results(sampled.results.trials, sampled.definition, left, values=sampled.results.values)
+    assert "no trial has depth 3: more trials" in str(verdict(waiting)), "another seed of a configuration waits"
+    planned = Results(sampled.results.trials, sampled.definition, [{**left[0], "depth": 3}], values=waiting.values)
+    assert "no trial has depth" not in str(verdict(planned)), "it is going to be tried"
     sampled.run(quiet, trials=3)
     assert "no trial has" not in str(sampled.verdict)
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -44,6 +46,17 @@ def finished(few_digits, tmp_path_factory, compilations):
         patch.setattr("bnzoo.tuning.tuner.compile_model", counted)
         whole.run(quiet)
     return whole
+
+
+@pytest.mark.slow
+def test_a_budget_ends_the_running_trial(few_digits, tmp_path, monkeypatch):
+    """The clock that the training reads is late by a day."""
+    monkeypatch.setattr("bnzoo.training.endings.time", SimpleNamespace(monotonic=lambda: time.monotonic() + 86_400))
+    part = study(few_digits, tmp_path / "s", seeds=1)
+    part.run(quiet, budget=600, trials=1)
+    assert part.results.trials[0].reason.startswith("ended at the deadline after 1 of ")
+    part.run(quiet, trials=2)
+    assert not part.results.trials[1].reason, "without a budget there is no deadline"
 
 
 @pytest.mark.slow

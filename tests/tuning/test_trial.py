@@ -263,6 +263,15 @@ def test_a_trial_ends_at_its_deadline_with_its_score(small, monkeypatch):
         assert wild.outcome == outcome, "100 steps show what a rate does"
 
 
+@pytest.mark.parametrize(("deadline", "reported"), [(20, []), (60, [1])])
+def test_the_end_at_a_deadline_within_an_epoch_is_not_reported_as_an_epoch(small, monkeypatch, deadline, reported):
+    monkeypatch.setattr("bnzoo.training.endings.time", Clock())
+    epochs = []
+    found = train_and_evaluate(small, 0, 0.1, 9, lambda score, epoch: epochs.append(epoch), deadline=float(deadline))
+    assert found.reason == f"ended at the deadline after {deadline} of 360 steps"
+    assert epochs == reported, "an epoch has 40 steps"
+
+
 @pytest.mark.parametrize(
     ("training", "loss", "outcome"),
     [
