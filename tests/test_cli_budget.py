@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import time
 import types
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 
 import optuna
@@ -16,9 +18,10 @@ from test_cli import SMALL, bnzoo  # noqa: F401
 from bnzoo import tuning
 from bnzoo.cli import clock as clocks
 from bnzoo.cli import final, progress
-from bnzoo.cli.console import UserError
+from bnzoo.cli.console import UserError, quietly
 from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import axes_of, space_of
+from bnzoo.cli.waiting import waiting
 from bnzoo.data import load
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.plans import make_plan
@@ -160,6 +163,24 @@ def test_warnings_of_a_training_are_lines(capsys):
     with progress.shown(rich.console.Console(file=io.StringIO())):
         warnings.warn("too\nshort", stacklevel=1)
         assert capsys.readouterr().err == "bnzoo: warning: too short\n", "at once"
+
+
+def test_work_without_steps_is_named_each_minute(clock, capfd, monkeypatch):
+    reminders = []
+
+    @contextmanager
+    def repeated(remind):
+        reminders.append(remind)
+        yield
+
+    monkeypatch.setattr("bnzoo.silence.repeated", repeated)
+    with waiting("reading [data]"), quietly():
+        os.write(2, b"a message of TensorFlow")
+        for clock.seconds, line in ((59.0, ""), (60.0, "reading [data]\n"), (119.0, ""), (120.0, "reading [data]\n")):
+            reminders[0]()
+            assert capfd.readouterr().err == line
+    os.write(2, b"stderr is open")
+    assert capfd.readouterr().err == "stderr is open"
 
 
 def moment(**changes):

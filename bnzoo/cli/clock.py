@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bnzoo.cli.console import UserError, message_of, quietly, say
+from bnzoo.cli.waiting import waiting
 from bnzoo.machine import process_seconds
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Clock:
 
         epochs = study.epochs
         try:
-            with quietly():
+            with waiting("timing the networks"), quietly():
                 if self.deadline is None:
                     found = timing.measure(study)
                 else:

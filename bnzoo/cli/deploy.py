@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
@@ -22,6 +21,7 @@ from bnzoo.cli.inputs import (
     load_examples,
     table_options,
 )
+from bnzoo.cli.waiting import waiting
 from bnzoo.errors import unknown
 from bnzoo.export.formats import VARIANTS
 
@@ -97,7 +97,7 @@ def export(
     job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
     for name in variants:
-        with mistakes(ValueError, OSError, ImportError), Console(stderr=True).status(f"{name}: writing and verifying"):
+        with mistakes(ValueError, OSError, ImportError), waiting(f"{name}: writing and verifying"):
             try:
                 reports[name] = job.run(name)
             except RuntimeError as error:
@@ -109,7 +109,7 @@ def export(
             typer.echo(f"{name}: note: {note}")
         if report.accuracy is not None:
             typer.echo(f"{name}: {report.accuracy}")
-    with Console(stderr=True).status("measuring"), quietly():
+    with waiting("measuring"), quietly():
         latencies = _latencies(reports)
     typer.echo(_table(reports, latencies, examples))
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from bnzoo.cli.console import mistakes, say
 from bnzoo.cli.progress import shown
+from bnzoo.cli.waiting import waiting
 
 # the seconds up to which a final training without a budget is a short one
 _SHORT = 60.0
@@ -50,14 +51,11 @@ def trained(
     done = study.artefact_of(candidate)
     if done is not None and _is_whole(study, done, augment):
         done.check()
-        if (
-            study.plan is not None
-            and deadline is not None
-            and deadline - time.monotonic() > _LARGER * study.plan.seconds
-        ):
+        planned = 0.0 if study.plan is None else study.plan.seconds
+        if planned and deadline is not None and deadline - time.monotonic() > _LARGER * planned:
             say(
-                f"warning: the study in {study.directory} is finished, with a plan for {study.plan.seconds:.0f} s, and a "
-                "larger budget changes nothing. A new --output has a plan for it"
+                f"warning: the study in {study.directory} is finished, with a plan for {planned:.0f} s, and a larger "
+                "budget changes nothing. A new --output has a plan for it"
             )
         return done
     words = ", ".join(
@@ -96,7 +94,7 @@ def write_report(study: "Study") -> None:
     report = study.directory / "report.html"
     sources = [path for path in (study.directory / RESULTS, study.directory / NOTE) if path.exists()]
     newest = max((path.stat().st_mtime for path in sources), default=0.0)
-    with mistakes(ValueError, OSError, ImportError):
+    with waiting("writing the report"), mistakes(ValueError, OSError, ImportError):
         if len(study.results) and not (report.exists() and report.stat().st_mtime >= newest):
             study.report()
 

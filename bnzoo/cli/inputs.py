@@ -11,6 +11,7 @@ import typer
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes, quietly, say
+from bnzoo.cli.waiting import waiting
 from bnzoo.files import check_replaceable
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def load_data(
     name: str, target: list[str] | None, task: str | None, image_size: int | None, **options: Any
 ) -> "Dataset":
     """Load the data that the command line names. The options are further arguments of `bnzoo.data.load`."""
-    with shown_warnings(), quietly(), mistakes(ValueError, OSError, ImportError):
+    with shown_warnings(), waiting(f"reading {name}"), quietly(), mistakes(ValueError, OSError, ImportError):
         return bnzoo.data.load(name, target=target or None, task=task, image_size=image_size, **options)
 
 

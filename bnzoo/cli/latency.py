@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
 from bnzoo.cli.console import mistakes, quietly, say
+from bnzoo.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from bnzoo.tuning import Study
@@ -34,7 +34,7 @@ def measure_latency(study: "Study", format: str, left: float | None) -> None:
         return
     with mistakes(ValueError, OSError, ImportError):
         try:
-            with Console(stderr=True).status("measuring the latency of each network"), quietly():
+            with waiting("measuring the latency of each network"), quietly():
                 study.measure_latency(format)
         except RuntimeError as error:  # an artefact differs from its model: the search is worth no less
             say(f"warning: the latency was not measured: {error}")

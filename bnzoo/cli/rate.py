@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from bnzoo.cli.console import UserError, mistakes, quietly
 from bnzoo.cli.inputs import (
@@ -42,6 +41,7 @@ from bnzoo.cli.space import (
     refuse_several,
     space_of,
 )
+from bnzoo.cli.waiting import waiting
 
 if TYPE_CHECKING:
     import keras
@@ -117,7 +117,7 @@ def rate(
             axes |= {"batch_size": usual if batch_size is None else batch_size, **chosen}
             run = partial(_of_family, model, axes, examples, seed)
         tests = []
-        with Console(stderr=True).status("training with rising rates"):
+        with waiting("training with rising rates"):
             for test in run():
                 typer.echo(str(test))
                 tests.append(test)

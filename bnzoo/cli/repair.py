@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 import bnzoo
 from bnzoo.cli.console import UserError, mistakes
@@ -26,6 +25,7 @@ from bnzoo.cli.inputs import (
     load_examples,
     table_options,
 )
+from bnzoo.cli.waiting import waiting
 from bnzoo.files import whole_file
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def recalibrate(
         if not recalibration.norms:
             raise UserError(f"{source} has no batch norm, so there are no statistics to replace")
         examples = load_examples(model, data, column, task, image_size, **table_options(drop, separator, encoding))
-        with Console(stderr=True).status("recalibrating"):
+        with waiting("recalibrating"):
             before = _accuracy(model, examples, batch_size)
             recalibration(examples.train.x, batches, batch_size)
             after = _accuracy(model, examples, batch_size)
@@ -123,7 +123,7 @@ def health(
     model = load_compiled(source)
     examples = load_examples(model, data, column, task, image_size, **table_options(drop, separator, encoding))
     with mistakes(ValueError, OSError, ImportError):
-        with Console(stderr=True).status("checking"):
+        with waiting("checking"):
             checkup = bnzoo.tools.health(model, examples.train, batches=batches, batch_size=batch_size, steps=steps)
         typer.echo(checkup)
         if report is not None:

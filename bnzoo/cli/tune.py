@@ -42,6 +42,7 @@ from bnzoo.cli.space import (
     value_of,
 )
 from bnzoo.cli.tables import print_confirmed, print_rates
+from bnzoo.cli.waiting import waiting
 
 if TYPE_CHECKING:
     from bnzoo.training.artefact import Artefact
@@ -322,7 +323,7 @@ def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, pr
     with mistakes(ValueError, OSError, ImportError), failures():
         artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
         if artefact is None and study.results.best is not None:
-            with Console(stderr=True).status("verifying the SavedModel in another process"):
+            with waiting("verifying the SavedModel in another process"):
                 artefact = study.export()
     return artefact
 
