@@ -131,7 +131,19 @@ def test_the_picture_of_the_costs():
         np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.938, 0.958])
         labels = {text.get_text() for text in axes.texts}
         assert labels == {f"{depth} {norm}" for depth in (8, 14, 20) for norm in ("batch", "none")}
+        bars = [bar[:, 1] for container in axes.containers for bar in container.lines[2][0].get_segments()]
+        ends = [(mean - 0.002, mean + 0.002) for loss in (0.3, 0.5, 0.2, 0.4, 0.6, 0.3) for mean in [0.998 - loss / 5]]
+        np.testing.assert_allclose(sorted(map(tuple, bars)), sorted(ends), err_msg="from the worst to the best seed")
     assert not costs.shown(planted(scores))
+
+
+def test_the_table_of_trials_has_the_rate_times_the_decay():
+    by_decay = planted(scores, norms=("batch", None), rates=(0.1,), more={"weight_decay": (0.0, 0.5)})
+    table = tables.trials(by_decay)
+    place, norm, decay = (table.head.index(name) for name in ("rate x decay", "norm", "weight decay"))
+    seen = {(row.cells[norm], row.cells[decay]): row.cells[place] for row in table.rows}
+    assert (seen["batch", "0.5"], seen["none", "0.5"]) == ("0.05", "")
+    assert "rate x decay" not in tables.trials(planted(scores, norms=(None,))).head
 
 
 def test_the_labels_of_the_costs_name_the_axes_that_differ():

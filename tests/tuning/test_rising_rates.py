@@ -29,6 +29,12 @@ def noisy():
     return keras.Sequential([keras.Input((6,)), L.Dense(8), L.BatchNormalization(), drop, Noise(), L.Dense(3)])
 
 
+def noiseless():
+    """A model without random states."""
+    keras.utils.set_random_seed(3)
+    return keras.Sequential([keras.Input((6,)), L.Dense(8), L.BatchNormalization(), L.Dense(3)])
+
+
 def examples(count=48, seed=0):
     generator = np.random.default_rng(seed)
     return generator.normal(size=(count, 6)).astype("float32"), generator.integers(0, 3, count)
@@ -65,6 +71,17 @@ def test_the_losses_and_the_largest_rate_of_a_linear_regression():
     assert largest < high < 3 * largest, "a loss that grows at first is still that of a lower rate"
     assert found.end == "diverged"
     assert f"diverges above {high:.2g}" in str(found)
+
+
+def test_each_order_begins_with_the_same_weights_and_the_loss_is_the_mean_of_the_orders():
+    """A batch of all examples has the same loss in any order."""
+    found = quick(compiled(noiseless(), "sgd"), examples(), batch_size=48, rates=(1e-2, 1.0), orders=3)
+    assert found.losses.shape == (3, 20)
+    np.testing.assert_allclose(found.losses, np.tile(found.losses[0], (3, 1)), rtol=1e-4)
+    assert found.losses[0, -1] < 0.9 * found.losses[0, 0], "the weights have changed"
+    batches = quick(compiled(noiseless(), "sgd"), examples(), orders=3)
+    assert np.ptp(batches.losses, axis=0).min() > 0, "other batches"
+    np.testing.assert_allclose(batches.loss, sum(batches.losses) / 3)
 
 
 SCHEDULE = keras.optimizers.schedules.CosineDecay(0.1, 50)
