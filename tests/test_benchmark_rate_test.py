@@ -2,6 +2,8 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
+import typer
 
 from recipes.benchmarks import rate_test as benchmark
 
@@ -40,6 +42,7 @@ def test_the_best_rate_is_inside_or_not():
     assert words[1].startswith("batch: 1 of 2 ")
     assert words[2].startswith("none: 1 of 1 ")
     assert words[3] == "without a usable rate in the grid: 1"
+    assert words[4] == "median seconds: 1.0 of a test, 9.0 of a grid"
 
 
 def test_it_continues_with_what_is_missing(monkeypatch, tmp_path, capsys):
@@ -55,4 +58,21 @@ def test_it_continues_with_what_is_missing(monkeypatch, tmp_path, capsys):
     assert "2 of 2 intervals hold the best rate" in capsys.readouterr().out
     benchmark.main(only=3, rows=path)
     assert measured == benchmark.architectures()[:3]
-    assert [tuple(json.loads(line)["architecture"]) for line in path.read_text().splitlines()] == measured
+    rows = list(map(json.loads, path.read_text().splitlines()))
+    assert [tuple(row["architecture"]) for row in rows] == measured
+    assert {row["epochs"] for row in rows} == {benchmark.EPOCHS}
+
+
+def test_rows_with_other_epochs_are_refused(monkeypatch, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    monkeypatch.setattr(benchmark, "measure", lambda architecture, digits, epochs: row(0.1, *architecture))
+    benchmark.main(only=1, rows=path, epochs=2)
+    before = path.read_text()
+    with pytest.raises(typer.BadParameter, match=r"has a row with epochs=2, but this command measures epochs=9\. Pass"):
+        benchmark.main(only=2, rows=path)
+    path.write_text(json.dumps(row(0.1)))
+    with pytest.raises(typer.BadParameter, match="epochs=None"):
+        benchmark.main(only=2, rows=path)
+    path.write_text(before)
+    benchmark.main(only=2, rows=path, epochs=2)
+    assert path.read_text().startswith(before)

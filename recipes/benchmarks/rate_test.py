@@ -5,11 +5,11 @@ python -m recipes.benchmarks.rate_test [--only 2] [--rows runs/rate_test.jsonl]
 45 architectures on the digits: ResNet and MLP with SGD, ViT with AdamW, each at five depths with batch, group and no
 norm. The grid of an architecture has nine rates, a factor of 3.2 apart, in trials of 9 epochs with half a cosine; the
 best rate is the one with the lowest validation loss. The range test has its defaults. The losses of both are kept in a
-file of JSON lines, so that the same command continues, and at the end prints the table anew.
+file of JSON lines, so that the same command continues, and at the end prints the table anew. Rows of other `--epochs`
+need another file.
 """
 
 import itertools
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -21,8 +21,8 @@ import pandas as pd
 import typer
 
 from bnzoo import data, tuning
-from bnzoo.files import write_text
 from bnzoo.metrics.intervals import wilson
+from recipes.benchmarks.rows import RowFile
 
 EPOCHS, SEED = 9, 0
 NORMS = ("batch", "group", None)
@@ -85,7 +85,7 @@ def result(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(lines: pd.DataFrame) -> str:
-    """Return the share of the intervals that hold the best rate, in all and for each norm, and their widths."""
+    """Return the share of the intervals that hold the best rate, in all and for each norm, their widths, and times."""
     counted = lines[lines["inside"].notna()]
     texts = []
     for name, part in (("all", counted), *counted.groupby("norm", sort=False)):
@@ -98,12 +98,9 @@ def summary(lines: pd.DataFrame) -> str:
             f"next to the suggested one {(part['at suggested'] - part['accuracy']).median():+.1f} points (median)"
         )
     left = len(lines) - len(counted)
-    return "\n".join([*texts, f"without a usable rate in the grid: {left}"])
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file, which may not exist yet."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    texts.append(f"without a usable rate in the grid: {left}")
+    texts.append(f"median seconds: {lines['test s'].median():.1f} of a test, {lines['grid s'].median():.1f} of a grid")
+    return "\n".join(texts)
 
 
 def main(
@@ -112,15 +109,12 @@ def main(
     epochs: Annotated[int, typer.Option(help="The epochs of a trial of the grid.", min=1)] = EPOCHS,
 ) -> None:
     """Measure the architectures that are missing in the file, and print the table and the hit rate."""
-    rows.parent.mkdir(parents=True, exist_ok=True)
-    digits, done = data.load("digits"), read(rows)
-    known = {tuple(row["architecture"]) for row in done}
+    digits, done = data.load("digits"), RowFile(rows, epochs=epochs)
     for architecture in architectures()[:only]:
-        if architecture not in known:
-            done.append(measure(architecture, digits, epochs))
-            write_text(rows, "".join(f"{json.dumps(row)}\n" for row in done))
-            print(result(done[-1]), flush=True)
-    lines = pd.DataFrame(map(result, done))
+        if not done.has(architecture=list(architecture)):
+            done.add(measure(architecture, digits, epochs))
+            print(result(done.rows[-1]), flush=True)
+    lines = pd.DataFrame(map(result, done.rows))
     print(lines.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     print(summary(lines))
 
