@@ -8,6 +8,7 @@ import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from turns_here import WorkerHere
 
 from bnzoo.tuning import MLPSpace, Results, Study
@@ -25,7 +26,7 @@ PLANTED = {
 def planted() -> pd.DataFrame:
     return pd.DataFrame(
         {"seed": seed, "arm": arm, "finished": finished, "complete": 2 * seed, "configurations": 1, "epochs": 9}
-        | {"validation": validation, "test": test, "note": ""}
+        | {"validation": validation, "test": test, "compiling": 10.0 * seed if arm == "bnzoo" else np.nan, "note": ""}
         for arm, figures in PLANTED.items()
         for seed, (finished, validation, test) in enumerate(zip(*figures, strict=True), 1)
     )
@@ -42,6 +43,19 @@ def test_the_table_has_medians_and_compares_seed_by_seed():
     assert table["at least"].tolist() == [1, 3, 1]
     assert table["validation not below"].tolist() == [3, 3, 0]
     assert table["test not below"].tolist() == [3, 2, 3]
+    assert table["compiling"].tolist() == pytest.approx([20, np.nan, np.nan], nan_ok=True)
+
+
+def test_the_difference_has_the_interval_of_the_seeds():
+    """The reference is the one-sample t-test of SciPy, over the seeds in which both arms have a model."""
+    table = tuning.summary(planted())
+    for name, place in (("validation", 1), ("test", 2)):
+        for arm in ("RandomSearch", "Hyperband"):
+            differences = np.subtract(PLANTED["bnzoo"][place], PLANTED[arm][place])
+            known = differences[np.isfinite(differences)]
+            expected = [known.mean(), *stats.ttest_1samp(known, 0).confidence_interval()]
+            found = table.loc[arm, [f"{name} difference", f"{name} low", f"{name} high"]]
+            np.testing.assert_allclose(found.astype(float), expected)
 
 
 def test_a_seed_in_which_bnzoo_has_no_model_does_not_count_for_it():
@@ -170,6 +184,7 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
     in_time = [t for t, end in zip(studies[0].results.trials, ends, strict=True) if end < max(ends)]
     assert [trial.values for trial in found.trials] == [t.values for t in in_time]
     assert tuning.counts(found.trials)["epochs"] == sum(len(t.history["val_loss"]) for t in in_time)
+    assert found.compile_seconds == pytest.approx(sum(t.compile_seconds for t in in_time))
     best = Results(in_time, studies[0].definition).best
     arm = tuning.Arm("bnzoo")
     assert arm.accuracies(found.model)["validation"] == pytest.approx(100 * best.accuracy, abs=1e-4)
@@ -178,7 +193,7 @@ def test_the_best_model_of_a_study_is_the_best_in_time(tmp_path, digits, monkeyp
 @pytest.mark.slow
 def test_a_budget_that_is_used_up_ends_a_training(tmp_path, digits, monkeypatch):
     found = search(keras_tuner.RandomSearch, Small, tuning.Budget(-1), tmp_path, digits, monkeypatch)
-    assert found == tuning.SearchResult([], None, "")
+    assert (found.trials, found.model, found.note) == ([], None, "")
 
 
 @pytest.mark.slow
@@ -205,7 +220,7 @@ def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
             assert Path(folder).is_dir()
             asked.append((name, seed, workers))
             trials = [tuning.Trial({"rate": number}, 0, tuning.EPOCHS) for number in range(round(budget.left))]
-            return tuning.SearchResult(trials, model, "")
+            return tuning.SearchResult(trials, model, "", 2.1 if name == "bnzoo" else np.nan)
 
         return found
 
@@ -217,6 +232,8 @@ def test_a_run_of_arms_in_this_process(digits, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert printed.count("7 finished,    7 complete,    7 configurations,   63 epochs; best ") == 3
     assert "medians of 1 seeds, 7 s each, 3 worker(s) of bnzoo" in printed
+    compiling = next(line.split() for line in printed.splitlines() if line.startswith("compiling"))
+    assert compiling[1:] == ["10", "NaN", "NaN"], "2.1 of 3 times 7 seconds"
     for split in ("validation", "test"):
         zeros = 100 * (getattr(digits, split).y == 0).mean()
         assert printed.count(f"{zeros:.2f} % {split}") == 3

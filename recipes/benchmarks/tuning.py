@@ -16,6 +16,7 @@ complete          finished trials with all epochs
 configurations    different hyperparameters of the finished trials
 epochs            total epochs of the finished trials
 validation, test  accuracy of the best model, in %
+compiling         time in which bnzoo built, traced and compiled networks, in % of the time of its workers
 
 `--workers` sets the worker processes of bnzoo. A tuner of Keras Tuner has one process. `python -m
 recipes.benchmarks.tuning ARM` runs one arm, which reads `run SECONDS SEED WORKERS` from its input.
@@ -36,11 +37,12 @@ import pandas as pd
 import typer
 
 from bnzoo import data, tools, tuning
-from recipes.benchmarks.turns import Worker, serve
+from recipes.benchmarks.paired import paired, printed
+from recipes.benchmarks.turns import Worker, rotated, serve
 
 EPOCHS, BATCH_SIZE = 9, 64
 ENDLESS = 10_000  # trials, or iterations of Hyperband, so that only the budget ends a search
-FIGURES = ["finished", "complete", "configurations", "epochs", "validation", "test"]
+FIGURES = ["finished", "complete", "configurations", "epochs", "validation", "test", "compiling"]
 
 
 def new_space() -> tuning.Space:
@@ -92,11 +94,13 @@ class SearchResult:
         trials: List of `Trial`s.
         model: The best model, or `None`.
         note: String, failures and an early end.
+        compile_seconds: Float, the time to build, trace and compile the networks of the trials; NaN if it is unknown.
     """
 
     trials: list[Trial]
     model: keras.Model | None
     note: str
+    compile_seconds: float = math.nan
 
 
 def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, workers: int) -> SearchResult:
@@ -117,7 +121,7 @@ def bnzoo_search(digits: data.Dataset, folder: str, budget: Budget, seed: int, w
     failures = [t.reason for t in in_time if t.outcome == "failed"]
     best = tuning.Results(in_time, study.definition).best
     model = None if best is None else study.model(best)
-    return SearchResult(trials, model, note(failures))
+    return SearchResult(trials, model, note(failures), sum(t.compile_seconds for t in in_time))
 
 
 def stock_search(kind: type[keras_tuner.Tuner], **options: Any) -> Callable[..., SearchResult]:
@@ -210,7 +214,9 @@ class Arm:
         keras.utils.set_random_seed(int(seed))
         with tempfile.TemporaryDirectory() as folder:
             result = self.search(self.digits, folder, Budget(float(seconds)), int(seed), int(workers))
-        return {**counts(result.trials), **self.accuracies(result.model), "note": result.note}
+        compiling = 100 * result.compile_seconds / (float(seconds) * int(workers))
+        figures = {**counts(result.trials), **self.accuracies(result.model), "compiling": compiling}
+        return figures | {"note": result.note}
 
     def accuracies(self, model: keras.Model | None) -> dict[str, float]:
         """Return the accuracies of a model in percent, with the statistics of the training data."""
@@ -234,10 +240,8 @@ def counts(trials: Sequence[Trial]) -> dict[str, int]:
 
 def runs(seconds: float, seeds: int, workers: int) -> Iterator[dict[str, Any]]:
     """Yield a row for every seed and arm. The order of the arms changes with the seed."""
-    names = list(ARMS)
     for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none
-        first = seed % len(names)
-        for name in names[first:] + names[:first]:
+        for name in rotated(list(ARMS), seed):
             with Worker(name, "recipes.benchmarks.tuning", name) as worker:
                 yield {"seed": seed, "arm": name, **worker.ask(f"run {seconds} {seed} {workers}")}
 
@@ -245,23 +249,17 @@ def runs(seconds: float, seeds: int, workers: int) -> Iterator[dict[str, Any]]:
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each arm with medians over seeds, and a comparison with bnzoo paired by seed.
 
+    `validation` figures are accuracies on the examples that chose the model, and favour the arm with the most trials.
+    `test` figures are accuracies on examples that the search has not seen.
+
     Args:
         frame: Data frame of the rows of `runs`.
 
     Returns:
-        A data frame with the columns `FIGURES`, `times finished` (the median ratio of the finished trials of bnzoo and
-        the arm), `at least` (the lowest ratio), `validation not below` and `test not below` (the number of seeds in
-        which bnzoo has a model that is at least as accurate; another arm without a model has 0 %).
+        A data frame with the columns `FIGURES` and those of `paired`.
     """
-    by_seed = frame.pivot(index="seed", columns="arm", values=FIGURES)
     table = frame.groupby("arm")[FIGURES].median().reindex([arm for arm in ARMS if arm in set(frame["arm"])])
-    for arm in table.index:
-        times = by_seed["finished"]["bnzoo"] / by_seed["finished"][arm]
-        table.loc[arm, ["times finished", "at least"]] = times.median(), times.min()
-        for split in ("validation", "test"):
-            accuracy = by_seed[split]
-            table.loc[arm, f"{split} not below"] = (accuracy["bnzoo"] >= accuracy[arm].fillna(0.0)).sum()
-    return table
+    return table.join(paired(frame, "finished", ["validation", "test"]))
 
 
 def main(
@@ -275,7 +273,7 @@ def main(
         rows.append(row)
         print(line(row), flush=True)
     print(f"\nmedians of {seeds} seeds, {seconds:g} s each, {workers} worker(s) of bnzoo")
-    print(summary(pd.DataFrame(rows)).round(2).to_string())
+    print(printed(summary(pd.DataFrame(rows))))
 
 
 def line(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 ENVIRONMENT = {
@@ -74,6 +74,12 @@ def serve(make: Callable[[], object]) -> None:
     for line in sys.stdin:
         method, *arguments = line.split()
         print(json.dumps(getattr(contestant, method)(*arguments)), file=answers, flush=True)
+
+
+def rotated(names: Sequence[str], seed: int) -> list[str]:
+    """Return the names in an order that begins with another one for the next seed."""
+    first = seed % len(names)
+    return [*names[first:], *names[:first]]
 
 
 def seconds(work: Callable[[], Any]) -> float:
