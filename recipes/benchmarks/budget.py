@@ -1,6 +1,6 @@
 """Measure what `bnzoo tune --budget` delivers, and when, against tuners of Keras Tuner with the same seconds.
 
-python -m recipes.benchmarks.budget arrays FILE.npz [--budget 10m] [--seeds 3]
+python -m recipes.benchmarks.budget arrays FILE.npz [--budget 10m] [--seeds 3] [--rows runs/budget.jsonl]
 python -m recipes.benchmarks.budget jpeg [--files 8000] [--side 64] [--budget 3m]
 
 `arrays` runs `bnzoo tune resnet --data FILE.npz --budget 10m` and, with the same seconds and the same space,
@@ -9,12 +9,14 @@ defaults), in turns, and AutoKeras if it is installed. A seed is that of the spl
 and that of the tuners. The test figures are those of the SavedModel of bnzoo, and of the best model of a tuner
 with recalibrated statistics. The seconds are those of the whole command, and for the tuners those of the search. The
 trials are those that ended without an error, Hyperband's promotions counted as separate ones; those of AutoKeras are
-not known. Those of bnzoo have a third of the budget, as most of the rest is for the final training.
+not known. Those of bnzoo have a third of the budget, as most of the rest is for the final training. Each run is kept in
+a file of JSON lines, so that a command that was stopped goes on with the runs that are missing.
 
 `jpeg` writes files of six classes, runs `bnzoo tune resnet --data FOLDER --budget 3m`, and sends JPEG bytes to the
 SavedModel in a process with TensorFlow alone.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -30,8 +32,10 @@ import pandas as pd
 import typer
 
 from bnzoo import data, tools, tuning
+from recipes.benchmarks.paired import paired, printed
+from recipes.benchmarks.rows import RowFile
 from recipes.benchmarks.tuning import ENDLESS, EPOCHS, Budget, recording_in_time, search_until
-from recipes.benchmarks.turns import ENVIRONMENT, Worker, serve
+from recipes.benchmarks.turns import ENVIRONMENT, Worker, rotated, serve
 
 CLASSES = ("checks", "dots", "noise", "rings", "stripes", "waves")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -40,6 +44,7 @@ STOCK: dict[str, Any] = {
     "RandomSearch": (keras_tuner.RandomSearch, {"max_trials": ENDLESS}),
     "Hyperband": (keras_tuner.Hyperband, {"max_epochs": EPOCHS, "hyperband_iterations": ENDLESS}),
 }
+ARMS = ("bnzoo", *STOCK, "AutoKeras")
 ANSWER = """
 import json, sys, tensorflow as tf
 files = [open(path, "rb").read() for path in sys.argv[2:]]
@@ -119,12 +124,12 @@ class Stock:
 
 
 def contestants() -> list[str]:
-    """Return the names of the tuners that are installed."""
+    """Return the names of the arms that are installed."""
     try:
         import autokeras  # noqa: F401
     except ImportError:
-        return list(STOCK)
-    return [*STOCK, "AutoKeras"]
+        return ["bnzoo", *STOCK]
+    return list(ARMS)
 
 
 def seconds_of(text: str) -> float:
@@ -138,24 +143,40 @@ def arrays(
     budget: Annotated[str, typer.Option(help="The budget of each run: 90s, 10m, 1h.")] = "10m",
     seeds: Annotated[int, typer.Option(help="The runs of each arm.", min=1)] = 3,
     only: Annotated[str | None, typer.Option(help="One arm only: bnzoo, RandomSearch, Hyperband.")] = None,
+    rows: Annotated[Path, typer.Option(help="The file of JSON lines.")] = Path("runs/budget.jsonl"),
 ) -> None:
-    """Compare bnzoo with stock tuners on arrays."""
-    rows = []
+    """Compare bnzoo with stock tuners on arrays, with the runs that are missing in the file of rows."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    done = RowFile(rows, file=file.name, sha256=digest, budget=seconds_of(budget))
+    arms = [only] if only else contestants()
     for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none
         with tempfile.TemporaryDirectory() as folder:
             path = shuffled(file, seed, Path(folder))
-            for arm in [only] if only else ["bnzoo", *contestants()]:
+            for arm in rotated(arms, seed):
+                if done.has(arm=arm, seed=seed):
+                    continue
                 if arm == "bnzoo":
                     row = tune(path, budget, Path(folder) / "study")
                 else:
                     with Worker(arm, "recipes.benchmarks.budget", "worker", arm, str(path)) as worker:
                         row = worker.ask(f"run {seconds_of(budget)} {seed}")
-                rows.append({"arm": arm, "seed": seed, **row})
+                done.add({"arm": arm, "seed": seed, **row})
                 figures = f"{row['seconds']:6.0f} s  {row['trials']:3} trials  test {row['test']:.2f} %"
                 print(f"seed {seed} {arm:12} {figures}  {row['note']}", flush=True)
-    print(f"\nmedians of {seeds} seeds, {budget} each; `test` is that of the runs with a model, which `models` counts")
-    columns = {name: (name, "median") for name in ("seconds", "trials", "test")} | {"models": ("test", "count")}
-    print(pd.DataFrame(rows).groupby("arm", sort=False).agg(**columns).round(2).to_string())
+    print(f"\n{budget} each; medians of the `runs`, of `test` those of the `models`; bnzoo against each arm by seed")
+    print(printed(summary(pd.DataFrame(done.rows))))
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each arm with medians over seeds, and the columns of `paired` if there are runs of bnzoo.
+
+    Args:
+        frame: Data frame of the rows of the file. `test` is the test accuracy, NaN for a run without a model.
+    """
+    columns = {name: (name, "median") for name in ("seconds", "trials", "test")}
+    table = frame.groupby("arm").agg(**columns, runs=("seed", "count"), models=("test", "count"))
+    table = table.reindex([arm for arm in ARMS if arm in table.index])
+    return table.join(paired(frame, "trials", ["test"])) if "bnzoo" in table.index else table
 
 
 def shuffled(file: Path, seed: int, folder: Path) -> Path:
