@@ -7,6 +7,7 @@ from bnzoo.tuning import ResNetSpace
 from recipes.claims.store import Size
 
 _MOST_IMAGES = {Size.FULL: 10_000, Size.QUICK: 2_000}
+_VALIDATION = 0.15  # of every file: the usual share is less for large ones
 _SMALLEST = 128  # the examples of each split at the smallest size
 
 
@@ -31,7 +32,7 @@ def images(file: Path, size: Size) -> Dataset:
     """
     if file.suffix != ".npz":
         raise ValueError(f"`--data` must be an .npz file with the images x and their classes y. Received: {file}")
-    whole = load(file)  # its splits are in random order
+    whole = load(file, validation=_VALIDATION)  # its splits are in random order
     if len(whole.input_shape) != 3 or whole.task != "classification":
         raise ValueError(
             f"{file}: the claims need images, an x of shape (examples, height, width) or (examples, height, width, "

@@ -261,7 +261,7 @@ def test_rows_on_another_file_of_the_same_name_are_refused(toys, tmp_path, shape
 
 def test_images_are_drawn_in_the_proportions_of_the_splits(tmp_path):
     path = tmp_path / "many.npz"
-    x = np.arange(12_000, dtype=np.uint16)
+    x = np.arange(40_000, dtype=np.uint16)  # so many that by default fewer than 15 % would be validation data
     np.savez(path, x=np.tile(x[:, None, None], (1, 4, 4)), y=x % 3)
     for size, counts in ((Size.FULL, (6500, 1500, 2000)), (Size.QUICK, (1300, 300, 400))):
         drawn = bench(tmp_path, size=size, file=path).data
