@@ -79,7 +79,7 @@ def _work(
     confirming: bool,
     errors: "SimpleQueue[str]",
 ) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     from bnzoo.tuning.study import Study
 
     study = Study(**arguments)
@@ -94,8 +94,12 @@ def _work(
         raise SystemExit(130) from None
 
 
-def _end_with_parent() -> None:
-    """End this process if its parent is killed: nobody would wait for it."""
+def end_with_parent() -> None:
+    """End this process as soon as its parent is killed: nobody would wait for it."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

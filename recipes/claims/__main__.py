@@ -67,7 +67,7 @@ def claims(
 
 
 def main() -> NoReturn:
-    """Run the command, and print a user's mistake as one line on stderr with exit status 2."""
+    """Run the command, and print an error that says what to do as one line on stderr: a mistake with exit status 2."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.Abort:
@@ -77,6 +77,9 @@ def main() -> NoReturn:
         said = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"claims: {' '.join(said.split())}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        print(f"claims: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,9 @@ class Bench:
             epochs: Integer.
             seeds: Integer, by default the seeds of the bench.
             measure: The argument of `bnzoo.tuning.Study`.
+
+        Raises:
+            RuntimeError: If a trial failed. A verdict would be computed without it.
         """
         folder = self.folder / self.subfolder / name
         study = Study(space, data, folder, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
@@ -121,6 +124,11 @@ class Bench:
             study.run(None if self.alone else lambda *event: None, workers=self.workers)
             if not self.alone:
                 print(f"  {name}: finished {len(study.results)} trials", flush=True)
+        if failed := [trial for trial in study.results.trials if trial.outcome == "failed"]:
+            raise RuntimeError(
+                f"{folder}: {len(failed)} of {len(study.results)} trials failed, the first with {failed[0].reason!r}. "
+                "No verdict is computed without them. Delete the folder, and run the same command again."
+            )
         return study.results
 
 

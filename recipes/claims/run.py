@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from bnzoo.tuning.workers import cores_shared
+from bnzoo.tuning.workers import cores_shared, end_with_parent
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
 from recipes.claims.claim import get, names_on_images
@@ -27,6 +27,7 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
     Raises:
         ValueError: If the folder has rows of a run with another size or another number of seeds, if a claim has no
             experiment on images, or if the data cannot be used.
+        RuntimeError: If a trial of a claim failed. If there are several workers, the other claims are measured first.
     """
     if bench.file and (digits_only := [name for name in names if not get(name).on_images]):
         raise ValueError(
@@ -57,16 +58,18 @@ def _obtained(names: Sequence[str], bench: Bench, store: Store) -> Iterator[str]
             yield name
         return
     workers, spawn = min(bench.workers, len(missing)), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn) as pool:
+    with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
         with cores_shared(workers):
             claim_each = replace(bench, workers=1, alone=False)
             running = {pool.submit(_obtain, name, claim_each, store): name for name in missing}
         try:
             for done in as_completed(running):
-                done.result()
-                yield running[done]
+                if done.exception() is None:
+                    yield running[done]
         finally:
             pool.shutdown(cancel_futures=True)
+    for each in running:
+        each.result()  # raises the error of a claim, after the others were measured
 
 
 def _obtain(name: str, bench: Bench, store: Store) -> None:

@@ -2,10 +2,14 @@
 
 import importlib
 import json
+import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +18,10 @@ import pandas as pd
 import pytest
 import untrained
 from matplotlib.figure import Figure
+from portable import ON_POSIX
 from tiers import tiered
 
+from bnzoo.tuning import MLPSpace
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict, get, names_on_images
@@ -322,6 +328,75 @@ def test_a_claim_that_is_interrupted_leaves_those_before_it(toys, tmp_path, monk
     monkeypatch.setattr(Store, "save", whole)
     run(["accuracy", "depth"], planned, tmp_path)
     assert toys == ["accuracy", "depth", "depth"]
+
+
+class Failing(MLPSpace):
+    """A space in which networks without a norm need too much memory."""
+
+    def build(self, hp):
+        if hp.get("norm") == "none":
+            raise MemoryError("no memory left")
+        return super().build(hp)
+
+
+def test_no_verdict_is_computed_without_a_failed_trial(monkeypatch, few_digits, tmp_path):
+    untrained.leave_out_training(monkeypatch)
+    for _ in range(2):  # the second time the study is finished
+        with pytest.raises(RuntimeError, match=r"planted: 2 of 4 trials failed.*'MemoryError: no memory left'.*Delete"):
+            bench(tmp_path, seeds=1).study("planted", Failing(**untrained.SPACE), few_digits, epochs=1)
+    shutil.rmtree(tmp_path / "studies/planted")
+    assert len(bench(tmp_path, seeds=1).study("planted", MLPSpace(**untrained.SPACE), few_digits, epochs=1)) == 4
+
+
+def test_the_other_claims_are_measured_before_the_error_of_one_is_raised(toys, tmp_path, monkeypatch):
+    whole = Store.save
+
+    def failing(store, name, rows, origin):
+        if name == "accuracy":
+            raise RuntimeError("a trial failed")
+        whole(store, name, rows, origin)
+
+    monkeypatch.setattr(Store, "save", failing)
+    # threads instead of processes, which would not have the toys
+    monkeypatch.setattr("recipes.claims.run.ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    with pytest.raises(RuntimeError, match="a trial failed"):
+        run(["accuracy", "depth", "seeds", "saturation"], replace(bench(tmp_path), workers=2), tmp_path)
+    assert {path.stem for path in tmp_path.glob("*.md")} == {"depth", "seeds", "saturation", "README"}
+
+
+WAITING = """
+    import sys
+    import threading
+    from pathlib import Path
+
+    from recipes.claims.bench import Bench
+    from recipes.claims.run import run
+    from recipes.claims.store import Size
+
+
+    class Waiting(Bench):
+        def study(self, name, *arguments, **options):
+            print(name, flush=True)
+            threading.Event().wait(200)
+
+
+    if __name__ == "__main__":
+        folder = Path(sys.argv[1])
+        run(["saturation", "initialization"], Waiting(folder / "studies", Size.SMALLEST, 1, workers=2), folder)
+"""
+
+
+@ON_POSIX
+@pytest.mark.slow
+def test_claims_end_with_their_parent(tmp_path):
+    script = tmp_path / "waiting.py"
+    script.write_text(textwrap.dedent(WAITING))
+    command = [sys.executable, str(script), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    assert {process.stdout.readline().strip() for _ in range(2)} == {"saturation", "initialization"}
+    process.kill()
+    process.communicate(timeout=60)  # until the workers, which inherit the output, have ended
 
 
 @pytest.mark.parametrize(
