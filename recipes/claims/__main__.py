@@ -54,7 +54,7 @@ def claims(
     from recipes.claims.bench import Bench
     from recipes.claims.claim import names_on_images
     from recipes.claims.run import run
-    from recipes.claims.store import SEEDS, SEEDS_ON_IMAGES, Size
+    from recipes.claims.store import SEEDS, SEEDS_ON_IMAGES, STUDIES, Size
 
     size = Size.QUICK if quick else Size.FULL
     folder = output or Path("runs/claims-quick" if quick else "runs/claims")
@@ -62,7 +62,7 @@ def claims(
     # plain strings: worker processes cannot unpickle an enum of `__main__`
     asked = [name.value for name in names or ()]
     usual = SEEDS[size] if data is None else SEEDS_ON_IMAGES[size]
-    bench = Bench(folder / "studies", size, seeds or usual, workers, file=data)
+    bench = Bench(folder / STUDIES, size, seeds or usual, workers, file=data)
     run(asked or (NAMES if data is None else names_on_images()), bench, folder)
 
 

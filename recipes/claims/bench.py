@@ -27,8 +27,8 @@ class Bench:
     """A runner for the studies of claims.
 
     Attributes:
-        folder: Folder of the studies; those on images are in a subfolder. An interrupted study resumes. Claims that use
-            the same study share it.
+        folder: Folder of the studies; those on images are in a subfolder with the whole name of the file, which no
+            study has. An interrupted study resumes. Claims that use the same study share it.
         size: A `Size`.
         seeds: Integer.
         workers: Integer, the number of processes that share the trials.
@@ -78,7 +78,7 @@ class Bench:
 
     @property
     def subfolder(self) -> str:
-        """The folder of studies and rows within those on the digits: the name of the file without its suffix."""
+        """The folder of the rows within that of the digits: the name of the file without its suffix."""
         return "" if self.file is None else self.file.stem
 
     @property
@@ -118,7 +118,7 @@ class Bench:
         Raises:
             RuntimeError: If a trial failed. A verdict would be computed without it.
         """
-        folder = self.folder / self.subfolder / name
+        folder = self.folder / ("" if self.file is None else self.file.name) / name
         study = Study(space, data, folder, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
         if not study.finished:
             study.run(None if self.alone else lambda *event: None, workers=self.workers)

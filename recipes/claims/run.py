@@ -11,7 +11,7 @@ from bnzoo.tuning.workers import cores_shared, end_with_parent
 from recipes.claims import NAMES, pages
 from recipes.claims.bench import Bench
 from recipes.claims.claim import get, names_on_images
-from recipes.claims.store import Store
+from recipes.claims.store import STUDIES, Store
 
 
 def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
@@ -25,8 +25,8 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
         folder: The folder for rows, pictures and pages.
 
     Raises:
-        ValueError: If the folder has rows of a run with another size or another number of seeds, if a claim has no
-            experiment on images, or if the data cannot be used.
+        ValueError: If the folder has rows of a run with another size, another number of seeds or other images, if a
+            claim has no experiment on images, or if the data cannot be used.
         RuntimeError: If a trial of a claim failed. If there are several workers, the other claims are measured first.
     """
     if bench.file and (digits_only := [name for name in names if not get(name).on_images]):
@@ -34,6 +34,8 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
             f"{', '.join(digits_only)}: there is no experiment on images. With --data the claims are "
             f"{', '.join(names_on_images())}."
         )
+    if bench.subfolder == STUDIES:
+        raise ValueError(f"{bench.file}: the folder of this name has the studies. Choose another name for the file.")
     whole, store = Store(folder), Store(folder, bench.subfolder)
     store.refuse_others(names, bench.size, bench.seeds, bench.fingerprint)
     findings: dict[str, pages.Finding] = {}

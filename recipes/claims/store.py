@@ -14,6 +14,7 @@ from bnzoo.files import whole_file, write_text
 from bnzoo.json_text import json_text
 from bnzoo.machine import available_cores
 from bnzoo.reading import read_json, reading
+from recipes.claims import NAMES
 
 
 class Size(StrEnum):
@@ -24,6 +25,7 @@ class Size(StrEnum):
     SMALLEST = "smallest"  # for tests only: its verdicts mean nothing
 
 
+STUDIES = "studies"  # the folder of the studies, in that of the rows
 # the fields of an origin that are empty for the digits
 _OF_A_FILE = ("data", "examples", "fingerprint")
 _REMEDY = "Delete it to run the claim again."
@@ -137,10 +139,10 @@ class Store:
         write_text(self._origin(name), json_text(stated))
 
     def refuse_others(self, names: Sequence[str], size: str, seeds: int, fingerprint: str = "") -> None:
-        """Check that stored rows are of the requested size, number of seeds and images.
+        """Check that stored rows are of the requested size and number of seeds, and all rows of the same images.
 
         Args:
-            names: Sequence of strings, the claims.
+            names: Sequence of strings, the claims whose size and number of seeds are checked.
             size: String.
             seeds: Integer.
             fingerprint: String, the fingerprint of the images; empty for the digits.
@@ -148,17 +150,17 @@ class Store:
         Raises:
             ValueError: If stored rows differ.
         """
-        for name in filter(self.has, names):
+        for name in filter(self.has, NAMES):
             there = self.origin(name)
-            if (there.size, there.seeds) != (size, seeds):
+            if name in names and (there.size, there.seeds) != (size, seeds):
                 raise ValueError(
                     f"{self._rows(name)} is from a {there.size} run with {there.seeds} seeds, but this is a {size} run "
                     f"with {seeds}. Choose another --output, or delete the file to run the claim again."
                 )
             if there.fingerprint != fingerprint:
                 raise ValueError(
-                    f"{self._rows(name)} has rows on other images, from another file of the name {there.data}. Choose "
-                    "another --output, or another name for the file."
+                    f"{self._rows(name)} has rows on other images: from another file of the name {there.data}, or from "
+                    "a run of another size. Choose another --output, or another name for the file."
                 )
 
     def _rows(self, name: str) -> Path:

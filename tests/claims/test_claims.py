@@ -250,7 +250,29 @@ def test_images_are_measured_beside_the_digits_that_are_there(toys, tmp_path, sh
     assert "## On shapes.npz" in (tmp_path / "accuracy.md").read_text()
 
 
-def test_rows_on_another_file_of_the_same_name_are_refused(toys, tmp_path, shapes):
+def test_no_study_is_in_the_folder_of_another(monkeypatch, few_digits, tmp_path):
+    """Though the file of images has the name of a study."""
+    untrained.leave_out_training(monkeypatch)
+    space = MLPSpace(**{**untrained.SPACE, "norms": ("batch",)})
+    for file in (None, Path("rates.npz")):
+        bench(tmp_path, seeds=1, file=file).study("rates", space, few_digits, epochs=1)
+    on_digits, on_images = sorted(path.parent for path in tmp_path.rglob("results.csv"))
+    assert on_digits not in on_images.parents
+
+
+def test_a_file_with_the_name_of_the_folder_of_studies_is_refused(toys, tmp_path, shapes):
+    path = tmp_path / "studies.npz"
+    path.write_bytes(shapes.read_bytes())
+    with pytest.raises(
+        ValueError, match=r"studies\.npz: the folder of this name has the studies\. Choose another name"
+    ):
+        run(["accuracy"], bench(tmp_path, file=path), tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "depth"])
+def test_rows_on_another_file_of_the_same_name_are_refused(toys, tmp_path, shapes, name):
+    """Even if they are those of another claim: both would be in one column of the overview."""
     run(["accuracy"], bench(tmp_path, seeds=3, file=shapes), tmp_path)
     with np.load(shapes) as content:
         other = tmp_path / "other" / shapes.name
@@ -258,9 +280,9 @@ def test_rows_on_another_file_of_the_same_name_are_refused(toys, tmp_path, shape
         np.savez(other, x=content["x"][::-1], y=content["y"][::-1])
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.csv")}
     with pytest.raises(
-        ValueError, match=r"accuracy.csv has rows on other images, from another file of the name shapes"
+        ValueError, match=r"accuracy.csv has rows on other images: from another file of the name shapes"
     ):
-        run(["accuracy"], bench(tmp_path, seeds=3, file=other), tmp_path)
+        run([name], bench(tmp_path, seeds=3, file=other), tmp_path)
     assert toys == ["accuracy"]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.csv")} == before
 
