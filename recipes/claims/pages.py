@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from bnzoo.files import whole_file, write_text
 from bnzoo.reports.page import draw, render
 from recipes.claims import NAMES
-from recipes.claims.claim import Claim, Verdict, get
+from recipes.claims.claim import CONDITION, Claim, Verdict, get
+from recipes.claims.statistics import WHOLE_RANGE
 from recipes.claims.store import Origin, Store
 
 _TEMPLATE = Path(__file__).with_name("claims.html.j2")
@@ -38,7 +39,8 @@ class Result:
     def setup(self) -> str:
         """The description of the experiment, with its data and a note on a quick run."""
         if self.origin.data:
-            said, fewer = f"{_data(self.origin)} {self.claim.on_images}", "values and seeds"
+            said = f"{_data(self.origin)} {self.claim.on_images}{_few_seeds(self.origin)}"
+            fewer = "values and seeds"
         else:
             said, fewer = self.claim.setup, "values, epochs and seeds"
         quick = f" The quick run uses fewer {fewer} than described here."
@@ -97,12 +99,14 @@ class Finding:
 
     @property
     def comparison(self) -> str:
-        """A sentence that says whether the verdicts agree; empty for a single one."""
+        """A sentence that says whether the words of the verdicts agree; empty for a single one."""
         if len(self.results) == 1:
             return ""
         if len({result.verdict.word for result in self.results}) > 1:
             return f"The verdicts differ: {self.words}. Their setups say how the experiments differ."
-        return f"The verdict is the same on {' and '.join(result.origin.title for result in self.results)}."
+        conditions = " The conditions may differ." if self.words == CONDITION else ""
+        titles = " and ".join(result.origin.title for result in self.results)
+        return f"The verdicts on {titles} have the same word: {self.words}.{conditions}"
 
 
 def find(store: Store, names: Sequence[str] = NAMES) -> list[Finding]:
@@ -254,6 +258,15 @@ def _data(origin: Origin) -> str:
     training, validation, testing = origin.examples
     parts = f"{training:,} for training, {validation:,} for validation, {testing:,} for testing"
     return f"The data is {origin.words}: {parts}."
+
+
+def _few_seeds(origin: Origin) -> str:
+    if not 1 < origin.seeds <= WHOLE_RANGE:
+        return ""
+    return (
+        f" An interval of {origin.seeds} seeds is from the lowest to the highest value: a difference is clear if all "
+        "seeds agree."
+    )
 
 
 def _words(origin: Origin) -> str:

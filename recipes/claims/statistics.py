@@ -9,6 +9,8 @@ from scipy import stats
 
 # the accuracy of a network that has trained well, fixed before the runs: on the digits, and on images
 LEVEL, LEVEL_ON_IMAGES = 0.9, 0.8
+# the bootstrap interval of at most so many values is from the lowest to the highest: each alone makes up 1/27 resamples
+WHOLE_RANGE = 3
 _RESAMPLES = 10_000
 
 

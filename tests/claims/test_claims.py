@@ -184,7 +184,7 @@ def two_verdicts(toys, monkeypatch):
     ("mean", "title", "said"),
     [
         (0.5, "holds on digits, does not hold on shapes.npz", "The verdicts differ: holds on digits, does not hold on"),
-        (2.5, "holds", "The verdict is the same on digits and shapes.npz."),
+        (2.5, "holds", "The verdicts on digits and shapes.npz have the same word: holds."),
     ],
 )
 def test_results_on_two_data_sets_are_side_by_side(two_verdicts, tmp_path, mean, title, said):
@@ -203,7 +203,8 @@ def test_results_on_two_data_sets_are_side_by_side(two_verdicts, tmp_path, mean,
     for text in (
         f"A note on {mean}.",
         f"| {mean} | 3 | none |",
-        "10,000 images of `shapes.npz`: 6,500 for training, 1,500 for validation, 2,000 for testing. Counting images.",
+        "10,000 images of `shapes.npz`: 6,500 for training, 1,500 for validation, 2,000 for testing. Counting images. "
+        "An interval of 3 seeds is from the lowest to the highest value: a difference is clear if all seeds agree.",
         "`python -m recipes.claims --data shapes.npz --seeds 3 accuracy`",
         "[shapes/accuracy.csv](shapes/accuracy.csv)",
     ):
@@ -218,6 +219,21 @@ def test_results_on_two_data_sets_are_side_by_side(two_verdicts, tmp_path, mean,
     html = (tmp_path / "claims.html").read_text()
     assert html.count("<svg") == 3
     assert said in html
+
+
+def test_two_conditions_are_not_said_to_be_the_same():
+    claim = replace(TOY, judge=lambda rows: Verdict(CONDITION, f"Only with {rows['x'].iloc[0]:.0f}."))
+    rows = TOY.measure(None)
+    results = (pages.Result(claim, rows, ORIGIN, ""), pages.Result(claim, rows.assign(x=7.0), ON_IMAGES, ""))
+    assert pages.Finding("accuracy", claim, results).comparison == (
+        "The verdicts on digits and shapes.npz have the same word: holds with a condition. The conditions may differ."
+    )
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(1, False), (2, True), (3, True), (4, False)])
+def test_intervals_of_few_seeds_are_explained(seeds, said):
+    setup = pages.Result(TOY, TOY.measure(None), replace(ON_IMAGES, seeds=seeds), "").setup
+    assert (f" An interval of {seeds} seeds is from the lowest to the highest value" in setup) == said
 
 
 def test_with_one_data_set_a_page_looks_the_same_on_images(two_verdicts, tmp_path, shapes):

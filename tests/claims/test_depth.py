@@ -115,10 +115,10 @@ def gradient_rows(growths):
     ]
 
 
-def planted(deep, growth):
+def planted(deep, growth, networks=(("MLP", 41), ("ResNet", 32))):
     """Return rows with 97 % accuracy at depth 5 and rate 0.1, and the given accuracy at depth 41 and rate 0.01."""
     rows = []
-    for part, deepest in (("MLP", 41), ("ResNet", 32)):
+    for part, deepest in networks:
         axes = itertools.product(KINDS, ("batch", "none"), (5, deepest), (0.01, 0.1), range(3))
         for kind, norm, layers, rate, seed in axes:
             top = 0.97 if layers == 5 else deep[kind, norm]
@@ -161,6 +161,22 @@ def test_verdict(plain, residual, growth, word):
     assert "plain, batch norm 0.1, 0.01; plain, no norm 0.1, 0.01" in verdict.notes[1]
     assert f"plain, batch norm {growth:.2f}, plain, no norm 1.00" in verdict.notes[2]
     assert "Convolutional networks of 32 layers, no norm: plain 30.1 %" in verdict.notes[4]
+
+
+@pytest.mark.parametrize(
+    ("plain", "residual", "word"), [(0.93, 0.70, HOLDS), (0.40, 0.85, CONDITION), (0.40, 0.75, NOT)]
+)
+def test_on_images_the_convolutional_network_decides_and_80_percent_is_enough(plain, residual, word):
+    found = planted(accuracies(plain, residual), 1.21, networks=[("ResNet", 32)]).assign(level=0.8)
+    verdict = depth.judge(found)
+    assert verdict.word == word
+    assert f"The plain convolutional network with batch norm loses {97 - 100 * plain:.1f} [" in verdict.sentence
+    assert f"at depth 32 with batch norm: plain {100 * plain + 0.1:.1f} %, residual {100 * residual + 0.1:.1f} %" in (
+        verdict.sentence
+    )
+    assert not any("Convolutional networks of" in note for note in verdict.notes), "there is no other network"
+    assert set(depth.table(found)["network"]) == {"ResNet"}
+    assert [each.get_title() for each in depth.draw(found).axes] == ["ResNet", "gradient before training"]
 
 
 def test_table_and_picture():

@@ -102,6 +102,27 @@ def test_learning_rate(largest, steps, word):
     assert [axes.get_title() for axes in learning_rate.draw(found).axes] == list(parts)
 
 
+@pytest.mark.parametrize(("batch", "word"), [(20.0, HOLDS), (95.0, CONDITION)])
+def test_on_images_the_steps_are_those_to_80_percent(batch, word):
+    def rows(part):
+        steps = {"batch": batch, "none": 90.0}.get
+        return grid(part, lambda norm, rate, seed: 0.9, lambda norm, rate: norm == "batch" or rate <= 0.1, steps)
+
+    parts = (learning_rate.LARGE, learning_rate.SMALL, learning_rate.WARM_UP)
+    grids = [rows(part) for part in parts]
+    found = pd.concat(grids, ignore_index=True).rename(columns={"steps_to_90": "steps_to_80"}).assign(level=0.8)
+    verdict = learning_rate.judge(found)
+    assert verdict.word == word
+    taken = f"{batch:.0f} with batch norm, 90 without."
+    assert f"Steps to 80 % at the best rate of each arm: {taken}" in verdict.sentence
+    assert ("does not need fewer steps to 80 %" in verdict.sentence) == (word == CONDITION)
+    assert f"Steps to 80 %: {taken}" in verdict.notes[1]
+    assert f"Steps to 80 %: {taken}" in verdict.notes[2]
+    assert "90 %" not in " ".join((verdict.sentence, *verdict.notes))
+    assert learning_rate.table(found)["steps to 80 %"].tolist() == [batch, 90.0] * 3
+    assert [axes.get_title() for axes in learning_rate.draw(found).axes] == list(parts)
+
+
 @pytest.mark.parametrize(("none", "said"), [(0.1, "The verdict stays the same"), (1.0, "would be `does not hold`")])
 def test_the_warm_up_is_reported_beside_the_verdict(none, said):
     """With the warm-up, batch norm is stable up to 1 as without it, no norm up to 0.1 or to 1."""

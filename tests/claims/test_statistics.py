@@ -45,6 +45,12 @@ def test_an_interval_has_its_mean_inside_and_moves_with_the_values(values, shift
     assert moved.high == pytest.approx(found.high + shift, abs=1e-6)
 
 
+def test_an_interval_of_three_values_is_from_the_lowest_to_the_highest():
+    found, of_more = interval([0.5, 0.1, 0.4]), interval([0.5, 0.1, 0.4, 0.3])
+    assert (found.low, found.high) == pytest.approx((0.1, 0.5))
+    assert 0.1 < of_more.low < of_more.high < 0.5
+
+
 def test_an_interval_is_that_of_the_normal_distribution_for_many_values():
     values = np.random.default_rng(0).normal(3, 2, 400)
     found, half = interval(values), 1.96 * values.std() / 20
