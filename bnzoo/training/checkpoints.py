@@ -28,6 +28,9 @@ _REMEDY = "Remove it to start the training again."
 class Checkpoints(keras.callbacks.Callback):
     """A callback that writes the whole state of a training into a file, after steps and epochs.
 
+    A training that is killed in a validation cannot go on from its start. A checkpoint is therefore written before the
+    last step of an epoch if the end of the epoch would be too late for the next one, as the epoch before has shown.
+
     The state is all variables of the model, the optimizer, the metrics and the averages, with random states and the
     scale of the loss, the position in the data, and the history.
 
@@ -51,6 +54,8 @@ class Checkpoints(keras.callbacks.Callback):
         self._path, self._position, self._history = path, position, history
         self._averaging, self._patience = averaging, patience
         self._last = time.monotonic()
+        # the start and the seconds of the end of an epoch: its last step and its validation
+        self._end_begun, self._end_seconds = self._last, INTERVAL
         self._metrics: list[np.ndarray] = []  # of the epoch that goes on
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -60,16 +65,24 @@ class Checkpoints(keras.callbacks.Callback):
         self._metrics = []
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Write a checkpoint if the last one is old, or the training ends here."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)) or self._position.step == self._position.steps:
-            return  # after the last step of an epoch its end follows, from which a training can go on
-        if self.model.stop_training or time.monotonic() - self._last >= INTERVAL:
-            self.save()
+        """Write a checkpoint if the next one would be late, or the training ends here."""
+        left = (self._position.steps or 0) - self._position.step
+        if left == 1:
+            self._end_begun = time.monotonic()
+        if left:  # after the last step the end of the epoch follows, from which a training can go on
+            self._save_if_due(logs, self._end_seconds if left == 1 else 0.0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write a checkpoint if the last one is old."""
-        # validation has changed the metrics of an epoch that ended early
-        if not self._position.step and time.monotonic() - self._last >= INTERVAL:
+        if not self._position.step:  # validation has changed the metrics of an epoch that ended early
+            self._end_seconds = time.monotonic() - self._end_begun
+            self._save_if_due(logs)
+
+    def _save_if_due(self, logs: dict[str, float] | None, ahead: float = 0.0) -> None:
+        """Write a checkpoint if the last one is old, or will be after some seconds."""
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            return
+        if self.model.stop_training or time.monotonic() + ahead - self._last >= INTERVAL:
             self.save()
 
     def save(self) -> None:

@@ -192,7 +192,7 @@ class _Session:
                 verbose=0,
             )
             if stop.stopped:
-                raise self._diverged(self._position.epoch + 1)
+                raise self._diverged()
             if saved is not None and not self._position.step:
                 saved.save()
         elif self._options.deadline is not None:
@@ -212,7 +212,8 @@ class _Session:
     def _has_stopped(self) -> bool:
         return self._patience is not None and self._patience.stopped
 
-    def _diverged(self, epoch: int) -> DivergedError:
+    def _diverged(self) -> DivergedError:
+        epoch = math.ceil(self._position.done / self.plan.steps)  # that of the last step
         return DivergedError(
             f"The training diverged in epoch {epoch} of {self.plan.epochs}: the loss became infinite or NaN at the "
             f"learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
@@ -265,7 +266,7 @@ class _Session:
             every = dict(list(every.items())[-1:])
         losses = take_lowest(model, every, self._recalibration(), self._validation)
         if not losses:  # the loss of the last steps does not show that they were too large
-            raise self._diverged(max(1, self._position.epoch))
+            raise self._diverged()
         best = min(losses, key=losses.__getitem__)
         trial = None if self._earlier is None else self._earlier()
         if trial is not None:

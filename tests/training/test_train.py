@@ -120,6 +120,55 @@ def test_a_stopped_training_goes_on_bit_for_bit(few, tmp_path, each_step, precis
     assert (tmp_path / "stopped" / "history.csv").read_text() == (tmp_path / "whole" / "history.csv").read_text()
 
 
+def position_in(path):
+    """Return the numbers of finished epochs and steps in a checkpoint."""
+    with np.load(path) as file:
+        notes = json.loads(str(file["notes"]))
+    return notes["epoch"], notes["step"]
+
+
+class Clocked(keras.callbacks.Callback):
+    """Advance a clock by 3 s a step and some seconds a validation, and note what a kill would lose at each moment."""
+
+    def __init__(self, folder, validation):
+        super().__init__()
+        self.now, self.validation, self.path = 0.0, validation, folder / "checkpoint.npz"
+        self.reached, self.written, self.lost = {(0, 0): 0.0}, [], []
+
+    def monotonic(self):
+        return self.now
+
+    def _pass(self, seconds):
+        self.now += seconds
+        at = (0, 0)  # the start of the training
+        if self.path.exists():
+            at = position_in(self.path)
+            self.written += [at] if at not in self.written else []
+        self.lost.append(self.now - self.reached[at])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._pass(3.0)
+        self.reached[self.epoch, batch + 1] = self.now
+
+    def on_test_begin(self, logs=None):
+        self._pass(self.validation)
+        self.reached[self.epoch + 1, 0] = self.now
+
+
+@pytest.mark.parametrize(("validation", "most"), [(0.5, 4), (50.0, 8)])
+def test_a_kill_loses_at_most_a_minute(few, tmp_path, monkeypatch, validation, most):
+    """An epoch has 7 steps of 3 s. Of a validation of 50 s, the checkpoint before it must not be older than 10 s."""
+    clock = Clocked(tmp_path, validation)
+    monkeypatch.setattr(checkpoints, "time", clock)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, directory=tmp_path, callbacks=[clock, StopAt(28)], **OPTIONS)
+    assert max(clock.lost) <= 60
+    assert 1 < len(clock.written) <= most, "a checkpoint takes time too"
+
+
 def scalars(folder):
     """Return the values of each scalar in the event files of a folder, with their steps."""
     found = {}
@@ -341,6 +390,27 @@ def test_patience_waits_until_moving_statistics_have_followed(few):
 def test_a_loss_that_is_not_finite_is_an_error(few):
     with pytest.raises(RuntimeError, match=r"diverged in epoch 1 of 4.*Choose a lower learning rate"):
         train(small_model(), few, **{**OPTIONS, "learning_rate": 1e30})
+
+
+class Poison(keras.callbacks.Callback):
+    """Make a step's loss NaN."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == self.step - 1:
+            weight = self.model.trainable_variables[0]
+            weight.assign(weight + math.nan)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch(few, tmp_path, each_step, epoch):
+    """An epoch has 7 steps."""
+    with pytest.raises(RuntimeError, match=rf"diverged in epoch {epoch} of 2"):
+        train(small_model(), few, directory=tmp_path, callbacks=[Poison(7 * epoch)], **{**OPTIONS, "epochs": 2})
+    assert position_in(tmp_path / "checkpoint.npz") == (epoch - 1, 6), "the state without NaN is kept"
 
 
 def test_models_and_data_that_do_not_fit(few):
