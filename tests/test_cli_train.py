@@ -42,11 +42,11 @@ def test_mistakes(bnzoo, tmp_path, words, message):  # noqa: F811
 
 @pytest.fixture
 def asked(bnzoo, monkeypatch, tmp_path):  # noqa: F811
-    """A function that returns the model and the options with which `bnzoo train` calls `bnzoo.train`."""
+    """A function that returns the model, the data and the options with which `bnzoo train` calls `bnzoo.train`."""
     found = []
 
     def train(model, data, *, progress, **options):
-        found.append((model, options))
+        found.append((model, data, options))
         raise KeyboardInterrupt
 
     def ask(*words):
@@ -60,7 +60,7 @@ def asked(bnzoo, monkeypatch, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize(("family", "kind"), [("vit", "LayerNormalization"), ("resnet", "BatchNormalization")])
 def test_the_default_norm_is_that_of_the_family(asked, family, kind):
-    model, _ = asked("train", family)
+    model, *_ = asked("train", family)
     assert {type(layer).__name__ for layer in flatten_layers(model)} & KINDS == {kind}
 
 
@@ -72,19 +72,51 @@ DEFAULTS = {
 
 def test_the_options_of_a_training_reach_it(asked, tmp_path):
     words = ("--schedule", "linear", "--warmup", 0.2, "--no-average", "--patience", 3, "--class-weight", "balanced")
-    _, options = asked(*WORDS, *words, "--seed", 4, "--epochs", 7, "--batch-size", 32, "--precision", "bfloat16")
+    *_, options = asked(*WORDS, *words, "--seed", 4, "--epochs", 7, "--batch-size", 32, "--precision", "bfloat16")
     expected = {"schedule": "linear", "warmup": 0.2, "average": False, "patience": 3, "class_weight": "balanced"}
     expected |= {"seed": 4, "epochs": 7, "batch_size": 32, "precision": "bfloat16"}
     assert options == DEFAULTS | expected | {"learning_rate": 0.05, "directory": tmp_path / "run"}
 
 
 def test_all_data_reaches_the_training_and_the_seed_the_weights(asked, tmp_path):
-    model, options = asked(*WORDS, "--all-data")
+    model, _, options = asked(*WORDS, "--all-data")
     assert options == DEFAULTS | {"all_data": True, "learning_rate": 0.05, "directory": tmp_path / "run"}
     models = (model, asked(*WORDS)[0], asked(*WORDS, "--seed", 4)[0])
     (first, *_), (again, *_), (other, *_) = (each.get_weights() for each in models)
     np.testing.assert_array_equal(again, first)
     assert (other != first).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "expected"),
+    [
+        (("sgd", "--momentum", 0.5, "--weight-decay", 0.01), "SGD", {"momentum": 0.5, "weight_decay": 0.01}),
+        (("muon", "--momentum", 0.8), "Muon", {"momentum": 0.8, "weight_decay": 0.05}),
+        (("adamw", "--weight-decay", 0.2), "AdamW", {"weight_decay": 0.2}),
+    ],
+)
+def test_the_optimizer_is_that_of_the_command(asked, words, kind, expected):
+    model, *_ = asked(*WORDS, "--optimizer", *words)
+    found = model.optimizer.get_config()
+    assert type(model.optimizer).__name__ == kind
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert found["learning_rate"] == pytest.approx(0.05)
+
+
+def test_the_activation_is_that_of_the_command(asked):
+    model, *_ = asked(*WORDS, "--activation", "silu")
+    activations = {layer.activation.__name__ for layer in flatten_layers(model) if hasattr(layer, "activation")}
+    assert activations == {"silu", "linear"}
+
+
+@pytest.mark.parametrize(("placement", "last"), [("pre", "Conv2D"), ("post", "BatchNormalization")])
+def test_placement_and_augmentation_are_those_of_the_command(asked, placement, last):
+    """A branch of He et al. 2016 ends with a convolution if activations come first, else with a norm."""
+    words = ("resnet", "--data", "digits", "--depth", "8", "--augment", "flip,crop")
+    model, examples, _ = asked("train", *words, "--placement", placement)
+    kinds = [type(layer).__name__ for layer in flatten_layers(model)]
+    assert kinds[kinds.index("Add") - 1] == last
+    assert tuple(examples.augment) == ("flip", "crop")
 
 
 @pytest.mark.slow

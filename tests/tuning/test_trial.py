@@ -1,6 +1,7 @@
 import dataclasses
 import gc
 import math
+import types
 
 import keras
 import keras_tuner
@@ -10,6 +11,7 @@ import pytest
 from bnzoo import data, tuning
 from bnzoo.data.rows import Rows
 from bnzoo.tools.population import NotFiniteError
+from bnzoo.tuning.looks import Looks, Values
 from bnzoo.tuning.trial import CompiledModel, judge, train_and_evaluate
 
 
@@ -234,6 +236,29 @@ def test_a_trial_that_learns_nothing_is_given_up_and_none_that_learns(small):
     assert len(lost.history["loss"]) == 3
     assert lost.loss > 0.98 * LN10
     assert train_and_evaluate(small, 0, 0.1, epochs=4).outcome == "ok"
+
+
+@pytest.mark.parametrize(("loss", "outcome"), [(2.3, "stalled"), (2 * LN10, "diverged"), (math.nan, "diverged")])
+def test_a_lost_trial_is_given_up_though_a_pruner_would_keep_it(loss, outcome):
+    """The training loss is that of guessing after 100 steps, and the validation loss of the look is planted."""
+    seen = []
+    trial = types.SimpleNamespace(recalibrated=lambda keep: (1.5, loss, 0.1))
+    looks = Looks(trial, 9, LN10, 2 * LN10, lambda score, epoch: bool(seen.append((score, epoch))))
+    looks.set_model(types.SimpleNamespace(stop_training=False))
+    for _ in range(100):
+        looks.on_train_batch_end(0)
+    looks.on_epoch_end(2, {"loss": 2.31})
+    assert seen == [(1.5, 3)]
+    reason = f"given up after 3 of 9 epochs: the training loss 2.31 and the validation loss {loss:.3g} are not below"
+    assert looks.ended == (outcome, f"{reason} guessing (2.3)", Values(1.5, loss, 0.1))
+    assert looks.model.stop_training
+
+
+def test_a_trial_that_diverges_is_given_up_though_a_pruner_would_keep_it(small):
+    found = train_and_evaluate(small, 0, 300.0, epochs=9, report=lambda score, epoch: False)
+    assert found.outcome == "diverged"
+    assert found.reason.startswith("given up after 3 of 9 epochs: the training loss ")
+    assert len(found.history["loss"]) == 3
 
 
 class Clock:
