@@ -23,7 +23,7 @@ from bnzoo.training.loop import fit
 from bnzoo.training.options import default_batch_size
 from bnzoo.training.planning import epochs_within
 from bnzoo.training.position import Position
-from bnzoo.training.precision import fastest
+from bnzoo.training.precision import candidates, fastest
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.schedules import SCHEDULES, schedule_named
 from bnzoo.training.speed import Finish, slowness
@@ -238,6 +238,24 @@ def test_a_trained_model_is_compiled_with_the_rate_of_its_training(few):
     losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(logits)), few.validation.y]
     assert training.choice[training.weights] == pytest.approx(losses.mean(), rel=1e-5)
     assert training.choice[training.weights] == min(training.choice.values())
+
+
+@pytest.mark.slow
+def test_a_further_fit_of_a_saved_training_begins_with_its_rate(few, tmp_path, verified_here):
+    """Without gradients, a step of SGD only decays. The line with the exclusions is that of docs/training.md."""
+    train(small_model(), few, directory=tmp_path, weight_decay=0.1, **{**OPTIONS, "epochs": 1})
+    model = bnzoo.load_model(tmp_path / "best.keras")
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+    model.optimizer.exclude_from_weight_decay(var_list=bnzoo.no_decay_variables(model))
+    before = {variable.path: np.array(variable) for variable in model.trainable_variables}
+    model.optimizer.apply([keras.ops.zeros_like(variable) for variable in model.trainable_variables])
+    for variable in model.trainable_variables:
+        factor = 1 - 0.05 * 0.1 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(np.array(variable), factor * before[variable.path], rtol=1e-6)
+    x, y = few.train.x.astype("float32"), few.train.y
+    loss = model.evaluate(x, y, verbose=0)[0]
+    model.fit(x, y, batch_size=16, epochs=3, verbose=0)
+    assert model.evaluate(x, y, verbose=0)[0] < loss
 
 
 @pytest.mark.slow
@@ -618,6 +636,50 @@ def test_the_default_batch_size_follows_the_number_of_examples():
 )
 def test_sixteen_bits_must_be_clearly_faster(steps, expected):
     assert fastest(steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "seconds", "devices", "expected"),
+    [
+        ("auto", None, [], ["float32", "bfloat16"]),
+        ("auto", 120.0, [], ["float32", "bfloat16"]),
+        ("auto", None, ["GPU:0"], ["float32", "bfloat16", "float16"]),
+        ("auto", 119.0, ["GPU:0"], ["float32"]),
+        ("float16", 1.0, [], ["float16"]),
+    ],
+)
+def test_the_precisions_that_are_tried(monkeypatch, precision, seconds, devices, expected):
+    monkeypatch.setattr("bnzoo.training.precision.gpus", lambda: devices)
+    assert candidates(precision, seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({"float32": 1.0, "bfloat16": 0.8}, "bfloat16"),
+        ({"float32": 1.0, "bfloat16": 1.0}, "float32"),
+        ({"float32": 1.0, "bfloat16": 0.95}, "float32"),
+    ],
+)
+def test_a_training_is_planned_in_the_precision_whose_steps_are_clearly_faster(
+    few, tmp_path, monkeypatch, seconds, expected
+):
+    """The step of a model takes the planted seconds of its precision."""
+
+    def planted(model, batches):
+        dtype = model.get_layer("conv").compute_dtype
+        timed.append(dtype)
+        return seconds[dtype]
+
+    timed = []
+    monkeypatch.setattr("bnzoo.training.planning.step_seconds", planted)
+    monkeypatch.setattr("bnzoo.training.precision.gpus", list)
+    options = {**OPTIONS, "precision": "auto", "directory": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, callbacks=[StopAt(1)], **options)
+    plan = json.loads((tmp_path / "training.json").read_text())["plan"]
+    assert plan == {"epochs": 4, "steps": 7, "precision": expected}
+    assert timed == ["float32", "bfloat16"]
 
 
 @pytest.mark.slow
