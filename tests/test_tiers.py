@@ -50,6 +50,16 @@ def test_a_test_of_another_tier_may_take_longer(run, tier):
     result.stdout.fnmatch_lines([f"{tier}: 1 tests, 0 s of their own"])
 
 
+def test_slow_tests_that_are_too_late_are_left_out_and_counted(run, monkeypatch):
+    text = "@pytest.mark.slow\ndef test_slow():\n    pass\n\ndef test_plain():\n    pass"
+    for until, passed in (("0", 1), ("inf", 2)):
+        monkeypatch.setenv(tiers.UNTIL, until)
+        result = run(text)
+        result.assert_outcomes(passed=passed, skipped=2 - passed)
+        left_out = f"1 slow tests were left out, since {tiers.LATE}."
+        assert (left_out in result.outlines) == (passed == 1)
+
+
 def test_an_exception_may_take_longer(run, monkeypatch):
     monkeypatch.setattr(tiers, "EXCEPTIONS", {"test_an_exception_may_take_longer.py::test_busy": "a reason"})
     assert run(BUSY).ret == pytest.ExitCode.OK

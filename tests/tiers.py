@@ -16,6 +16,9 @@ TIERS = ("slow", "nightly")
 LIMIT = 2.0  # seconds
 MARGIN = 2.0  # `slowness` is a rough measure: machines differ more in what TensorFlow does than in what Python does
 WORK = 0.13  # processor seconds of `work` on a quiet machine: 2 cores of an AMD EPYC (Zen 4), Python 3.11
+# the variable with the time, in seconds since 1970, after which no slow test is started
+UNTIL = "SLOW_TESTS_UNTIL"
+LATE = "the time for slow tests is over"
 # plain tests with a longer limit, at most ten, each with the reason
 EXCEPTIONS: dict[str, str] = {}
 assert len(EXCEPTIONS) <= 10
@@ -64,6 +67,8 @@ def pytest_runtest_setup(item):
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
+    if "slow" in tiers_of(item) and time.time() >= float(os.environ.get(UNTIL, "inf")):
+        pytest.skip(LATE)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -130,8 +135,10 @@ class Durations:
         self.limit = float("inf") if on_jax else LIMIT
         self.seconds = defaultdict(list)
         self.over = {}
+        self.late = 0
 
     def pytest_runtest_logreport(self, report):
+        self.late += report.skipped and LATE in str(report.longrepr)
         if report.when != "call":
             return
         found = dict(report.user_properties)
@@ -152,5 +159,7 @@ class Durations:
             for name, own in self.over.items():
                 terminalreporter.line(f"{own:.1f} s {name}")
             terminalreporter.line("Make them cheaper, mark them `slow`, or name them in tests/tiers.py.")
+        if self.late:
+            terminalreporter.line(f"{self.late} slow tests were left out, since {LATE}.", yellow=True)
         for tier, seconds in self.seconds.items():
             terminalreporter.line(f"{tier}: {len(seconds)} tests, {sum(seconds):.0f} s of their own")
