@@ -43,7 +43,12 @@ def test_the_command_and_its_figures(monkeypatch, tmp_path):
     monkeypatch.setattr(
         budget.subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, 2, "", "a\nwrong\n")
     )
-    assert budget.tune("x.npz", "10m", tmp_path)["note"] == "wrong"
+    assert budget.tune("x.npz", "10m", tmp_path)["note"] == "status 2: wrong"
+    monkeypatch.setattr(
+        budget.subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, -9, "", "")
+    )
+    with pytest.raises(RuntimeError, match="killed by the signal 9"):
+        budget.tune("x.npz", "10m", tmp_path)
     assert [budget.seconds_of(text) for text in ("90s", "3m", "1h")] == [90, 180, 3600]
 
 
@@ -114,6 +119,8 @@ def test_a_command_that_was_killed_goes_on_with_the_missing_runs(arms, capsys):
 
 def test_rows_of_another_budget_or_file_are_refused(arms):
     ran, _, arguments = arms
+    with pytest.raises(typer.BadParameter, match="'hyperband' is not one of bnzoo, RandomSearch, Hyperband, AutoKeras"):
+        budget.arrays(**arguments, only="hyperband")
     budget.arrays(**arguments, seeds=1)
     with pytest.raises(typer.BadParameter, match=r"budget.jsonl has a row with .*budget=60.0, but .*budget=600.0"):
         budget.arrays(**arguments | {"budget": "10m"})

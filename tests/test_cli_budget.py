@@ -138,11 +138,14 @@ def test_a_short_search_is_not_spent_on_the_start_of_workers(clock, capsys):
 def test_a_study_that_was_begun_without_a_budget_has_no_plan(clock, capsys):
     found = clocks.Clock(585.0)
     assert not found.plans({"name": "an earlier study"})
-    for finished, warned in ((False, True), (True, False)):
-        study = types.SimpleNamespace(directory="runs/old", epochs=15, finished=finished)
-        assert found.timed(study, "auto") is study
-        message = "bnzoo: warning: the study in runs/old was begun without --budget, so its trials of 15 epochs are not"
-        assert capsys.readouterr().err.startswith(message) == warned
+    study = types.SimpleNamespace(directory="runs/old", epochs=15)
+    assert found.timed(study, "auto") is study
+    message = "bnzoo: warning: the study in runs/old has no plan for a budget, so its trials keep their 15 epochs."
+    assert capsys.readouterr().err.startswith(message)
+    unlimited = clocks.Clock(None)
+    assert not unlimited.plans({"name": "an earlier study"})
+    assert unlimited.timed(study, "auto") is study
+    assert not capsys.readouterr().err
 
 
 def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys, monkeypatch, tmp_path):
@@ -181,6 +184,17 @@ def test_work_without_steps_is_named_each_minute(clock, capfd, monkeypatch):
             assert capfd.readouterr().err == line
     os.write(2, b"stderr is open")
     assert capfd.readouterr().err == "stderr is open"
+
+
+def test_work_without_steps_has_a_spinner_on_a_terminal(capfd, monkeypatch):
+    monkeypatch.setattr("os.isatty", lambda descriptor: True)
+    with waiting("reading [data]"), quietly():
+        os.write(2, b"a message of TensorFlow")
+        print("a result")
+    out, err = capfd.readouterr()
+    assert out == "a result\n", "it may go into a file"
+    assert "reading [data]" in err
+    assert "TensorFlow" not in err
 
 
 def moment(**changes):

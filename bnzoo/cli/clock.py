@@ -79,10 +79,10 @@ class Clock:
             trials: Integer, the largest number of trials; `None` for no limit.
         """
         if not self._is_new:
-            if self.deadline is not None and self.plan is None and not study.finished:
+            if self.deadline is not None and self.plan is None:
                 say(
-                    f"warning: the study in {study.directory} was begun without --budget, so its trials of "
-                    f"{study.epochs} epochs are not planned for {self._budget:g}s. A new --output plans them"
+                    f"warning: the study in {study.directory} has no plan for a budget, so its trials keep their "
+                    f"{study.epochs} epochs. A new --output plans them for {self._budget:g}s"
                 )
             return study
         study.directory.mkdir(parents=True, exist_ok=True)  # before time is spent on a folder that cannot be made

@@ -97,9 +97,10 @@ def export(
     job = _Job(model, folder, fold, sign, names, examples, {k: v for k, v in options.items() if v is not None})
     reports = {}
     for name in variants:
-        with mistakes(ValueError, OSError, ImportError), waiting(f"{name}: writing and verifying"):
+        with mistakes(ValueError, OSError, ImportError):
             try:
-                reports[name] = job.run(name)
+                with waiting(f"{name}: writing and verifying"):
+                    reports[name] = job.run(name)
             except RuntimeError as error:
                 say(f"{name}: {error}")
                 raise typer.Exit(1) from error

@@ -55,7 +55,7 @@ def trained(
         if planned and deadline is not None and deadline - time.monotonic() > _LARGER * planned:
             say(
                 f"warning: the study in {study.directory} is finished, with a plan for {planned:.0f} s, and a larger "
-                "budget changes nothing. A new --output has a plan for it"
+                "budget trains nothing more. A new --output has a plan for it"
             )
         return done
     words = ", ".join(

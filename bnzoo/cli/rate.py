@@ -117,10 +117,14 @@ def rate(
             axes |= {"batch_size": usual if batch_size is None else batch_size, **chosen}
             run = partial(_of_family, model, axes, examples, seed)
         tests = []
-        with waiting("training with rising rates"):
-            for test in run():
-                typer.echo(str(test))
-                tests.append(test)
+        running = iter(run())
+        while True:
+            with waiting("training with rising rates"):
+                test = next(running, None)
+            if test is None:
+                break
+            typer.echo(str(test))
+            tests.append(test)
         if output is not None:
             _write(tests, output)
             typer.echo(output)

@@ -1,13 +1,52 @@
 """The output of the command line during work that reports no steps."""
 
+import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
+from rich.spinner import Spinner
 
 from bnzoo import silence
+
+
+@contextmanager
+def waiting(work: str) -> Iterator[None]:
+    """Show on stderr what a command works on: a spinner on a terminal, elsewhere a line each minute.
+
+    Args:
+        work: String, the work, such as `"timing the networks"`.
+    """
+    descriptor = os.dup(2)  # `quietly` redirects that of stderr
+    try:
+        console = Console(file=_Stderr(descriptor), force_terminal=os.isatty(descriptor))
+        if console.is_terminal:
+            spinner = Spinner("dots", escape(work))
+            options = {"redirect_stdout": False, "redirect_stderr": False}  # they may go into a file
+            with Live(spinner, console=console, transient=True, refresh_per_second=12.5, **options):
+                yield
+        else:
+            with silence.repeated(_Lines(console, work).remind):
+                yield
+    finally:
+        os.close(descriptor)
+
+
+class _Stderr(io.TextIOBase):
+    """A stream without a buffer that ignores errors: the work is worth no less if nobody can read its name."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with suppress(OSError):
+            os.write(self._descriptor, text.encode(errors="replace"))
+        return len(text)
 
 
 class _Lines(silence.Lines):
@@ -20,21 +59,3 @@ class _Lines(silence.Lines):
     def position(self) -> str:
         """Return the name of the work."""
         return self._work
-
-
-@contextmanager
-def waiting(work: str) -> Iterator[None]:
-    """Show on stderr what a command works on: a spinner on a terminal, elsewhere a line each minute.
-
-    Args:
-        work: String, the work, such as `"timing the networks"`.
-    """
-    # a descriptor of its own: `quietly` redirects that of stderr
-    with os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace") as stderr:
-        console = Console(file=stderr)
-        if console.is_terminal:
-            with console.status(escape(work)):
-                yield
-        else:
-            with silence.repeated(_Lines(console, work).remind):
-                yield

@@ -96,7 +96,7 @@ def load(
             Windows-1252 (Latin-1).
         image_size: Tuple `(height, width)` to which the images of a folder are resized, or one integer for both.
             Required if they differ in size.
-        validation: Float, the share of the validation data; `None` for 0.15, but at most 5,000 examples. For a
+        validation: Float, the share of the validation data; `None` for 0.15, but at most about 5,000 examples. For a
             download, the share of its training data.
         test: Float, the share of the test data; `None` for 0.2. A download has its own test data.
         seed: Integer, the seed of the splits.

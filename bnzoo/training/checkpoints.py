@@ -67,10 +67,11 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Write a checkpoint if the next one would be late, or the training ends here."""
         left = (self._position.steps or 0) - self._position.step
+        if left:  # after the last step the end of the epoch follows, from which a training can go on
+            ahead = math.inf if self.model.stop_training else self._end_seconds if left == 1 else 0.0
+            self._save_if_due(logs, ahead)
         if left == 1:
             self._end_begun = time.monotonic()
-        if left:  # after the last step the end of the epoch follows, from which a training can go on
-            self._save_if_due(logs, self._end_seconds if left == 1 else 0.0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write a checkpoint if the last one is old."""
@@ -79,10 +80,8 @@ class Checkpoints(keras.callbacks.Callback):
             self._save_if_due(logs)
 
     def _save_if_due(self, logs: dict[str, float] | None, ahead: float = 0.0) -> None:
-        """Write a checkpoint if the last one is old, or will be after some seconds."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
-            return
-        if self.model.stop_training or time.monotonic() + ahead - self._last >= INTERVAL:
+        """Write a checkpoint if the last one is old, or will be after some seconds. Write none of a loss of NaN."""
+        if math.isfinite((logs or {}).get("loss", 0.0)) and time.monotonic() + ahead - self._last >= INTERVAL:
             self.save()
 
     def save(self) -> None:

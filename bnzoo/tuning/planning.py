@@ -69,7 +69,7 @@ class Timing:
         return trials * (epochs * epoch + self.evaluation) + min(trials, self.architectures) * self.compilation
 
     def final_seconds(self) -> float:
-        """Return the seconds of a final training without a plan, of the deepest network."""
+        """Return the seconds of the steps of a final training without a plan, of the deepest network."""
         return FINAL_EPOCHS * self.steps * max(self.step.values())
 
 
@@ -246,12 +246,12 @@ def announcement(
     )
     if plan is not None:
         passes = [plan.epochs * steps / timing.steps for steps in plan.steps.values()]
-        each = " to ".join(dict.fromkeys(f"{share:.2g}" for share in (min(passes), max(passes))))
-        of = f" for each of {plan.trials // seeds} configurations and {seeds} seeds" if seeds > 1 else ""
-        return f"{known}; this plan: {plan}. A trial{of} has {each} epochs"
+        each = " to ".join(dict.fromkeys(f"{share:.{1 if share < 10 else 0}f}" for share in (min(passes), max(passes))))
+        of = f"{plan.trials // seeds} configurations with {seeds} seeds each; " if seeds > 1 else ""
+        return f"{known}; this plan: {plan}; {of}epochs of a trial: {each}"
     training = timing.final_seconds() if final else 0.0
     if training:
-        known += f"; the final training of {FINAL_EPOCHS} epochs: at most {duration(training)}"
+        known += f"; the final training of {FINAL_EPOCHS} epochs: up to about {duration(training)}"
     if search + training <= LONG:
         return known
     return f"{known}. With --budget 10m and a new --output, the same command takes ten minutes"

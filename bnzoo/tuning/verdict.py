@@ -109,7 +109,7 @@ def _not_tried(results: Results) -> list[str]:
 
 
 def _never_tried(results: Results) -> list[str]:
-    """Return a warning about values that no trial has. Those of trials that wait, such as of a grid, are not tried."""
+    """Return a warning about values that no trial has. The values of trials that are still to run do not count."""
     if not len(results):
         return []
     waiting = {entry for values in results.not_tried for entry in values.items()}

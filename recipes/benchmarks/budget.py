@@ -61,8 +61,10 @@ def tune(source: Path, budget: str, folder: Path) -> dict[str, Any]:
     arguments = ["--data", str(source), "--budget", budget, "--output", str(folder)]
     ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
     seconds = time.monotonic() - start
+    if ended.returncode < 0:
+        raise RuntimeError(f"bnzoo tune was killed by the signal {-ended.returncode}. Run the same command again")
     if ended.returncode:
-        note = ended.stderr.strip().splitlines()[-1]
+        note = f"status {ended.returncode}: {''.join(ended.stderr.splitlines()[-1:])}"
         return {"seconds": seconds, "trials": float("nan"), "test": float("nan"), "note": note}
     artefact = json.loads((folder / "export.json").read_text())
     plan, *others = ended.stdout.splitlines()
@@ -142,19 +144,20 @@ def arrays(
     file: Annotated[Path, typer.Argument(help="An .npz file with x and y.")],
     budget: Annotated[str, typer.Option(help="The budget of each run: 90s, 10m, 1h.")] = "10m",
     seeds: Annotated[int, typer.Option(help="The runs of each arm.", min=1)] = 3,
-    only: Annotated[str | None, typer.Option(help="One arm only: bnzoo, RandomSearch, Hyperband.")] = None,
+    only: Annotated[str | None, typer.Option(help=f"One arm only: {', '.join(ARMS)}.")] = None,
     rows: Annotated[Path, typer.Option(help="The file of JSON lines.")] = Path("runs/budget.jsonl"),
 ) -> None:
     """Compare bnzoo with stock tuners on arrays, with the runs that are missing in the file of rows."""
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if only not in (None, *ARMS):
+        raise typer.BadParameter(f"{only!r} is not one of {', '.join(ARMS)}", param_hint="--only")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     done = RowFile(rows, file=file.name, sha256=digest, budget=seconds_of(budget))
     arms = [only] if only else contestants()
     for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none
+        missing = [arm for arm in rotated(arms, seed) if not done.has(arm=arm, seed=seed)]
         with tempfile.TemporaryDirectory() as folder:
-            path = shuffled(file, seed, Path(folder))
-            for arm in rotated(arms, seed):
-                if done.has(arm=arm, seed=seed):
-                    continue
+            path = shuffled(file, seed, Path(folder)) if missing else file
+            for arm in missing:
                 if arm == "bnzoo":
                     row = tune(path, budget, Path(folder) / "study")
                 else:

@@ -22,6 +22,10 @@ T = TypeVar("T")
 _KEPT = ("seed", "outcome", "score", "accuracy", "moving_accuracy")
 
 
+class FailedTrialsError(RuntimeError):
+    """An error of trials, without which no verdict is computed."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """A runner for the studies of claims.
@@ -116,7 +120,7 @@ class Bench:
             measure: The argument of `bnzoo.tuning.Study`.
 
         Raises:
-            RuntimeError: If a trial failed. A verdict would be computed without it.
+            FailedTrialsError: If a trial failed. A verdict would be computed without it.
         """
         folder = self.folder / ("" if self.file is None else self.file.name) / name
         study = Study(space, data, folder, epochs=epochs, seeds=seeds or self.seeds, measure=measure)
@@ -125,7 +129,7 @@ class Bench:
             if not self.alone:
                 print(f"  {name}: finished {len(study.results)} trials", flush=True)
         if failed := [trial for trial in study.results.trials if trial.outcome == "failed"]:
-            raise RuntimeError(
+            raise FailedTrialsError(
                 f"{folder}: {len(failed)} of {len(study.results)} trials failed, the first with {failed[0].reason!r}. "
                 "No verdict is computed without them. Delete the folder, and run the same command again."
             )

@@ -106,7 +106,7 @@ class Finding:
             return f"The verdicts differ: {self.words}. Their setups say how the experiments differ."
         conditions = " The conditions may differ." if self.words == CONDITION else ""
         titles = " and ".join(result.origin.title for result in self.results)
-        return f"The verdicts on {titles} have the same word: {self.words}.{conditions}"
+        return f"The verdict on {titles} is: {self.words}.{conditions}"
 
 
 def find(store: Store, names: Sequence[str] = NAMES) -> list[Finding]:

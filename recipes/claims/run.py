@@ -1,6 +1,7 @@
 """Runs the experiments of the claims, one per process, and stores their results."""
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from bnzoo.tuning.workers import cores_shared, end_with_parent
 from recipes.claims import NAMES, pages
-from recipes.claims.bench import Bench
+from recipes.claims.bench import Bench, FailedTrialsError
 from recipes.claims.claim import get, names_on_images
 from recipes.claims.store import STUDIES, Store
 
@@ -27,7 +28,8 @@ def run(names: Sequence[str], bench: Bench, folder: Path) -> None:
     Raises:
         ValueError: If the folder has rows of a run with another size, another number of seeds or other images, if a
             claim has no experiment on images, or if the data cannot be used.
-        RuntimeError: If a trial of a claim failed. If there are several workers, the other claims are measured first.
+        FailedTrialsError: If trials of a claim failed. If there are several workers, the error is printed at once, and
+            the other claims are measured first.
     """
     if bench.file and (digits_only := [name for name in names if not get(name).on_images]):
         raise ValueError(
@@ -64,14 +66,21 @@ def _obtained(names: Sequence[str], bench: Bench, store: Store) -> Iterator[str]
         with cores_shared(workers):
             claim_each = replace(bench, workers=1, alone=False)
             running = {pool.submit(_obtain, name, claim_each, store): name for name in missing}
+        failed = []
         try:
             for done in as_completed(running):
-                if done.exception() is None:
+                error = done.exception()
+                if error is None:
                     yield running[done]
+                elif isinstance(error, FailedTrialsError):
+                    print(f"{running[done]}: {error}", file=sys.stderr, flush=True)
+                    failed.append(running[done])
+                else:
+                    raise error
         finally:
             pool.shutdown(cancel_futures=True)
-    for each in running:
-        each.result()  # raises the error of a claim, after the others were measured
+    if failed:
+        raise FailedTrialsError(f"trials of {' and '.join(failed)} failed, as told above")
 
 
 def _obtain(name: str, bench: Bench, store: Store) -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 
 # the accuracy of a network that has trained well, fixed before the runs: on the digits, and on images
 LEVEL, LEVEL_ON_IMAGES = 0.9, 0.8
-# the bootstrap interval of at most so many values is from the lowest to the highest: each alone makes up 1/27 resamples
+# the bootstrap interval of at most so many values is from the lowest to the highest: each alone is 1 of 27 resamples
 WHOLE_RANGE = 3
 _RESAMPLES = 10_000
 

@@ -1,5 +1,6 @@
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import subprocess
@@ -167,6 +168,24 @@ def test_a_kill_loses_at_most_a_minute(few, tmp_path, monkeypatch, validation, m
         train(small_model(), few, directory=tmp_path, callbacks=[clock, StopAt(28)], **OPTIONS)
     assert max(clock.lost) <= 60
     assert 1 < len(clock.written) <= most, "a checkpoint takes time too"
+
+
+def test_the_time_of_a_checkpoint_is_not_that_of_the_end_of_an_epoch(few, tmp_path, monkeypatch):
+    """A checkpoint that takes 40 s before a validation of half a second would be written in every epoch."""
+    clock, savez = Clocked(tmp_path, validation=0.5), np.savez
+    monkeypatch.setattr(checkpoints, "time", clock)
+    writes = []
+
+    def slow(*arguments, **arrays):
+        writes.append(clock.now)
+        clock.now += 40.0
+        savez(*arguments, **arrays)
+
+    monkeypatch.setattr(np, "savez", slow)
+    with pytest.raises(KeyboardInterrupt):
+        train(small_model(), few, directory=tmp_path, callbacks=[clock, StopAt(28)], **OPTIONS)
+    assert writes[0] == 18.0, "before the last step of the first epoch"
+    assert all(later - earlier > 66.0 for earlier, later in itertools.pairwise(writes)), "30 s after the last one"
 
 
 def scalars(folder):

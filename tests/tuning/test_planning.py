@@ -109,7 +109,7 @@ def test_what_is_announced():
     assert alone.startswith(
         "a step of depth 20 in float32: 0.094 s, an epoch: 41 s; the grid of 42 trials of 15 epochs: 4.7 h"
     )
-    assert "; the final training of 30 epochs: at most 20.5 min. " in alone
+    assert "; the final training of 30 epochs: up to about 20.5 min. " in alone
     assert alone.endswith("With --budget 10m and a new --output, the same command takes ten minutes")
     assert "budget" not in announcement(timing(step=(1e-4, 1e-4, 1e-4)), 15, 1, None, "float32")
     few = announcement(of, 15, 1, None, "float32", trials=6, final=False)
@@ -118,9 +118,9 @@ def test_what_is_announced():
     plan = plan_budget(of, 600, epochs=15)
     assert f"; this plan: {plan.trials} trials of " in announcement(of, 15, 1, plan, "float32")
     deep, shallow = (plan.epochs * plan.steps[depth] / of.steps for depth in (20, 8))
-    assert announcement(of, 15, 1, plan, "float32").endswith(f". A trial has {deep:.2g} to {shallow:.2g} epochs")
+    assert announcement(of, 15, 1, plan, "float32").endswith(f"; epochs of a trial: {deep:.1f} to {shallow:.1f}")
     twice = plan_budget(of, 600, epochs=15, seeds=2)
-    words = f". A trial for each of {twice.trials // 2} configurations and 2 seeds has "
+    words = f"; {twice.trials // 2} configurations with 2 seeds each; epochs of a trial: "
     assert words in announcement(of, 15, 2, twice, "float32")
     assert [duration(seconds) for seconds in (0.02, 41, 300, 14_400)] == ["0.02 s", "41 s", "5.0 min", "4.0 h"]
 
