@@ -52,12 +52,12 @@ def _schedule_free_adamw(rate: float, decay: float | None, momentum: float, mode
     return ScheduleFreeAdamW(rate, weight_decay=decay)
 
 
-# SGD: He et al. 2015 (arXiv:1512.03385), section 3.4, add a decay of 1e-4 to the gradient, so that a momentum of 0.9
-# multiplies it by 10; the decay of Keras bypasses the momentum. AdamW: Touvron et al. 2021 (arXiv:2012.12877), table 9.
-# Muon, whose updates have the size of those of AdamW, takes its rates (Liu et al. 2025, arXiv:2502.16982).
-# Schedule-free AdamW: Defazio et al. 2024 (arXiv:2405.15682)
+# SGD: Zagoruyko and Komodakis 2016 (arXiv:1605.07146), section 3, add a decay of 5e-4 to the gradient, so that a
+# momentum of 0.9 multiplies it by 10; the decay of Keras bypasses the momentum. AdamW: Touvron et al. 2021
+# (arXiv:2012.12877), table 9. Muon, whose updates have the size of those of AdamW, takes its rates (Liu et al. 2025,
+# arXiv:2502.16982). Schedule-free AdamW: Defazio et al. 2024 (arXiv:2405.15682)
 DEFAULTS = {
-    "sgd": Defaults(_sgd, (1e-3, 3.0), 0.1, 1e-3, momentum=0.9),
+    "sgd": Defaults(_sgd, (1e-3, 3.0), 0.1, 5e-3, momentum=0.9),
     "adamw": Defaults(_adamw, (1e-4, 0.1), 1e-3, 0.05),
     "muon": Defaults(_muon, (1e-4, 0.1), 1e-3, 0.05, momentum=0.95),
     "schedule_free_adamw": Defaults(_schedule_free_adamw, (1e-4, 0.1), 2.5e-3, 0.05, schedule_free=True),

@@ -70,7 +70,7 @@ def train(
         optimizer: String, `"sgd"`, `"adamw"`, `"muon"` or `"schedule_free_adamw"`. Default: that of a compiled model,
             else `"sgd"`. See `bnzoo.optimizers.Muon` and `bnzoo.optimizers.ScheduleFreeAdamW`.
         momentum: Float, the momentum of SGD, 0.9 by default, or of Muon, 0.95 by default.
-        weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 1e-3 for SGD
+        weight_decay: Float, relative to the learning rate, without `bnzoo.no_decay_variables`. By default 5e-3 for SGD
             and 0.05 for the others.
         schedule: String, `"warmup_cosine"` (a rise over the first 5 % of the training, then half a cosine), `"linear"`
             (the same rise, then a line to 0), `"half_cosine"` (each epoch has one rate) or `"constant"`. Default:

@@ -57,7 +57,7 @@ class Space(keras_tuner.HyperModel):
         warmup: Float or sequence of floats, the share of a trial in which the learning rate rises. By default 0.05 for
             `"warmup_cosine"` and `"linear"`, 0 for `"constant"`. `"half_cosine"` cannot have a warm-up.
         weight_decay: Float or sequence of floats, relative to the learning rate. It excludes
-            `bnzoo.no_decay_variables`. By default 1e-3 for SGD and 0.05 for the others.
+            `bnzoo.no_decay_variables`. By default 5e-3 for SGD and 0.05 for the others.
         input_shape: Tuple without the batch dimension. A study takes it from its data.
         classes: Integer, the number of classes or labels, 0 for a regression. A study takes it from its data.
         task: String, `"multilabel"` for several labels an example. A study takes it from its data.
