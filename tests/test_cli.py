@@ -344,7 +344,7 @@ def test_the_options_of_a_search_reach_the_study(bnzoo, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Study, "run", interrupted)
-    monkeypatch.setattr("bnzoo.cli.clock.Clock.timed", lambda self, study, precision: study)
+    monkeypatch.setattr("bnzoo.cli.clock.Clock.timed", lambda self, study, *options: study)
     words = ["--objective", "macro_f1", "--class-weight", "balanced", "--equal", "compute", "--sampler", "tpe"]
     words += ["--sampler-seed", 5, "--pruner", "median", "--precision", "bfloat16", "--seeds", 2, "--trials", 6]
     status, _, err = bnzoo("tune", *SMALL, "--data", "wine", *words, "--workers", 2)

@@ -41,7 +41,7 @@ def test_rate_times_decay_is_a_column_where_a_norm_and_a_decay_are():
     assert "rate_times_decay" not in planted(bowl, norms=(None,)).frame()
     results = planted(bowl, rates=(0.1,), norms=("batch",), more={"optimizer": ("sgd(momentum=0.8)", "muon")})
     results.definition["space"]["weight_decay"] = None  # each optimizer has its own
-    assert results.frame()["rate_times_decay"].tolist() == pytest.approx([1e-4, 5e-3] * 2)
+    assert results.frame()["rate_times_decay"].tolist() == pytest.approx([5e-4, 5e-3] * 2)
 
 
 def test_best_is_the_best_seed_of_the_best_mean():

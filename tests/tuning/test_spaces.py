@@ -253,7 +253,7 @@ def test_each_optimizer_has_its_usual_schedule_decay_and_range_of_rates():
 def test_single_values_are_scalars_in_the_definition():
     config = tuning.MLPSpace(placement=("pre",), batch_size=(32, 64), width=[8]).get_config()
     found = [config[name] for name in ("placement", "activation", "batch_size", "weight_decay", "width", "momentum")]
-    assert found == ["pre", "relu", [32, 64], 1e-3, 8, 0.9]
+    assert found == ["pre", "relu", [32, 64], 5e-3, 8, 0.9]
     assert "momentum" not in tuning.ViTSpace().get_config()
     several = json.loads(json.dumps(tuning.ResNetSpace(residual_init=(None, "skipinit")).get_config()))
     assert several["residual_init"] == [None, "skipinit"]
