@@ -24,9 +24,14 @@ def waiting(work: str) -> Iterator[None]:
     try:
         console = Console(file=_Stderr(descriptor), force_terminal=os.isatty(descriptor))
         if console.is_terminal:
-            spinner = Spinner("dots", escape(work))
-            options = {"redirect_stdout": False, "redirect_stderr": False}  # they may go into a file
-            with Live(spinner, console=console, transient=True, refresh_per_second=12.5, **options):
+            with Live(
+                Spinner("dots", escape(work)),
+                console=console,
+                transient=True,
+                refresh_per_second=12.5,
+                redirect_stdout=False,  # it may go into a file
+                redirect_stderr=False,
+            ):
                 yield
         else:
             with silence.repeated(_Lines(console, work).remind):
@@ -35,7 +40,7 @@ def waiting(work: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-class _Stderr(io.TextIOBase):
+class _Stderr(io.StringIO):
     """A stream without a buffer that ignores errors: the work is worth no less if nobody can read its name."""
 
     def __init__(self, descriptor: int) -> None:
