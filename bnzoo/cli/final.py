@@ -94,9 +94,10 @@ def write_report(study: "Study") -> None:
     report = study.directory / "report.html"
     sources = [path for path in (study.directory / RESULTS, study.directory / NOTE) if path.exists()]
     newest = max((path.stat().st_mtime for path in sources), default=0.0)
-    with waiting("writing the report"), mistakes(ValueError, OSError, ImportError):
+    with mistakes(ValueError, OSError, ImportError):
         if len(study.results) and not (report.exists() and report.stat().st_mtime >= newest):
-            study.report()
+            with waiting("writing the report"):
+                study.report()
 
 
 def _is_whole(study: "Study", artefact: "Artefact", augment: str | None) -> bool:

@@ -28,8 +28,8 @@ _REMEDY = "Remove it to start the training again."
 class Checkpoints(keras.callbacks.Callback):
     """A callback that writes the whole state of a training into a file, after steps and epochs.
 
-    A training that is killed in a validation cannot go on from its start. A checkpoint is therefore written before the
-    last step of an epoch if the end of the epoch would be too late for the next one, as the epoch before has shown.
+    No checkpoint is written during a validation. One is therefore written before the last step of an epoch, if the next
+    one would be late by the time that the end of the previous epoch took.
 
     The state is all variables of the model, the optimizer, the metrics and the averages, with random states and the
     scale of the loss, the position in the data, and the history.

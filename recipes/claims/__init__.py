@@ -15,3 +15,7 @@ NAMES = (
     "transformers",
     "rate_over_depth",
 )
+
+
+class FailedTrialsError(RuntimeError):
+    """An error that is raised instead of a verdict, since trials have failed."""

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from recipes.claims import NAMES
+from recipes.claims import NAMES, FailedTrialsError
 
 _MOST_WORKERS = 8
 
@@ -80,11 +80,7 @@ def main() -> NoReturn:
         said = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         print(f"claims: {' '.join(said.split())}", file=sys.stderr)
         sys.exit(2)
-    except Exception as error:
-        from recipes.claims.bench import FailedTrialsError  # which loads TensorFlow
-
-        if not isinstance(error, FailedTrialsError):
-            raise
+    except FailedTrialsError as error:
         print(f"claims: {error}", file=sys.stderr)
         sys.exit(1)
 

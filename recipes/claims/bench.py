@@ -13,17 +13,13 @@ import pandas as pd
 from bnzoo.data import Dataset
 from bnzoo.tuning import Results, Space, Study, TrialResult
 from bnzoo.tuning.tuner import MeasureFunction
-from recipes.claims import data_sets
+from recipes.claims import FailedTrialsError, data_sets
 from recipes.claims.measures import test_accuracy
 from recipes.claims.store import Origin, Size
 
 T = TypeVar("T")
 # the columns of a trial in the raw rows of a claim, in addition to its axes and measurements
 _KEPT = ("seed", "outcome", "score", "accuracy", "moving_accuracy")
-
-
-class FailedTrialsError(RuntimeError):
-    """An error of trials, without which no verdict is computed."""
 
 
 @dataclass(frozen=True)

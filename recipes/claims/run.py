@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bnzoo.tuning.workers import cores_shared, end_with_parent
-from recipes.claims import NAMES, pages
-from recipes.claims.bench import Bench, FailedTrialsError
+from recipes.claims import NAMES, FailedTrialsError, pages
+from recipes.claims.bench import Bench
 from recipes.claims.claim import get, names_on_images
 from recipes.claims.store import STUDIES, Store
 

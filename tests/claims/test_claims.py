@@ -21,8 +21,8 @@ from portable import ON_POSIX
 from tiers import tiered
 
 from bnzoo.tuning import MLPSpace
-from recipes.claims import NAMES, pages
-from recipes.claims.bench import Bench, FailedTrialsError
+from recipes.claims import NAMES, FailedTrialsError, pages
+from recipes.claims.bench import Bench
 from recipes.claims.claim import CONDITION, HOLDS, NOT, Claim, Verdict, get, names_on_images
 from recipes.claims.run import run
 from recipes.claims.store import SEEDS, Origin, Size, Store
