@@ -1,6 +1,8 @@
 """The training of a configuration of a study to the end."""
 
-from collections.abc import Mapping, Sequence
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,6 +14,7 @@ from bnzoo.data import Dataset
 from bnzoo.errors import number
 from bnzoo.export.image import is_image
 from bnzoo.training import Training
+from bnzoo.training.endings import DivergedError
 from bnzoo.training.options import Options
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.session import run
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 # the folder of the checkpoints in the folder of the study
 CHECKPOINTS = "training"
+# a rate that a short trial has endured can be too high for a long training, which then begins again with lower ones
+_LOWER_RATES, _FACTOR = 2, 3.0
+# the share of the time of a training that must be left to begin it again
+_LEFT = 0.5
 
 
 def train_configuration(
@@ -57,28 +64,56 @@ def train_configuration(
     values["learning_rate"] = float(number("learning_rate", values["learning_rate"], above=0))
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
-    model = study.space.for_data(data).build_configuration(values, seed)
-    recipe = recipe_of(model, data, float(values["learning_rate"]))
-    if options["schedule"] is None:
-        name, warmup = study.space.chosen_schedule(values)
-        warmup = warmup if options["warmup"] is None else options["warmup"]
-        options["schedule"], options["warmup"] = recipe.schedule(name, warmup)
-    return run(
-        model,
-        data,
-        recipe,
-        Options(batch_size=study.space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **options),
-        directory=study.directory,
-        checkpoints=study.directory / CHECKPOINTS,
-        judging=study.judging,
-        trial=None if trial is None else trial.trial,
-        values=values,
-        earlier=None if trial is None else partial(_kept_model, study, trial),
-        writing=lambda: one_writer(study.directory),
-        tensorboard=tensorboard,
-        callbacks=callbacks,
-        progress=progress,
-    )
+    space = study.space.for_data(data)
+
+    def fit(learning_rate: float) -> Training:
+        model = space.build_configuration(values, seed)
+        recipe = recipe_of(model, data, learning_rate)
+        name, warmup = options["schedule"], options["warmup"]
+        if name is None:
+            name, usual = space.chosen_schedule(values)
+            name, warmup = recipe.schedule(name, usual if warmup is None else warmup)
+        chosen = {**options, "schedule": name, "warmup": warmup}
+        return run(
+            model,
+            data,
+            recipe,
+            Options(batch_size=space.batch_size_of(values), class_weight=study.class_weight, seed=seed, **chosen),
+            directory=study.directory,
+            checkpoints=study.directory / CHECKPOINTS,
+            judging=study.judging,
+            trial=None if trial is None else trial.trial,
+            values=values,
+            earlier=None if trial is None else partial(_kept_model, study, trial),
+            writing=lambda: one_writer(study.directory),
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+            progress=progress,
+        )
+
+    rate = values["learning_rate"]
+    return fit(rate) if trial is None else _at_lower_rates(fit, rate, options["deadline"])
+
+
+def _at_lower_rates(fit: Callable[[float], Training], rate: float, deadline: float | None) -> Training:
+    """Train, and begin again with a lower learning rate if the training diverges.
+
+    Raises:
+        DivergedError: If it diverges at each of the rates, or half of the time is over.
+    """
+    start = time.monotonic()
+    for _ in range(_LOWER_RATES):
+        try:
+            return fit(rate)
+        except DivergedError:
+            if deadline is not None and deadline - time.monotonic() < _LEFT * (deadline - start):
+                raise
+            lower = rate / _FACTOR
+            warnings.warn(
+                f"The training diverged at the learning rate {rate:.4g} and begins again at {lower:.4g}.", stacklevel=2
+            )
+            rate = lower
+    return fit(rate)
 
 
 def _kept_model(study: "Study", trial: TrialResult) -> keras.Model | None:

@@ -480,6 +480,9 @@ class Study:
         The trials of a study with a budget are evaluated on at most 2,000 validation examples. The others are training
         data here.
 
+        A learning rate that a short trial has endured can be too high for a long training. If the training of a trial
+        diverges, it begins again at a third of the rate, up to two times, unless half of the time is over.
+
         Args:
             epochs: Integer. Default: 30, or as many as fit into the time.
             budget: Float, the seconds of this call, export included.
@@ -505,8 +508,8 @@ class Study:
 
         Raises:
             ValueError: If an argument is invalid.
-            RuntimeError: If no trial is usable, the loss becomes infinite or NaN, or the SavedModel differs from the
-                model.
+            RuntimeError: If no trial is usable, the loss becomes infinite or NaN at each of these rates, or the
+                SavedModel differs from the model.
         """
         if budget is not None:
             deadline = time.monotonic() + number("budget", budget, above=0)

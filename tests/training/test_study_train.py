@@ -1,11 +1,16 @@
 import dataclasses
+import math
 import re
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
+import untrained
 
 from bnzoo import tuning
 from bnzoo.training.batches import training_batches
+from bnzoo.training.endings import DivergedError
 from bnzoo.tuning.planning import StudyPlan
 
 
@@ -142,6 +147,61 @@ def test_a_configuration_of_a_few_values_has_the_first_ones_of_the_other_axes(fe
     first = {"depth": 2, "norm": "none", "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.001}
     second = {"depth": 1, "norm": "batch", "batch_size": 16, "optimizer": "sgd", "learning_rate": 1.0}
     assert values == [first, second]
+
+
+class DivergeAbove(keras.callbacks.Callback):
+    """Make the weights NaN in the second epoch if the learning rate is above a limit."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.limit = limit
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch and float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)) > self.limit:
+            for weight in self.model.trainable_variables:
+                weight.assign(weight + math.nan)
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_begins_again_with_a_lower_rate(few_digits, tmp_path, verified_here):
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.09, 0.09, 1), norms=("batch",), width=16, batch_size=16)
+    study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
+    study.run(progress=lambda *event: None)
+    options = {"epochs": 3, "precision": "float32", "schedule": "constant", "callbacks": [DivergeAbove(0.05)]}
+    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09 and begins again at 0\.03\."):
+        training = study.train(**options)
+    assert training.learning_rate == training.artefact.training["learning_rate"] == pytest.approx(0.03)
+    assert training.artefact.training["values"]["learning_rate"] == 0.09, "the trial is the one of the search"
+    values = {**study.results.best.values, "learning_rate": 0.03}
+    again = study.train(**options, trial=values).history
+    assert again["loss"] == pytest.approx(training.history["loss"], rel=1e-5)
+    with pytest.raises(DivergedError, match=r"learning rate 0\.09"):
+        study.train(**options, trial={**values, "learning_rate": 0.09})
+
+
+@pytest.mark.filterwarnings("ignore:The training diverged")
+@pytest.mark.parametrize(
+    ("seconds", "left", "rates"), [(None, 0, [0.9, 0.3, 0.1]), (100, 60, [0.9, 0.3, 0.1]), (100, 40, [0.9])]
+)
+def test_a_training_that_always_diverges_is_an_error(few_digits, tmp_path, monkeypatch, seconds, left, rates):
+    """Each training begins with `seconds` and ends with `left` until the deadline."""
+    tried, clock = [], [0.0]
+
+    def diverge(model, data, recipe, options, **others):
+        tried.append(recipe.learning_rate)
+        clock[0] = 100 - left
+        raise DivergedError("The training diverged")
+
+    monkeypatch.setattr("bnzoo.tuning.final.run", diverge)
+    monkeypatch.setattr("bnzoo.tuning.final.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.9, 0.9, 1), norms=("batch",), width=4)
+    with monkeypatch.context() as patch:
+        untrained.leave_out_training(patch)
+        study = untrained.study(few_digits, tmp_path / "study", space, seeds=1)
+        study.run(untrained.quiet)
+    with pytest.raises(DivergedError):
+        study.train(deadline=seconds)
+    assert tried == pytest.approx(rates)
 
 
 def test_a_configuration_outside_the_space_is_refused(few_digits, tmp_path):
