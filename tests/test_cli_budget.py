@@ -72,7 +72,7 @@ def test_the_latency_takes_at_most_a_quarter_of_the_rest_of_the_budget(monkeypat
 
 
 def test_a_study_that_has_begun_keeps_its_plan(clock):
-    definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
+    definition = {"space": {}, "data": {"name": "d"}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
     found = clocks.Clock(290.0)
     assert found.plans(definition)
     assert (found.plan, found.trials) == (PLAN, 12)
@@ -111,7 +111,7 @@ def test_a_second_machine_reads_the_plan_in_the_storage(clock, tmp_path):
     url = f"sqlite:///{tmp_path / 'study.db'}"
     found = clocks.Clock(600.0)
     assert found.plans(find_definition(tmp_path / "one", url, "mine")), "a new study"
-    definition = {"space": {}, "data": {}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
+    definition = {"space": {}, "data": {"name": "d"}, "seeds": 1, "epochs": 5, "sampler": {}, "plan": PLAN.get_config()}
     SharedStudy(url, tmp_path, "mine").set_first("bnzoo:definition", definition)
     for seconds, search in ((290.0, 285 * 180 / 580), (None, None)):
         found = clocks.Clock(seconds)
@@ -284,6 +284,17 @@ def test_a_process_has_a_trial_of_its_own_while_another_one_runs_all_of_the_plan
     assert "this plan" not in out, "it has the stored one"
     assert [trial["trial"] for trial in json.loads((tmp_path / "two/results.json").read_text())["trials"]] == [1]
     assert json.loads((tmp_path / "two/study.json").read_text())["plan"] == study.plan.get_config()
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_with_its_sampler(bnzoo, tmp_path):  # noqa: F811
+    """As after a search with a budget whose networks could not be timed: it has no plan, and is not a grid."""
+    arguments = ["tune", *SMALL[:-2], "--data", "wine", "--trials", "1", "--no-final", "--output", "study"]
+    for sampler in (["--sampler", "local"], []):
+        status, _, err = bnzoo(*arguments, *sampler)
+        assert status == 0, err
+    assert json.loads((tmp_path / "study/study.json").read_text())["sampler"]["name"] == "local"
+    assert len(json.loads((tmp_path / "study/results.json").read_text())["trials"]) == 1
 
 
 @pytest.mark.slow

@@ -182,6 +182,9 @@ def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
     assert f"the final training of the best configuration: {words}" in text
     for figure in ("97.50%", "99.00%"):
         assert f"<td>{figure}</td>" in text
+    lower = {**training, "learning_rate": 0.03, "values": {"learning_rate": 0.09}}
+    text = write(results, tmp_path, artefact=replace(of_trial, training=lower))
+    assert "(ended after 201 of 306 steps), at the learning rate 0.03, since it diverged at 0.09." in text
     kept = replace(of_trial, training={**training, "weights": "trial"})
     assert "This is the model of the best trial: the final training" in write(results, tmp_path, artefact=kept)
     results.definition["plan"] = replace(plan, final=0.0).get_config()

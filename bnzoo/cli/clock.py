@@ -113,11 +113,6 @@ class Clock:
         return study
 
     @property
-    def plans_now(self) -> bool:
-        """`True` if this command has timed the networks of a study and planned its budget."""
-        return self._is_new and self.plan is not None
-
-    @property
     def left(self) -> float:
         """The seconds of the budget that are left, at least 1."""
         assert self.deadline is not None

@@ -10,8 +10,6 @@ from bnzoo.cli.console import mistakes, say
 from bnzoo.cli.progress import shown
 from bnzoo.cli.waiting import waiting
 
-# the seconds up to which a final training without a budget is a short one
-_SHORT = 60.0
 # a budget this many times as long as the plan of a finished study is meant to be a larger one
 _LARGER = 1.5
 
@@ -26,7 +24,6 @@ def trained(
     deadline: float | None,
     precision: str = "auto",
     augment: str | None = None,
-    measured: bool = False,
 ) -> "Artefact | None":
     """Return the artefact of the final training of a study, which is run unless that was done before.
 
@@ -34,9 +31,8 @@ def trained(
         study: The `Study`, which has a candidate.
         deadline: Float, the end of the training and of the export as `time.monotonic()`; `None` for the default number
             of epochs.
-        precision: String, as in `Study.train`; for `"auto"` that of the trials, if this machine has measured it.
+        precision: String, as in `Study.train`.
         augment: String, as in `Study.train`.
-        measured: Boolean, whether this process has chosen the precision of the trials.
 
     Returns:
         The artefact; `None` if the training diverged, which is printed.
@@ -69,7 +65,7 @@ def trained(
             training = study.train(
                 deadline=deadline,
                 trial=candidate,
-                precision=_precision(study, measured) if precision == "auto" else precision,
+                precision=precision,
                 augment=augment,
                 progress=progress,
             )
@@ -108,13 +104,3 @@ def _is_whole(study: "Study", artefact: "Artefact", augment: str | None) -> bool
     if artefact.training is None or not Path(artefact.path).exists() or not (study.directory / BEST).exists():
         return False
     return augment is None or artefact.training.get("data", {}).get("augment") == list(chosen(augment))
-
-
-def _precision(study: "Study", measured: bool) -> str:
-    """Return the precision of a final training: compiling it in each precision must not take longer than itself."""
-    from bnzoo.training.options import EPOCHS
-
-    candidate = study.results.candidate
-    assert candidate is not None
-    each = candidate.train_seconds / max(1, len(candidate.history.get("loss", ())))
-    return study.precision if measured or each * EPOCHS < _SHORT else "auto"

@@ -239,7 +239,7 @@ def tune(
             output,
             seeds=seeds,
             epochs=epochs if clock.plan is None else clock.plan.epochs,
-            sampler=sampler or ("local" if plans else "grid"),
+            sampler=sampler or (stored["sampler"].get("name") if stored else "") or ("local" if plans else "grid"),
             pruner=pruner,
             sampler_seed=sampler_seed,
             enqueue=start,
@@ -321,7 +321,7 @@ def _print_results(study: "Study") -> None:
 def _exported(study: "Study", clock: Clock, final: bool, augment: str | None, precision: str) -> "Artefact | None":
     """Return the artefact of the final training; without one, or if it diverged, that of the best trial."""
     with mistakes(ValueError, OSError, ImportError), failures():
-        artefact = trained(study, clock.training_deadline, precision, augment, clock.plans_now) if final else None
+        artefact = trained(study, clock.training_deadline, precision, augment) if final else None
         if artefact is None and study.results.best is not None:
             with waiting("verifying the SavedModel in another process"):
                 artefact = study.export()

@@ -160,6 +160,9 @@ def _trained(artefact: "Artefact | None") -> str:
     if training.get("weights") == "trial":
         return f"This is the model of the best trial: the final training{ended} did not reach it."
     words = f"{training.get('epochs')} epochs in {training.get('precision')}{artefact.augmentation}{ended}"
+    rate, searched = training.get("learning_rate"), training.get("values", {}).get("learning_rate")
+    if rate and searched and rate != searched:
+        words += f", at the learning rate {rate:.4g}, since it diverged at {searched:.4g}"
     return f"This is the model of the final training of the best configuration: {words}."
 
 

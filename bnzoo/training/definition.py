@@ -12,6 +12,9 @@ from bnzoo.training.options import Options
 from bnzoo.training.recipe import Recipe
 from bnzoo.training.structure import structure_digest
 
+# options of which a training that goes on can have others
+_OF_A_CALL = ("deadline", "known_precision")
+
 
 def definition_of(
     model: keras.Model,
@@ -33,7 +36,7 @@ def definition_of(
         trial: As in `bnzoo.training.session.run`.
         values: As in `bnzoo.training.session.run`.
     """
-    chosen = {name: value for name, value in asdict(options).items() if name != "deadline"}
+    chosen = {name: value for name, value in asdict(options).items() if name not in _OF_A_CALL}
     if options.warmup is None:  # a training that began without it goes on
         del chosen["warmup"]
     return {

@@ -20,7 +20,12 @@ _BATCH_SIZES, _MANY, _STEPS = (16, 64, 128), 20_000, 16
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a training. See `bnzoo.train`."""
+    """The options of a training. See `bnzoo.train`.
+
+    Attributes:
+        known_precision: String, the precision that is the fastest on this machine; `None` if a training with
+            `precision="auto"` must measure it.
+    """
 
     epochs: int | None
     deadline: float | None
@@ -33,6 +38,7 @@ class Options:
     all_data: bool
     seed: int
     warmup: float | None = None
+    known_precision: str | None = None
 
     def check(self, data: Dataset) -> None:
         """Raise `ValueError` if an option is invalid, or does not fit the data, or the backend is another."""

@@ -104,6 +104,8 @@ def run(
     if options.deadline is not None:
         wait = min(wait, max(0.0, options.deadline - time.monotonic()))
     with nullcontext() if store is None else store.alone(wait):
+        if trial is not None and store is not None and store.divergence:
+            raise DivergedError(store.divergence, recorded=True)
         with model.distribute_strategy.scope():
             model = in_float32(model)
         session = _Session(model, data, recipe, options, store, judging, earlier)
@@ -213,11 +215,15 @@ class _Session:
         return self._patience is not None and self._patience.stopped
 
     def _diverged(self) -> DivergedError:
+        """Record that the training has diverged, and return the error."""
         epoch = math.ceil(self._position.done / self.plan.steps)  # that of the last step
-        return DivergedError(
+        error = DivergedError(
             f"The training diverged in epoch {epoch} of {self.plan.epochs}: the loss became infinite or NaN at the "
             f"learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
         )
+        if self._store is not None:
+            self._store.record_divergence(str(error))
+        return error
 
     def outcome(self) -> dict[str, Any]:
         """Return the plan, and the position at the end, as JSON."""
@@ -293,7 +299,8 @@ class _Session:
         """Return the plan, for which steps are timed if that is needed."""
         options = self._options
         seconds = None if options.deadline is None else options.deadline - time.monotonic()
-        precision = chosen_precision(candidates(options.precision, seconds), self._compiled, self._batches(0))
+        precisions = [options.known_precision] if options.known_precision else candidates(options.precision, seconds)
+        precision = chosen_precision(precisions, self._compiled, self._batches(0))
         if options.epochs is not None:
             return TrainingPlan(options.epochs, steps, precision)
         assert options.deadline is not None

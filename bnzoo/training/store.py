@@ -14,7 +14,7 @@ from bnzoo.json_text import json_ready, json_text
 from bnzoo.reading import read_json
 from bnzoo.training.planning import TrainingPlan
 
-DEFINITION, CHECKPOINT, LOG = "training.json", "checkpoint.npz", "history.csv"
+DEFINITION, CHECKPOINT, LOG, DIVERGENCE = "training.json", "checkpoint.npz", "history.csv", "diverged.txt"
 _LOCK = ".training.lock"
 
 
@@ -70,6 +70,16 @@ class Store:
     def log(self) -> Path:
         """The path of the log of the epochs."""
         return self.folder / LOG
+
+    @property
+    def divergence(self) -> str:
+        """The message of the error if the training has diverged, else empty."""
+        path = self.folder / DIVERGENCE
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def record_divergence(self, message: str) -> None:
+        """Write down that the training has diverged, so that no other process runs it again."""
+        write_text(self.folder / DIVERGENCE, message)
 
     def plan(self, make: Callable[[], TrainingPlan], budget: bool) -> TrainingPlan:
         """Return the stored plan, or make and store it. Only the process that holds the folder may call it.

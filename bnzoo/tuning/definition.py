@@ -81,6 +81,8 @@ def check_definition(definition: Any) -> dict[str, Any]:
     for name, kind in _FIELDS.items():
         if not isinstance(definition.get(name), kind):
             raise ValueError(f"its field {name!r} must be {'an integer' if kind is int else 'an object'}")
+    if not isinstance(definition["data"].get("name"), str):
+        raise ValueError("its field 'data' must have a string 'name'")
     if not isinstance(definition.get("name", ""), str):
         raise ValueError("its field 'name' must be a string")
     return definition

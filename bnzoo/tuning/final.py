@@ -15,7 +15,8 @@ from bnzoo.errors import number
 from bnzoo.export.image import is_image
 from bnzoo.training import Training
 from bnzoo.training.endings import DivergedError
-from bnzoo.training.options import Options
+from bnzoo.training.options import EPOCHS, Options
+from bnzoo.training.precision import AUTO
 from bnzoo.training.recipe import recipe_of
 from bnzoo.training.session import run
 from bnzoo.tuning.folder import one_writer
@@ -30,6 +31,8 @@ CHECKPOINTS = "training"
 _LOWER_RATES, _FACTOR = 2, 3.0
 # the share of the time of a training that must be left to begin it again
 _LEFT = 0.5
+# the seconds of a training that is too short to compile it in each precision
+_SHORT = 60.0
 
 
 def train_configuration(
@@ -65,6 +68,8 @@ def train_configuration(
     seed = 0 if trial is None else trial.seed
     data = augmented(study.data, augment)
     space = study.space.for_data(data)
+    if trial is not None and options["precision"] == AUTO:
+        options["known_precision"] = _known_precision(study, trial, options["epochs"] or EPOCHS)
 
     def fit(learning_rate: float) -> Training:
         model = space.build_configuration(values, seed)
@@ -105,15 +110,22 @@ def _at_lower_rates(fit: Callable[[float], Training], rate: float, deadline: flo
     for _ in range(_LOWER_RATES):
         try:
             return fit(rate)
-        except DivergedError:
-            if deadline is not None and deadline - time.monotonic() < _LEFT * (deadline - start):
+        except DivergedError as error:
+            late = deadline is not None and deadline - time.monotonic() < _LEFT * (deadline - start)
+            if late and not error.recorded:
                 raise
             lower = rate / _FACTOR
             warnings.warn(
-                f"The training diverged at the learning rate {rate:.4g} and begins again at {lower:.4g}.", stacklevel=2
+                f"The training diverged at the learning rate {rate:.4g}, and begins again at {lower:.4g}.", stacklevel=2
             )
             rate = lower
     return fit(rate)
+
+
+def _known_precision(study: "Study", trial: TrialResult, epochs: int) -> str | None:
+    """Return the precision of the trials if this process has measured it, or a training of some epochs is short."""
+    each = trial.train_seconds / max(1, len(trial.history.get("loss", ())))
+    return study.precision if study.has_measured_precision or each * epochs < _SHORT else None
 
 
 def _kept_model(study: "Study", trial: TrialResult) -> keras.Model | None:

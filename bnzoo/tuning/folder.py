@@ -49,6 +49,19 @@ def count_results(folder: Path) -> int | None:
         return read_json(path, "the results of a study", _count)
 
 
+def stored_command(folder: Path) -> str | None:
+    """Return the command line in the results file, or `None` if there is no such file.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = folder / RESULTS
+    if not path.exists():
+        return None
+    with replaceable():
+        return read_json(path, "the results of a study", _command)
+
+
 def _count(results: Any) -> int:
     if not isinstance(results, dict) or not isinstance(results.get("trials"), list):
         raise ValueError("it must be an object with a list of 'trials'")
@@ -63,6 +76,11 @@ def check_model(path: Path) -> None:
     with replaceable(), reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
         if (name := archive.testzip()) is not None:
             raise ValueError(f"its part {name} is damaged")
+
+
+def _command(results: Any) -> str | None:
+    _count(results)
+    return results.get("command")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The records of a study: the files in its folder, and its trials in the storage."""
 
+import filecmp
 import shutil
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -197,6 +198,20 @@ class Records:
     def _checkpoint(self, trial: TrialResult) -> Path:
         return self.checkpoints.fetch(self._numbers[trial.trial])
 
+    def write_model(self, trial: TrialResult) -> None:
+        """Write the kept model of a trial as the best model into the folder, unless it is there.
+
+        Raises:
+            FileNotFoundError: If the model was not kept.
+            ValueError: If its file is damaged.
+        """
+        kept, file = self._checkpoint(trial), self._folder / BEST
+        if file.exists() and filecmp.cmp(kept, file, shallow=False):
+            return
+        check_model(kept)
+        with whole_file(file) as draft:
+            shutil.copyfile(kept, draft)
+
     def write(self, results: Results, trained: bool = False) -> None:
         """Write the results and the best model into the folder, if they have changed.
 
@@ -214,10 +229,7 @@ class Records:
         if not self.shared.is_running():
             remove_drafts(self._folder)  # of killed workers, as no worker writes now
         if best is not None and not trained:
-            kept = self._checkpoint(best)
-            check_model(kept)
-            with whole_file(file) as draft:
-                shutil.copyfile(kept, draft)
+            self.write_model(best)
         results.save(self._folder, command())
 
 

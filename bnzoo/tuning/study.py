@@ -29,7 +29,7 @@ from bnzoo.tuning.confirming import run_confirmation
 from bnzoo.tuning.definition import command, definition_of
 from bnzoo.tuning.final import train_configuration
 from bnzoo.tuning.finalists import check_seeds, confirmation_of
-from bnzoo.tuning.folder import one_writer
+from bnzoo.tuning.folder import one_writer, stored_command
 from bnzoo.tuning.front import front
 from bnzoo.tuning.law import check_law
 from bnzoo.tuning.objective import LOSS, objective_of
@@ -158,6 +158,8 @@ class Study:
         self.equal = check_equal(equal, self.space, plan)
         # compiled models for the trials of this process, by architecture
         self.compiled: dict[tuple, CompiledModel] = {}
+        # whether this process has measured the precision for the plan
+        self.has_measured_precision = False
         self._records = Records(self.definition, self.directory, storage, name, self.pruner)
         self._records.check()
         self.name = self._records.name
@@ -186,7 +188,8 @@ class Study:
         if "plan" in stored:
             plan, precision = StudyPlan.from_config(stored["plan"]), stored.get("precision", FLOAT32)
         study = Study(**{**self.get_arguments(), "plan": plan, "epochs": plan.epochs, "precision": precision})
-        study.compiled = self.compiled if precision == own.precision else {}
+        study.has_measured_precision = precision == own.precision
+        study.compiled = self.compiled if study.has_measured_precision else {}
         return study
 
     @property
@@ -250,7 +253,7 @@ class Study:
             # trials of other processes may have ended meanwhile: with them in `results.json`, no process would write
             # `best.keras` again
             self._records.write(results, trained=self._is_trained(results.best))
-            results.save(self.directory, command())
+            results.save(self.directory, self._command)
         return results
 
     def front(self, against: str = "multiplications") -> pd.DataFrame:
@@ -274,6 +277,11 @@ class Study:
         >>> study.front(against="latency")
         """
         return front(self._results, against)
+
+    @property
+    def _command(self) -> str:
+        """The command line of the search: another command, such as a training, may write the files again."""
+        return stored_command(self.directory) or command()
 
     @property
     def finished(self) -> bool:
@@ -427,7 +435,7 @@ class Study:
         path = self.directory / "report.html" if path is None else Path(path)
         with one_writer(self.directory):
             reports.write_report(
-                self._results, self.verdict, path, command(), self.artefact_of(self._results.candidate)
+                self._results, self.verdict, path, self._command, self.artefact_of(self._results.candidate)
             )
         return path
 
@@ -493,7 +501,8 @@ class Study:
             schedule: As in `bnzoo.train`. Default: that of the trial; that of `bnzoo.train` if the space has only
                 `"half_cosine"`, the default of trials.
             warmup: As in `bnzoo.train`. Default: that of the trial, if `schedule` is not given.
-            precision: As in `bnzoo.train`.
+            precision: As in `bnzoo.train`; `"auto"` is the precision of the trials if this process has measured it for
+                the plan, or the training takes less than a minute.
             average: As in `bnzoo.train`.
             patience: As in `bnzoo.train`.
             all_data: As in `bnzoo.train`.
@@ -551,7 +560,11 @@ class Study:
         """
         best = self._best()
         with one_writer(self.directory):
-            return export_once(lambda: self.model(best), best.trial, self.data, self.directory)
+            artefact = export_once(lambda: self.model(best), best.trial, self.data, self.directory)
+            if artefact.training is None:  # a training of another trial may have written `best.keras`
+                with suppress(FileNotFoundError):
+                    self._records.write_model(best)
+        return artefact
 
     def artefact_of(self, trial: TrialResult | None) -> Artefact | None:
         """Return the artefact of a trial; `None` if the newest artefact is that of another one, or there is none."""

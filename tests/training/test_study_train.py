@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import untrained
 
+import bnzoo
 from bnzoo import tuning
 from bnzoo.training.batches import training_batches
 from bnzoo.training.endings import DivergedError
@@ -15,7 +16,7 @@ from bnzoo.tuning.planning import StudyPlan
 
 
 @pytest.mark.slow
-def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, tmp_path, verified_here):
+def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, tmp_path, verified_here, monkeypatch):
     space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
     study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
     study.run(progress=lambda *event: None)
@@ -31,14 +32,23 @@ def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, t
     assert again.artefact == training.artefact
     assert again.history == training.history
     assert (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns >= kept
-    best = (tmp_path / "study" / "best.keras").read_bytes()
+    file = tmp_path / "study" / "best.keras"
+    best = file.read_bytes()
     (tmp_path / "study" / "results.json").unlink()  # as if there were more trials
+    monkeypatch.setattr("sys.argv", ["search.py"])
     study.run(progress=lambda *event: None)
-    assert (tmp_path / "study" / "best.keras").read_bytes() == best, "the model of the training stays"
+    assert file.read_bytes() == best, "the model of the training stays"
+    monkeypatch.setattr("sys.argv", ["training.py"])
+    report = study.report().read_text()
+    assert ("search.py" in report, "training.py" in report) == (True, False), "the command that repeats the search"
     other = study.train(epochs=1, precision="float32", trial={"depth": 1, "norm": "batch"})
     assert other.learning_rate == 0.1
     assert other.artefact.path.endswith("best/2")
     assert other.artefact.trial is None
+    exported = study.export()
+    assert (exported.path[-6:], exported.training) == ("best/3", None), "that of the best trial"
+    outputs = [model.predict(few_digits.test.x, verbose=0) for model in (study.best_model(), bnzoo.load_model(file))]
+    np.testing.assert_array_equal(*outputs)
     probabilities = other.model.predict(few_digits.test.x, verbose=0)
     assert other.measures.test["accuracy"].value == pytest.approx(
         (np.argmax(probabilities, -1) == few_digits.test.y).mean()
@@ -59,6 +69,21 @@ def test_validation_examples_that_judge_no_trial_are_training_data(few_digits, t
     right = training.model.predict(x, verbose=0).argmax(-1) == y
     assert training.measures.validation["accuracy"] == pytest.approx(right.mean())
     assert study.train(**options, all_data=True).steps == training.steps + 5
+
+
+@pytest.mark.slow
+def test_a_process_without_a_measured_precision_finds_the_training(few_digits, tmp_path, monkeypatch, verified_here):
+    """The process that has planned the study knows the precision; the one that goes on after a kill does not."""
+    monkeypatch.setattr("bnzoo.tuning.final._SHORT", 0)
+    space = tuning.MLPSpace(depths=(1,), learning_rates=(0.05, 0.05, 1), norms=("batch",), width=16, batch_size=16)
+    plan = StudyPlan(trials=1, epochs=1, steps={1: 5}, search=10.0, final=10.0, export=20.0)
+    planning = tuning.Study(space, few_digits, tmp_path / "study").store_plan(plan, "float32")
+    planning.run(untrained.quiet)
+    training = planning.train(epochs=1)
+    later = tuning.Study(space, few_digits, tmp_path / "study", plan=plan, epochs=1)
+    assert (planning.has_measured_precision, later.has_measured_precision) == (True, False)
+    assert later.train(epochs=1).artefact == training.artefact
+    assert [path.name for path in (tmp_path / "study" / "training").glob("[0-9]")] == ["1"]
 
 
 @pytest.mark.slow
@@ -154,9 +179,10 @@ class DivergeAbove(keras.callbacks.Callback):
 
     def __init__(self, limit):
         super().__init__()
-        self.limit = limit
+        self.limit, self.epochs = limit, 0
 
     def on_epoch_begin(self, epoch, logs=None):
+        self.epochs += 1
         if epoch and float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)) > self.limit:
             for weight in self.model.trainable_variables:
                 weight.assign(weight + math.nan)
@@ -167,9 +193,14 @@ def test_a_training_that_diverges_begins_again_with_a_lower_rate(few_digits, tmp
     space = tuning.MLPSpace(depths=(1,), learning_rates=(0.09, 0.09, 1), norms=("batch",), width=16, batch_size=16)
     study = tuning.Study(space, few_digits, tmp_path / "study", epochs=1)
     study.run(progress=lambda *event: None)
-    options = {"epochs": 3, "precision": "float32", "schedule": "constant", "callbacks": [DivergeAbove(0.05)]}
-    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09 and begins again at 0\.03\."):
+    diverge = DivergeAbove(0.05)
+    options = {"epochs": 3, "precision": "float32", "schedule": "constant", "callbacks": [diverge]}
+    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09, and begins again at 0\.03\."):
         training = study.train(**options)
+    assert diverge.epochs == 2 + 3
+    with pytest.warns(UserWarning, match="begins again"):
+        assert study.train(**options, deadline=0).artefact == training.artefact
+    assert diverge.epochs == 2 + 3, "no epoch is trained again, neither of the finished training nor of the other"
     assert training.learning_rate == training.artefact.training["learning_rate"] == pytest.approx(0.03)
     assert training.artefact.training["values"]["learning_rate"] == 0.09, "the trial is the one of the search"
     values = {**study.results.best.values, "learning_rate": 0.03}

@@ -114,6 +114,14 @@ def test_damaged_json_is_named(few_digits, folder, name, text):
         run_and_export(few_digits, folder)
 
 
+def test_a_definition_without_data_is_named(few_digits, folder):
+    edit(folder / "study.json", lambda document: document.update(data={}))
+    with pytest.raises(
+        ValueError, match=r"study\.json cannot be read as .*: its field 'data' must have"
+    ):
+        two(few_digits, folder)
+
+
 @pytest.mark.parametrize("name", ["journal.log", "study.json", "results.json", "export.json"])
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(few_digits, folder, name):
     (folder / name).unlink()

@@ -72,5 +72,6 @@ class Journal(Backend):
     @staticmethod
     def _remove(lock: filelock.FileLock) -> None:
         """Release a lock and remove its file. A trial that is run again has another number."""
-        Path(lock.lock_file).unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows removes no file that is open
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
