@@ -13,6 +13,8 @@ from bnzoo.training.speed import step_seconds
 
 # the share of the time that is used, as other steps may be slower
 _USED = 0.95
+# a training of so many epochs loses little time if they are whole
+_MANY = 30
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,22 @@ class TrainingPlan:
 def epochs_within(seconds: float, step: float, steps: int, other_steps: float) -> tuple[int, int]:
     """Return the number of epochs, and of the steps of an epoch, that fit into a time.
 
-    If not even an epoch fits, it is one shorter epoch, of at least a step.
+    A few whole epochs would leave up to an epoch of the time unused. So they are a little longer or shorter than a pass
+    through the data, and fill the time. If not even an epoch fits, it is one shorter epoch, of at least a step.
 
     Args:
         seconds: Float, the time.
         step: Float, the seconds of a step.
-        steps: Integer, the steps of a whole epoch.
+        steps: Integer, the steps of a pass through the data.
         other_steps: Float, the number of training steps that take as long as all else in an epoch: its validation, and
             Keras' work at its ends.
     """
     possible = _USED * seconds / step
-    epochs = math.floor(possible / (steps + other_steps))
-    return (epochs, steps) if epochs else (1, max(1, min(steps, math.floor(possible - other_steps))))
+    passes = possible / (steps + other_steps)
+    if passes >= _MANY:
+        return math.floor(passes), steps
+    epochs = max(1, round(passes))
+    return epochs, max(1, math.floor(possible / epochs - other_steps))
 
 
 def chosen_precision(precisions: list[str], compiled: Callable[[str], keras.Model], batches: Any) -> str:

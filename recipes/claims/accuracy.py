@@ -102,7 +102,7 @@ CLAIM = Claim(
     + " In addition a ResNet-8: SGD with momentum 0.9, five rates from 0.01 to 1, 12 epochs. Both arms "
     "use the rate with their lowest mean validation loss. Their test accuracy is compared seed by seed.",
     criterion=(
-        "`holds` if the lower end of the 95 % bootstrap interval of the paired gain is above 0 for every network. "
+        "`holds` if the lower end of the 95 % interval of the paired gain is above 0 for every network. "
         f"`holds with a condition` if it is at least -{MARGIN} points for every network. Otherwise `does not hold`."
     ),
     measure=measure,

@@ -20,7 +20,11 @@ SMALLEST, SIZES = 2, (2, 4, 8, 16, 32, 128)
 FAILS, KEEPS = 5.0, 2.0  # the least loss of batch norm and the largest of group norm, in points
 UNIT = 32  # the batch size for which the learning rates are given
 GHOST = 4
+# the usual number of groups, 32, would leave a channel per group in the ResNet, which is instance norm
+GROUPS = 2
+RATES = (0.064, 2.56, 5)
 GHOST_LABEL = f"ghost_batch(batch={GHOST})"
+GROUPS_LABEL = f"group(groups={GROUPS})"
 NAMES = {
     "batch": "batch norm",
     GHOST_LABEL: f"ghost batch norm of {GHOST}",
@@ -30,7 +34,8 @@ NAMES = {
 }
 _WITH_STATISTICS = ("batch", GHOST_LABEL)
 _SETUP = (
-    f"Plain SGD, four epochs (three in the quick run). The learning rates are 0.064 to 0.4 for {UNIT} examples, "
+    f"Plain SGD, four epochs (three in the quick run). {RATES[2]} learning rates from {RATES[0]:g} to {RATES[1]:g} for "
+    f"{UNIT} examples, "
     "proportional to the batch size. Each combination of norm and batch size uses the rate with its lowest mean "
     "validation loss. Moving statistics (momentum 0.9) are those after training; recalibrated statistics are those of "
     "all training data. The picture compares both on the validation data. The verdict uses test accuracy, which is "
@@ -66,8 +71,9 @@ def measure(bench: Bench) -> pd.DataFrame:
     """Run every norm at every batch size, and ghost batch norm at the batch sizes larger than a ghost batch."""
     sizes = bench.some(SIZES, quick=3)
     ghost = {"name": "ghost_batch", "batch": GHOST}
+    group = bench.on(digits="group", images={"name": "group", "groups": GROUPS})
     studies = {
-        "batch_size": _space(bench, ("batch", "group", "layer", None), sizes),
+        "batch_size": _space(bench, ("batch", group, "layer", None), sizes),
         "batch_size-ghost": _space(bench, (ghost,), tuple(size for size in sizes if size > GHOST)),
     }
     epochs = bench.epochs(4, quick=3)
@@ -76,7 +82,7 @@ def measure(bench: Bench) -> pd.DataFrame:
         frame = rows(bench.study(name, space, bench.data, epochs=epochs))
         # with a single batch size the study has no such axis
         frames.append(frame if "batch_size" in frame else frame.assign(batch_size=space.batch_size_of({})))
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).replace({"norm": {GROUPS_LABEL: "group"}})
 
 
 def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> Space:
@@ -85,7 +91,7 @@ def _space(bench: Bench, norms: tuple[Any, ...], sizes: tuple[int, ...]) -> Spac
         images=partial(ProportionalRateResNetSpace, depths=(8,), filters=FILTERS),
     )
     return network(
-        learning_rates=(0.064, 0.4, bench.points(3, quick=2)),
+        learning_rates=(*RATES[:2], bench.points(RATES[2], quick=3)),
         norms=norms,
         placement="post",
         batch_size=sizes,
@@ -122,11 +128,10 @@ def judge(frame: pd.DataFrame) -> Verdict:
     """Judge whether batch norm loses at least five points while group norm loses at most two."""
     best = at_best_rate(frame, ["norm", "batch_size"])
     batch, group, moving = loss(best, "batch"), loss(best, "group"), loss(best, "batch", "moving_accuracy")
-    clear = batch.low > 0
     word = NOT
-    if clear and batch.mean >= FAILS and group.mean <= KEEPS:
+    if batch.low > 0 and batch.mean >= FAILS and group.mean <= KEEPS:
         word = HOLDS
-    elif clear or moving.low > 0:
+    elif any(each.low > 0 and each.mean > KEEPS for each in (batch, moving)):
         word = CONDITION
     also = f" With moving statistics batch norm loses {moving.text(sign=False)} points of validation accuracy."
     condition = {
@@ -140,7 +145,7 @@ def judge(frame: pd.DataFrame) -> Verdict:
         f"With recalibrated statistics, batch norm loses {batch.text(sign=False)} points of test accuracy from its "
         f"best batch size ({sizes['batch']}) to batch size {SMALLEST}. Group norm loses {group.text(sign=False)} "
         f"points from its best batch size ({sizes['group']}).{condition}",
-        (_recovered(best), _ghosts(best), _others(best)),
+        (_recovered(best), _ghosts(best), _others(best), _at_ends(frame, best)),
     )
 
 
@@ -179,6 +184,20 @@ def _ghosts(best: pd.DataFrame) -> str:
 def _others(best: pd.DataFrame) -> str:
     said = "; ".join(f"{NAMES[norm]} {loss(best, norm).text(sign=False)}" for norm in ("layer", "none"))
     return f"Loss of the arms without batch statistics, from their best batch size to {SMALLEST}, in points: {said}."
+
+
+def _at_ends(frame: pd.DataFrame, best: pd.DataFrame) -> str:
+    """Return the best rates of the two norms that decide, and how many are at an end of the grid."""
+    chosen = best.groupby(["norm", "batch_size"])["learning_rate"].first()
+    ends = frame["learning_rate"].min(), frame["learning_rate"].max()
+    said = [
+        f"{NAMES[norm]} {', '.join(f'{rate:g} at {size}' for size, rate in chosen[norm].items())}"
+        for norm in ("batch", "group")
+    ]
+    return (
+        f"Best rates for {UNIT} examples, by batch size: {'; '.join(said)}. Of the {len(chosen)} best rates of all "
+        f"norms {chosen.isin(ends).sum()} are at an end of the grid."
+    )
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -238,10 +257,11 @@ CLAIM = Claim(
     ),
     criterion=(
         f"`holds` if batch norm loses at least {FAILS:g} points of test accuracy from its best batch size to "
-        f"{SMALLEST}, with the 95 % bootstrap interval above 0, and group norm loses at most {KEEPS:g} points from its "
-        "own best size. Otherwise `holds with a condition` if the interval of the loss of batch norm is above 0, in "
-        "test accuracy with recalibrated statistics or in validation accuracy with moving statistics. Otherwise `does "
-        "not hold`."
+        f"{SMALLEST}, with the 95 % interval above 0, and group norm loses at most {KEEPS:g} points from its "
+        "own best size. Otherwise `holds with a condition` if batch norm loses more than "
+        f"{KEEPS:g} points, with the interval above 0, in test accuracy with recalibrated statistics or in validation "
+        "accuracy with moving statistics. Otherwise `does not hold`. The best of several sizes is chosen with the same "
+        "seeds, so that a smaller loss can be by chance."
     ),
     measure=measure,
     judge=judge,
@@ -259,7 +279,8 @@ CLAIM = Claim(
         "[Goyal et al. 2017](https://arxiv.org/abs/1706.02677)",
     ),
     on_images=(
-        f"A ResNet-8 with {FILTERS} filters in the first stage. {_SETUP} A batch of 2 is easier here than for the MLP: "
+        f"A ResNet-8 with {FILTERS} filters in the first stage; group norm has {GROUPS} groups. {_SETUP} "
+        "A batch of 2 is easier here than for the MLP: "
         "a channel is normalized over all positions of both images."
     ),
 )

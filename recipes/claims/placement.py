@@ -191,7 +191,7 @@ CLAIM = Claim(
         "placement uses the rate with its lowest mean validation loss. The test accuracy is compared seed by seed."
     ),
     criterion=(
-        "In the ResNet, full pre-activation has a clear lead over a placement if the 95 % bootstrap interval of the "
+        "In the ResNet, full pre-activation has a clear lead over a placement if the 95 % interval of the "
         "paired difference is above 0, and it is clearly behind if the interval is below 0. `holds` if it has a clear "
         "lead over each of the other four placements of He et al. `holds with a condition` if it has a clear lead "
         "over at least one and is clearly behind none. Otherwise `does not hold`."

@@ -171,8 +171,9 @@ CLAIM = Claim(
         "of 32 to 128 examples generalize best (Wu & Johnson 2021)."
     ),
     contradiction=(
-        "The noise in the statistics of small batches regularises, and not the norm itself: statistics over 8 examples "
-        "(ghost batch norm) close the generalization gap of large batches (Hoffer et al. 2017; Wu & Johnson 2021)."
+        "The noise in the statistics of small batches regularises, and not the norm itself: statistics over a part of "
+        "each batch (ghost batch norm) make the generalization gap of large batches smaller (Hoffer et al. 2017; Wu & "
+        "Johnson 2021)."
     ),
     setup=(
         f"An MLP with three hidden layers of 128 ReLU units, on scikit-learn's digits. {100 * NOISE:.0f} % of the "
@@ -185,7 +186,7 @@ CLAIM = Claim(
     ),
     criterion=(
         "The gap is the accuracy on the noisy training labels minus the accuracy on the noisy validation labels. A "
-        "gap is smaller if the 95 % bootstrap interval of the paired difference is below 0. Condition A: the gap is "
+        "gap is smaller if the 95 % interval of the paired difference is below 0. Condition A: the gap is "
         f"smaller with statistics of {GHOSTS[0]} examples than of all {BATCH}. Condition B: the gap is smaller with "
         f"batch norm over all {BATCH} examples than without a norm. `holds` if A and B are true. `holds with a "
         "condition` if only A is true: the noise of small normalization batches regularises, not the norm. Otherwise "

@@ -284,7 +284,7 @@ CLAIM = Claim(
     ),
     criterion=(
         "Both arms use the same learning rate. Loss and gradient vary less at a share if, for both, the upper end of "
-        "the 95 % bootstrap interval of the log ratio (batch norm over none) is below 0. `holds` if they vary less at "
+        "the 95 % interval of the log ratio (batch norm over none) is below 0. `holds` if they vary less at "
         "every share of the normalised measure. `holds with a condition` if they vary less at some shares, or only in "
         "the raw measure. Otherwise `does not hold`. A pilot run with three shares, which included the longest steps, "
         "would have resulted in `holds` for their mean. After it, shorter steps were added, and the criterion was "

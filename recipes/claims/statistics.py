@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+
+from bnzoo.tuning import ties
 
 # the accuracy of a network that has trained well, fixed before the runs: on the digits, and on images
 LEVEL, LEVEL_ON_IMAGES = 0.9, 0.8
-# the bootstrap interval of at most so many values is from the lowest to the highest: each alone is 1 of 27 resamples
-WHOLE_RANGE = 3
-_RESAMPLES = 10_000
 
 
 def level(rows: pd.DataFrame) -> float:
@@ -43,7 +41,7 @@ def every_seed_learned(rows: pd.DataFrame, case: Sequence[str]) -> pd.Series:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its 95 % bootstrap interval.
+    """A mean and its 95 % interval.
 
     Attributes:
         mean: Float.
@@ -64,19 +62,19 @@ class Interval:
 
 
 def interval(values: Sequence[float] | pd.Series) -> Interval:
-    """Return the mean of a value per seed, with its 95 % percentile bootstrap interval. The bootstrap is seeded."""
+    """Return the mean of a value per seed, with its 95 % interval by Student's t distribution."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return Interval(float(values.mean()), -np.inf, np.inf)
-    result = stats.bootstrap((values,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=0)
-    return Interval(float(values.mean()), *map(float, result.confidence_interval))
+    return Interval(float(values.mean()), *ties.interval(values))
 
 
 def exponent(values: pd.DataFrame, step: float) -> Interval | None:
-    """Return the exponent of a power law, fitted as a line in both logarithms, with its 95 % bootstrap interval.
+    """Return the exponent of a power law, fitted as a line in both logarithms, with its 95 % interval.
 
-    A value on a logarithmic grid is known up to half a step. Each resample draws seeds, and moves each mean at random
-    within half a step, so that the interval also covers the grid. The bootstrap is seeded.
+    A value on a logarithmic grid is known up to half a step. The half-width of the interval is the root of the sum of
+    two squares: that of Student's t interval over the seeds, and that of two standard errors by the grid, on which the
+    mean at each base has a uniform error within half a step.
 
     Args:
         values: Data frame with a row per seed, and a column per value of the base, such as the depth. A column with a
@@ -91,10 +89,11 @@ def exponent(values: pd.DataFrame, step: float) -> Interval | None:
         return None
     x, y = np.log(np.asarray(complete.columns, float)), np.log(complete.to_numpy(float))
     weights = (x - x.mean()) / np.square(x - x.mean()).sum()
-    random = np.random.default_rng(0)
-    means = y[random.integers(len(y), size=(_RESAMPLES, len(y)))].mean(axis=1)
-    moved = means + np.log(step) * random.uniform(-0.5, 0.5, means.shape)
-    return Interval(float(y.mean(axis=0) @ weights), *map(float, np.percentile(moved @ weights, (2.5, 97.5))))
+    of_seeds = interval(y @ weights)
+    by_seeds = of_seeds.high - of_seeds.mean if len(y) > 1 else 0.0
+    by_grid = 2 * np.log(step) * np.sqrt(np.square(weights).sum() / 12)
+    half = float(np.hypot(by_seeds, by_grid))
+    return Interval(of_seeds.mean, of_seeds.mean - half, of_seeds.mean + half)
 
 
 def paired(rows: pd.DataFrame, arm: str, first: object, second: object, value: str) -> pd.Series:

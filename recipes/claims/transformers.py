@@ -64,8 +64,8 @@ def judge(frame: pd.DataFrame) -> Verdict:
     where = {norm: best.loc[best["norm"] == norm, "placement"].iloc[0] for norm in ("batch", "layer")}
     return Verdict(
         word,
-        f"Batch norm in its best placement ({where['batch']}) minus layer norm in its best placement "
-        f"({where['layer']}): {gain.text()} points of test accuracy.{condition}",
+        f"In a vision transformer of two blocks, batch norm in its best placement ({where['batch']}) minus layer norm "
+        f"in its best placement ({where['layer']}): {gain.text()} points of test accuracy.{condition}",
         (
             f"In the same placement: {'; '.join(f'{placement} {each.text()}' for placement, each in alike.items())}.",
             f"RMS norm minus layer norm: {_difference(best, 'rms', 'layer').text()} points; no norm minus layer norm "
@@ -150,7 +150,7 @@ CLAIM = Claim(
     ),
     criterion=(
         "The difference is batch norm in its best placement minus layer norm in its best placement, paired by seed. "
-        f"`holds` if the lower end of its 95 % bootstrap interval is at least -{MARGIN} points. Otherwise `holds with "
+        f"`holds` if the lower end of its 95 % interval is at least -{MARGIN} points. Otherwise `holds with "
         "a condition` if the upper end is at least 0, for this difference or for the difference in any one placement. "
         "Otherwise `does not hold`."
     ),

@@ -202,8 +202,7 @@ def test_results_on_two_data_sets_are_side_by_side(two_verdicts, tmp_path, mean,
     for text in (
         f"A note on {mean}.",
         f"| {mean} | 3 | none |",
-        "10,000 images of `shapes.npz`: 6,500 for training, 1,500 for validation, 2,000 for testing. Counting images. "
-        "An interval of 3 seeds is from the lowest to the highest value: a difference is clear if all seeds agree.",
+        "10,000 images of `shapes.npz`: 6,500 for training, 1,500 for validation, 2,000 for testing. Counting images.",
         "`python -m recipes.claims --data shapes.npz --seeds 3 accuracy`",
         "[shapes/accuracy.csv](shapes/accuracy.csv)",
     ):
@@ -227,12 +226,6 @@ def test_two_conditions_are_not_said_to_be_the_same():
     assert pages.Finding("accuracy", claim, results).comparison == (
         "The verdict on digits and shapes.npz is: holds with a condition. The conditions may differ."
     )
-
-
-@pytest.mark.parametrize(("seeds", "said"), [(1, False), (2, True), (3, True), (4, False)])
-def test_intervals_of_few_seeds_are_explained(seeds, said):
-    setup = pages.Result(TOY, TOY.measure(None), replace(ON_IMAGES, seeds=seeds), "").setup
-    assert (f" An interval of {seeds} seeds is from the lowest to the highest value" in setup) == said
 
 
 def test_with_one_data_set_a_page_looks_the_same_on_images(two_verdicts, tmp_path, shapes):

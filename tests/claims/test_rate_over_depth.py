@@ -30,6 +30,16 @@ def planted(law, transfer):
     return pd.DataFrame(rows)
 
 
+def test_a_factor_that_changes_nothing_explains_nothing():
+    """The exponent is 0 with AdamW, without the factor too."""
+    found = planted(-1.5, 0.0)
+    adamw = found["part"] == claim.ADAMW
+    found = pd.concat([found[~adamw], planted(0.0, 0.0)[adamw]])
+    verdict = claim.judge(found)
+    assert verdict.word == CONDITION
+    assert verdict.sentence.endswith("only for residual MLP and ResNet.")
+
+
 @pytest.mark.parametrize(
     ("law", "transfer", "word"), [(-1.5, 0.0, HOLDS), (-0.5, 0.0, CONDITION), (-1.5, -1.0, CONDITION), (-0.5, 1, NOT)]
 )

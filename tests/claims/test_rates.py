@@ -50,7 +50,7 @@ def ahead(by, spread=0.002):
     ("mlp", "resnet", "word"),
     [
         (0.05, 0.02, HOLDS),
-        (0.05, -0.004, CONDITION),
+        (0.05, -0.002, CONDITION),
         (0.05, -0.05, NOT),
         (-0.05, 0.05, NOT),
     ],

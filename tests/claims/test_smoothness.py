@@ -160,7 +160,7 @@ def test_table_and_picture():
     table = smoothness.table(found)
     assert len(table) == 2 * (1 + len(SHARES))
     assert table["step"].iloc[:2].tolist() == ["raw", "0.03 % of the norm"]
-    assert table["loss, batch norm / none"].iloc[1].startswith("1.51 [1.50, ")
+    assert table["loss, batch norm / none"].iloc[1].startswith("1.51 [1.48, ")
     axes = smoothness.draw(found).axes
     assert [each.get_title() for each in axes][2:] == ["loss, normalised", "gradient, normalised"]
     means = [line for line in axes[2].lines if line.get_label() in ("batch norm", "no norm")]

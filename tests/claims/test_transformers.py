@@ -39,7 +39,7 @@ def planted(batch, layer=(94.0, 92.0, 93.0), spread=0.002, seeds=4, places=PLACE
 @pytest.mark.parametrize(
     ("rows", "word", "said"),
     [
-        (planted((95.0, 80.0, 80.0)), HOLDS, "Batch norm in its best placement (pre)"),
+        (planted((95.0, 80.0, 80.0)), HOLDS, "batch norm in its best placement (pre)"),
         (planted((80.0, 80.0, 94.0)), HOLDS, "best placement (peri) minus layer norm in its best placement (pre)"),
         (planted((90.0, 93.0, 80.0), spread=0.0), CONDITION, "not clearly behind in the placements post."),
         (

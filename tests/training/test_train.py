@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 import bnzoo
@@ -579,11 +581,30 @@ def test_the_rate_of_each_step_is_that_of_the_formula(few):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "validation", "expected"), [(100, 5, (9, 100)), (1000, 0, (95, 100)), (5, 5, (1, 42)), (0, 5, (1, 1))]
+    ("seconds", "validation", "expected"),
+    [
+        (1000, 0, (95, 100)),
+        (1008, 0, (95, 100)),
+        (100, 5, (9, 100)),
+        (105, 5, (10, 94)),
+        (109, 5, (10, 98)),
+        (18, 0, (2, 85)),
+        (12.1, 0, (1, 114)),
+        (5, 5, (1, 42)),
+        (0, 5, (1, 1)),
+    ],
 )
 def test_epochs_within_a_budget(seconds, validation, expected):
-    """A step takes 0.1 s, and an epoch has 100 steps; 95 % of the time is used."""
+    """A step takes 0.1 s, and a pass through the data has 100 steps; 95 % of the time is used."""
     assert epochs_within(seconds, 0.1, 100, validation) == expected
+
+
+@given(st.floats(5, 2000), st.floats(0.01, 1), st.integers(1, 500), st.floats(0, 50))
+def test_epochs_fill_a_budget(seconds, step, steps, others):
+    epochs, each = epochs_within(seconds, step, steps, others)
+    assert epochs * (each + others) * step <= 0.95 * seconds + 1e-6 or each == 1
+    if each > 1:
+        assert epochs * (each + others) * step > 0.91 * seconds - 2 * epochs * step
 
 
 @pytest.mark.parametrize(("step", "last"), [(0.5, 80), (1.0, 80), (2.0, 60)])

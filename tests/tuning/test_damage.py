@@ -116,9 +116,7 @@ def test_damaged_json_is_named(few_digits, folder, name, text):
 
 def test_a_definition_without_data_is_named(few_digits, folder):
     edit(folder / "study.json", lambda document: document.update(data={}))
-    with pytest.raises(
-        ValueError, match=r"study\.json cannot be read as .*: its field 'data' must have"
-    ):
+    with pytest.raises(ValueError, match=r"study\.json cannot be read as .*: its field 'data' must have"):
         two(few_digits, folder)
 
 
