@@ -32,9 +32,9 @@ Schedules = Annotated[
     str | None,
     typer.Option(
         "--schedule",
-        help="The learning rate in a trial and in the final training: warmup_cosine, linear or constant, or several: "
-        "linear,warmup_cosine. By default half_cosine (a step each epoch) and in the final training warmup_cosine, for "
-        "schedule_free_adamw constant after a warm-up of 0.05.",
+        help="The learning rate in a trial and in the final training: warmup_cosine, linear, constant or half_cosine, "
+        "or several: linear,warmup_cosine. By default half_cosine (a step each epoch) and in the final training "
+        "warmup_cosine, for schedule_free_adamw constant after a warm-up of 0.05.",
     ),
 ]
 Warmups = Annotated[

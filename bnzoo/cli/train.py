@@ -61,7 +61,9 @@ def train(
     encoding: Encoding = None,
     image_size: ImageSize = None,
     augment: Augment = None,
-    depth: Annotated[int | None, typer.Option(help="The depth: as for bnzoo tune, but a single one.")] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="The depth: as for bnzoo tune, but a single one. By default the first of those.")
+    ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(

@@ -67,8 +67,8 @@ def tune(
     learning_rates: Annotated[
         str | None,
         typer.Option(
-            help="LOW:HIGH[:POINTS], a logarithmic grid of at most 1000 points. By default 1e-3:3:7, for vit "
-            "1e-4:0.1:7."
+            help="LOW:HIGH[:POINTS], a logarithmic grid of at most 1000 points. By default 1e-3:3:7 for sgd, "
+            "1e-4:0.1:7 for the other optimizers, and both ranges if both are searched."
         ),
     ] = None,
     norms: Annotated[
@@ -95,7 +95,11 @@ def tune(
         ),
     ] = None,
     weight_decay: Annotated[
-        str | None, typer.Option(help="Weight decays, relative to the learning rate: 0,1e-3.")
+        str | None,
+        typer.Option(
+            help="Weight decays, relative to the learning rate: 0,1e-3. By default that of the study in the folder; "
+            "for a new one 5e-3 for sgd, 0.05 for others."
+        ),
     ] = None,
     optimizer: Optimizers = None,
     momentum: Momenta = None,
@@ -123,7 +127,7 @@ def tune(
         typer.Option(
             help="The sampler: grid (all configurations), local (the neighbours of the best), law (learning rates near "
             "the line through the best ones over depth), random, tpe or gp. All but grid and law need "
-            "--budget or --trials. By default grid, with a budget local."
+            "--budget or --trials. By default that of the study in the folder; for a new one grid, with a budget local."
         ),
     ] = None,
     pruner: Annotated[

@@ -29,8 +29,8 @@ _TRAINING = ("optimizer", "momentum", "weight_decay", "schedule", "warmup", "bat
 class Space(keras_tuner.HyperModel):
     """The search space of a family: learning rate, depth, norm, and every other argument with several values.
 
-    A space is a `keras_tuner.HyperModel`: `keras_tuner.RandomSearch(space, objective="val_accuracy")` samples it,
-    with the learning rate on a continuous log scale. A `bnzoo.tuning.Study` samples it or runs its grid.
+    A space is a `keras_tuner.HyperModel`: `keras_tuner.RandomSearch(space.for_data(data), objective="val_accuracy")`
+    samples it, with the learning rate on a continuous log scale. A `bnzoo.tuning.Study` samples it or runs its grid.
 
     The models standardize their input. Their outputs are logits, or predictions in the units of the target, for which
     the loss is the squared error divided by the variance of the target.
