@@ -109,6 +109,20 @@ def test_one_hot_arrays_are_read_with_a_warning(tmp_path):
     assert caught[0].filename == __file__
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_hot_floats_are_refused(tmp_path, dtype):
+    hot = np.eye(4, dtype=dtype)[np.arange(ROWS) % 4]
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", hot)
+    np.savez(tmp_path / "hot.npz", x=X, y=hot)
+    for path in (tmp_path, tmp_path / "hot.npz"):
+        with pytest.raises(ValueError, match=r"y is one-hot.* save y\.argmax\(-1\)"):
+            data.load(path)
+    for targets in (hot[:, :3], 0.5 * hot, np.roll(hot, 1, 0) + hot):
+        np.save(tmp_path / "y.npy", targets)
+        assert data.load(tmp_path).task == "regression"
+
+
 def parts(y):
     whole = tf.data.Dataset.from_tensor_slices((X, y))
     return whole.batch(64), whole.take(20).batch(8), whole.take(30).batch(30)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bnzoo.data import store
-from bnzoo.data.dataset import Split, kept_type
+from bnzoo.data.dataset import Split, is_one_hot, kept_type
 from bnzoo.data.finite import check_finite
 
 # of a dataset whose elements are single examples
@@ -132,7 +132,7 @@ def _checked(place: str, batch: Any, classes: int, several: bool) -> tuple[np.nd
     if several:
         return x, _rows_of_labels(place, y, len(x), classes)
     if classes and y.ndim == 2 and y.shape[1] == classes > 1:
-        if np.isin(y, (0, 1)).all() and not _one_hot(y):
+        if np.isin(y, (0, 1)).all() and not is_one_hot(y):
             ones = y.sum(1)
             raise ValueError(
                 f"{place}: a one-hot row has exactly one 1. Received: a row with {ones[ones != 1][0]:.0f}. If an "
@@ -140,7 +140,7 @@ def _checked(place: str, batch: Any, classes: int, several: bool) -> tuple[np.nd
             )
         y = y.argmax(-1)
     several_targets = not classes and y.ndim == 2 and y.shape[1] > 1 and len(y) == len(x) and y.dtype.kind == "f"
-    if several_targets and not _one_hot(y):
+    if several_targets and not is_one_hot(y):
         return x, y.astype(np.float32)
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != x.shape[:1] or y.dtype.kind not in ("iu" if classes else "iuf"):
@@ -152,10 +152,6 @@ def _checked(place: str, batch: Any, classes: int, several: bool) -> tuple[np.nd
     if classes and len(y) and not 0 <= y.min() <= y.max() < classes:
         raise ValueError(f"{place}: classes must be from 0 to {classes - 1}. Received: {y.min()} to {y.max()}")
     return x, y.astype(np.int32 if classes else np.float32)
-
-
-def _one_hot(y: np.ndarray) -> bool:
-    return bool(np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all())
 
 
 def _rows_of_labels(place: str, y: np.ndarray, examples: int, labels: int) -> np.ndarray:

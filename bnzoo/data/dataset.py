@@ -29,6 +29,11 @@ def kept_type(dtype: np.dtype) -> np.dtype:
     return np.dtype(dtype.type if dtype.type in _KEPT else np.float32)
 
 
+def is_one_hot(y: np.ndarray) -> bool:
+    """Return whether each row of targets is 0 but for a single 1."""
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all())
+
+
 def chunks(x: np.ndarray | Rows) -> Iterator[np.ndarray]:
     """Return the examples in parts that are small enough to be converted to float64."""
     size = max(1, min(_CHUNK, _CHUNK_BYTES // max(1, 8 * int(np.prod(x.shape[1:])))))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bnzoo.data import store
+from bnzoo.data.dataset import is_one_hot
 from bnzoo.data.images import list_images, read_images
 from bnzoo.data.rows import Rows
 from bnzoo.errors import printable
@@ -106,10 +107,16 @@ def _examples(path: Path, x: np.ndarray, y: np.ndarray) -> Examples:
             f"Received: {x.shape}"
         )
     x = x[..., None] if x.ndim == 3 else x
+    one_hot = several and is_one_hot(y)
     if y.dtype.kind == "f":
+        if one_hot:
+            raise ValueError(
+                f"{path}: y is one-hot: each row has exactly one 1. Floats are the targets of a regression. For a "
+                "classification, save y.argmax(-1)"
+            )
         return x, y, []
     if several:
-        if (y.sum(1) == 1).all():
+        if one_hot:
             warnings.warn(
                 f"{path}: each row of y has exactly one 1, and is read as several labels an example. For a "
                 "classification, save y.argmax(1) instead.",
