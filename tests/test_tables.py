@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import warnings
 from decimal import Decimal
@@ -427,6 +428,54 @@ def test_the_dialect_of_a_csv_file_is_found(tmp_path, form, sentence):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if "decimal" in form else "error")
         assert data.load(path, target="price", **known).fingerprint == plain.fingerprint
+
+
+def decimals(form):
+    return [form.format(number) for number in np.random.default_rng(0).uniform(1, 900, ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "separator", "sentence"),
+    [
+        (
+            ["250.000", "99.500", "950"],
+            ";",
+            r"250\.000 in the column 'cost' is read as 250\.0\. If the point",
+        ),
+        (["250.000", "99.500", "950"], ",", r"250\.000 in the column 'cost' is read as 250\.0"),
+        (
+            ["1,234", "98,765", "123,456"],
+            "\t",
+            r"1,234 in the column 'cost' is read as 1\.234\. If the comma",
+        ),
+        (["-1,234", "765", "123,456"], ";", r"-1,234 in the column 'cost' is read as -1\.234"),
+        (decimals("{:.3f}"), ",", None),
+        ([text.rstrip("0") for text in decimals("{:.3f}")], ";", None),
+        (decimals("{:.2f}"), ";", None),
+        (["0.125", "1.250", "2"], ";", None),
+        (["1.250", "2.500", "1500"], ";", None),
+        (["1.250", "2.500", "0"], ",", None),
+        (["250", "99", "950"], ";", None),
+    ],
+)
+def test_thousands_separators_are_suspected(tmp_path, numbers, separator, sentence):
+    frame = pd.DataFrame({"cost": np.resize(numbers, ROWS), "kind": np.resize(["flat", "house", "hut"], ROWS)})
+    path = written(frame, tmp_path / "houses.csv", sep=separator)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data.load(path, target="kind")
+    found = [warning for warning in caught if "is read as" in str(warning.message)]
+    assert len(found) == (sentence is not None)
+    for warning in found:
+        assert re.search(rf"houses\.csv: {sentence}", str(warning.message))
+        assert warning.filename == __file__
+
+
+def test_decimals_of_three_digits_beside_other_decimals(tmp_path):
+    frame = pd.DataFrame({"cost": decimals("{:.3f}"), "size": decimals("{:.1f}"), "kind": ["a", "b"] * (ROWS // 2)})
+    with pytest.warns(UserWarning, match="is read with") as caught:
+        data.load(written(frame, tmp_path / "houses.csv", sep=";"), target="kind")
+    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(

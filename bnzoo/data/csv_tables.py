@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnzoo.data import columns
-from bnzoo.data.dialects import Dialect, any_length, sniff
+from bnzoo.data.dialects import Dialect, any_length, sniff, thousands
 from bnzoo.reading import reading
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def read(
     """Read a CSV file, whose first line has the names of the columns.
 
     A warning names the separator, the decimal sign and the encoding unless they are comma, point and UTF-8, or known.
+    Another one names a column whose decimal signs may be thousands separators.
 
     In a column of numbers, booleans or dates, pandas' words for a missing value (`NA`, `nan`, `None`, `null`, ...) are
     missing values. In a column of text they are categories, and only an empty cell is a missing value.
@@ -46,6 +47,11 @@ def read(
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header would be cut
                 frame = _read(file, dialect, texts)
+            suspects = [
+                (frame.columns[place], number)
+                for place, number in thousands(file, dialect).items()
+                if frame.dtypes.iloc[place] == "float64"
+            ]
         except pd.errors.EmptyDataError as error:
             raise ValueError("it is empty; its first line must have the names of the columns") from error
         except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -57,6 +63,13 @@ def read(
         warnings.warn(
             f"{path}: {len(short)} rows have fewer values than the first line, the first in line {short[0]}. The "
             "values at their end are missing.",
+            stacklevel=5,
+        )
+    if suspects:
+        name, number = suspects[0]
+        warnings.warn(
+            f"{path}: {number} in the column {name!r} is read as {float(number.replace(',', '.'))}. If the "
+            f"{'comma' if dialect.decimal == ',' else 'point'} separates thousands, remove it from all numbers.",
             stacklevel=5,
         )
     return frame

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 _UTF8 = "utf-8-sig"
@@ -19,6 +19,10 @@ _NAMES = {_UTF8: "UTF-8", "cp1252": "Windows-1252 (Latin-1)", "latin-1": "Latin-
 _SAMPLE = 1_000  # rows
 _CHUNK = 2**20  # characters
 _DECIMAL = re.compile(r" *[+-]?\d*([.,])\d+ *")
+_WHOLE = re.compile(r" *[+-]?([1-9]\d*) *")
+_THOUSANDS = re.compile(r" *[+-]?[1-9]\d{0,2}[.,]\d{3} *")
+# fewer decimals may all have three digits by chance
+_MANY = 10
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,31 @@ def _decimal(file: Path, separator: str, encoding: str) -> str:
     rows = _first_rows(file, separator, encoding)
     signs = [found[1] for row in rows for value in row if (found := _DECIMAL.fullmatch(value))]
     return "," if signs.count(",") > signs.count(".") else "."
+
+
+def thousands(file: Path, dialect: Dialect) -> dict[int, str]:
+    """Return a number of each column whose decimal signs may separate thousands, by the place of the column.
+
+    In such a column, one to three digits are before each sign, three after it, and at most three in a number without
+    one. So are some columns of decimals. They differ in one of two traits. Numbers that end in 0 stand beside numbers
+    without a sign: decimals are written with all zeros or with none. Or the whole file has the sign for nothing else;
+    this does not count for a point in a file separated by commas, which is rarely a thousands separator.
+    """
+    columns = [*zip_longest(*_first_rows(file, dialect.separator, dialect.encoding), fillvalue="")]
+    signed = [
+        [value.strip() for value in column if (found := _DECIMAL.fullmatch(value)) and found[1] == dialect.decimal]
+        for column in columns
+    ]
+    alike = [all(map(_THOUSANDS.fullmatch, numbers)) for numbers in signed]
+    only_so = dialect.separator != "," and all(alike)
+    suspects = {}
+    for place, (column, numbers) in enumerate(zip(columns, signed, strict=True)):
+        whole = [found[1] for value in column if (found := _WHOLE.fullmatch(value))]
+        zeros = bool(whole) and any(number.endswith("0") for number in numbers)
+        usual = bool(numbers) and alike[place] and max(map(len, whole), default=0) <= 3
+        if usual and (zeros or (only_so and len(numbers) >= _MANY)):
+            suspects[place] = numbers[0]
+    return suspects
 
 
 def _first_rows(file: Path, separator: str, encoding: str) -> Iterator[list[str]]:
