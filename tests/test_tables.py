@@ -348,6 +348,29 @@ def test_texts_that_are_no_dates():
             data.TableEncoder.from_config({"columns": [{**column, **wrong}]})
 
 
+@pytest.mark.parametrize(
+    ("form", "name", "other"), [("%d/%m/%Y", "DD/MM/YYYY", "MM/DD/YYYY"), ("%m-%d-%Y", "MM-DD-YYYY", "DD-MM-YYYY")]
+)
+def test_one_day_above_12_decides_the_form_of_all_dates(tmp_path, form, name, other):
+    """The row may be in any split."""
+    dates = pd.date_range("2001-01-01", periods=600)
+    dates = pd.Series(dates[dates.day <= 12][:ROWS])
+    dates[5] = pd.Timestamp("2002-05-31")
+    frame = distinct().assign(sold=dates.dt.strftime(form))
+    iso = save(frame.assign(sold=dates.dt.strftime("%Y-%m-%d")), tmp_path / "iso.csv")
+    path = save(frame, tmp_path / "houses.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for seed in range(6):
+            found, expected = (data.load(file, target="price", seed=seed) for file in (path, iso))
+            assert (found.encoder.columns[-1].form, found.fingerprint) == (name, expected.fingerprint)
+    save(frame.drop(5), path)
+    message = rf"houses\.csv: the dates in column 'sold' are read as {other}, but all of them fit {name} too"
+    with pytest.warns(UserWarning, match=message) as caught:
+        assert data.load(path, target="price").encoder.columns[-1].form == other
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_rare_categories_are_one_as_scikit_learn_groups_them():
     words = [f"w{i}" for i in range(120) for _ in range(120 - i)]
     frame = pd.DataFrame({"word": np.random.default_rng(0).permutation([*words, None])})
@@ -527,6 +550,17 @@ def test_rows_without_a_target_are_left_out(table):
         found = data.load(path, target="price")
     assert [warning.filename for warning in caught] == [__file__]
     assert found.fingerprint == data.load(table(rest), target="price").fingerprint
+
+
+def test_an_empty_text_is_a_missing_date_and_a_missing_target(table):
+    dates = pd.date_range("1999-01-01", periods=ROWS, freq="37D").strftime("%d.%m.%Y")
+    frame = distinct().assign(built=np.where(np.arange(ROWS) % 9 == 4, "", dates))
+    frame.loc[[3, 7], "kind"] = ""
+    with pytest.warns(UserWarning, match="2 of 200 rows are left out, .* target 'kind', the first at index 3"):
+        found = data.load(table(frame), target="kind")
+    assert {"built", "built weekday", "built is missing"} <= set(found.encoder.features)
+    assert found.labels == ("flat", "house")
+    assert sum(len(part.y) for part in parts(found)) == ROWS - 2
 
 
 def test_quotes_that_are_closed(tmp_path):

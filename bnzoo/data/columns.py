@@ -2,7 +2,7 @@
 
 import reprlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,12 @@ def inferred_type(column: "pd.Series") -> str:
 
     inferred = infer_dtype(column, skipna=True)
     return "empty" if inferred != "empty" and column.isna().all() else inferred
+
+
+def missing(column: "pd.Series") -> "pd.Series":
+    """Return whether each value is missing. An empty text is missing, as it is in a CSV file."""
+    absent = column.isna()
+    return absent | (column == "") if inferred_type(column) in _TEXTS else absent
 
 
 def kind(name: str, column: "pd.Series") -> str:
@@ -149,10 +155,15 @@ def _in_float32(values: np.ndarray) -> int:
 
 def form_of_dates(column: "pd.Series") -> str | None:
     """Return the form of a column of dates as text, as in `bnzoo.data.dates.FORMS`; `None` for other columns."""
+    return next(forms_of_dates(column), None)
+
+
+def forms_of_dates(column: "pd.Series") -> Iterator[str]:
+    """Yield all forms that fit a column of dates, the one that is taken first."""
     inferred = inferred_type(column)
     if inferred in _DATES:
-        return next(iter(dates.FORMS))
-    return dates.form_of(list(column.dropna().unique())) if inferred == "string" else None
+        return iter([next(iter(dates.FORMS))])
+    return dates.forms_of(list(column[~missing(column)].unique())) if inferred == "string" else iter([])
 
 
 def dates_of(name: str, column: "pd.Series", form: str) -> dates.Dates:
@@ -164,7 +175,7 @@ def dates_of(name: str, column: "pd.Series", form: str) -> dates.Dates:
     inferred = inferred_type(column)
     if inferred in _DATES:
         return dates.of_times(column)
-    codes, texts = column.where(column != "").factorize()  # an empty text is a missing value
+    codes, texts = column.mask(missing(column)).factorize()
     found = dates.of_texts([str(text) for text in texts], form)
     if not found.valid.all():
         bad = texts[int(found.valid.argmin())]

@@ -1,7 +1,7 @@
 """Dates: their forms as text, and their days since 1970, in NumPy and in TensorFlow."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -52,10 +52,10 @@ class Dates(NamedTuple):
     valid: Any
 
 
-def form_of(texts: Sequence[str]) -> str | None:
-    """Return the form that all texts have, `None` if there is no such form."""
+def forms_of(texts: Sequence[str]) -> Iterator[str]:
+    """Yield the forms that all texts have."""
     fitting = (form for form, pattern in FORMS.items() if len(texts) and re.fullmatch(pattern, texts[0]))
-    return next((form for form in fitting if of_texts(texts, form).valid.all()), None)
+    return (form for form in fitting if of_texts(texts, form).valid.all())
 
 
 def of_texts(texts: Sequence[str], form: str) -> Dates:

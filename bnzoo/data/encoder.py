@@ -33,7 +33,7 @@ class TableEncoder:
     standardized days since 1970, the year, the month, and the day of the week. Texts and categories are one-hot
     encoded, and a missing value is a category too. Of more than 100 categories, the most frequent 100 are kept, and the
     others are one. Without others, all features are 0 for a category that the training rows do not have. Everything is
-    learned from the training rows only.
+    learned from the training rows only, but the form of dates, such as `DD/MM/YYYY`, is that of all rows.
 
     The encoder is saved as JSON, so that a server of the model needs neither the table nor the same library versions.
 
@@ -50,16 +50,18 @@ class TableEncoder:
     columns: tuple[Kind, ...]
 
     @classmethod
-    def learn(cls, frame: "pd.DataFrame") -> "TableEncoder":
+    def learn(cls, frame: "pd.DataFrame", rows: "pd.DataFrame | None" = None) -> "TableEncoder":
         """Learn from the training rows.
 
         Args:
             frame: DataFrame of the training rows, without the target.
+            rows: DataFrame of all rows, which decide the form of dates; `None` for the training rows.
 
         Raises:
             ValueError: If a column cannot be used. The message names it.
         """
-        return cls(tuple(_learned(name, frame[name]) for name in frame.columns))
+        rows = frame if rows is None else rows
+        return cls(tuple(_learned(name, frame[name], rows[name]) for name in frame.columns))
 
     @property
     def features(self) -> list[str]:
@@ -173,9 +175,12 @@ class TableEncoder:
             raise ValueError(f"{path} was not written by `TableEncoder.save` ({error!r})") from error
 
 
-def _learned(name: str, column: "pd.Series") -> Kind:
-    form = columns.form_of_dates(column)
-    return KINDS[columns.kind(name, column)].learn(name, column) if form is None else Date.learn(name, column, form)
+def _learned(name: str, column: "pd.Series", rows: "pd.Series") -> Kind:
+    # without a form that fits all rows, `encode` names a row that the form of the training rows does not fit
+    form = columns.form_of_dates(rows) or columns.form_of_dates(column)
+    if form is None or columns.missing(column).all():
+        return KINDS[columns.kind(name, column)].learn(name, column)
+    return Date.learn(name, column, form)
 
 
 def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
@@ -188,7 +193,7 @@ def problems_of(training: "pd.DataFrame", rows: "pd.DataFrame") -> list[str]:
     found = []
     for name in training.columns:
         try:
-            _learned(name, training[name]).encode(rows[name])
+            _learned(name, training[name], rows[name]).encode(rows[name])
         except ValueError as error:
             found.append(str(error))
     return found

@@ -9,12 +9,12 @@ import numpy as np
 
 from bnzoo.data import downloads, store, table_files, tables
 from bnzoo.data.augment import chosen
-from bnzoo.data.columns import MANY_CATEGORIES, one_message
+from bnzoo.data.columns import MANY_CATEGORIES, forms_of_dates, one_message
 from bnzoo.data.dataset import Dataset, Split, kept_type
 from bnzoo.data.encoder import TableEncoder, problems_of
 from bnzoo.data.finite import check_finite
 from bnzoo.data.images import list_images, read_images
-from bnzoo.data.kinds import Categorical
+from bnzoo.data.kinds import Categorical, Date
 from bnzoo.data.mapped import gathered
 from bnzoo.data.rows import Rows, between
 from bnzoo.data.sources import embedded, has_npy, npy, npz
@@ -69,9 +69,10 @@ def load(
     point and UTF-8. Rows without a value in each target are left out, and counted in a warning. One message names all
     columns that cannot be used. It is an error if many numbers of a column become equal as floating-point numbers, such
     as 64-bit ids. Dates are recognized as text too: `2020-12-31`, `2020/12/31`, `31.12.2020`, `12/31/2020`,
-    `31/12/2020` or `31-12-2020`, with or without a time. An `.npz` file with a `y` of integers, booleans or strings is
-    a classification, one with a float `y` a regression. A `y` of the shape `(examples, k)` with integers 0 and 1, or
-    booleans, has k labels; with floats it has k targets of a regression.
+    `31/12/2020` or `31-12-2020`, with or without a time. All rows decide the form, and a warning names two that fit. An
+    `.npz` file with a `y` of integers, booleans or strings is a classification, one with a float `y` a regression. A
+    `y` of the shape `(examples, k)` with integers 0 and 1, or booleans, has k labels; with floats it has k targets of a
+    regression.
 
     Images are PNG, JPEG, GIF, BMP, WebP or TIFF files with at most 2**26 (67 million) pixels. The content of a file
     decides its format, not its name. Only the first frame or page is read. The EXIF orientation is applied. Grey images
@@ -241,7 +242,7 @@ def _table(name: str, table: tables.LabelledTable, shares: dict[str, float | Non
     try:
         parts = divide(table.y, table.labels, name, shares, seed, table.targets)
         training = table.features.iloc[parts["train"]]
-        encoder = TableEncoder.learn(training)
+        encoder = TableEncoder.learn(training, table.features)
         splits = {
             part: Split(encoder.encode(table.features.iloc[rows]), _values(table.y, rows))
             for part, rows in parts.items()
@@ -257,6 +258,14 @@ def _table(name: str, table: tables.LabelledTable, shares: dict[str, float | Non
             "each, and all others one. If they are dates or numbers, write them as 2020-12-31 or 1234.5.",
             stacklevel=3,
         )
+    for column in encoder.columns:
+        forms = list(forms_of_dates(table.features[column.name])) if isinstance(column, Date) else []
+        if len(forms) > 1:
+            warnings.warn(
+                f"{name}: the dates in column {column.name!r} are read as {forms[0]}, but all of them fit {forms[1]} "
+                "too. If that is their form, write them as YYYY-MM-DD, or drop the column.",
+                stacklevel=3,
+            )
     return replace(_dataset(name, table.labels, splits, encoder), targets=table.targets)
 
 

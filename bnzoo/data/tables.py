@@ -92,7 +92,7 @@ def read(
         problems.append("it has no rows; a table must have at least one")
     if missing or not 0 < len(targets) < max(len(names), 2) or frame.empty:
         raise ValueError(columns.one_message(path, problems))
-    absent = frame[targets].isna()
+    absent = frame[targets].apply(columns.missing)
     left_out = absent.any(axis=1)
     rows = frame[~left_out]
     features = rows.drop(columns=targets)
