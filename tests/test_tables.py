@@ -417,6 +417,7 @@ def test_broken_csv(tmp_path, text, message):
         data.load(tmp_path / "houses.csv", target="price")
 
 
+@pytest.mark.filterwarnings("ignore:.* count the rows")
 def test_csv_as_spreadsheets_and_people_write_it(tmp_path):
     rows = "".join(f"{i}, {'ab'[i % 2]}, {i / 7}\r\n" for i in range(50))
     (tmp_path / "houses.csv").write_text("\ufeffarea, Straße, price\r\n" + rows, encoding="utf-8")
@@ -627,6 +628,7 @@ def test_words_for_missing_values_are_words_in_a_column_of_words(tmp_path):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.* count the rows")
 @pytest.mark.parametrize(
     "column",
     [[2**63 + i for i in range(ROWS)], [None, *(2**60 + i for i in range(1, ROWS))]],
@@ -647,6 +649,35 @@ def test_ids_that_floats_cannot_tell_apart(tmp_path, column):
         data.load(path, target="rooms", task="regression")
 
 
+@pytest.mark.filterwarnings("ignore:.* count the rows")
+@pytest.mark.parametrize(
+    ("numbers", "counts"),
+    [
+        (np.arange(ROWS), True),
+        (np.arange(1461, 1461 + ROWS), True),
+        (np.arange(ROWS)[::-1], False),
+        (np.arange(ROWS) % 100, False),
+        (np.arange(ROWS) + (np.arange(ROWS) > 70), False),
+        (np.arange(ROWS) / 2, False),
+    ],
+)
+def test_a_column_that_counts_the_rows_is_named(table, numbers, counts):
+    frame = houses().assign(Id=numbers)
+    frame.loc[7, "kind"] = None  # a row that is left out counts
+    with pytest.warns(UserWarning, match="1 of 200 rows are left out") as caught:
+        data.load(table(frame), target="kind")
+    found = [warning for warning in caught if "count the rows" in str(warning.message)]
+    assert len(found) == counts
+    for warning in found:
+        assert "column 'Id' count the rows." in str(warning.message)
+        assert "`drop=['Id']` or `--drop 'Id'`" in str(warning.message)
+        assert warning.filename == __file__
+    with pytest.warns(UserWarning, match="left out") as caught:
+        data.load(table(frame), target="kind", drop=["Id"])
+    assert len(caught) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.* count the rows")
 def test_ids_and_times_are_standardized_in_float64(tmp_path):
     frame = distinct().assign(rooms=lambda f: 1_700_000_000 + 60.0 * f.index, built=lambda f: 2**50 + f.index)
     frame.loc[3, "rooms"] = None

@@ -236,6 +236,13 @@ def _too_many(categories: int, rows: int) -> bool:
     return categories > max(FEW_CATEGORIES, rows / 2)
 
 
+def counters(frame: "pd.DataFrame") -> list[str]:
+    """Return the names of the columns of integers that count the rows."""
+    several = len(frame) > 1
+    integral = [name for name in frame.columns if several and inferred_type(frame[name]) == "integer"]
+    return [name for name in integral if frame[name].notna().all() and (np.diff(frame[name].to_numpy()) == 1).all()]
+
+
 def stray_texts(frame: "pd.DataFrame") -> dict[str, str]:
     """Return a sentence for each column with many different numbers and a few texts, by the name of the column."""
     found = {}

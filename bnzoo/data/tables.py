@@ -113,6 +113,13 @@ def read(
             f"{named}, the first at index {left_out.idxmax()}.",
             stacklevel=3,
         )
+    if counters := columns.counters(frame.drop(columns=targets)):
+        named = " and ".join(map(repr, counters))
+        warnings.warn(
+            f"{path}: the integers in column {named} count the rows. If they only identify the rows, leave the column "
+            f"out: `drop={counters}` or `{' '.join(f'--drop {name!r}' for name in counters)}`.",
+            stacklevel=3,
+        )
     return LabelledTable(features, y, labels, () if labels else tuple(targets))
 
 
