@@ -231,7 +231,10 @@ def test_the_encoding_is_repeated_where_the_model_serves(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda row: {**row, "area": "big"}, r"column 'area' must hold numbers, but it holds text \('big'\)"),
+        (
+            lambda row: {**row, "area": "big"},
+            r"'area' must hold numbers, but it holds text \('big' at index 0\)",
+        ),
         (lambda row: {**row, "area": np.inf}, "column 'area' holds 1 values that are infinite"),
         (lambda row: {**row, "area": 1e39}, "column 'area' holds 1 values that are infinite or too large for float32"),
         (lambda row: {**row, "area": pd.Timestamp("2020-01-01")}, "column 'area' must hold numbers, .*datetime"),
@@ -336,11 +339,32 @@ def test_dates_become_numbers_as_pandas_and_scikit_learn_make_them(form):
     np.testing.assert_array_equal(again.encode([{"sold": value} for value in column]), found)
 
 
+@pytest.mark.filterwarnings("ignore:.* rows are left out")
+@pytest.mark.parametrize("options", [{"target": "kind"}, {"target": "area"}, {"target": "area", "task": "regression"}])
+def test_the_text_among_numbers_is_blamed_and_no_valid_value(tmp_path, options):
+    frame = distinct().astype({"area": str})
+    frame.loc[[2, 4], "area"] = "NA"  # a missing value
+    frame.loc[6, "area"] = "n.n."
+    with pytest.raises(ValueError, match=r"'area' .*'n\.n\.' at index 6\b"):
+        data.load(save(frame, tmp_path / "houses.csv"), **options)
+
+
+def test_the_value_that_cannot_be_predicted_from_is_blamed(tmp_path):
+    encoder = data.TableEncoder.learn(pd.DataFrame({"size": [1.5, 2], "sold": ["2020-01-01", "2020-01-02"]}))
+    path = tmp_path / "new.csv"
+    for bad, message in (("many", r"'size' must hold numbers, .* \('many' at index 3\)"), ("4", "'soon' at index 2")):
+        path.write_text(f"size,sold\n3,2020-02-03\nNA,NA\n4,soon\n{bad},2020-02-03\n")
+        with pytest.raises(ValueError, match=message):
+            encoder.encode(csv_tables.read(path, texts=encoder.texts))
+
+
 def test_texts_that_are_no_dates():
     for texts in (["2020-02-30", "2020-01-01"], ["2020-13-01"], ["2020-01-01 24:00"], ["01.02.2020", "2020-01-01"]):
         assert data.TableEncoder.learn(pd.DataFrame({"sold": texts})).features[0].startswith("sold="), texts
     encoder = data.TableEncoder.learn(pd.DataFrame({"sold": ["2020-01-01", "2020-01-02"]}))
-    with pytest.raises(ValueError, match="column 'sold' must hold dates in the form YYYY-MM-DD, but it holds 'soon'"):
+    with pytest.raises(
+        ValueError, match="'sold' must hold dates in the form YYYY-MM-DD, but it holds 'soon' at index 0"
+    ):
         encoder.encode([{"sold": "soon"}])
     [column] = encoder.get_config()["columns"]
     for wrong in ({"form": "soon"}, {"median": 1e9}, {"unit": 0}, {"shift": None}):

@@ -23,6 +23,11 @@ _TIMES = (*_DATES, "timedelta64", "timedelta", "time", "period", "interval")
 LOST = 0.1
 MANY_CATEGORIES = 100
 FEW_CATEGORIES = 10
+# pandas reads these words as missing values in a CSV column of numbers, not in one of texts
+_MISSING_WORDS = (
+    *("", "NA", "N/A", "n/a", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None"),
+    *("1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"),
+)
 
 
 def problems_of_names(names: Sequence[str]) -> list[str]:
@@ -105,8 +110,8 @@ def numbers(name: str, column: "pd.Series") -> np.ndarray:
     """
     inferred = inferred_type(column)
     if inferred not in (*NUMBERS, "empty") and not _all(column, Real, Decimal):
-        text = next((value for value in column.dropna() if isinstance(value, str)), None)
-        received = f"text ({text!r})" if text is not None else f"values of type {inferred}"
+        text = first_text(column)
+        received = f"values of type {inferred}" if text is None else f"text ({text[1]!r} at index {text[0]})"
         raise ValueError(f"column {name!r} must hold numbers, but it holds {received}")
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(over="ignore"):
@@ -178,8 +183,8 @@ def dates_of(name: str, column: "pd.Series", form: str) -> dates.Dates:
     codes, texts = column.mask(missing(column)).factorize()
     found = dates.of_texts([str(text) for text in texts], form)
     if not found.valid.all():
-        bad = texts[int(found.valid.argmin())]
-        raise ValueError(f"column {name!r} must hold dates in the form {form}, but it holds {bad!r}")
+        place, text = _first_strange(column[column.isin(texts[~found.valid])])
+        raise ValueError(f"column {name!r} must hold dates in the form {form}, but it holds {text!r} at index {place}")
     # the code -1 of a missing value selects the last entry
     return dates.Dates(*(np.append(values, values.dtype.type(0))[codes] for values in found))
 
@@ -262,15 +267,35 @@ def stray_texts(frame: "pd.DataFrame") -> dict[str, str]:
 
 def text_among_numbers(column: "pd.Series") -> tuple[Any, str] | None:
     """Return the index and the value of the first text in a column that holds mostly numbers, else `None`."""
+    present = column.dropna().astype(str)
+    # in a Parquet file these words are texts too
+    for values in (present[~present.isin(_MISSING_WORDS)], present):
+        words = _words(values)
+        if 0 < len(words) < 0.5 * len(values):
+            return _first_strange(words)
+    return None
+
+
+def first_text(column: "pd.Series") -> tuple[Any, str] | None:
+    """Return the index and the value of the first text in a column, one that is no number if there is one."""
+    texts = column[[isinstance(value, str) for value in column]]
+    words = _words(texts)
+    return None if texts.empty else _first_strange(texts if words.empty else words)
+
+
+def _words(texts: "pd.Series") -> "pd.Series":
+    """Return the texts that are no numbers."""
     import pandas as pd
 
-    present = column.dropna().astype(str)
-    counts = present.value_counts(sort=False)  # fewer than the rows
-    text = counts[pd.to_numeric(counts.index.to_series(), errors="coerce").isna().to_numpy()]
-    if not 0 < text.sum() < 0.5 * len(present):
-        return None
-    first = present.isin(text.index).idxmax()
-    return first, present[first]
+    unique = texts.drop_duplicates()  # fewer than the rows
+    return texts[texts.isin(unique[pd.to_numeric(unique, errors="coerce").isna()])]
+
+
+def _first_strange(texts: "pd.Series") -> tuple[Any, str]:
+    """Return the index and the value of the first text, one that stands for no missing value if there is one."""
+    strange = texts[~texts.isin(_MISSING_WORDS)]
+    first = (texts if strange.empty else strange).iloc[:1]
+    return first.index[0], first.iloc[0]
 
 
 def frame(rows: "pd.DataFrame | Sequence[Mapping[str, Any]]", names: Sequence[str]) -> "pd.DataFrame":

@@ -180,9 +180,8 @@ def _default_task(inferred: str, column: "pd.Series") -> str:
 
 def _numbers(what: str, inferred: str, column: "pd.Series") -> np.ndarray:
     if inferred not in columns.NUMBERS:
-        raise ValueError(
-            f"{what} is text ({str(column.iloc[0])!r} at index {column.index[0]}); a regression needs numbers"
-        )
+        place, value = columns.first_text(column) or (column.index[0], str(column.iloc[0]))
+        raise ValueError(f"{what} is text ({value!r} at index {place}); a regression needs numbers")
     values = column.to_numpy(dtype=np.float64)
     with np.errstate(over="ignore"):
         bad = ~np.isfinite(values.astype(np.float32))
