@@ -99,6 +99,10 @@ def test_a_table_a_sampler_and_a_bound(bnzoo, tmp_path):
     assert "Test R" in out
     assert list((tmp_path / "hparams").rglob("events.out.tfevents.*"))
     assert bnzoo(*arguments)[0] == 0, "the same again"
+    assert [version.name for version in (folder / "best").iterdir()] == ["1"]
+    table.replace("York", "york").to_csv(tmp_path / "houses.csv", index=False)
+    assert bnzoo(*arguments)[0] == 0, "the same features, encoded from another word"
+    assert '"york"' in (folder / "best/2/encoder.json").read_text()
     status, out, err = bnzoo("export", folder / "best.keras", "served", "--data", "houses.csv", "--target", "price")
     assert status == 0, err
     assert "R²" in out.splitlines()[-3]

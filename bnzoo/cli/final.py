@@ -97,10 +97,17 @@ def write_report(study: "Study") -> None:
 
 
 def _is_whole(study: "Study", artefact: "Artefact", augment: str | None) -> bool:
-    """Return whether an artefact of a training is complete, and has the given augmentation, if there is one."""
+    """Return whether an artefact of a training is complete, with the encoder of the data.
+
+    If an augmentation is given, the training must have had it.
+    """
     from bnzoo.data.augment import chosen
+    from bnzoo.training.artefact import has_encoder
     from bnzoo.training.files import BEST
 
-    if artefact.training is None or not Path(artefact.path).exists() or not (study.directory / BEST).exists():
+    path = Path(artefact.path)
+    if artefact.training is None or not path.exists() or not (study.directory / BEST).exists():
+        return False
+    if not has_encoder(path, study.data.encoder):
         return False
     return augment is None or artefact.training.get("data", {}).get("augment") == list(chosen(augment))

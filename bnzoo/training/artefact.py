@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from bnzoo import export, tools
-from bnzoo.data import Dataset
+from bnzoo.data import Dataset, TableEncoder
 from bnzoo.data.augment import in_words
 from bnzoo.errors import DamagedError
 from bnzoo.export import manifest, rows
@@ -157,6 +157,18 @@ def _checked(values: Any, versions: Path) -> dict[str, Any]:
     return {**values, "path": str(versions / version), "encoder": encoder, "measures": measures}
 
 
+def has_encoder(path: Path, encoder: TableEncoder | None) -> bool:
+    """Return whether the SavedModel in a folder was written with an encoder, or without one for `None`.
+
+    Tables that differ in a name, a word or the form of a date can have the same features, and so the same model.
+    """
+    file = rows.encoder_file(path)
+    try:
+        return (TableEncoder.load(file) if file.exists() else None) == encoder
+    except ValueError:  # it is damaged
+        return False
+
+
 def export_once(
     load: Callable[[], keras.Model],
     trial: int | None,
@@ -164,7 +176,7 @@ def export_once(
     folder: Path,
     training: dict[str, Any] | None = None,
 ) -> Artefact:
-    """Return the artefact of a trial, and export its model if that has not been done before.
+    """Return the artefact of a trial, and export its model if that has not been done before with this encoder.
 
     Args:
         load: Function without arguments that returns the model.
@@ -181,15 +193,19 @@ def export_once(
     note, versions = folder / NOTE, folder / VERSIONS
     newest = max(version_numbers(versions), default=0)
     # without a description: a process that was killed before it wrote one may have written the newest version
-    path = versions / str(newest or 1)
+    path, following = versions / str(newest or 1), versions / str(newest + 1)
     if note.exists():
         artefact = Artefact.load(note)
         same = artefact.trial == trial and training in (None, artefact.training)
         if same and Path(artefact.path).exists():
             artefact.check()
-            return artefact
-        # the study has found a better trial since, or trained its model to the end: it becomes the next version
-        path = versions / str(newest + 1)
+            if has_encoder(Path(artefact.path), data.encoder):
+                return artefact
+        # the study has found a better trial since, or trained its model to the end, or the table has other names or
+        # words: the model becomes the next version
+        path = following
+    elif not has_encoder(path, data.encoder):
+        path = following
     model = load()
     try:
         artefact = export_model(model, trial, data, path)
@@ -197,7 +213,7 @@ def export_once(
         if _problems(path):
             raise
         # the version is whole, but has another model: the study has found a better trial since
-        artefact = export_model(model, trial, data, versions / str(newest + 1))
+        artefact = export_model(model, trial, data, following)
     artefact = replace(artefact, training=training)
     artefact.save(note)
     return artefact

@@ -546,7 +546,7 @@ class Study:
 
         The SavedModel is compared with the model on the test data before it appears, and the test accuracy is that of
         the SavedModel. If the study has exported this trial before, that artefact is returned. If the study has found a
-        better trial since, its model becomes the next version.
+        better trial since, or its table has other names or words since, the model becomes the next version.
 
         An artefact whose files do not match their checksums is not returned. If several processes export at the same
         time, one of them does it, and the others wait.

@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -73,6 +74,32 @@ def test_without_a_description_another_model_becomes_the_next_version(tmp_path):
     (tmp_path / "best/2/foreign").touch()
     with pytest.raises(DamagedError, match=r"2 could not be verified .* Remove the folder, then run"):
         export_once(lambda: models[0], 0, images, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_same_features_of_another_encoder_become_the_next_version(tmp_path):
+    """Of another name, of another word, and of dates in another form."""
+    frame = pd.DataFrame({"sold": pd.date_range("2020-01-01", periods=40), "size": np.arange(40) % 7 / 2})
+    frame["heating"], frame["kind"] = np.resize(["Yes", "No", "No"], 40), np.resize(["flat", "house"], 40)
+    tables = [frame, frame.rename(columns={"size": "area"}), frame.replace("Yes", "yes")]
+    tables.append(tables[-1].assign(sold=frame.sold.dt.strftime("%d.%m.%Y")))
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((7,), name="features")
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(keras.layers.Rescaling(1e-3)(inputs)))
+    fingerprints = set()
+    for version, table in enumerate(tables, start=1):
+        table.to_csv(tmp_path / "houses.csv", index=False)
+        houses = data.load(tmp_path / "houses.csv", target="kind")
+        fingerprints.add(houses.fingerprint)
+        for _ in range(2):
+            artefact = export_once(lambda: model, 0, houses, tmp_path)
+            assert artefact.path == str(tmp_path / "best" / str(version))
+            assert data.TableEncoder.load(artefact.encoder) == houses.encoder
+    assert len(fingerprints) == 1
+    (tmp_path / "export.json").unlink()  # as if the process had been killed before it wrote the description
+    frame.to_csv(tmp_path / "houses.csv", index=False)
+    houses = data.load(tmp_path / "houses.csv", target="kind")
+    assert export_once(lambda: model, 0, houses, tmp_path).path == str(tmp_path / "best" / str(len(tables) + 1))
 
 
 @pytest.mark.parametrize(
