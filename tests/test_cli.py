@@ -17,7 +17,7 @@ from portable import ON_LINUX, ON_POSIX
 from rich.console import Console
 from rich.table import Table
 
-from bnzoo import cli
+from bnzoo import cli, data, machine
 from bnzoo.cli.tables import print_rates, print_table
 from bnzoo.models import FAMILIES
 
@@ -350,6 +350,8 @@ def test_the_options_of_a_search_reach_the_study(bnzoo, monkeypatch):
     monkeypatch.setattr(Study, "run", interrupted)
     monkeypatch.setattr("bnzoo.cli.clock.Clock.timed", lambda self, study, *options: study)
     words = ["--objective", "macro_f1", "--class-weight", "balanced", "--equal", "compute", "--sampler", "tpe"]
+    load, options = data.load, {}
+    monkeypatch.setattr("bnzoo.data.load", lambda *source, **given: options.update(given) or load(*source, **given))
     words += ["--sampler-seed", 5, "--pruner", "median", "--precision", "bfloat16", "--seeds", 2, "--trials", 6]
     status, _, err = bnzoo("tune", *SMALL, "--data", "wine", *words, "--workers", 2)
     assert status == 130, err
@@ -358,6 +360,7 @@ def test_the_options_of_a_search_reach_the_study(bnzoo, monkeypatch):
     expected |= {"sampler_seed": 5, "pruner": "median", "precision": "bfloat16", "seeds": 2, "epochs": 3}
     assert {name: arguments[name] for name in expected} == expected
     assert bounds == {"workers": 2, "trials": 6, "budget": None}
+    assert options["max_memory"] == machine.memory() / 8, "half of a quarter for each of two workers"
 
 
 @pytest.mark.slow

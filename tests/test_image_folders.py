@@ -330,6 +330,17 @@ def test_images_of_a_large_folder_are_decoded_when_they_are_used(cache, differen
     assert fingerprint != data.load(different, image_size=5).fingerprint
 
 
+@pytest.mark.parametrize(("workers", "shared"), [(2, False), (3, True)])
+def test_workers_share_the_memory_of_a_large_folder(cache, different, decoded, monkeypatch, workers, shared):
+    size = 60 * 7 * 6 * 3
+    monkeypatch.setattr(machine, "memory", lambda: 4 * 2 * size)  # a quarter of it holds the images twice
+    found = load_data(str(different), None, None, None, workers=workers)
+    copies = [pickle.loads(pickle.dumps(found)) for _ in range(workers)]
+    for copy in copies:
+        np.testing.assert_array_equal(x_of(copy), x_of(copies[0]))
+    assert len(decoded) == (60 if shared else 60 * workers)
+
+
 def test_the_scale_of_a_large_folder_is_that_of_a_sample(cache, different, decoded, monkeypatch):
     monkeypatch.setattr("bnzoo.data.decoded.Decoded.sample", 20)
     large = data.load(different)

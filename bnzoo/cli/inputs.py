@@ -109,10 +109,18 @@ def csv_options(separator: str | None, encoding: str | None) -> dict[str, Any]:
 
 
 def load_data(
-    name: str, target: list[str] | None, task: str | None, image_size: int | None, **options: Any
+    name: str, target: list[str] | None, task: str | None, image_size: int | None, workers: int = 1, **options: Any
 ) -> "Dataset":
-    """Load the data that the command line names. The options are further arguments of `bnzoo.data.load`."""
+    """Load the data that the command line names.
+
+    Each of several workers may hold its share of the examples that fit into memory. More are in a file, which they all
+    use. The options are further arguments of `bnzoo.data.load`.
+    """
     with shown_warnings(), waiting(f"reading {name}"), quietly(), mistakes(ValueError, OSError, ImportError):
+        if workers > 1:
+            from bnzoo.data.store import memory_limit
+
+            options["max_memory"] = memory_limit(None) / workers
         return bnzoo.data.load(name, target=target or None, task=task, image_size=image_size, **options)
 
 

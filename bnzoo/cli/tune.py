@@ -225,7 +225,7 @@ def tune(
         if latency is not None:
             check_latency(latency)
         options = table_options(drop, separator, encoding)
-        examples = load_data(data, target, task, image_size, augment=augment, **options)
+        examples = load_data(data, target, task, image_size, workers=workers, augment=augment, **options)
         clock.check()
         output = output or Path("runs") / f"{family}-{examples.stem}"
         stored = find_definition(output, storage, study)
