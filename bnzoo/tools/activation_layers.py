@@ -18,11 +18,11 @@ _NOT_ELEMENTWISE = (keras.activations.softmax, keras.activations.log_softmax, ke
 def is_activation(layer: Any) -> bool:
     """Return whether a layer or operation only applies an elementwise activation function, not the identity."""
     if isinstance(layer, L.Activation):
-        return not is_identity(layer) and layer.activation not in _NOT_ELEMENTWISE
+        return layer.activation not in (keras.activations.linear, *_NOT_ELEMENTWISE)
     return isinstance(layer, _LAYERS) or type(layer).__name__ in _OPERATIONS
 
 
 def is_identity(layer: Any) -> bool:
-    """Return whether a layer returns its input unchanged."""
-    is_linear = isinstance(layer, L.Activation) and layer.activation is keras.activations.linear
-    return is_linear or isinstance(layer, L.Identity)
+    """Return whether a layer returns its input unchanged. A subclass may compute something else."""
+    is_linear = type(layer) is L.Activation and layer.activation is keras.activations.linear
+    return is_linear or type(layer) is L.Identity

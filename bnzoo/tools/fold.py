@@ -16,8 +16,12 @@ from bnzoo.tools.rebuild import Rebuilt, copy_of
 
 L = keras.layers
 
-# layers that change nothing at inference
-_RANDOM = (L.Dropout, L.AlphaDropout, L.GaussianDropout, L.GaussianNoise)
+# The layers below are known by their exact type: a subclass may compute something else.
+# Layers that change nothing at inference:
+_RANDOM = (
+    *(L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D),
+    *(L.AlphaDropout, L.GaussianDropout, L.GaussianNoise),
+)
 _SILENT = (*_RANDOM, L.ActivityRegularization)
 # `pool(scale * x + shift)` is `scale * pool(x) + shift`: always for means, for maxima where no scale is negative
 _MEANS = (
@@ -235,21 +239,21 @@ class _Folding:
         layer = call.layer
         if self._changes_nothing(call):
             return
-        pools = isinstance(layer, _MEANS + _MAXIMA) and channels_of(layer, shape) == axis
+        pools = type(layer) in _MEANS + _MAXIMA and channels_of(layer, shape) == axis
         if not pools:
             raise _Refused(f"{position} {call.name} ({type(layer).__name__}), which is not one plain linear layer")
-        if isinstance(layer, _MAXIMA) and (scale < 0).any():
+        if type(layer) in _MAXIMA and (scale < 0).any():
             raise _Refused(f"a scale is negative, and {call.name} takes the maximum between the two")
 
     def _changes_nothing(self, call: Call) -> bool:
         layer = call.layer
-        if isinstance(layer, _RANDOM) and call.training is True:
+        if type(layer) in _RANDOM and call.training is True:
             return False
-        return is_identity(layer) or isinstance(layer, _SILENT) or id(layer) in self.folded
+        return is_identity(layer) or type(layer) in _SILENT or id(layer) in self.folded
 
     def _axis_beyond(self, call: Call, axis: int, shape: tuple) -> int:
         """Return the axis of the channels on the other side of a layer between a norm and a linear layer."""
-        return channels_of(call.layer, shape) if isinstance(call.layer, _MEANS + _MAXIMA) else axis
+        return channels_of(call.layer, shape) if type(call.layer) in _MEANS + _MAXIMA else axis
 
     def _check_linear(self, call: Call, axis: int, shape: tuple) -> None:
         if channels_of(call.layer, shape) != axis:

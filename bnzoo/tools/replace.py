@@ -38,7 +38,7 @@ def replace_norm(model: keras.Model, norm: Any, keep_function: bool = False) -> 
 
     Raises:
         ValueError: If the norm or an option is unknown, the model has no norm, a norm is inside a layer without a
-            graph, or the function cannot be kept.
+            graph, or the function cannot be kept. That of a subclass of batch norm is unknown.
 
     Examples:
     >>> model = bnzoo.tools.replace_norm(keras.applications.ResNet50(weights=None), "group")
@@ -57,7 +57,7 @@ def synchronize_batch_norm(model: keras.Model) -> keras.Model:
         A model of the same weights and the same function at inference, not compiled.
 
     Raises:
-        ValueError: If the model has no batch norm, or the backend is not TensorFlow.
+        ValueError: If the model has no batch norm, or a subclass of it, or the backend is not TensorFlow.
 
     Reference:
         - [Peng et al., 2018: MegDet](https://arxiv.org/abs/1711.07240), section 3.2

@@ -11,7 +11,7 @@ from bnzoo.norms import Norm
 from bnzoo.norms.record import Record
 from bnzoo.norms.records import RECORDS
 from bnzoo.tools.graph import Call
-from bnzoo.tools.inference import scale_and_shift
+from bnzoo.tools.inference import is_known, scale_and_shift
 
 _KINDS_OF_WEIGHT = ("initializer", "regularizer", "constraint")
 _AFFINE_OPTIONS = {"center", "scale", *(f"{w}_{kind}" for w in ("gamma", "beta") for kind in _KINDS_OF_WEIGHT)}
@@ -33,6 +33,11 @@ def check_function(old: keras.Layer, norm: Norm, calls: list[Call]) -> None:
             f"`keep_function=True` is not possible from {norms.name_of(old)} to {norm.label}, which are different "
             f"functions. It is possible from a norm to itself, and among {fixed}. To remove batch norms, use "
             f"`bnzoo.tools.fold_batch_norm`. Received: layer {old.name}"
+        )
+    if both_fixed and not is_known(old):
+        raise ValueError(
+            f"The function of {old.name} cannot be kept: it is a {type(old).__name__}, a subclass that may compute "
+            "something else. Build the model with a batch norm of Keras or bnzoo in its place"
         )
     config = old.get_config()
     for option in ("center", "scale"):

@@ -275,6 +275,23 @@ def test_mistakes(mistake):
         call(zoo.build("mlp", norm="batch"))
 
 
+class BatchNormReLU(L.BatchNormalization):
+    """A batch norm with an activation."""
+
+    def call(self, inputs, training=None, mask=None):
+        return keras.ops.relu(super().call(inputs, training=training, mask=mask))
+
+
+@pytest.mark.parametrize(
+    "replace", [synchronize_batch_norm, *(lambda m, to=to: replace_norm(m, to, True) for to in ("batch", "affine"))]
+)
+def test_the_function_of_a_subclass_cannot_be_kept(replace):
+    model = chain((5,), L.Dense(4), BatchNormReLU(name="norm"))
+    with pytest.raises(ValueError, match="The function of norm cannot be kept: it is a BatchNormReLU, a subclass"):
+        replace(model)
+    assert kinds(replace_norm(model, "affine")) == {"affine"}
+
+
 def test_other_options_are_another_function():
     model = zoo.build("resnet", norm={"name": "layer"})
     with pytest.raises(ValueError, match="not possible from layer to layer"):
