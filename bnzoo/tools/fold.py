@@ -164,10 +164,12 @@ class _Folding:
         return all(call.inputs[0].producer and not call.outputs[0].is_output for call in self._graph.of(layer))
 
     def _factor(self, layer: keras.Layer) -> None:
-        edges = [call.inputs[0] for call in self._graph.of(layer)]
-        axis = channel_axis(len(edges[0].shape))
-        scale = np.full(edges[0].shape[axis], layer.scale, np.float64)
-        self._into_sources(layer, [self._source(edge, axis, scale) for edge in edges], scale, None)
+        edges = [(call.inputs[0], channel_axis(len(call.inputs[0].shape))) for call in self._graph.of(layer)]
+        channels, *others = {edge.shape[axis] for edge, axis in edges}
+        if others:
+            raise _Refused("it is called on tensors with different numbers of channels")
+        scale = np.full(channels, layer.scale, np.float64)
+        self._into_sources(layer, [self._source(edge, axis, scale) for edge, axis in edges], scale, None)
 
     def _backward(self, norm: keras.Layer) -> None:
         scale, shift = self._scale_and_shift(norm)

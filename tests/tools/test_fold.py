@@ -597,6 +597,14 @@ def test_factors_at_the_ends_of_a_model_stay():
     assert (report.scales, report.kept_scales, len(folded.layers)) == ({}, [], len(model.layers))
 
 
+def test_a_factor_of_tensors_of_different_widths_stays():
+    a, half = keras.Input((5,)), L.Rescaling(0.5, name="half")
+    model = keras.Model(a, [L.ReLU()(half(L.Dense(width)(a))) for width in (3, 4)])
+    folded, report = fold_batch_norm(model)
+    assert (report.scales, report.kept_scales) == ({}, ["half"])
+    assert_same_function(model, folded)
+
+
 def test_a_memory_efficient_densenet_folds_as_the_plain_one(random_statistics):
     reports = []
     for memory_efficient in (False, True):
