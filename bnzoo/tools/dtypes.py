@@ -7,8 +7,8 @@ import keras
 from bnzoo.keras_internals import flatten_layers, operation_of
 from bnzoo.tools.rebuild import Rebuilt, copy_of
 
-# layers that scale inputs, whose levels 16 bits do not hold
-_SCALING = (keras.layers.Normalization, keras.layers.Rescaling)
+# layers that keep their dtype: those that scale inputs, whose levels 16 bits do not hold, and the inputs
+_KEPT = (keras.layers.Normalization, keras.layers.Rescaling, keras.layers.InputLayer)
 
 
 def computes_in_float32(model: keras.Model) -> bool:
@@ -41,7 +41,7 @@ def in_mixed_precision(model: keras.Model, policy: str) -> keras.Model:
     last = {id(operation_of(tensor)) for tensor in model.outputs}
 
     def copy(layer: Any) -> Any:
-        plain = not isinstance(layer, keras.Layer) or isinstance(layer, _SCALING) or id(layer) in last
+        plain = not isinstance(layer, keras.Layer) or isinstance(layer, _KEPT) or id(layer) in last
         return copy_of(layer) if plain else copy_of(layer, dtype=policy)
 
     return Rebuilt(model, lambda layer: None, copy=copy).model

@@ -26,7 +26,8 @@ class Rebuilt:
         model: The original model.
         remake: Function of a layer that returns the layers that replace it, called one after another. For an empty
             sequence the layer is left out, and its input is passed on; for `None` the layer is copied with its weights.
-        copy: Function of a layer that returns a copy of it, without weights; by default with the same arguments.
+        copy: Function of a layer that returns a copy of it, without weights; by default with the same arguments. The
+            inputs of nested models are copied with it too, the inputs of the model itself stay as they are.
 
     Attributes:
         model: The copy.
@@ -38,7 +39,7 @@ class Rebuilt:
         self._made: dict[int, tuple[Any, ...]] = {}
         self._placeholders: dict[int, keras.layers.Identity] = {}
         self._copied: list[tuple[Any, Any]] = []
-        self.model: keras.Model = self._model(model)
+        self.model: keras.Model = self._model(model, copy_of)
         for old, new in self._copied:
             copy_variables(old, new)
 
@@ -46,17 +47,17 @@ class Rebuilt:
         """Return the layers that replace a layer of the original model, or its copy."""
         return self._made[id(layer)]
 
-    def _model(self, model: keras.Model) -> keras.Model:
-        return self._sequential(model) if type(model) is keras.Sequential else self._functional(model)
+    def _model(self, model: keras.Model, copy_input: Callable[[Any], Any]) -> keras.Model:
+        inputs = [copy_input(operation_of(tensor)) for tensor in functional_model(model).inputs]
+        return self._sequential(model, inputs) if type(model) is keras.Sequential else self._functional(model, inputs)
 
-    def _sequential(self, model: keras.Sequential) -> keras.Sequential:
+    def _sequential(self, model: keras.Sequential, inputs: list[Any]) -> keras.Sequential:
         layers = [made for layer in model.layers for made in self._layers(layer)]
         if not self._layers(model.layers[-1]):  # an output has the name of its layer
             layers.append(self._placeholder(model.layers[-1]))
-        start = _input_layer(functional_model(model).inputs[0])
-        return keras.Sequential([start, *layers], name=model.name, trainable=model.trainable)
+        return keras.Sequential([*inputs, *layers], name=model.name, trainable=model.trainable)
 
-    def _functional(self, model: keras.Model) -> keras.Model:
+    def _functional(self, model: keras.Model, inputs: list[Any]) -> keras.Model:
         ends = {id(tensor) for tensor in model.outputs}
 
         def call(node: Any, args: tuple, kwargs: dict) -> Any:
@@ -71,10 +72,10 @@ class Rebuilt:
                 x = self._placeholder(node.operation)(x)
             return x
 
-        inputs = [_input_layer(tensor).output for tensor in model.inputs]
-        outputs = run(model, inputs, call)
+        tensors = [layer.output for layer in inputs]
+        outputs = run(model, tensors, call)
         return keras.Model(
-            keras.tree.pack_sequence_as(model.input, inputs),
+            keras.tree.pack_sequence_as(model.input, tensors),
             keras.tree.pack_sequence_as(model.output, outputs),
             name=model.name,
             trainable=model.trainable,
@@ -92,7 +93,7 @@ class Rebuilt:
             return (self._copy(layer),) if made is None else tuple(made)
         if isinstance(layer, Recompute):
             return (Recompute(*self._layers(inner), name=layer.name, trainable=layer.trainable),)
-        return (self._model(inner),)
+        return (self._model(inner, self._copy_of),)
 
     def _copy(self, layer: Any) -> Any:
         copy = self._copy_of(layer)
@@ -134,10 +135,6 @@ def copy_of(layer: Any, **changes: Any) -> Any:
     if "name" not in config:  # a class whose `get_config` omits those of `keras.layers.Layer`
         copy.name = layer.name
     return copy
-
-
-def _input_layer(tensor: Any) -> keras.layers.InputLayer:
-    return keras.layers.InputLayer.from_config(operation_of(tensor).get_config())
 
 
 def _options(layer: Any, args: tuple, kwargs: dict) -> dict[str, Any]:

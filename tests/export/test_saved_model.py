@@ -181,6 +181,22 @@ def test_strings_are_looked_up_in_the_vocabulary_of_the_model(tmp_path):
     serve = tf.saved_model.load(report.path).signatures["serve"]
     np.testing.assert_allclose(serve(text=tf.constant(WORDS))["probabilities"], expected, atol=1e-6)
 
+@pytest.mark.slow
+def test_nested_models_are_exported_in_float32(tmp_path):
+    """The memory-efficient DenseNet has inputs in 16 bits inside."""
+    options = {"input_shape": (8, 8, 1), "memory_efficient": True}
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = bnzoo.DenseNetCifar(10, 4, **options)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = bnzoo.DenseNetCifar(10, 4, **options)
+    exact.set_weights(model.get_weights())
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32")
+    report = export.saved_model(model, tmp_path / "1", sample=x)
+    np.testing.assert_allclose(report.outputs["probabilities"], exact.predict(x, verbose=0), rtol=1e-4)
+
+
 
 def test_a_subclassed_model_is_exported_as_told(tmp_path):
     x = keras.Input((3,), name="x")
