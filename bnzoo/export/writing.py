@@ -23,7 +23,8 @@ def export(
 ) -> ExportReport:
     """Export a model as a SavedModel. The arguments are those of `bnzoo.export.saved_model` and of `Request`."""
     plan = ExportPlan(Request(model, image=images.get(image), **request))
-    log = warmups.log(plan.inputs, warmup) if warmup is not None else None
+    inputs = plan.inputs | {alias: plan.inputs[name] for alias, name in format.aliases.items()}
+    log = warmups.log(inputs, warmup) if warmup is not None else None
 
     def write_all(plan: ExportPlan, folder: Path) -> None:
         write(plan, folder, accepting_empty_batches)
