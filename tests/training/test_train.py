@@ -280,6 +280,16 @@ def test_a_further_fit_of_a_saved_training_begins_with_its_rate(few, tmp_path, v
 
 
 @pytest.mark.slow
+def test_a_nested_model_trains_in_16_bits(few):
+    inner = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(8, "relu")])
+    x = keras.Input((8, 8, 1))
+    model = keras.Model(x, keras.layers.Dense(10, name="logits")(inner(x)))
+    training = train(model, few, **{**OPTIONS, "epochs": 1, "precision": "bfloat16"})
+    assert training.precision == "bfloat16"
+    assert {layer.compute_dtype for layer in training.model.layers} == {"float32"}
+
+
+@pytest.mark.slow
 def test_balanced_classes_have_the_same_weight_in_the_loss(few):
     """The reference is the mean of the weighted losses of the validation data, in float64, with sklearn's weights."""
     rows = np.flatnonzero((few.train.y < 3) | (np.arange(len(few.train.y)) % 3 == 0))
