@@ -1,8 +1,10 @@
 """The signatures of an artefact: the functions that a server can call."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ from bnzoo.export.formats.record import SERVE
 from bnzoo.export.image import Image
 from bnzoo.export.rows import Rows
 from bnzoo.keras_internals import functional_model
+from bnzoo.tools.activation_layers import ends_in
 
 SERVE_UINT8, SERVE_IMAGE_BYTES = "serve_uint8", "serve_image_bytes"
 SERVE_ROWS = "serve_rows"
@@ -21,8 +24,10 @@ TOP = 5
 LABEL_LOGITS = "label_logits"
 # the output of a regression, with a column for each target
 PREDICTION = "prediction"
-# the name that Keras gives to an input without a name; the number depends on the models built before
-_UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)*")
+# the name that Keras 3 gives to an input without a name; the number depends on the models built before
+_UNNAMED = re.compile(r"(keras_tensor|input_layer)(_\d+)*")
+# that of Keras 2; users give such names too, to tell several inputs apart
+_UNNAMED_IN_KERAS_2 = re.compile(r"input(_\d+)*")
 
 Outputs = dict[str, Any]
 
@@ -41,14 +46,33 @@ class Signature:
 
 
 def input_names(model: keras.Model) -> list[str]:
-    """Return the names of a model's inputs. An input without a name is `image` or `input`."""
+    """Return the names of a model's inputs.
+
+    A single input without a name is `image` or `input`, one of several has its number, or the next that is free.
+    """
     names = [tensor.name for tensor in model.inputs]
-    unnamed = [name for name in names if _UNNAMED.fullmatch(name)]
-    if not unnamed:
-        return names
     if len(names) == 1:
-        return ["image" if len(model.inputs[0].shape) == 4 else "input"]
-    return [f"input_{index}" if name in unnamed else name for index, name in enumerate(names, start=1)]
+        is_unnamed = _UNNAMED.fullmatch(names[0]) or _UNNAMED_IN_KERAS_2.fullmatch(names[0])
+        return ["image" if len(model.inputs[0].shape) == 4 else "input"] if is_unnamed else names
+    taken = set(names)
+    return [
+        _numbered("input", number, taken) if _UNNAMED.fullmatch(name) else name
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Return the names of the outputs of a functional model. Those of the same name are numbered."""
+    names = list(model.output_names)
+    taken, counts = set(names), Counter(names)
+    return [_numbered(name, 1, taken) if counts[name] > 1 else name for name in names]
+
+
+def _numbered(stem: str, first: int, taken: set[str]) -> str:
+    """Return a name with the first number that is free, and add it to those that are taken."""
+    name = next(name for number in count(first) if (name := f"{stem}_{number}") not in taken)
+    taken.add(name)
+    return name
 
 
 def signatures(
@@ -111,7 +135,8 @@ class _Serve:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = functional_model(model)
-        self.names = input_names(model)
+        self.names, self.output_names = input_names(model), output_names(self.model)
+        self.ends_in_softmax = ends_in(model, keras.activations.softmax)
 
     def specs(self) -> dict[str, tf.TensorSpec]:
         pairs = zip(self.names, self.model.inputs, strict=True)
@@ -121,15 +146,13 @@ class _Serve:
         ordered = [inputs[name] for name in self.names]
         structure = keras.tree.pack_sequence_as(self.model.input, ordered)
         outputs = keras.tree.flatten(self.model(structure, training=False))
-        names = list(self.model.output_names)
-        last = self.model.layers[-1]
-        if names == [LABEL_LOGITS]:
-            return {LABEL_LOGITS: outputs[0], "probabilities": keras.ops.sigmoid(outputs[0])}
-        if names == ["logits"]:
-            return {"logits": outputs[0], "probabilities": keras.ops.softmax(outputs[0])}
-        if len(outputs) == 1 and getattr(last, "activation", None) is keras.activations.softmax:
+        if len(outputs) == 1 and self.ends_in_softmax:
             return {"probabilities": outputs[0]}
-        return dict(zip(names, outputs, strict=True))
+        if self.output_names == [LABEL_LOGITS]:
+            return {LABEL_LOGITS: outputs[0], "probabilities": keras.ops.sigmoid(outputs[0])}
+        if self.output_names == ["logits"] and outputs[0].shape[-1] != 1:  # the softmax of one number is 1
+            return {"logits": outputs[0], "probabilities": keras.ops.softmax(outputs[0])}
+        return dict(zip(self.output_names, outputs, strict=True))
 
 
 class _Images:

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from bnzoo.tools.graph import Edge, Graph
+
 L = keras.layers
 
 _LAYERS = (L.ReLU, L.LeakyReLU, L.ELU, L.PReLU)
@@ -20,6 +22,19 @@ def is_activation(layer: Any) -> bool:
     if isinstance(layer, L.Activation):
         return layer.activation not in (keras.activations.linear, *_NOT_ELEMENTWISE)
     return isinstance(layer, _LAYERS) or type(layer).__name__ in _OPERATIONS
+
+
+def ends_in(model: keras.Model, activation: Any) -> bool:
+    """Return whether an activation function, `keras.activations.softmax` or `sigmoid`, makes the outputs of a model."""
+    return all(is_made_by(activation, edge) for edge in Graph(model).outputs)
+
+
+def is_made_by(activation: Any, edge: Edge) -> bool:
+    """Return whether an activation function makes a tensor, in a layer or operation of its own or of a layer."""
+    layer = edge.producer and edge.producer.layer
+    # the class of the layer and of the operation has the name of the function
+    is_its_own = type(layer).__name__ == activation.__name__.capitalize()
+    return is_its_own or getattr(layer, "activation", None) is activation
 
 
 def is_identity(layer: Any) -> bool:

@@ -78,12 +78,63 @@ def test_fold_can_be_left_out(tmp_path, network):
 
 
 @pytest.mark.parametrize(
-    ("activation", "outputs"), [("softmax", {"probabilities"}), (None, {"logits", "probabilities"})]
+    ("activation", "classes", "outputs"),
+    [
+        ("softmax", 2, {"probabilities"}),
+        (None, 2, {"logits", "probabilities"}),
+        (None, 1, {"logits"}),  # the softmax of one number is 1
+    ],
 )
-def test_outputs_have_names(tmp_path, activation, outputs):
-    model = bnzoo.MLP(input_shape=(4,), classes=2, classifier_activation=activation)
+def test_outputs_have_names(tmp_path, activation, classes, outputs):
+    model = bnzoo.MLP(input_shape=(4,), classes=classes, classifier_activation=activation)
     report = export.saved_model(model, tmp_path / "1")
     assert set(report.outputs) == outputs
+
+
+@pytest.mark.parametrize(
+    ("end", "output"),
+    [
+        (L.Softmax(), "probabilities"),
+        (keras.ops.softmax, "probabilities"),
+        (keras.Sequential([keras.Input((3,)), L.Dense(3, "softmax")]), "probabilities"),
+        (lambda x: keras.ops.log(L.Dense(3, "softmax")(x)), "log"),
+    ],
+    ids=["layer", "operation", "nested", "logarithm"],
+)
+def test_probabilities_are_known_by_the_operation_that_makes_them(tmp_path, end, output):
+    x = keras.Input((4,), name="x")
+    model = keras.Model(x, end(L.Dense(3)(x)))
+    examples, truth = np.random.default_rng(0).normal(size=(5, 4)).astype("float32"), np.arange(5) % 3
+    report = export.saved_model(model, tmp_path / "1", sample=examples, truth=truth)
+    np.testing.assert_allclose(report.outputs.pop(output), model.predict(examples, verbose=0), atol=1e-6)
+    assert report.outputs == {}
+
+
+def shared_encoder():
+    """Return a model with an encoder that is called twice, and a layer that has the name of a second encoder."""
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    encoder = keras.Sequential([keras.Input((3,)), L.Dense(2)], name="encoder")
+    return keras.Model([a, b], [encoder(a), L.Dense(4, name="encoder_1")(a), encoder(b)])
+
+
+def with_states():
+    a = keras.Input((5, 3), name="a")
+    return keras.Model([a], L.LSTM(2, return_sequences=True, return_state=True, name="lstm")(a))
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [(shared_encoder, ["encoder_2", "encoder_1", "encoder_3"]), (with_states, ["lstm_1", "lstm_2", "lstm_3"])],
+)
+def test_outputs_of_the_same_name_are_numbered(tmp_path, make, names):
+    model = make()
+    random = np.random.default_rng(0)
+    sample = {tensor.name: random.normal(size=(4, *tensor.shape[1:])).astype("float32") for tensor in model.inputs}
+    report = export.saved_model(model, tmp_path / "1", sample=sample)
+    served = tf.saved_model.load(report.path).signatures["serve"](**sample)
+    assert set(served) == set(names)
+    for name, expected in zip(names, model.predict(list(sample.values()), verbose=0), strict=True):
+        np.testing.assert_allclose(served[name], expected, atol=1e-5)
 
 
 def test_several_inputs_and_outputs_keep_their_names(tmp_path):
@@ -128,6 +179,22 @@ def test_other_precisions_are_exported_in_float32(tmp_path, random_statistics, p
     x = np.random.default_rng(0).normal(size=(32, 8, 8, 1)).astype("float32")
     np.testing.assert_allclose(report.outputs["probabilities"], np.float32(model(x)), atol=0.05)
     assert model.layers[1].compute_dtype == keras.DTypePolicy(policy).compute_dtype, "the model stays as it is"
+
+
+@pytest.mark.slow
+def test_nested_models_are_exported_in_float32(tmp_path):
+    """The memory-efficient DenseNet has inputs in 16 bits inside."""
+    options = {"input_shape": (8, 8, 1), "memory_efficient": True}
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = bnzoo.DenseNetCifar(10, 4, **options)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = bnzoo.DenseNetCifar(10, 4, **options)
+    exact.set_weights(model.get_weights())
+    x = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32")
+    report = export.saved_model(model, tmp_path / "1", sample=x)
+    np.testing.assert_allclose(report.outputs["probabilities"], exact.predict(x, verbose=0), rtol=1e-4)
 
 
 class Subclassed(keras.Model):
@@ -181,22 +248,6 @@ def test_strings_are_looked_up_in_the_vocabulary_of_the_model(tmp_path):
     serve = tf.saved_model.load(report.path).signatures["serve"]
     np.testing.assert_allclose(serve(text=tf.constant(WORDS))["probabilities"], expected, atol=1e-6)
 
-@pytest.mark.slow
-def test_nested_models_are_exported_in_float32(tmp_path):
-    """The memory-efficient DenseNet has inputs in 16 bits inside."""
-    options = {"input_shape": (8, 8, 1), "memory_efficient": True}
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = bnzoo.DenseNetCifar(10, 4, **options)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    exact = bnzoo.DenseNetCifar(10, 4, **options)
-    exact.set_weights(model.get_weights())
-    x = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32")
-    report = export.saved_model(model, tmp_path / "1", sample=x)
-    np.testing.assert_allclose(report.outputs["probabilities"], exact.predict(x, verbose=0), rtol=1e-4)
-
-
 
 def test_a_subclassed_model_is_exported_as_told(tmp_path):
     x = keras.Input((3,), name="x")
@@ -233,6 +284,19 @@ def test_inputs_without_a_name_get_one_that_stays(tmp_path, shapes, names):
         export.saved_model(keras.Model(inputs, outputs), tmp_path / version)
         taken = tf.saved_model.load(tmp_path / version).signatures["serve"].structured_input_signature[1]
         assert sorted(taken) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "served"),
+    [(["input_2", "input_1"], ["input_2", "input_1"]), ([None, "input_1", None], ["input_2", "input_1", "input_3"])],
+)
+def test_inputs_with_a_name_keep_it(tmp_path, given, served):
+    inputs = [keras.Input((1,), name=name) for name in given]
+    model = keras.Model(inputs, L.Concatenate(name="all")(inputs))
+    report = export.saved_model(model, tmp_path / "1")
+    examples = {name: tf.constant([[float(position)]]) for position, name in enumerate(served)}
+    outputs = tf.saved_model.load(report.path).signatures["serve"](**examples)
+    np.testing.assert_array_equal(outputs["all"], [range(len(given))])
 
 
 @pytest.mark.slow

@@ -35,10 +35,11 @@ def saved_model(
     """Export a model as a SavedModel that needs TensorFlow alone, and verify it before it appears.
 
     The signatures `serving_default` and `serve` have the input names of the model. An input without a name is `image`
-    if it has the rank of images, else `input`. A classifier that ends in the layer `logits` has the outputs `logits`
-    and `probabilities`, one that ends in a softmax has `probabilities`, any other model the output names of the model.
-    A model for several labels an example that ends in the layer `label_logits` has the outputs `label_logits` and
-    `probabilities`, the sigmoid of each. With `image` there are also
+    if it has the rank of images, else `input`; one of several inputs is `input_1`, `input_2` by its position. A
+    classifier that ends in the layer `logits` of several units has the outputs `logits` and `probabilities`, one that
+    ends in a softmax has `probabilities`, any other model the output names of the model. Outputs of the same name are
+    numbered: `encoder_1`, `encoder_2`. A model for several labels an example that ends in the layer `label_logits` has
+    the outputs `label_logits` and `probabilities`, the sigmoid of each. With `image` there are also
 
     - `serve_uint8`: `image`, uint8 of any height and width;
     - `serve_image_bytes`: `image_bytes`, the contents of JPEG, PNG, GIF (the first frame) or BMP files (without

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from bnzoo.layers.moments import at_least_float32
+from bnzoo.tools.activation_layers import is_made_by
 from bnzoo.tools.batches import Batch
-from bnzoo.tools.graph import Edge, Graph
+from bnzoo.tools.graph import Graph
 from bnzoo.tools.health_check.gradients import guess_loss
 from bnzoo.tools.health_check.placed_norms import PlacedNorm
 from bnzoo.tools.passes import Passes
@@ -87,7 +88,7 @@ class OutputComparison(Passes):
     def _are_classes(self, y: Any) -> list[bool]:
         if len(self._graph.outputs) == 1 and y is not None and guess_loss(self._graph, y) is not None:
             return [True]
-        return [_ends_in_softmax(edge) for edge in self._graph.outputs]
+        return [is_made_by(keras.activations.softmax, edge) for edge in self._graph.outputs]
 
 
 def first_batches(batch: Batch, batches: list[Batch]) -> None:
@@ -99,11 +100,6 @@ def first_batches(batch: Batch, batches: list[Batch]) -> None:
 def examples_of(batch: Batch) -> int:
     """Return the number of examples in a batch."""
     return int(np.shape(keras.tree.flatten(batch.x)[0])[0])
-
-
-def _ends_in_softmax(edge: Edge) -> bool:
-    layer = edge.producer.layer if edge.producer else None
-    return isinstance(layer, keras.layers.Softmax) or getattr(layer, "activation", None) is keras.activations.softmax
 
 
 def _other_classes(usual: np.ndarray, other: np.ndarray) -> float:

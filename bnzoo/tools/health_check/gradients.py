@@ -5,13 +5,12 @@ from typing import Any
 import keras
 
 from bnzoo.keras_internals import functional_model
+from bnzoo.tools.activation_layers import is_made_by
 from bnzoo.tools.batches import Batch
 from bnzoo.tools.graph import Graph
 from bnzoo.tools.health_check.labels import check_labels
 from bnzoo.tools.linear import is_linear
 from bnzoo.tools.passes import Passes
-
-_SOFTMAX = keras.activations.softmax
 
 
 class GradientObserver(Passes):
@@ -102,7 +101,7 @@ def guess_loss(graph: Graph, y: Any) -> Any:
     if len(ends[0].shape) != 2 or not single or units < 2:
         return None
     activation = getattr(layer, "activation", None)
-    if activation is _SOFTMAX or isinstance(layer, keras.layers.Softmax):
+    if is_made_by(keras.activations.softmax, ends[0]):
         return keras.losses.SparseCategoricalCrossentropy()
     # other outputs may be numbers of any kind
     fit = labels.size and labels.min() >= 0 and labels.max() < units
