@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import test_cli
 from portable import make_pipe
+from sklearn import metrics as peer
 
-from bnzoo import ResNetCifar, tools
+from bnzoo import MLP, ResNetCifar, data, tools
 from bnzoo.export import parity
 
 bnzoo = test_cli.bnzoo
@@ -82,6 +84,29 @@ def test_export_and_verify(bnzoo, model, tmp_path, digits, monkeypatch):
     assert bnzoo("export", "IN.keras", "serving", "--no-fold")[0] == 0
     assert sorted(p.name for p in Path("serving/saved_model").iterdir()) == ["1", "2"], "nothing is overwritten"
     assert not json.loads(Path("serving/saved_model/2/MANIFEST.json").read_text())["fold"]["folded"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "output"), [("regression", "prediction"), ("multilabel", "probabilities")])
+def test_the_task_of_the_data_is_that_of_the_outputs(bnzoo, tmp_path, monkeypatch, task, output):
+    monkeypatch.setattr("bnzoo.cli.deploy._SECONDS", 0.2)
+    random = np.random.default_rng(0)
+    x, labels = random.normal(size=(200, 4)).astype("float32"), random.integers(0, 2, (200, 3))
+    np.savez("data.npz", x=x, y=labels + 0.5 if task == "regression" else labels)
+    model = MLP(widths=(4,), input_shape=(4,), classes=3, classifier_activation=None)
+    model.save("IN.keras")
+    status, out, err = bnzoo("export", "IN.keras", "serving", "--data", "data.npz")
+    assert status == 0, err
+    expected = model.predict(x, verbose=0)
+    found = tf.saved_model.load("serving/saved_model/1").signatures["serve"](features=x)[output]
+    expected = 1 / (1 + np.exp(-expected)) if task == "multilabel" else expected
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    test = data.load("data.npz").test
+    outputs = model.predict(test.x, verbose=0)
+    score = peer.r2_score if task == "regression" else peer.average_precision_score
+    [row] = table(out)
+    [figure] = [value for name, value in row.items() if "95 %" in name]
+    assert float(figure.split()[0]) == pytest.approx(score(test.y, outputs), abs=1e-3)
 
 
 @pytest.mark.slow

@@ -89,6 +89,10 @@ def export(
     model = load(source)
     reading = table_options(drop, separator, encoding)
     examples = None if data is None else load_examples(model, data, column, task, image_size, **reading)
+    if examples is not None:
+        from bnzoo.training.tasks import with_named_output
+
+        model = with_named_output(model, examples.task)
     names = _labels(labels, examples)
     with quietly(), mistakes(ImportError):
         for name in variants:

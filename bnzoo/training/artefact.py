@@ -21,6 +21,7 @@ from bnzoo.metrics import METRICS, metric_for, metric_labelled
 from bnzoo.reading import read_json
 from bnzoo.training.files import NOTE, VERSIONS, replaceable
 from bnzoo.training.measures import Measures, measure
+from bnzoo.training.tasks import with_named_output
 
 # the allowed JSON types of each field
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -223,7 +224,7 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
     """Export a model as a SavedModel and evaluate it on the test data.
 
     Args:
-        model: The model, whose outputs are logits.
+        model: The model, whose outputs are logits, probabilities or numbers.
         trial: Integer, the trial of the model, or `None`.
         data: The `Dataset`.
         path: The folder of the SavedModel. If it exists, its SavedModel is compared with the model again: a study may
@@ -232,15 +233,16 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
     Raises:
         RuntimeError: If the SavedModel cannot be used, or differs from the model.
     """
+    served = with_named_output(model, data.task)
     test, metric = data.test, metric_for(data.task)
     if path.exists():
         try:
-            difference, outputs = export.compare(model, path, test.x)
+            difference, outputs = export.compare(served, path, test.x)
         except RuntimeError as error:
             raise DamagedError(
                 f"{path} could not be verified as the SavedModel of the model: {error}. {_REMEDY}"
             ) from error
-        _, fold = tools.fold_batch_norm(model)
+        _, fold = tools.fold_batch_norm(served)
     else:
         options: dict[str, Any] = {
             "labels": data.names_of_outputs or None,
@@ -249,7 +251,7 @@ def export_model(model: keras.Model, trial: int | None, data: Dataset, path: Pat
             "image": image_of(data),
             "encoder": data.encoder,
         }
-        report = export.saved_model(model, path, **options)
+        report = export.saved_model(served, path, **options)
         difference, outputs, fold = report.difference, report.outputs, report.fold
     return Artefact(
         path=str(path),

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from bnzoo.data import Dataset, Split
-from bnzoo.keras_internals import operation_of
 from bnzoo.metrics import (
     CLASSIFICATION,
     METRICS,
@@ -24,6 +23,7 @@ from bnzoo.metrics import (
     predictions_of,
 )
 from bnzoo.training.batches import evaluation_batches
+from bnzoo.training.tasks import returns_probabilities
 
 MOST_CLASSES = 100  # of a confusion matrix, which has the square of it as entries
 _NAMES = [metric.name for metric in METRICS]
@@ -84,18 +84,9 @@ class Measures:
         return cls(validation, test, guessing, matrix, labels)
 
 
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Return whether the outputs of a model are probabilities of classes."""
-    ends = [operation_of(tensor) for tensor in model.outputs]
-    return any(
-        getattr(layer, "activation", None) is keras.activations.softmax or isinstance(layer, keras.layers.Softmax)
-        for layer in ends
-    )
-
-
 def outputs_of(model: keras.Model, data: Dataset, split: Split) -> dict[str, np.ndarray]:
     """Return the outputs of a model for a split of the data, by the names that its SavedModel has."""
-    name = "probabilities" if ends_in_softmax(model) else ""
+    name = "probabilities" if returns_probabilities(model, data.task) else ""
     return {name: model.predict(evaluation_batches(data, split, 256), verbose=0)}
 
 

@@ -11,12 +11,11 @@ from bnzoo.data import Dataset
 from bnzoo.errors import number
 from bnzoo.keras_internals import compile_arguments, excluded_from_weight_decay, functional_model
 from bnzoo.metrics import CLASSIFICATION
-from bnzoo.training.measures import ends_in_softmax
 from bnzoo.training.optimizers import Optimizer
 from bnzoo.training.precision import scaled_loss, unscaled
 from bnzoo.training.schedule_free import is_schedule_free
 from bnzoo.training.schedules import WARMUP_COSINE, or_usual
-from bnzoo.training.tasks import task_of
+from bnzoo.training.tasks import returns_probabilities, task_of
 
 SGD = "sgd"
 
@@ -128,7 +127,7 @@ def _arguments(model: keras.Model, data: Dataset) -> dict[str, Any]:
     """Return the arguments of `compile` for a model that is not compiled."""
     task = task_of(data.classes, data.target_scale, data.mixes_labels, data.task)
     arguments = {**task.compile_arguments(), "jit_compile": False}  # on a CPU, XLA trains small networks slower
-    if data.task == CLASSIFICATION and ends_in_softmax(model):
+    if data.task == CLASSIFICATION and returns_probabilities(model, data.task):
         if data.mixes_labels:
             raise ValueError(
                 f"`augment` mixes labels ({','.join(data.augment)}), which needs a model with logits as outputs. Build "

@@ -7,10 +7,16 @@ import keras
 
 from bnzoo.errors import number
 from bnzoo.export.signatures import LABEL_LOGITS, PREDICTION
+from bnzoo.keras_internals import functional_model
 from bnzoo.losses import MixedAccuracy, MixedCrossentropy, StandardR2Score, StandardSquaredError
-from bnzoo.metrics import ACCURACY, MULTILABEL, R2
+from bnzoo.metrics import ACCURACY, CLASSIFICATION, MULTILABEL, R2, REGRESSION
+from bnzoo.tools.activation_layers import ends_in
 
 _SMALL, _LARGE = 1e-15, 1e15
+# by task, the name of the output, from which an artefact knows the task
+_OUTPUTS = {MULTILABEL: LABEL_LOGITS, REGRESSION: PREDICTION}
+# by task, the activation that makes probabilities
+_ACTIVATIONS = {CLASSIFICATION: keras.activations.softmax, MULTILABEL: keras.activations.sigmoid}
 
 # the mean and the variance of a target, or lists of those of several targets
 Scale = tuple[Any, Any]
@@ -57,8 +63,7 @@ class Multilabel:
 
     def finish(self, model: keras.Model) -> keras.Model:
         """Return the network with an output whose name tells an artefact that the labels are independent."""
-        named = keras.layers.Activation("linear", name=LABEL_LOGITS)
-        return keras.Model(model.input, named(model.output), name=model.name)
+        return with_named_output(model, MULTILABEL)
 
     def compile_arguments(self) -> dict[str, Any]:
         """Return the loss for `keras.Model.compile`."""
@@ -136,3 +141,28 @@ def task_of(classes: int, target_scale: Scale | None, mixed: bool = False, task:
     if classes:
         return Classification(classes, mixed)
     return Regression() if target_scale is None else Regression(*target_scale)
+
+
+def returns_probabilities(model: keras.Model, task: str) -> bool:
+    """Return whether the output of a functional or Sequential model is probabilities, and not logits or numbers."""
+    return task in _ACTIVATIONS and ends_in(model, _ACTIVATIONS[task])
+
+
+def with_named_output(model: keras.Model, task: str) -> keras.Model:
+    """Return a model whose output has the name from which an artefact knows the task.
+
+    Args:
+        model: The model. It is returned as it is if it is a classifier, has the name, or has several outputs.
+        task: String, the task.
+    """
+    graph = functional_model(model)
+    if task not in _OUTPUTS or graph is None or len(graph.outputs) != 1:
+        return model
+    name = "probabilities" if returns_probabilities(model, task) else _OUTPUTS[task]
+    if graph.output_names == [name]:
+        return model
+    output = graph.outputs[0]
+    if any(operation.name == name for operation in graph.operations):  # a name is free outside a nested model
+        output = model(graph.input)
+    named = keras.layers.Activation("linear", dtype=output.dtype, name=name)
+    return keras.Model(graph.input, named(output), name=model.name)

@@ -12,8 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
+from sklearn import metrics as peer
 from sklearn.utils.class_weight import compute_class_weight
 
 import bnzoo
@@ -277,6 +276,49 @@ def test_a_further_fit_of_a_saved_training_begins_with_its_rate(few, tmp_path, v
     loss = model.evaluate(x, y, verbose=0)[0]
     model.fit(x, y, batch_size=16, epochs=3, verbose=0)
     assert model.evaluate(x, y, verbose=0)[0] < loss
+
+
+def mlp(activation=None, classes=3):
+    return bnzoo.MLP(widths=(4,), input_shape=(4,), classes=classes, classifier_activation=activation)
+
+
+def with_a_hidden_prediction():
+    x = keras.Input((4,), name="features")
+    return keras.Model(x, keras.layers.Dense(3)(keras.layers.Dense(4, name="prediction")(x)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "labels", "output"),
+    [
+        (mlp, (), "prediction"),
+        (lambda: mlp(classes=1), (), "prediction"),
+        (with_a_hidden_prediction, (), "prediction"),
+        (mlp, ("a", "b", "c"), "probabilities"),
+        (lambda: mlp("sigmoid"), ("a", "b", "c"), "probabilities"),
+    ],
+    ids=["targets", "target", "a hidden layer of the name", "logits of labels", "probabilities of labels"],
+)
+def test_the_task_is_that_of_the_served_outputs(tmp_path, verified_here, make, labels, output):
+    random = np.random.default_rng(0)
+    x, model = random.normal(size=(60, 4)).astype("float32"), make()
+    y = random.normal(size=(60, model.output.shape[-1]))
+    y = (y > 0).astype("int32") if labels else y.astype("float32").squeeze()
+    table = data.Dataset("table", labels, *(data.Split(x[part::3], y[part::3]) for part in range(3)))
+    artefact = train(model, table, directory=tmp_path, **{**OPTIONS, "epochs": 1}).artefact
+
+    def predicted(split):
+        outputs = model.predict(split.x, verbose=0)
+        return 1 / (1 + np.exp(-outputs)) if labels and model.output_names == ["logits"] else outputs
+
+    served = tf.saved_model.load(artefact.path).signatures["serve"](features=table.test.x)
+    np.testing.assert_allclose(served[output], predicted(table.test), atol=1e-5)
+    score = peer.average_precision_score if labels else peer.r2_score
+    assert artefact.test_accuracy == pytest.approx(score(table.test.y, predicted(table.test)), abs=1e-5)
+    if labels:
+        found = artefact.measures.validation["macro_f1"], artefact.measures.test["macro_f1"].value
+        for split, value in zip((table.validation, table.test), found, strict=True):
+            assert value == pytest.approx(peer.f1_score(split.y, predicted(split) >= 0.5, average="macro"))
 
 
 @pytest.mark.slow
