@@ -22,7 +22,7 @@ UNIT = 32  # the batch size for which the learning rates are given
 GHOST = 4
 # the usual number of groups, 32, would leave a channel per group in the ResNet, which is instance norm
 GROUPS = 2
-RATES = (0.064, 2.56, 5)
+RATES = (0.064, 1.0, 4)
 GHOST_LABEL = f"ghost_batch(batch={GHOST})"
 GROUPS_LABEL = f"group(groups={GROUPS})"
 NAMES = {

@@ -22,7 +22,7 @@ from recipes.claims.pictures import log_axis, mean_and_seeds, panels
 from recipes.claims.statistics import at_best_rate, interval
 
 SCALES = (0.1, 0.3, 1.0, 3.0, 10.0)
-RATES = (0.003, 30.0, 9)
+RATES = (0.03, 30.0, 7)
 WORKS, FAILS = 0.75, 0.5
 EPOCHS = 10
 EPSILON, NEXT_TO_NONE = 1e-5, 1e-12  # the default of bnzoo, and a negligible one
