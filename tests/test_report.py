@@ -175,16 +175,16 @@ def test_the_plan_and_the_model_of_the_test_figures(tmp_path):
     measures = Measures({"accuracy": 0.99}, {"accuracy": Measured(0.975, 0.96, 0.98)}, {"accuracy": 0.1})
     of_trial = Artefact("best/1", 0, 0.975, 40, 0.0, 3, {}, measures=measures)
     training = {"epochs": 17, "steps": 18, "finished_steps": 201, "precision": "float32"}
-    training["data"] = {"augment": ["crop", "flip"]}
+    training |= {"data": {"augment": ["crop", "flip"]}, "learning_rate": 0.03, "values": {"learning_rate": 0.09}}
     text = write(results, tmp_path, artefact=replace(of_trial, training=training))
     assert "The plan for the budget: 8 trials of 90 steps in 11 s, the final training in 20 s, the export in 10" in text
-    words = "17 epochs in float32, augmented by crop and flip (ended after 201 of 306 steps)."
+    words = (
+        "17 epochs in float32, augmented by crop and flip (ended after 201 of 306 steps), at the learning rate 0.03, "
+    )
+    words += "since it diverged at 0.09."
     assert f"the final training of the best configuration: {words}" in text
     for figure in ("97.50%", "99.00%"):
         assert f"<td>{figure}</td>" in text
-    lower = {**training, "learning_rate": 0.03, "values": {"learning_rate": 0.09}}
-    text = write(results, tmp_path, artefact=replace(of_trial, training=lower))
-    assert "(ended after 201 of 306 steps), at the learning rate 0.03, since it diverged at 0.09." in text
     kept = replace(of_trial, training={**training, "weights": "trial"})
     assert "This is the model of the best trial: the final training" in write(results, tmp_path, artefact=kept)
     results.definition["plan"] = replace(plan, final=0.0).get_config()

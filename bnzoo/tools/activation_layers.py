@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from bnzoo.keras_internals import functional_model
 from bnzoo.tools.graph import Edge, Graph
 
 L = keras.layers
@@ -25,8 +26,11 @@ def is_activation(layer: Any) -> bool:
 
 
 def ends_in(model: keras.Model, activation: Any) -> bool:
-    """Return whether an activation function, `keras.activations.softmax` or `sigmoid`, makes the outputs of a model."""
-    return all(is_made_by(activation, edge) for edge in Graph(model).outputs)
+    """Return whether an activation function, `keras.activations.softmax` or `sigmoid`, makes the outputs of a model.
+
+    It is not known of a model that is neither functional nor Sequential.
+    """
+    return functional_model(model) is not None and all(is_made_by(activation, edge) for edge in Graph(model).outputs)
 
 
 def is_made_by(activation: Any, edge: Edge) -> bool:

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as peer
 from sklearn.utils.class_weight import compute_class_weight
 
