@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,7 +91,9 @@ class Stock:
             try:
                 model = search(float(seconds), int(seed), folder)
             except Exception as error:  # AutoKeras 3.0.0 does not build a model with Keras 3.15
-                note = f"{type(error).__name__}: {error}".partition("\n")[0]
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                note = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: {error}"
+                note = note.partition("\n")[0]
             row = {"seconds": time.monotonic() - start, "trials": self._trials, "test": float("nan"), "note": note}
             if model is not None:
                 right = model.predict(self.data.test.x, verbose=0).argmax(-1) == self.data.test.y
@@ -103,7 +106,8 @@ class Stock:
         space = tuning.ResNetSpace().for_data(self.data)
         tuner = recording_in_time(kind, budget)(space, objective="val_accuracy", seed=seed, directory=folder, **options)
         search_until(budget, tuner, self.data)
-        done = [trial for trial in tuner.oracle.trials.values() if trial.status == "COMPLETED"]
+        every = [tuner.oracle.trials[number] for number in tuner.oracle.end_order]
+        done = [trial for trial in every if trial.status == "COMPLETED"]
         self._trials = len(done)
         if not done:
             return None
