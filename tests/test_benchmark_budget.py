@@ -117,13 +117,16 @@ def test_a_command_that_was_killed_goes_on_with_the_missing_runs(arms, capsys):
     assert capsys.readouterr().out.split("\n", 2)[2] == out[out.index("60s each") :].split("\n", 1)[1]
 
 
-def test_rows_of_another_budget_or_file_are_refused(arms):
+def test_rows_of_another_budget_file_or_processor_are_refused(arms, monkeypatch):
     ran, _, arguments = arms
     with pytest.raises(typer.BadParameter, match="'hyperband' is not one of bnzoo, RandomSearch, Hyperband, AutoKeras"):
         budget.arrays(**arguments, only="hyperband")
     budget.arrays(**arguments, seeds=1)
-    with pytest.raises(typer.BadParameter, match=r"budget.jsonl has a row with .*budget=60.0, but .*budget=600.0"):
+    with pytest.raises(typer.BadParameter, match=r"budget.jsonl has a row with .*budget=60.0, .*budget=600.0"):
         budget.arrays(**arguments | {"budget": "10m"})
+    with monkeypatch.context() as patch, pytest.raises(typer.BadParameter, match="processor='another'"):
+        patch.setattr(budget, "processor", lambda: "another")
+        budget.arrays(**arguments)
     np.savez(arguments["file"], x=np.arange(20).reshape(20, 1), y=np.zeros(20))
     with pytest.raises(typer.BadParameter, match="sha256"):
         budget.arrays(**arguments)

@@ -10,7 +10,7 @@ and that of the tuners. The test figures are those of the SavedModel of bnzoo, a
 with recalibrated statistics. The seconds are those of the whole command, and for the tuners those of the search. The
 trials are those that ended without an error, Hyperband's promotions counted as separate ones; those of AutoKeras are
 not known. Those of bnzoo have a third of the budget, as most of the rest is for the final training. Each run is kept in
-a file of JSON lines, so that a command that was stopped goes on with the runs that are missing.
+a file of JSON lines, so that a command that was stopped goes on with the runs that are missing, on the same processor.
 
 `jpeg` writes files of six classes, runs `bnzoo tune resnet --data FOLDER --budget 3m`, and sends JPEG bytes to the
 SavedModel in a process with TensorFlow alone.
@@ -34,7 +34,7 @@ import typer
 
 from bnzoo import data, tools, tuning
 from recipes.benchmarks.paired import paired, printed
-from recipes.benchmarks.rows import RowFile
+from recipes.benchmarks.rows import RowFile, processor
 from recipes.benchmarks.tuning import ENDLESS, EPOCHS, Budget, recording_in_time, search_until
 from recipes.benchmarks.turns import ENVIRONMENT, Worker, rotated, serve
 
@@ -155,7 +155,8 @@ def arrays(
     if only not in (None, *ARMS):
         raise typer.BadParameter(f"{only!r} is not one of {', '.join(ARMS)}", param_hint="--only")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    done = RowFile(rows, file=file.name, sha256=digest, budget=seconds_of(budget))
+    settings = {"file": file.name, "sha256": digest, "budget": seconds_of(budget), "processor": processor()}
+    done = RowFile(rows, **settings)
     arms = [only] if only else contestants()
     for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none
         missing = [arm for arm in rotated(arms, seed) if not done.has(arm=arm, seed=seed)]
@@ -170,7 +171,8 @@ def arrays(
                 done.add({"arm": arm, "seed": seed, **row})
                 figures = f"{row['seconds']:6.0f} s  {row['trials']:3} trials  test {row['test']:.2f} %"
                 print(f"seed {seed} {arm:12} {figures}  {row['note']}", flush=True)
-    print(f"\n{budget} each; medians of the `runs`, of `test` those of the `models`; bnzoo against each arm by seed")
+    print(f"\n{budget} each on {settings['processor']}")
+    print("medians of the `runs`, of `test` those of the `models`; bnzoo against each arm by seed")
     print(printed(summary(pd.DataFrame(done.rows))))
 
 

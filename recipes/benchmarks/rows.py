@@ -1,6 +1,7 @@
 """The rows of a benchmark in a file of JSON lines, so that a command that was stopped goes on."""
 
 import json
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,16 @@ class RowFile:
         """Add a row, and write the file completely or not at all."""
         self.rows.append(self._settings | row)
         write_text(self._path, "".join(f"{json.dumps(row)}\n" for row in self.rows))
+
+
+def processor() -> str:
+    """Return the name of the processor of this machine: rows of different machines are not compared."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _words(settings: dict[str, Any]) -> str:
