@@ -499,6 +499,7 @@ def decimals(form):
         (["-1,234", "765", "123,456"], ";", r"-1,234 in the column 'cost' is read as -1\.234"),
         (decimals("{:.3f}"), ",", None),
         ([text.rstrip("0") for text in decimals("{:.3f}")], ";", None),
+        (decimals("{:.3f}"), ";", None),
         (decimals("{:.2f}"), ";", None),
         (["0.125", "1.250", "2"], ";", None),
         (["1.250", "2.500", "1500"], ";", None),

@@ -72,6 +72,7 @@ class Lines(silence.Lines):
             self.print(self._last)
             if _is_last(moment):
                 self._last = f"the training has ended: {_AFTER}"
+                self._first = None  # a training that diverged begins again
 
     def position(self) -> str:
         """Return the last step, or what follows the training."""

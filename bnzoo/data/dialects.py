@@ -124,8 +124,8 @@ def thousands(file: Path, dialect: Dialect) -> dict[int, str]:
 
     In such a column, one to three digits are before each sign, three after it, and at most three in a number without
     one. So are some columns of decimals. They differ in one of two traits. Numbers that end in 0 stand beside numbers
-    without a sign: decimals are written with all zeros or with none. Or the whole file has the sign for nothing else;
-    this does not count for a point in a file separated by commas, which is rarely a thousands separator.
+    without a sign: decimals are written with all zeros or with none. Or the sign is a comma, and the whole file has it
+    for nothing else. Many measurements with a point have three decimals.
     """
     columns = [*zip_longest(*_first_rows(file, dialect.separator, dialect.encoding), fillvalue="")]
     signed = [
@@ -133,7 +133,7 @@ def thousands(file: Path, dialect: Dialect) -> dict[int, str]:
         for column in columns
     ]
     alike = [all(map(_THOUSANDS.fullmatch, numbers)) for numbers in signed]
-    only_so = dialect.separator != "," and all(alike)
+    only_so = dialect.decimal == "," and all(alike)
     suspects = {}
     for place, (column, numbers) in enumerate(zip(columns, signed, strict=True)):
         whole = [found[1] for value in column if (found := _WHOLE.fullmatch(value))]

@@ -17,16 +17,7 @@ _FIRST, _KNOWN = 2, 20.0
 
 
 class DivergedError(RuntimeError):
-    """The error of a training whose loss is NaN or infinite.
-
-    Args:
-        message: String.
-        recorded: Boolean, whether the training was run by an earlier call or another process.
-    """
-
-    def __init__(self, message: str, recorded: bool = False) -> None:
-        super().__init__(message)
-        self.recorded = recorded
+    """The error of a training whose loss is NaN or infinite."""
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):

@@ -51,8 +51,8 @@ class TrainingPlan:
 def epochs_within(seconds: float, step: float, steps: int, other_steps: float) -> tuple[int, int]:
     """Return the number of epochs, and of the steps of an epoch, that fit into a time.
 
-    A few whole epochs would leave up to an epoch of the time unused. So they are a little longer or shorter than a pass
-    through the data, and fill the time. If not even an epoch fits, it is one shorter epoch, of at least a step.
+    A few whole epochs would leave up to an epoch of the time unused. So they are longer than a pass through the data,
+    and fill the time. If not even an epoch fits, it is one shorter epoch, of at least a step.
 
     Args:
         seconds: Float, the time.
@@ -65,7 +65,7 @@ def epochs_within(seconds: float, step: float, steps: int, other_steps: float) -
     passes = possible / (steps + other_steps)
     if passes >= _MANY:
         return math.floor(passes), steps
-    epochs = max(1, round(passes))
+    epochs = max(1, math.floor(passes))
     return epochs, max(1, math.floor(possible / epochs - other_steps))
 
 

@@ -127,7 +127,9 @@ def _arguments(model: keras.Model, data: Dataset) -> dict[str, Any]:
     """Return the arguments of `compile` for a model that is not compiled."""
     task = task_of(data.classes, data.target_scale, data.mixes_labels, data.task)
     arguments = {**task.compile_arguments(), "jit_compile": False}  # on a CPU, XLA trains small networks slower
-    if data.task == CLASSIFICATION and returns_probabilities(model, data.task):
+    if returns_probabilities(model, data.task):
+        if data.task != CLASSIFICATION:
+            return arguments | {"loss": keras.losses.BinaryCrossentropy()}
         if data.mixes_labels:
             raise ValueError(
                 f"`augment` mixes labels ({','.join(data.augment)}), which needs a model with logits as outputs. Build "

@@ -105,10 +105,10 @@ def run(
         wait = min(wait, max(0.0, options.deadline - time.monotonic()))
     with nullcontext() if store is None else store.alone(wait):
         if trial is not None and store is not None and store.divergence:
-            raise DivergedError(store.divergence, recorded=True)
+            raise DivergedError(f"{store.divergence}. To train it again, remove {store.folder}")
         with model.distribute_strategy.scope():
             model = in_float32(model)
-        session = _Session(model, data, recipe, options, store, judging, earlier)
+        session = _Session(model, data, recipe, options, store, judging, earlier, trial)
         session.fit(tensorboard, callbacks, progress)
         with writing():
             return session.finish(directory, {**definition, **session.outcome()}, trial)
@@ -126,7 +126,9 @@ class _Session:
         store: Store | None,
         judging: np.ndarray | None,
         earlier: Callable[[], keras.Model | None] | None,
+        trial: int | None,
     ) -> None:
+        self._trial = trial
         self._start = time.monotonic()
         self._model, self._recipe, self._options, self._store = model, recipe, options, store
         self._source = self._data = data
@@ -215,13 +217,13 @@ class _Session:
         return self._patience is not None and self._patience.stopped
 
     def _diverged(self) -> DivergedError:
-        """Record that the training has diverged, and return the error."""
+        """Return the error of a training that has diverged, and record it for that of a trial."""
         epoch = math.ceil(self._position.done / self.plan.steps)  # that of the last step
         error = DivergedError(
             f"The training diverged in epoch {epoch} of {self.plan.epochs}: the loss became infinite or NaN at the "
             f"learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
         )
-        if self._store is not None:
+        if self._store is not None and self._trial is not None:
             self._store.record_divergence(str(error))
         return error
 

@@ -78,7 +78,7 @@ class Store:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def record_divergence(self, message: str) -> None:
-        """Write down that the training has diverged, so that no other process runs it again."""
+        """Record that the training of a trial has diverged: it is not run again, here or in another process."""
         write_text(self.folder / DIVERGENCE, message)
 
     def plan(self, make: Callable[[], TrainingPlan], budget: bool) -> TrainingPlan:

@@ -69,7 +69,7 @@ def train_configuration(
     data = augmented(study.data, augment)
     space = study.space.for_data(data)
     if trial is not None and options["precision"] == AUTO:
-        options["known_precision"] = _known_precision(study, trial, options["epochs"] or EPOCHS)
+        options["known_precision"] = _known_precision(study, trial, options["epochs"], options["deadline"])
 
     def fit(learning_rate: float) -> Training:
         model = space.build_configuration(values, seed)
@@ -110,22 +110,26 @@ def _at_lower_rates(fit: Callable[[float], Training], rate: float, deadline: flo
     for _ in range(_LOWER_RATES):
         try:
             return fit(rate)
-        except DivergedError as error:
-            late = deadline is not None and deadline - time.monotonic() < _LEFT * (deadline - start)
-            if late and not error.recorded:
+        except DivergedError:
+            # a call that begins after its deadline returns a finished training
+            if deadline is not None and start < deadline and deadline - time.monotonic() < _LEFT * (deadline - start):
                 raise
             lower = rate / _FACTOR
             warnings.warn(
-                f"The training diverged at the learning rate {rate:.4g}, and begins again at {lower:.4g}.", stacklevel=2
+                f"The training diverged at the learning rate {rate:.4g}, which {lower:.4g} replaces.", stacklevel=2
             )
             rate = lower
     return fit(rate)
 
 
-def _known_precision(study: "Study", trial: TrialResult, epochs: int) -> str | None:
-    """Return the precision of the trials if this process has measured it, or a training of some epochs is short."""
+def _known_precision(study: "Study", trial: TrialResult, epochs: int | None, deadline: float | None) -> str | None:
+    """Return the precision of the trials if this process has measured it, or the training is short."""
+    if study.has_measured_precision:
+        return study.precision
+    if deadline is not None and epochs is None:  # the time decides whether a measurement pays
+        return None
     each = trial.train_seconds / max(1, len(trial.history.get("loss", ())))
-    return study.precision if study.has_measured_precision or each * epochs < _SHORT else None
+    return study.precision if each * (epochs or EPOCHS) < _SHORT else None
 
 
 def _kept_model(study: "Study", trial: TrialResult) -> keras.Model | None:

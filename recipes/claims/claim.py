@@ -45,7 +45,7 @@ class Claim:
         evidence: The strongest published evidence for the claim, with its source.
         contradiction: The strongest published result against the claim, or against its usual explanation.
         setup: The experiment, one paragraph.
-        criterion: The condition of each verdict, fixed before the run. It mentions changes after pilot runs.
+        criterion: The condition of each verdict, fixed before the run. It mentions later changes.
         measure: Function that takes a `Bench` and returns the raw rows.
         judge: Function that takes the rows and returns the `Verdict`.
         table: Function that takes the rows and returns the summary to print.

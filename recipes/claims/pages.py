@@ -165,8 +165,9 @@ def index(findings: Sequence[Finding]) -> str:
         "# Claims about batch normalization, tested",
         "",
         "Each page has the claim, the criterion, the numbers, the picture and the strongest published "
-        "counter-evidence. Each criterion was fixed before the run. The pages are made from the CSV files in this "
-        f"folder. The networks are small, and the data is {_data_sets(findings)}. That is enough to see a mechanism, "
+        "counter-evidence. Each criterion was fixed before the run; one that was changed later says so. The pages are "
+        "made from the CSV files in this folder. The networks are small, and the data is "
+        f"{_data_sets(findings)}. That is enough to see a mechanism, "
         "but not to predict the size of its effect in a large network. An interval is that of the mean over the seeds, "
         "by Student's t distribution: it covers other seeds, not other examples. (After the runs it replaced a "
         "bootstrap of the seeds, which is too narrow for five of them.) As in any study, a trial ends early if after "
@@ -231,7 +232,7 @@ def markdown(finding: Finding) -> str:
         "",
         *of_data,
         "",
-        f"**Criterion, fixed before the run.** {claim.criterion}",
+        f"**Criterion.** {claim.criterion}",
         "",
         f"**Evidence.** {claim.evidence}",
         "",

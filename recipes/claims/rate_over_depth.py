@@ -107,29 +107,37 @@ def judge(frame: pd.DataFrame) -> Verdict:
     best, stable = exponents(frame), exponents(frame, largest_stable)
     asked = [(part, scale, law, best.get((part, "batch", scale, NO))) for part, scale, law in PREDICTED]
     hits = [found is not None and _contains_only(found, law) for _, _, law, found in asked]
-    # a factor on the branches explains an exponent of 0 only if the exponent is another one without it
-    without = best.get((ADAMW, "batch", "none", NO))
-    hits[-1] = hits[-1] and without is not None and not without.low <= PREDICTED[-1][2] <= without.high
+    # a factor on the branches explains an exponent only if it is another one without the factor
+    same = [scale != "none" and _contains(best.get((part, "batch", "none", NO)), law) for part, scale, law, _ in asked]
+    hits = [hit and not each for hit, each in zip(hits, same, strict=True)]
     word = HOLDS if all(hits) else CONDITION if any(hits) else NOT
     inside = [_named(part, scale) for (part, scale, _, _), hit in zip(asked, hits, strict=True) if hit]
     condition = {
         HOLDS: "",
-        CONDITION: f" The interval agrees with the prediction only for {' and '.join(inside)}.",
-        NOT: " No interval agrees with the prediction.",
+        CONDITION: f" The prediction is confirmed only for {' and '.join(inside)}.",
+        NOT: " None of the predictions is confirmed.",
     }[word]
     said = "; ".join(f"{_named(part, scale)} {_text(found)} ({law:g} predicted)" for part, scale, law, found in asked)
     return Verdict(
         word,
         f"Exponent of the best rate over the depth, with batch norm: {said}.{condition}",
         (
-            f"Exponent of the best rate without a factor: {_by_norm(best, 'none')}. An exponent that contains 0 in the "
-            "MLP with AdamW without the factor too does not show that the factor causes it.",
+            f"Exponent of the best rate without a factor: {_by_norm(best, 'none')}."
+            + (
+                " With AdamW the interval contains 0 without the factor too, which is not shown to be the cause."
+                * any(same)
+            ),
             *(f"With a factor on the branches, {NAMES[norm]}: {_by_scale(best, norm)}." for norm in ("batch", "none")),
             f"Exponent of the largest stable rate without a factor: {_by_norm(stable, 'none')}.",
             *_of_warm_up(frame, best),
             _at_ends(frame),
         ),
     )
+
+
+def _contains(found: Interval | None, law: float) -> bool:
+    """Return whether an interval contains a prediction; an arm without a fit decides nothing."""
+    return found is None or found.low <= law <= found.high
 
 
 def _contains_only(found: Interval, law: float) -> bool:

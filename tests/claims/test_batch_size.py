@@ -64,7 +64,9 @@ def test_the_sentence_has_the_numbers():
     assert (
         "batch norm loses 20.0 [20.0, 20.0] points of test accuracy from its best batch size (16)" in verdict.sentence
     )
-    assert "Group norm loses 1.0 [1.0, 1.0] points from its best batch size (16)" in verdict.sentence
+    assert "group norm loses 1.0 [1.0, 1.0] points from its best batch size (16)" in verdict.sentence
+    best_at_two = batch_size.judge(planted(batch_loss=20.0, group_loss=-1.0)).sentence
+    assert "group norm is best at batch size 2." in best_at_two, "a loss from 2 to 2 would be 0 by construction"
     recovered, ghosts, others, ends = verdict.notes
     assert "batch norm 0.1 at 2, 0.1 at 4" in ends
     assert "Of the 28 best rates of all norms 28 are at an end of the grid." in ends
@@ -72,8 +74,8 @@ def test_the_sentence_has_the_numbers():
     assert "+10.0 points, 33 % of the loss from batch size 16" in recovered
     assert "94.8 % with statistics of 4 examples (ghost batch norm)" in ghosts
     assert "In batches of 4, it is 94.8 % with batch norm" in ghosts
-    assert "layer norm 0.5" in others
-    assert "no norm 1.5" in others
+    assert "layer norm loses 0.5" in others
+    assert "no norm loses 1.5" in others
 
 
 def test_the_best_size_is_chosen_for_each_kind_of_statistics():

@@ -38,6 +38,8 @@ def test_a_factor_that_changes_nothing_explains_nothing():
     verdict = claim.judge(found)
     assert verdict.word == CONDITION
     assert verdict.sentence.endswith("only for residual MLP and ResNet.")
+    assert "With AdamW the interval contains 0 without the factor too" in verdict.notes[0]
+    assert "With AdamW" not in claim.judge(planted(-1.5, 0.0)).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_an_interval_that_contains_both_predictions_decides_nothing():
     coarse = rows[rows["learning_rate"].isin(GRID[::3]) & (rows["depth"] < 30)]
     verdict = claim.judge(coarse)
     assert verdict.word == NOT
-    assert "No interval agrees" in verdict.sentence
+    assert "None of the predictions is confirmed" in verdict.sentence
 
 
 def test_the_largest_stable_rate_and_its_warm_up():

@@ -44,3 +44,10 @@ def assert_same_function(model, other, rtol=1e-4, atol=0.0):
     x = examples_of(model)
     for expected, got in zip(outputs_of(model, x), outputs_of(other, x), strict=True):
         np.testing.assert_allclose(got, expected, atol=rtol * np.abs(expected).max() + atol, rtol=0)
+
+
+class BatchNormReLU(L.BatchNormalization):
+    """A batch norm with an activation."""
+
+    def call(self, inputs, training=None, mask=None):
+        return keras.ops.relu(super().call(inputs, training=training, mask=mask))

@@ -3,7 +3,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from small_models import L, assert_same_function, batch_norms, chain, fresh, outputs_of
+from small_models import BatchNormReLU, L, assert_same_function, batch_norms, chain, fresh, outputs_of
 from tiers import tiered
 
 import bnzoo
@@ -360,13 +360,6 @@ class Half(L.Dense):
 
     def call(self, inputs, training=None):
         return super().call(inputs / 2)
-
-
-class BatchNormReLU(L.BatchNormalization):
-    """A batch norm with an activation."""
-
-    def call(self, inputs, training=None, mask=None):
-        return keras.ops.relu(super().call(inputs, training=training, mask=mask))
 
 
 class AlwaysDropout(L.Dropout):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import zoo
-from small_models import L, assert_same_function, chain, outputs_of
+from small_models import BatchNormReLU, L, assert_same_function, chain, outputs_of
 
 import bnzoo
 from bnzoo import norms
@@ -273,13 +273,6 @@ def test_mistakes(mistake):
     call, message = MISTAKES[mistake]
     with pytest.raises(ValueError, match=message):
         call(zoo.build("mlp", norm="batch"))
-
-
-class BatchNormReLU(L.BatchNormalization):
-    """A batch norm with an activation."""
-
-    def call(self, inputs, training=None, mask=None):
-        return keras.ops.relu(super().call(inputs, training=training, mask=mask))
 
 
 @pytest.mark.parametrize(

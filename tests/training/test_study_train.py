@@ -195,10 +195,10 @@ def test_a_training_that_diverges_begins_again_with_a_lower_rate(few_digits, tmp
     study.run(progress=lambda *event: None)
     diverge = DivergeAbove(0.05)
     options = {"epochs": 3, "precision": "float32", "schedule": "constant", "callbacks": [diverge]}
-    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09, and begins again at 0\.03\."):
+    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09, which 0\.03 replaces\."):
         training = study.train(**options)
     assert diverge.epochs == 2 + 3
-    with pytest.warns(UserWarning, match="begins again"):
+    with pytest.warns(UserWarning, match="which 0.03 replaces"):
         assert study.train(**options, deadline=0).artefact == training.artefact
     assert diverge.epochs == 2 + 3, "no epoch is trained again, neither of the finished training nor of the other"
     assert training.learning_rate == training.artefact.training["learning_rate"] == pytest.approx(0.03)
@@ -208,6 +208,23 @@ def test_a_training_that_diverges_begins_again_with_a_lower_rate(few_digits, tmp
     assert again["loss"] == pytest.approx(training.history["loss"], rel=1e-5)
     with pytest.raises(DivergedError, match=r"learning rate 0\.09"):
         study.train(**options, trial={**values, "learning_rate": 0.09})
+
+
+def test_a_short_training_has_the_precision_of_the_trials(few_digits, tmp_path, monkeypatch):
+    chosen = []
+    monkeypatch.setattr("bnzoo.tuning.final.run", lambda model, data, recipe, options, **others: chosen.append(options))
+    with monkeypatch.context() as patch:
+        untrained.leave_out_training(patch)
+        study = untrained.study(few_digits, tmp_path / "study", seeds=1)
+        study.run(untrained.quiet)
+    study.train()
+    study.train(budget=3600.0)
+    study.train(precision="bfloat16")
+    assert [(each.precision, each.known_precision) for each in chosen] == [
+        ("auto", "float32"),
+        ("auto", None),
+        ("bfloat16", None),
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:The training diverged")
