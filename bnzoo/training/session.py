@@ -108,10 +108,15 @@ def run(
             raise DivergedError(f"{store.divergence}. To train it again, remove {store.folder}")
         with model.distribute_strategy.scope():
             model = in_float32(model)
-        session = _Session(model, data, recipe, options, store, judging, earlier, trial)
-        session.fit(tensorboard, callbacks, progress)
-        with writing():
-            return session.finish(directory, {**definition, **session.outcome()}, trial)
+        session = _Session(model, data, recipe, options, store, judging, earlier)
+        try:
+            session.fit(tensorboard, callbacks, progress)
+            with writing():
+                return session.finish(directory, {**definition, **session.outcome()}, trial)
+        except DivergedError as error:
+            if trial is not None and store is not None:
+                store.record_divergence(str(error))
+            raise
 
 
 class _Session:
@@ -126,9 +131,7 @@ class _Session:
         store: Store | None,
         judging: np.ndarray | None,
         earlier: Callable[[], keras.Model | None] | None,
-        trial: int | None,
     ) -> None:
-        self._trial = trial
         self._start = time.monotonic()
         self._model, self._recipe, self._options, self._store = model, recipe, options, store
         self._source = self._data = data
@@ -217,15 +220,11 @@ class _Session:
         return self._patience is not None and self._patience.stopped
 
     def _diverged(self) -> DivergedError:
-        """Return the error of a training that has diverged, and record it for that of a trial."""
         epoch = math.ceil(self._position.done / self.plan.steps)  # that of the last step
-        error = DivergedError(
+        return DivergedError(
             f"The training diverged in epoch {epoch} of {self.plan.epochs}: the loss became infinite or NaN at the "
             f"learning rate {self._recipe.learning_rate:g}. Choose a lower learning rate"
         )
-        if self._store is not None and self._trial is not None:
-            self._store.record_divergence(str(error))
-        return error
 
     def outcome(self) -> dict[str, Any]:
         """Return the plan, and the position at the end, as JSON."""

@@ -1,7 +1,7 @@
 """The files in the folder of a study, which are checked when they are read."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,7 @@ def count_results(folder: Path) -> int | None:
     Raises:
         ValueError: If the file is damaged.
     """
-    path = folder / RESULTS
-    if not path.exists():
-        return None
-    with replaceable():
-        return read_json(path, "the results of a study", _count)
+    return _in_results(folder, _count)
 
 
 def stored_command(folder: Path) -> str | None:
@@ -55,11 +51,16 @@ def stored_command(folder: Path) -> str | None:
     Raises:
         ValueError: If the file is damaged.
     """
+    return _in_results(folder, _command)
+
+
+def _in_results(folder: Path, read: Callable[[Any], Any]) -> Any:
+    """Return what a function reads from the results file, or `None` if there is no such file."""
     path = folder / RESULTS
     if not path.exists():
         return None
     with replaceable():
-        return read_json(path, "the results of a study", _command)
+        return read_json(path, "the results of a study", read)
 
 
 def _count(results: Any) -> int:
@@ -71,16 +72,16 @@ def _count(results: Any) -> int:
     return len(results["trials"]) + len(confirmation["trials"])
 
 
+def _command(results: Any) -> str | None:
+    _count(results)
+    return results.get("command")
+
+
 def check_model(path: Path) -> None:
     """Raise `ValueError` if the file of a model does not match its checksums."""
     with replaceable(), reading(path, "a Keras model") as file, zipfile.ZipFile(file) as archive:
         if (name := archive.testzip()) is not None:
             raise ValueError(f"its part {name} is damaged")
-
-
-def _command(results: Any) -> str | None:
-    _count(results)
-    return results.get("command")
 
 
 @contextmanager

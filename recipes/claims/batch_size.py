@@ -139,20 +139,21 @@ def judge(frame: pd.DataFrame) -> Verdict:
         CONDITION: f"{also} Either the loss is smaller with recalibrated statistics, or group norm loses too.",
         NOT: f"{also} This is no clear loss.",
     }[word]
-    sizes = {norm: best_size(best, norm) for norm in ("batch", "group")}
     return Verdict(
         word,
-        f"With recalibrated statistics, {_said('batch', batch, sizes['batch'], 'points of test accuracy')}; "
-        f"{_said('group', group, sizes['group'])}.{condition}",
+        f"With recalibrated statistics, {_said(best, 'batch', 'points of test accuracy')}; {_said(best, 'group')}."
+        f"{condition}",
         (_recovered(best), _ghosts(best), _others(best), _at_ends(frame, best)),
     )
 
 
-def _said(norm: str, lost: Interval, size: int, points: str = "points") -> str:
+def _said(best: pd.DataFrame, norm: str, points: str = "points") -> str:
     """Return a clause on the loss of a norm from its best batch size to the smallest."""
+    size = best_size(best, norm)
     if size == SMALLEST:
         return f"{NAMES[norm]} is best at batch size {SMALLEST}"
-    return f"{NAMES[norm]} loses {lost.text(sign=False)} {points} from its best batch size ({size}) to {SMALLEST}"
+    lost = loss(best, norm).text(sign=False)
+    return f"{NAMES[norm]} loses {lost} {points} from its best batch size ({size}) to {SMALLEST}"
 
 
 def _mean(best: pd.DataFrame, norm: str, size: int, value: str) -> float:
@@ -188,8 +189,7 @@ def _ghosts(best: pd.DataFrame) -> str:
 
 
 def _others(best: pd.DataFrame) -> str:
-    said = [_said(norm, loss(best, norm), best_size(best, norm)) for norm in ("layer", "none")]
-    return f"Without batch statistics: {'; '.join(said)}."
+    return f"Without batch statistics: {'; '.join(_said(best, norm) for norm in ('layer', 'none'))}."
 
 
 def _at_ends(frame: pd.DataFrame, best: pd.DataFrame) -> str:
