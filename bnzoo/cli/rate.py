@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bnzoo.cli.console import UserError, mistakes, quietly
+from bnzoo.cli.console import UserError, mistakes, prefer_fast_training, quietly
 from bnzoo.cli.inputs import (
     Augment,
     Column,
@@ -86,6 +86,7 @@ def rate(
     ] = None,
 ) -> None:
     """Find the usable learning rates in seconds: a training in which the rate rises with each step."""
+    prefer_fast_training()
     if output is not None:
         check_suffix("--output", output, ".png", ".svg", ".csv")
         check_folder(output)

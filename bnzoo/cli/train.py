@@ -11,7 +11,7 @@ from rich.console import Console
 from bnzoo.cli import train_study
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import UserError, failures, mistakes, quietly, say
+from bnzoo.cli.console import UserError, failures, mistakes, prefer_fast_training, quietly, say
 from bnzoo.cli.inputs import (
     Augment,
     ClassWeight,
@@ -118,6 +118,7 @@ def train(
     ] = None,
 ) -> None:
     """Train one configuration, or the best of a study, to the end, and export it. A stopped command continues."""
+    prefer_fast_training()
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     folder = Path(family) if family not in FAMILIES and Path(family).is_dir() else None

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bnzoo.cli.artefacts import print_artefact
 from bnzoo.cli.clock import Clock
-from bnzoo.cli.console import UserError, failures, mistakes, quietly, say
+from bnzoo.cli.console import UserError, failures, mistakes, prefer_fast_training, quietly, say
 from bnzoo.cli.final import trained, write_report
 from bnzoo.cli.inputs import (
     ClassWeight,
@@ -204,6 +204,7 @@ def tune(
     output: Annotated[Path | None, typer.Option(help="The folder of the study. By default runs/FAMILY-DATA.")] = None,
 ) -> None:
     """Search the learning rate and the depth for your data, and export the best model."""
+    prefer_fast_training()
     check_family(family)
     seconds = None if budget is None else seconds_of(budget)
     clock = Clock(seconds, final, workers, confirm or 0)

@@ -18,6 +18,7 @@ SavedModel in a process with TensorFlow alone.
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,7 @@ def arrays(
     """Compare bnzoo with stock tuners on arrays, with the runs that are missing in the file of rows."""
     if only not in (None, *ARMS):
         raise typer.BadParameter(f"{only!r} is not one of {', '.join(ARMS)}", param_hint="--only")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # for all arms, as `bnzoo tune` sets it for itself
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     settings = {"file": file.name, "sha256": digest, "budget": seconds_of(budget), "processor": processor()}
     done = RowFile(rows, **settings)
