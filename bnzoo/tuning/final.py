@@ -116,7 +116,7 @@ def _at_lower_rates(fit: Callable[[float], Training], rate: float, deadline: flo
                 raise
             lower = rate / _FACTOR
             warnings.warn(
-                f"The training diverged at the learning rate {rate:.4g}, which {lower:.4g} replaces.", stacklevel=2
+                f"The training diverged at the learning rate {rate:.4g}. It begins again at {lower:.4g}.", stacklevel=2
             )
             rate = lower
     return fit(rate)

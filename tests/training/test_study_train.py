@@ -195,10 +195,10 @@ def test_a_training_that_diverges_begins_again_with_a_lower_rate(few_digits, tmp
     study.run(progress=lambda *event: None)
     diverge = DivergeAbove(0.05)
     options = {"epochs": 3, "precision": "float32", "schedule": "constant", "callbacks": [diverge]}
-    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09, which 0\.03 replaces\."):
+    with pytest.warns(UserWarning, match=r"diverged at the learning rate 0\.09\. It begins again at 0\.03\."):
         training = study.train(**options)
     assert diverge.epochs == 2 + 3
-    with pytest.warns(UserWarning, match="which 0.03 replaces"):
+    with pytest.warns(UserWarning, match="begins again at 0.03"):
         assert study.train(**options, deadline=0).artefact == training.artefact
     assert diverge.epochs == 2 + 3, "no epoch is trained again, neither of the finished training nor of the other"
     assert training.learning_rate == training.artefact.training["learning_rate"] == pytest.approx(0.03)
