@@ -27,6 +27,20 @@ def score_cap(task: str, outputs: int) -> float:
     return 2 * math.log(choices) if choices else 2.0
 
 
+def loss_cap(data: Dataset) -> float:
+    """Return the validation loss from which a training on data counts as diverged: twice the loss of guessing.
+
+    If the validation data of a regression has the largest targets, the mean of the training data misses them by more
+    than a variance.
+    """
+    cap = score_cap(data.task, data.outputs)
+    if data.task != REGRESSION:
+        return cap
+    targets = data.validation.y.astype(np.float64).reshape(len(data.validation.y), -1)
+    mean, variance = (np.asarray(value, np.float64) for value in data.target_scale)
+    return cap * max(1.0, float(np.mean((targets - mean) ** 2 / variance)))
+
+
 @dataclass(frozen=True)
 class Objective:
     """The objective of a study.
@@ -92,7 +106,8 @@ def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> O
     metrics = metrics_for(data.task, data.outputs)
     choice("objective", name, (LOSS, *metrics))
     if name == LOSS:
-        return loss_objective(data.task, data.outputs, class_weight is not None)
+        cap = loss_cap(data)
+        return Objective(cap, cap / 2, weighted=class_weight is not None)
     metric, truth = metrics[name], data.validation.y
     guessing = metric.badness(metric.compute(guesses(data.train.y, data.outputs, len(truth)), truth))
     # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes and labels.

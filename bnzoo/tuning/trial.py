@@ -26,7 +26,7 @@ from bnzoo.training.recipe import recipe_of
 from bnzoo.training.variables import assign, values_of
 from bnzoo.tuning.costs import counts_of
 from bnzoo.tuning.looks import LATE_BATCHES, PATIENCE, STALLED, Looks, Report, TrialDeadline
-from bnzoo.tuning.objective import Objective, loss_objective, score_cap
+from bnzoo.tuning.objective import LOSS, Objective, loss_cap, objective_of
 from bnzoo.tuning.spaces import Space
 
 EVALUATION_BATCH = 256
@@ -108,7 +108,7 @@ class CompiledModel:
         precision: str = FLOAT32,
     ) -> None:
         self.space, self.hp, self.data, self._precision = space, hp.copy(), data, precision
-        self.objective = objective or loss_objective(data.task, data.outputs)
+        self.objective = objective or objective_of(LOSS, data)
         self.class_weights = class_weights(data) if class_weight == BALANCED else None
         self._batch = min(space.batch_size_of(hp.values), len(data.train.x))
         self.whole = self.steps = len(data.train.x) // self._batch
@@ -285,7 +285,7 @@ def train_and_evaluate(
         An `Evaluation` without `compile_seconds`, `measured` and the cost of the network.
     """
     start = time.perf_counter()
-    cap = score_cap(compiled.data.task, compiled.data.outputs)
+    cap = loss_cap(compiled.data)
     guessing = _guessing(compiled.data, compiled.class_weights)
     compiled.restore(seed, learning_rate)
     looks = Looks(compiled, epochs, guessing, cap, report)
@@ -328,7 +328,7 @@ def judge(training_losses: list[float], loss: float, cap: float, guessing: float
     Args:
         training_losses: List of floats, the mean training loss of each epoch.
         loss: Float, the validation loss with recalibrated statistics.
-        cap: Float, the upper limit of losses, as in `score_cap`.
+        cap: Float, the upper limit of losses, as in `loss_cap`.
         guessing: Float, the loss of a network that ignores its input.
     """
     if not all(math.isfinite(value) for value in training_losses):

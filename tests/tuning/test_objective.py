@@ -99,6 +99,31 @@ def test_guessing_numbers():
     assert objective_of("r2", data).guessing == pytest.approx(1 - peer.r2_score(truth, guess))
 
 
+@pytest.fixture(scope="module")
+def heavy_tailed():
+    """A regression whose validation data has a target 40 deviations above the mean."""
+    data = load("diabetes")
+    x, y = data.validation
+    mean, variance = data.target_scale
+    return replace(data, validation=Split(x, np.append(y[:-1], mean + 40 * variance**0.5).astype(y.dtype)))
+
+
+def test_the_loss_of_guessing_rises_with_a_large_target_in_the_validation_data(heavy_tailed):
+    truth, train = heavy_tailed.validation.y.astype(float), heavy_tailed.train.y.astype(float)
+    guessing = peer.mean_squared_error(truth, np.full(len(truth), train.mean())) / train.var()
+    objective = objective_of("loss", heavy_tailed)
+    assert (objective.guessing, objective.cap) == pytest.approx((guessing, 2 * guessing))
+    assert guessing > 10
+    assert objective_of("loss", load("diabetes")).cap == 2
+
+
+@pytest.mark.slow
+def test_a_network_that_learns_all_but_a_large_target_has_not_diverged(heavy_tailed):
+    _, found = trained(heavy_tailed)
+    assert found.loss > 10
+    assert found.outcome == "ok"
+
+
 def test_the_definition_of_a_study(few_digits, tmp_path):
     """Earlier studies, which had neither option, keep their definition."""
     space = tuning.MLPSpace(depths=(1,))
