@@ -47,7 +47,7 @@ class LawPlan(Plan):
     Args:
         hyperparameters: `keras_tuner.HyperParameters` with the names `depth` and `learning_rate`.
         direction: `optuna.study.StudyDirection`.
-        start: As in `GridPlan`.
+        start: As in `LocalPlan`.
 
     Raises:
         ValueError: If there are fewer than two depths or three learning rates, or one of them is not positive.
@@ -60,11 +60,16 @@ class LawPlan(Plan):
         start: Sequence[dict[str, Any]] = (),
     ) -> None:
         check_law(hyperparameters)
-        self._grid = GridPlan(hyperparameters, start)
+        self._grid = GridPlan(hyperparameters)
         self._points = self._grid.parameters
-        self._first = [point for point in self._points if any(each.items() <= point.items() for each in start)]
         self._sign = 1 if direction == StudyDirection.MINIMIZE else -1
         self._depths, self._rates = _values(hyperparameters)
+        middle = [self._rates[number] for number in middle_first(len(self._rates))]
+        self._first = [
+            min(matching, key=lambda point: middle.index(point[RATE]))
+            for wanted in start
+            if (matching := [point for point in self._points if wanted.items() <= point.items()])
+        ]
         self._networks = list(dict.fromkeys(map(_network, self._points)))
         self._width = max(1, len(self._rates) // RATES)
 

@@ -14,7 +14,7 @@ from bnzoo.tuning.plans import GridPlan, Plan
 class LocalPlan(Plan):
     """The points of a grid, those first that are next to the best ones.
 
-    The first points have the middle of the range of learning rates, and together every value of every other
+    The first points of all are those of `start`, one for each entry. The next points have the middle of the range of learning rates, and together every value of every other
     hyperparameter. Then come the neighbours of the best point: those with the next learning rates first, whose
     architecture is compiled already, then those that differ in one other hyperparameter. If the best point has no
     untried neighbours, those of the second best follow, and so on.
@@ -25,7 +25,8 @@ class LocalPlan(Plan):
     Args:
         hyperparameters: `keras_tuner.HyperParameters`.
         direction: `optuna.study.StudyDirection`.
-        start: As in `GridPlan`.
+        start: Sequence of dicts, the first points. Of the points that have all values of one of them, the one with the
+            middle of the range of learning rates is tried first.
         cheap: As in `GridPlan`.
     """
 
@@ -36,7 +37,7 @@ class LocalPlan(Plan):
         start: Sequence[dict[str, Any]] = (),
         cheap: Set[str] = frozenset(),
     ) -> None:
-        self._grid, self._start = GridPlan(hyperparameters, start, cheap), start
+        self._grid = GridPlan(hyperparameters, cheap=cheap)
         self._sign = 1 if direction == StudyDirection.MINIMIZE else -1
         searched = [hp for hp in hyperparameters.space if not isinstance(hp, kt.Fixed)]
         self._values = {hp.name: list(hp.values) for hp in searched}
@@ -44,6 +45,8 @@ class LocalPlan(Plan):
         self._others = [name for name in self._names if name not in cheap]
         self._points = self._grid.parameters
         self._by_rank = [self._points[i] for i in sorted(range(len(self._points)), key=self._grid.rank)]
+        matching = ([point for point in self._by_rank if each.items() <= point.items()] for each in start)
+        self._first = [each[0] for each in matching if each]
 
     def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """Return the next untried point, or `None` if all were tried."""
@@ -56,8 +59,8 @@ class LocalPlan(Plan):
         return None
 
     def _candidates(self, best_first: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        yield from (point for point in self._by_rank if any(each.items() <= point.items() for each in self._start))
-        seen: dict[str, set[Any]] = {name: set() for name in self._values}
+        yield from self._first
+        seen = {name: {point[name] for point in self._first if name in point} for name in self._values}
         for point in self._by_rank:
             # the first point of each architecture has the middle of the learning rates
             if any(point[name] not in seen[name] for name in self._others if name in point):

@@ -63,11 +63,12 @@ class GridPlan(Plan):
     """Every combination of the values of the hyperparameters. The last hyperparameter varies fastest.
 
     The points are run in another order than that of their indices: one architecture after the other, those first that
-    together have every value of every hyperparameter; in each of them the values in the middle first.
+    together have every value of every hyperparameter; in each of them the values in the middle first. This is also the
+    order of the points of one entry of `start`.
 
     Args:
         hyperparameters: `keras_tuner.HyperParameters`. A Float without a step has ten values, as in Keras Tuner.
-        start: Sequence of dicts. The points with all values of one of them come first.
+        start: Sequence of dicts. The points with all values of the first one come first, then those of the second one.
         cheap: As in `SampledPlan`. If it is empty, the points are run in the order of their indices.
 
     Attributes:
@@ -83,20 +84,19 @@ class GridPlan(Plan):
     ) -> None:
         self._space = hyperparameters.space
         every = list(points(hyperparameters.space, {}))
-        first: list[dict[str, Any]] = []
-        for wanted in start:
-            first += [point for point in every if wanted.items() <= point.items() and point not in first]
-        self.points = first + [point for point in every if point not in first]
+        self.points: list[dict[str, Any]] = []
+        self._ranks: list[int] = []
+        for wanted in (*start, {}):
+            group = [point for point in every if wanted.items() <= point.items() and point not in self.points]
+            self._ranks += [len(self.points) + rank for rank in _ranks(self._space, group, cheap)]
+            self.points += group
         self.size = len(self.points)
         searched = [hp.name for hp in self._space if not isinstance(hp, kt.Fixed)]
         self.parameters = [{name: point[name] for name in searched if name in point} for point in self.points]
-        self._ranks = _ranks(self._space, self.points[len(first) :], cheap) if cheap else ()
-        self._first = len(first)
 
     def rank(self, position: int) -> int:
         """Return the place of a point in the order in which waiting ones are run."""
-        run_as_listed = position < self._first or not self._ranks
-        return position if run_as_listed else self._first + self._ranks[position - self._first]
+        return self._ranks[position]
 
     def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """Return the point at this position. The history does not matter."""
@@ -208,9 +208,12 @@ def middle_first(count: int) -> list[int]:
 
 
 def _ranks(space: Sequence[kt.HyperParameter], points: Sequence[Mapping[str, Any]], cheap: Set[str]) -> Sequence[int]:
-    """Return the place of each point of a grid in the order in which they are run."""
+    """Return the place of each point of a grid in the order in which they are run: as listed if none is cheap."""
+    if not cheap:
+        return range(len(points))
     searched = [hp for hp in space if not isinstance(hp, kt.Fixed)]
-    values = {hp.name: list(hp.values) for hp in searched}
+    # the values of a range come in any order
+    values = {hp.name: sorted(hp.values) if isinstance(hp, kt.Float | kt.Int) else list(hp.values) for hp in searched}
     order = {
         name: {values[name][i]: n for n, i in enumerate(middle_first(len(values[name])))}
         for name in cheap & values.keys()

@@ -14,9 +14,9 @@ def score(depth, norm, learning_rate):
     return 0.1 * (20 - depth) / 6 + (norm == "batch") + abs(math.log10(learning_rate))
 
 
-def run(folder, trials):
+def run(folder, trials, **options):
     space = Categories(lambda hp: hp.Choice("learning_rate", RATES))
-    return search(folder, score, space, sampler="local", cheap=("learning_rate",), max_trials=trials).ran
+    return search(folder, score, space, sampler="local", cheap=("learning_rate",), max_trials=trials, **options).ran
 
 
 def test_each_category_comes_once_then_the_neighbours_of_the_best(tmp_path):
@@ -28,6 +28,13 @@ def test_each_category_comes_once_then_the_neighbours_of_the_best(tmp_path):
     assert min(ran, key=lambda values: score(**values)) == {"depth": 20, "norm": "none", "learning_rate": 1.0}
     assert run(tmp_path / "stopped", 5) == ran[:5]
     assert run(tmp_path / "stopped", 12) == ran[5:], "a search that was stopped continues"
+
+
+def test_an_entry_of_the_start_is_one_point_with_the_middle_rate(tmp_path):
+    ran = run(tmp_path, 4, enqueue=[{"depth": 14, "norm": "none"}, {"learning_rate": 10.0}])
+    assert ran[0] == {"depth": 14, "norm": "none", "learning_rate": 0.1}
+    assert ran[1] == {"depth": 8, "norm": "batch", "learning_rate": 10.0}
+    assert ran[2] == {"depth": 20, "norm": "batch", "learning_rate": 0.1}, "the depth that was not tried"
 
 
 def test_every_point_comes_once_in_the_end(tmp_path):

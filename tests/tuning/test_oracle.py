@@ -178,8 +178,13 @@ def test_where_to_start(tmp_path):
     first, second, _ = search(tmp_path / "s", enqueue=start, max_trials=3).ran
     assert first == start[0]
     assert second["depth"] == 8
-    grid = search(tmp_path / "g", sampler="grid", enqueue=[{"depth": 14}]).ran
+    options = {"sampler": "grid", "enqueue": [{"depth": 14}]}
+    grid = search(tmp_path / "g", **options).ran
     assert [values["depth"] for values in grid] == [14] * 10 + [8] * 10
+    ordered = search(tmp_path / "o", cheap=("learning_rate",), **options).ran
+    assert [values["depth"] for values in ordered] == [14] * 10 + [8] * 10
+    rates = sorted({values["learning_rate"] for values in ordered})
+    assert ordered[0]["learning_rate"] in rates[4:6]
     for wrong, message in (
         ({"depht": 8}, "Unknown `enqueue`: 'depht'. Did you mean 'depth'"),
         ({"depth": 9}, "depth must be one of 8, 14. Received: depth=9"),
