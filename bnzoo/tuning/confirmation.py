@@ -118,18 +118,28 @@ def _replaced(results: "Results") -> list[str]:
     return []
 
 
-def alike_on_examples(results: "Results") -> str:
-    """Return the number of configurations that the validation examples cannot tell from the best one, in words.
+def alike(results: "Results") -> pd.DataFrame:
+    """Return the configurations that cannot be told apart from the best one.
 
-    It is empty if there are none, or the metric is not a share of the examples.
+    With several seeds their scores decide. With one seed it is the metric on the validation examples; there are none if
+    it is not a share of the examples.
     """
-    metric = metric_named(results.metric)
+    if results.definition["seeds"] > 1 or results.confirmation is not None:
+        return ties(ranked(results))
+    metric, usable = metric_named(results.metric), results.usable
     if not metric.share or results.examples is None:
+        return usable.iloc[:0]
+    return usable.loc[ties_of_shares(usable[metric.name], results.examples).index]
+
+
+def alike_on_examples(results: "Results") -> str:
+    """Return the number of configurations that are `alike` with one seed, in words; empty if there are none."""
+    count = len(alike(results))
+    if not count:
         return ""
-    count = len(ties_of_shares(results.usable[metric.name], results.examples))
     subject = "1 configuration has" if count == 1 else f"{count} configurations have"
     within = f"within two standard errors of that of the best on {results.examples:,} validation examples"
-    return f"{subject} a validation {metric.label} {within}" if count else ""
+    return f"{subject} a validation {metric_named(results.metric).label} {within}"
 
 
 def _tied(results: "Results", configurations: pd.DataFrame) -> list[str]:

@@ -9,11 +9,10 @@ from typing import Any
 from bnzoo.export.image import is_image
 from bnzoo.metrics import CLASSIFICATION, REGRESSION, metric_named
 from bnzoo.models import FAMILIES
-from bnzoo.tuning.confirmation import alike_on_examples, doubts, finding, ranked
+from bnzoo.tuning.confirmation import alike, alike_on_examples, doubts, finding, ranked
 from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.front import smallest
 from bnzoo.tuning.results import Results
-from bnzoo.tuning.ties import ties
 
 NEAR = 0.05  # a value this close to the end of a range, as a share of its logarithm, is at its edge
 FEW = 0.9  # a value is listed if the share of its trials that ran is below this part of the share of all trials
@@ -182,7 +181,7 @@ def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
         highest = value == tried[-1] or _near(value, max(ends), min(ends))
         if lowest and axis == "depth" and _is_smallest(results, best):
             continue
-        if highest and axis == "depth" and (ties(ranked(results))["depth"] < value).any():
+        if highest and axis == "depth" and (alike(results)["depth"] < value).any():
             continue  # a warning names the shallower network, which is as good
         if len(tried) > 1 and (lowest or highest) and not _lost_beyond(results, best, axis, lowest):
             side, direction = ("lowest", "lower") if lowest else ("highest", "higher")
