@@ -147,7 +147,8 @@ def train(
         options |= {"average": average, "patience": patience, "all_data": all_data, "tensorboard": tensorboard}
         run: Callable[..., Training]
         if folder is not None:
-            run = partial(train_study.trained, folder, examples, trial, augment=augment)
+            end = clock.training_deadline  # the report follows
+            run = partial(train_study.trained, folder, examples, trial, augment=augment, deadline=end)
         else:
             with quietly():
                 space = space_of(family, axes).for_data(examples)
@@ -157,7 +158,7 @@ def train(
             rate = values["learning_rate"]
             run = partial(bnzoo.train, model, examples, learning_rate=rate, batch_size=batch_size, seed=seed)
             options |= {"class_weight": class_weight, "directory": output}
-        options["budget"] = None if clock.deadline is None else clock.left
+            options["budget"] = None if clock.deadline is None else clock.left
         console = Console(stderr=True)
         with shown(console) as progress, failures():
             try:

@@ -32,11 +32,23 @@ def unchanged(model: keras.Model) -> Iterator[None]:
     Args:
         model: The compiled model, whose optimizer is built.
     """
-    variables = [*model.variables, *model.optimizer.variables, global_seed_generator().state]
-    values, python, generator = values_of(variables), random.getstate(), np.random.get_state()
+    variables = [*model.variables, *model.optimizer.variables]
+    values = values_of(variables)
+    with unchanged_generators():
+        try:
+            yield
+        finally:
+            assign(variables, values)
+
+
+@contextmanager
+def unchanged_generators() -> Iterator[None]:
+    """Restore the random generators of Keras, NumPy and Python at the end of the block."""
+    state = global_seed_generator().state
+    value, python, generator = keras.ops.convert_to_numpy(state), random.getstate(), np.random.get_state()
     try:
         yield
     finally:
-        assign(variables, values)
+        state.assign(value)
         random.setstate(python)
         np.random.set_state(generator)

@@ -14,10 +14,10 @@ from bnzoo.tuning.plans import GridPlan, Plan
 class LocalPlan(Plan):
     """The points of a grid, those first that are next to the best ones.
 
-    The first points of all are those of `start`, one for each entry. The next points have the middle of the range of learning rates, and together every value of every other
-    hyperparameter. Then come the neighbours of the best point: those with the next learning rates first, whose
-    architecture is compiled already, then those that differ in one other hyperparameter. If the best point has no
-    untried neighbours, those of the second best follow, and so on.
+    The first points are those of `start`, one for each entry. The next ones have the middle of the range of learning
+    rates, and together every value of every other hyperparameter. Then come the neighbours of the best point: those
+    with the next learning rates first, whose architecture is compiled already, then those that differ in one other
+    hyperparameter. If the best point has no untried neighbours, those of the second best follow, and so on.
 
     Each proposal depends on the results of the points before it alone, so that a study that was stopped continues in
     the same way.

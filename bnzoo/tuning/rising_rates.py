@@ -16,7 +16,7 @@ from bnzoo.tools.health_check.labels import check_labels
 from bnzoo.training.batches import training_batches
 from bnzoo.training.options import default_batch_size, require_tensorflow
 from bnzoo.training.recipe import check_input_shape, check_model
-from bnzoo.training.variables import unchanged
+from bnzoo.training.variables import unchanged, unchanged_generators
 from bnzoo.tuning.rates import RateTest, RateTests
 from bnzoo.tuning.spaces import Space
 
@@ -120,7 +120,8 @@ def rate_test(
         raise ValueError("`values` is for a space. Omit it for a model")
     seed_number("seed", seed, bits=31)
     _check(model)
-    batches = _orders_of(model, data, batch_size, steps, seed)
+    with unchanged_generators():  # data of one's own may draw from them
+        batches = _orders_of(model, data, batch_size, steps, seed)
     return RateTest(model.name, raised, _losses(model, batches, raised, orders))
 
 
