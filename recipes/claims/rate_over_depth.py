@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bnzoo.data import Dataset
 from bnzoo.tuning import MLPSpace, ResNetSpace, Space
@@ -238,11 +239,14 @@ def draw(frame: pd.DataFrame) -> Figure:
         guide = middle * (depths / np.sqrt(depths[0] * depths[-1])) ** law
         shown.plot(depths, guide, "--", color="black", linewidth=1, label="predicted slope")
         shown.set(yscale="log", title=part if scale == "none" else f"branches times {scale}")
+        if len(here):
+            shown.set_ylim(here["learning_rate"].min(), here["learning_rate"].max())  # the grid
         log_axis(shown, depths, "depth", base=2)
     for shown in axes[:: len(PARTS)]:
         shown.set_ylabel("best learning rate")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    handles, _ = axes[0].get_legend_handles_labels()
+    handles.append(Line2D([], [], linestyle=":", color="grey", label="largest stable rate"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 
