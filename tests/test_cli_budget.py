@@ -13,6 +13,7 @@ import optuna
 import pytest
 import rich.console
 from optuna.trial import TrialState
+from planted import planted
 from test_cli import SMALL, bnzoo  # noqa: F401
 
 from bnzoo import tuning
@@ -23,6 +24,7 @@ from bnzoo.cli.latency import measure_latency
 from bnzoo.cli.space import axes_of, space_of
 from bnzoo.cli.waiting import waiting
 from bnzoo.data import load
+from bnzoo.training.endings import DivergedError
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.plans import make_plan
 from bnzoo.tuning.records import find_definition
@@ -245,6 +247,59 @@ def test_a_larger_budget_for_a_finished_study_is_warned_about(capsys, monkeypatc
         assert final.trained(study, time.monotonic() + seconds) is artefact
         message = "bnzoo: warning: the study in runs/old is finished, with a plan for 580 s, and a larger budget"
         assert capsys.readouterr().err.startswith(message) == warned
+
+
+def test_the_final_training_has_the_deadline_and_the_options_of_the_command(capsys):
+    asked = []
+
+    def train(**options):
+        asked.append(options)
+        raise DivergedError("The training diverged")
+
+    candidate = types.SimpleNamespace(values={"depth": 2, "learning_rate": 0.1})
+    results = types.SimpleNamespace(candidate=candidate, text=str)
+    study = types.SimpleNamespace(results=results, artefact_of=lambda _: None, train=train)
+    assert final.trained(study, 123.0, "bfloat16", "flip") is None
+    [options] = asked
+    assert callable(options.pop("progress"))
+    assert options == {"deadline": 123.0, "trial": candidate, "precision": "bfloat16", "augment": "flip"}
+    assert "final training: depth 2, learning rate 0.1\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "trials"), [((), 12), (("--trials", 5), 5)])
+def test_the_plan_of_a_new_study_reaches_its_parts(bnzoo, monkeypatch, words, trials):  # noqa: F811
+    """Nothing is timed or trained: the plan and the results are planted, and the final training is interrupted."""
+    plan, asked = replace(PLAN, confirmation=20.0), {}
+
+    def timed(self, study, *options):
+        self.plan = plan
+        return study
+
+    def run(self, **bounds):
+        asked["search"] = bounds
+        self._results = planted(lambda depth, norm, rate, seed: rate, depths=(8,), norms=("batch",))
+
+    def measure(study, format, left):
+        asked["latency"] = format, left
+
+    def train(self, deadline, **options):
+        asked["left"] = deadline - time.monotonic()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clocks.Clock, "timed", timed)
+    monkeypatch.setattr(tuning.Study, "run", run)
+    monkeypatch.setattr(tuning.Study, "confirm", lambda self, top, **bounds: asked.update(confirm=(top, bounds)))
+    monkeypatch.setattr(tuning.Study, "train", train)
+    monkeypatch.setattr("bnzoo.cli.tune.measure_latency", measure)
+    monkeypatch.setattr("bnzoo.cli.tune.write_report", lambda study: None)
+    arguments = ["tune", *SMALL[:-2], "--data", "wine", "--budget", "10h", "--confirm", 2]
+    status, _, err = bnzoo(*arguments, "--latency", "saved_model", *words)
+    assert status == 130, err
+    format, left = asked["latency"]
+    assert format == "saved_model"
+    assert 0 < asked["left"] < left < 10 * 3600, "without the time that has passed, and that of the report"
+    assert asked["search"] == {"workers": 1, "budget": plan.search, "trials": trials}
+    assert asked["confirm"] == (2, {"workers": 1, "budget": plan.confirmation})
 
 
 @pytest.mark.slow

@@ -256,8 +256,7 @@ def tune(
             precision=(stored or {}).get("precision", FLOAT32) if precision == AUTO else precision,
             equal=equal,
         )
-        most = clock.trials if trials is None else trials
-        search.check_bounds(workers, seconds, most)
+        search.check_bounds(workers, seconds, clock.trials if trials is None else trials)
         if confirm is not None:
             search.check_confirmation(confirm)
         search = clock.timed(search, precision, trials)
@@ -265,7 +264,7 @@ def tune(
         bounds: dict[str, Any] = {
             "workers": clock.workers(clock.of_search()),
             "budget": clock.of_search(),
-            "trials": most,
+            "trials": clock.trials if trials is None else trials,  # a new study has its plan only now
         }
     _run(search, lambda: search.run(**bounds))
     if trials is None and clock.plan is not None and search.results.candidate is None and search.results.not_tried:
