@@ -78,6 +78,32 @@ def test_the_options_of_a_training_reach_it(asked, tmp_path):
     assert options == DEFAULTS | expected | {"learning_rate": 0.05, "directory": tmp_path / "run"}
 
 
+def test_the_rest_of_a_budget_reaches_the_training(asked, tmp_path):
+    *_, options = asked(*WORDS, "--budget", "10h")
+    assert 0 < options.pop("budget") < 10 * 3600, "the start has taken a part of it"
+    assert options == {name: value for name, value in DEFAULTS.items() if name != "budget"} | {
+        "learning_rate": 0.05,
+        "directory": tmp_path / "run",
+    }
+
+
+def test_the_options_of_the_training_of_a_study_reach_it(bnzoo, monkeypatch, tmp_path):  # noqa: F811
+    found = []
+
+    def trained(folder, data, trial, *, progress, **options):
+        found.append((folder, data.name, trial, options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bnzoo.cli.train_study.trained", trained)
+    words = ("--schedule", "linear", "--warmup", 0.2, "--no-average", "--patience", 3, "--precision", "bfloat16")
+    words += ("--epochs", 7, "--augment", "none", "--trial", 4, "--tensorboard", tmp_path / "logs")
+    status, _, err = bnzoo("train", tmp_path, "--data", "wine", *words)
+    assert status == 130, err
+    expected = {"schedule": "linear", "warmup": 0.2, "average": False, "patience": 3, "precision": "bfloat16"}
+    expected |= {"epochs": 7, "augment": "none", "all_data": False, "budget": None, "tensorboard": tmp_path / "logs"}
+    assert found == [(tmp_path, "wine", 4, expected)]
+
+
 def test_all_data_reaches_the_training_and_the_seed_the_weights(asked, tmp_path):
     model, _, options = asked(*WORDS, "--all-data")
     assert options == DEFAULTS | {"all_data": True, "learning_rate": 0.05, "directory": tmp_path / "run"}
