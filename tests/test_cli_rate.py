@@ -55,6 +55,49 @@ def test_a_file(bnzoo, hurried, tmp_path, compiled, options):
     assert (tmp_path / "IN.keras").read_bytes() == before
 
 
+@pytest.fixture
+def asked(bnzoo, monkeypatch):
+    """A function that returns the model or the space, and the options, with which `bnzoo rate` begins a test."""
+    found = []
+
+    def interrupted(model, data, *fixed, **options):
+        found.append((model, options))
+        raise KeyboardInterrupt
+
+    def ask(*words):
+        status, _, err = bnzoo("rate", *words, "--data", "wine")
+        assert status == 130, err
+        return found.pop()
+
+    monkeypatch.setattr(tuning, "rate_test", interrupted)
+    monkeypatch.setattr(rising_rates, "each_test", interrupted)
+    return ask
+
+
+def test_the_options_reach_the_test_of_a_file(asked, tmp_path):
+    save_model(tmp_path / "IN.keras")
+    model, options = asked("IN.keras")
+    assert type(model.optimizer) is keras.optimizers.SGD
+    assert options == {"batch_size": None, "seed": 0}
+    words = ("--optimizer", "muon", "--momentum", 0.5, "--weight-decay", 0.01, "--batch-size", 8, "--seed", 3)
+    model, options = asked("IN.keras", *words)
+    found = model.optimizer.get_config()
+    assert type(model.optimizer).__name__ == "Muon"
+    assert (found["momentum"], found["weight_decay"]) == (0.5, 0.01)
+    assert options == {"batch_size": 8, "seed": 3}
+
+
+def test_the_options_reach_the_test_of_a_family(asked):
+    words = ("--depth", "1,3", "--norm", "layer", "--activation", "silu", "--option", "width=4")
+    words += ("--optimizer", "muon", "--momentum", 0.5, "--weight-decay", 0.01, "--batch-size", 8, "--seed", 3)
+    space, options = asked("mlp", *words)
+    config = space.get_config()
+    expected = {"depths": [1, 3], "norms": ["layer"], "activation": "silu", "width": 4, "optimizer": "muon"}
+    expected |= {"momentum": 0.5, "weight_decay": 0.01, "batch_size": 8}
+    assert {name: config[name] for name in expected} == expected
+    assert options == {"seed": 3}
+
+
 def test_no_usable_rate_is_status_1(bnzoo, monkeypatch):
     never = tuning.RateTest("mlp", np.geomspace(1e-6, 10, 20), np.ones((1, 20)), {"depth": 2})
     monkeypatch.setattr(rising_rates, "each_test", lambda *arguments, **options: iter([never]))
