@@ -14,6 +14,8 @@ from untrained import SPACE, comparable, loss_in, quiet, study
 
 from bnzoo import tuning
 from bnzoo.metrics import metric_named
+from bnzoo.tuning import confirming
+from bnzoo.tuning.finalists import Finalists
 from bnzoo.tuning.objective import Objective
 from bnzoo.tuning.shared import SharedStudy
 from bnzoo.tuning.ties import interval, ties, ties_of_shares
@@ -168,6 +170,21 @@ def test_a_trial_that_the_deadline_has_ended_does_not_count(few_digits, tmp_path
     assert found.results.best.trial < 1_000_000
     monkeypatch.setattr("bnzoo.tuning.tuner.train_and_evaluate", train)
     assert len(found.confirm(3, progress=quiet).confirmation) == 9
+
+
+def test_the_budget_of_a_confirmation_reaches_its_trials(monkeypatch):
+    asked, added = [], []
+    monkeypatch.setattr(confirming, "best_trials", lambda results, top: [4, 2, 7][:top])
+    monkeypatch.setattr(confirming, "run_trials", lambda study, records, show, **options: asked.append(options))
+    monkeypatch.setattr(confirming, "run_workers", lambda study, show, count, **options: asked.append((count, options)))
+    finalists = Finalists(3, [4, 2])
+    records = SimpleNamespace(confirm=lambda *arguments: added.append(arguments) or finalists)
+    begun = SimpleNamespace(results=None, refresh=lambda: SimpleNamespace(confirmation=None))
+    for workers in (1, 5):
+        confirming.run_confirmation(begun, records, 2, 3, quiet, workers, 60.0)
+    bounds = {"budget": 60.0, "trials": None}
+    assert asked == [bounds | {"finalists": finalists}, (5, bounds | {"confirming": True})]
+    assert added == [([4, 2], 3)] * 2
 
 
 def confirmed(searched, again, seeds=3, **axes):

@@ -1,5 +1,8 @@
 """The steps of the trials of a study with equal compute."""
 
+from collections import OrderedDict
+from types import SimpleNamespace
+
 import pytest
 from untrained import SPACE, quiet, study
 
@@ -8,7 +11,7 @@ from bnzoo.models import count_macs
 from bnzoo.tuning.opening import open_study
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.steps import COMPUTE
-from bnzoo.tuning.tuner import compile_model
+from bnzoo.tuning.tuner import StudyTuner, compile_model
 
 # three times the batches of the data of other tests, so that half a step is less of them
 DEEP = {
@@ -53,6 +56,31 @@ def test_equal_compute_is_part_of_the_study(equal, few_digits, tmp_path, trainin
     with pytest.raises(ValueError, match="equal: compute stored, None requested"):
         study(few_digits, tmp_path / "s", tuning.MLPSpace(**DEEP), seeds=1)
     assert "equal" not in study(few_digits, tmp_path / "t").definition, "studies of earlier versions go on"
+
+
+def test_the_trials_of_a_plan_have_its_steps_and_few_examples(few_digits, tmp_path, monkeypatch):
+    made = []
+
+    def compiled_model(space, hp, data, seed, *score, **options):
+        made.append((len(data.validation.x), options))
+        return SimpleNamespace(hp=hp, whole=44, steps=44)
+
+    monkeypatch.setattr("bnzoo.tuning.tuner.CompiledModel", compiled_model)
+    monkeypatch.setattr("bnzoo.tuning.study.VALIDATION", 10)
+    plan = StudyPlan(trials=1, epochs=1, steps={1: 5}, search=1.0, final=1.0, export=1.0)
+    planned = study(few_digits, tmp_path / "s", plan=plan, epochs=1, seeds=1)
+    hp = planned.hyperparameters()
+    hp.values = dict(next(planned.space.grid()))
+    compiled = [compile_model(each, hp, seed=0) for each in (planned, study(few_digits, tmp_path / "t"))]
+    assert [each.steps for each in compiled] == [5, 44]
+    usual = {"precision": "float32"}
+    assert made == [(10, usual | {"calibration": 2048}), (len(few_digits.validation.x), usual)]
+    measured = SimpleNamespace(hp=hp, whole=44, steps=44)
+    planned.compiled[planned.space.architecture(hp.values)] = measured
+    tuner = SimpleNamespace(hypermodel=planned.space, _study=planned, _compiled=OrderedDict())
+    assert StudyTuner._compiled_model(tuner, hp, 0) is measured
+    assert measured.steps == 5, "it was compiled before there was a plan"
+    assert not planned.compiled
 
 
 def test_mistakes(few_digits, tmp_path):

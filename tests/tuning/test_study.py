@@ -237,6 +237,37 @@ def test_a_bound_and_what_was_not_tried(finished, few_digits, tmp_path):
     assert comparable(again.results) == comparable(finished.results)
 
 
+def test_the_oracle_of_a_search_has_the_arguments_of_the_study(few_digits, tmp_path, monkeypatch):
+    asked = []
+
+    def oracle(objective, trials, **options):
+        asked.append((trials, options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bnzoo.tuning.tuner.OptunaOracle", oracle)
+    start = [{"norm": "none"}]
+    new = study(few_digits, tmp_path / "s", seeds=3, sampler="tpe", sampler_seed=5, enqueue=start)
+    with pytest.raises(KeyboardInterrupt):
+        new.run(quiet, budget=60.0, trials=6)
+    [(trials, options)] = asked
+    expected = {"sampler": "tpe", "enqueue": start, "seeds": 3, "seed": 5, "budget": 60.0, "cheap": ("learning_rate",)}
+    assert trials == 6
+    assert {name: options[name] for name in expected} == expected
+
+
+def test_the_bounds_of_a_search_with_a_progress_bar_are_those_asked_for(few_digits, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("bnzoo.tuning.study.run_trials", lambda *arguments, **bounds: asked.append(bounds))
+    monkeypatch.setattr(
+        "bnzoo.tuning.study.run_workers", lambda study, show, *bounds, **more: asked.append((bounds, more))
+    )
+    new = study(few_digits, tmp_path / "s")
+    new.run(budget=60.0, trials=6)
+    new.run(budget=60.0, trials=6, workers=3)
+    bounds = {"budget": 60.0, "trials": 6}
+    assert asked == [bounds, ((3,), bounds)]
+
+
 @pytest.mark.slow
 def test_a_better_trial_is_the_next_version_of_the_export(few_digits, tmp_path, verified_here):
     """The first four trials have no norm, and a higher loss."""

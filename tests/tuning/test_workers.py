@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -18,6 +19,7 @@ from optuna.trial import TrialState
 from portable import ON_LINUX, ON_POSIX
 
 from bnzoo import tuning
+from bnzoo.tuning import workers
 from bnzoo.tuning.checkpoints import open_checkpoints
 from bnzoo.tuning.shared import SharedStudy
 from bnzoo.tuning.storage.database import RetryingStorage, retrying
@@ -108,6 +110,30 @@ def test_two_processes_find_what_one_does(few_digits, tmp_path, monkeypatch):
     assert two.results.best.values == one.results.best.values
     loss, _ = two.best_model().evaluate(*few_digits.validation, verbose=0)
     assert loss == pytest.approx(two.results.best.loss, rel=1e-5)
+
+
+def test_a_worker_has_what_its_start_has_left_of_the_budget(monkeypatch):
+    worked = []
+    study = SimpleNamespace(work=lambda **bounds: worked.append(bounds))
+    monkeypatch.setattr("bnzoo.tuning.study.Study", lambda **arguments: study)
+    monkeypatch.setattr(workers, "end_with_parent", lambda: None)
+    monkeypatch.setattr(workers, "time", SimpleNamespace(time=lambda: 100.0))
+    for deadline in (None, 130.0, 99.0):
+        workers._work({}, deadline, 5, True, None)
+    bounds = {"trials": 5, "confirming": True}
+    assert worked == [{"budget": None, **bounds}, {"budget": 30.0, **bounds}], "none after the deadline"
+
+
+def test_workers_share_the_cores(monkeypatch):
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    monkeypatch.setattr(workers, "available_cores", lambda: 8)
+    monkeypatch.setenv(names[0], "5")
+    for name in names[1:]:
+        monkeypatch.delenv(name, raising=False)
+    for count, share in ((3, "2"), (16, "1")):
+        with workers.cores_shared(count):
+            assert [os.environ[name] for name in names] == [share] * 3
+        assert [os.environ.get(name) for name in names] == ["5", None, None], "as before"
 
 
 class Deadly(tuning.MLPSpace):
