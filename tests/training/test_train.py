@@ -453,6 +453,20 @@ def test_the_learning_rate_has_a_default(few, compiled, optimizer, rate):
     assert recipe_of(model, few, None, optimizer).learning_rate == pytest.approx(rate)
 
 
+def test_a_compiled_model_keeps_what_it_excludes_from_weight_decay(few):
+    """Without gradients, a step of AdamW only decays. The copy trains in the place of the model."""
+    model, copy = small_model(), small_model()
+    optimizer = keras.optimizers.AdamW(0.5, weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_list=[model.get_layer("logits").kernel])
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    recipe_of(model, few, None).compile(copy, "float32")
+    before = {variable.path: np.array(variable) for variable in copy.trainable_variables}
+    copy.optimizer.apply([keras.ops.zeros_like(variable) for variable in copy.trainable_variables])
+    for variable in copy.trainable_variables:
+        factor = 1.0 if variable is copy.get_layer("logits").kernel else 1 - 0.5 * 0.1
+        np.testing.assert_allclose(np.array(variable), factor * before[variable.path], rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_patience_ends_a_training_and_its_best_weights_are_a_choice(few):
     options = {**OPTIONS, "learning_rate": 2.0, "schedule": "constant", "epochs": 30, "patience": 2}
