@@ -31,7 +31,7 @@ def test_the_best_configuration_of_a_study_is_trained_and_exported(few_digits, t
     again = study.train(epochs=2, precision="float32")
     assert again.artefact == training.artefact
     assert again.history == training.history
-    assert (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns >= kept
+    assert (tmp_path / "study" / "training" / "1" / "checkpoint.npz").stat().st_mtime_ns == kept, "nothing was trained"
     file = tmp_path / "study" / "best.keras"
     best = file.read_bytes()
     (tmp_path / "study" / "results.json").unlink()  # as if there were more trials
@@ -172,6 +172,21 @@ def test_a_configuration_of_a_few_values_has_the_first_ones_of_the_other_axes(fe
     first = {"depth": 2, "norm": "none", "batch_size": 64, "optimizer": "adamw", "learning_rate": 0.001}
     second = {"depth": 1, "norm": "batch", "batch_size": 16, "optimizer": "sgd", "learning_rate": 1.0}
     assert values == [first, second]
+
+
+def test_the_options_of_a_final_training_reach_it(few_digits, tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr("bnzoo.tuning.final.run", lambda model, data, recipe, chosen, **others: found.append(chosen))
+    monkeypatch.setattr("bnzoo.tuning.study.time", SimpleNamespace(monotonic=lambda: 100.0))
+    space = tuning.MLPSpace(depths=(1,), width=4, norms=(None,), batch_size=32)
+    study = tuning.Study(space, few_digits, tmp_path / "study", class_weight="balanced")
+    options = {"epochs": 7, "average": False, "patience": 3, "all_data": False, "precision": "bfloat16"}
+    study.train(trial={"depth": 1}, budget=60.0, **options)
+    study.train(trial={"depth": 1}, deadline=70.0, all_data=True)
+    first, second = found
+    assert {name: getattr(first, name) for name in options} == options
+    assert (first.deadline, first.batch_size, first.class_weight, first.seed) == (160.0, 32, "balanced", 0)
+    assert (second.deadline, second.all_data, second.average, second.patience) == (70.0, True, True, None)
 
 
 class DivergeAbove(keras.callbacks.Callback):
