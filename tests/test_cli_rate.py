@@ -57,15 +57,15 @@ def test_a_file(bnzoo, hurried, tmp_path, compiled, options):
 
 @pytest.fixture
 def asked(bnzoo, monkeypatch):
-    """A function that returns the model or the space, and the options, with which `bnzoo rate` begins a test."""
+    """A function that returns the model or space, the data and the options with which `bnzoo rate` begins a test."""
     found = []
 
     def interrupted(model, data, *fixed, **options):
-        found.append((model, options))
+        found.append((model, data, options))
         raise KeyboardInterrupt
 
     def ask(*words):
-        status, _, err = bnzoo("rate", *words, "--data", "wine")
+        status, _, err = bnzoo("rate", *words)
         assert status == 130, err
         return found.pop()
 
@@ -76,11 +76,11 @@ def asked(bnzoo, monkeypatch):
 
 def test_the_options_reach_the_test_of_a_file(asked, tmp_path):
     save_model(tmp_path / "IN.keras")
-    model, options = asked("IN.keras")
+    model, _, options = asked("IN.keras", "--data", "wine")
     assert type(model.optimizer) is keras.optimizers.SGD
     assert options == {"batch_size": None, "seed": 0}
     words = ("--optimizer", "muon", "--momentum", 0.5, "--weight-decay", 0.01, "--batch-size", 8, "--seed", 3)
-    model, options = asked("IN.keras", *words)
+    model, _, options = asked("IN.keras", "--data", "wine", *words)
     found = model.optimizer.get_config()
     assert type(model.optimizer).__name__ == "Muon"
     assert (found["momentum"], found["weight_decay"]) == (0.5, 0.01)
@@ -90,12 +90,13 @@ def test_the_options_reach_the_test_of_a_file(asked, tmp_path):
 def test_the_options_reach_the_test_of_a_family(asked):
     words = ("--depth", "1,3", "--norm", "layer", "--activation", "silu", "--option", "width=4")
     words += ("--optimizer", "muon", "--momentum", 0.5, "--weight-decay", 0.01, "--batch-size", 8, "--seed", 3)
-    space, options = asked("mlp", *words)
+    space, examples, options = asked("mlp", "--data", "digits", "--augment", "flip,crop", *words)
     config = space.get_config()
     expected = {"depths": [1, 3], "norms": ["layer"], "activation": "silu", "width": 4, "optimizer": "muon"}
     expected |= {"momentum": 0.5, "weight_decay": 0.01, "batch_size": 8}
     assert {name: config[name] for name in expected} == expected
     assert options == {"seed": 3}
+    assert tuple(examples.augment) == ("flip", "crop")
 
 
 def test_no_usable_rate_is_status_1(bnzoo, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import test_cli
 
-from bnzoo import MLP, ResNetCifar, load_model, tools
+from bnzoo import MLP, ResNetCifar, data, load_model, tools
 
 bnzoo = test_cli.bnzoo
 
@@ -57,12 +57,20 @@ def accuracy_of(model, split):
     return (model.predict(split.x, verbose=0).argmax(-1) == split.y).mean()
 
 
-def test_recalibrate_on_a_part_of_a_file_with_other_classes(bnzoo, model, tmp_path):
+def test_recalibrate_on_a_part_of_a_file_with_other_classes(bnzoo, model, tmp_path, monkeypatch):
+    usual, asked = tools.Recalibration.__call__, []
+
+    def recorded(self, x, batches, batch_size):
+        asked.append((len(x), batches, batch_size))
+        usual(self, x, batches, batch_size)
+
+    monkeypatch.setattr(tools.Recalibration, "__call__", recorded)
     x = np.random.default_rng(0).normal(size=(300, 8, 8, 1))
     np.savez(tmp_path / "two.npz", x=x, y=np.arange(300) % 2)
     options = ["--data", "two.npz", "--batches", "2", "--batch-size", "40"]
     status, out, _ = bnzoo("recalibrate", "IN.keras", "OUT.keras", *options)
     assert (status, out) == (0, "7 batch norms recalibrated on 80 examples\nOUT.keras\n")
+    assert asked == [(len(data.load("two.npz").train.x), 2, 40)]
 
 
 IN_OUT = ["IN.keras", "OUT.keras"]
