@@ -151,17 +151,23 @@ def test_a_study_that_was_begun_without_a_budget_has_no_plan(clock, capsys):
 
 
 def test_an_export_that_takes_longer_than_the_budget_is_announced(clock, capsys, monkeypatch, tmp_path):
-    found = clocks.Clock(585.0)
+    found, asked = clocks.Clock(585.0, final=False, workers=3, confirm=2), []
     assert found.plans(None)
     study = types.SimpleNamespace(directory=tmp_path, epochs=5, seeds=1, plan=PLAN, precision="float32")
     study.store_plan = lambda plan, precision: study
     monkeypatch.setattr("bnzoo.tuning.planning.announcement", lambda *arguments: "")
     for export, warned in ((580.0, False), (600.0, True)):
         timing = types.SimpleNamespace(export=export)
-        monkeypatch.setattr("bnzoo.tuning.timing.planned", lambda *arguments, of=timing: (PLAN, "float32", of))
+
+        def planned(*arguments, of=timing):
+            asked.append(arguments)
+            return PLAN, "float32", of
+
+        monkeypatch.setattr("bnzoo.tuning.timing.planned", planned)
         found.timed(study, "auto")
         message = "bnzoo: warning: --budget 585s is too short: 580 s are left, and the export takes about 600 s."
         assert capsys.readouterr().err.startswith(message) == warned
+    assert asked == [(study, 580.0, False, 3, 5.0, "auto", 2)] * 2
 
 
 def test_warnings_of_a_training_are_lines(capsys):

@@ -1,9 +1,12 @@
 """Plans of made-up seconds, and the measurement of real ones."""
 
+from types import SimpleNamespace
+
 import pytest
 from untrained import SPACE, study
 
 from bnzoo import tuning
+from bnzoo.tuning import timing as timings
 from bnzoo.tuning.planning import StudyPlan, Timing, announcement, duration, plan_budget
 from bnzoo.tuning.timing import planned
 
@@ -123,6 +126,36 @@ def test_what_is_announced():
     words = f"; {twice.trials // 2} configurations with 2 seeds each; epochs of a trial: "
     assert words in announcement(of, 15, 2, twice, "float32")
     assert [duration(seconds) for seconds in (0.02, 41, 300, 14_400)] == ["0.02 s", "41 s", "5.0 min", "4.0 h"]
+
+
+def test_a_plan_has_the_precision_whose_steps_are_clearly_faster(monkeypatch):
+    """The shallowest network is timed in each precision, and the plan is made with the times of the fastest."""
+    steps, of, timed, measured = {"float32": 1.0, "bfloat16": 0.5}, timing(), [], []
+
+    def time_network(study, depth):
+        timed.append((study.precision, depth))
+        return study.precision
+
+    def measure(study, known):
+        measured.append((study.precision, known))
+        study.compiled = {"architecture": "model"}
+        return of
+
+    networks = {name: SimpleNamespace(step=step) for name, step in steps.items()}
+    monkeypatch.setattr(timings, "_measured", lambda study, depth: networks[time_network(study, depth)])
+    monkeypatch.setattr(timings, "candidates", lambda precision, seconds: list(steps))
+    monkeypatch.setattr(timings, "measure", measure)
+    monkeypatch.setattr(timings, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    space = SimpleNamespace(depths=(14, 8, 20))
+    new = SimpleNamespace(epochs=15, seeds=2, plan=None, precision="float32", space=space, compiled={})
+    assert planned(new, 600.0, False, 2, 15.0, "auto", 3) == (
+        plan_budget(of, 600.0, 15, 2, False, 2, 15.0, 3),
+        "bfloat16",
+        of,
+    )
+    assert timed == [("float32", 8), ("bfloat16", 8)]
+    assert measured == [("bfloat16", {8: networks["bfloat16"]})]
+    assert (new.precision, new.plan, new.compiled) == ("float32", None, {"architecture": "model"})
 
 
 @pytest.mark.slow
