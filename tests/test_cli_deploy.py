@@ -3,8 +3,11 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import test_cli
@@ -12,6 +15,7 @@ from portable import make_pipe
 from sklearn import metrics as peer
 
 from bnzoo import MLP, ResNetCifar, data, tools
+from bnzoo.cli import deploy
 from bnzoo.export import parity
 
 bnzoo = test_cli.bnzoo
@@ -191,6 +195,39 @@ def test_mistakes_are_one_line(bnzoo, files, tmp_path, arguments, message):
     assert err.count("\n") == 1
     assert message in err
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_the_options_of_an_export_reach_its_format(bnzoo, tmp_path, monkeypatch):
+    """Only a SavedModel warms up and encodes tables, and only int8 is calibrated."""
+    asked = []
+
+    def export(model, folder, **options):
+        asked.append((model.output_names, folder, options))
+        raise KeyboardInterrupt
+
+    def ask(*words):
+        status, _, err = bnzoo("export", "IN.keras", "out", "--data", "rooms.csv", "--target", "price", *words)
+        assert status == 130, err
+        return asked.pop()
+
+    usual = {"require": lambda: None, "export": export}
+    formats = {
+        "saved_model": (SimpleNamespace(**usual, options=("image", "warmup", "encoder")), None),
+        "onnx-int8": (SimpleNamespace(**usual, options=()), "int8"),
+    }
+    monkeypatch.setattr(deploy, "VARIANTS", formats)
+    rooms = np.arange(60) % 7 + 0.5
+    pd.DataFrame({"rooms": rooms, "height": rooms[::-1], "price": 1e3 * rooms}).to_csv("rooms.csv", index=False)
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save("IN.keras")
+    examples = data.load("rooms.csv", target="price")
+    names, folder, options = ask("--no-fold", "--warmup", "1,8")
+    assert (names, folder) == (["prediction"], Path("out/saved_model")), "a regression"
+    np.testing.assert_array_equal(options.pop("sample"), examples.test.x)
+    assert options == {"fold": False, "labels": None, "sign": None, "warmup": [1, 8], "encoder": examples.encoder}
+    _, folder, options = ask("--formats", "onnx-int8")
+    assert folder == Path("out/onnx-int8")
+    assert options.pop("calibration").fingerprint == examples.fingerprint
+    assert options == {"fold": True, "labels": None, "sign": None, "quantize": "int8"}
 
 
 def test_a_missing_extra_is_one_line(bnzoo, files, tmp_path, monkeypatch):
