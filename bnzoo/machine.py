@@ -8,6 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+_PROCESSOR = Path("/proc/cpuinfo")
+# the names of the instructions on x86 and on ARM
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
+
 
 def available_cores() -> int:
     """Return the number of cores that this process may use: on macOS and Windows all cores of the machine."""
@@ -15,6 +19,15 @@ def available_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def may_have_bfloat16() -> bool:
+    """Return whether the processor may have instructions for bfloat16: `False` if Linux knows that it has none."""
+    try:
+        flags = set(_PROCESSOR.read_text().split())
+    except OSError:
+        return True
+    return bool(flags & _BFLOAT16)
 
 
 def memory() -> float:

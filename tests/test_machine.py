@@ -21,6 +21,23 @@ def test_cores(monkeypatch):
     assert machine.available_cores() == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("flags\t\t: fpu avx2 avx512_bf16 amx_tile", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu avx2 avx512f avx512_vnni", False),
+        (None, True),
+    ],
+)
+def test_instructions_for_bfloat16(monkeypatch, tmp_path, text, expected):
+    file = tmp_path / "cpuinfo"
+    if text:
+        file.write_text(text)
+    monkeypatch.setattr(machine, "_PROCESSOR", file)
+    assert machine.may_have_bfloat16() is expected
+
+
 AGE = """
 import runpy, sys, time
 age = runpy.run_path(sys.argv[1])["process_seconds"]

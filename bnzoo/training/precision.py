@@ -8,6 +8,7 @@ import keras
 
 from bnzoo.errors import choice
 from bnzoo.keras_internals import functional_model
+from bnzoo.machine import may_have_bfloat16
 from bnzoo.tools.dtypes import in_mixed_precision
 from bnzoo.training.devices import gpus
 
@@ -70,7 +71,8 @@ def fastest(steps: Mapping[str, float]) -> str:
 def candidates(precision: str, seconds: float | None = None) -> list[str]:
     """Return the precisions of which the fastest on this machine is taken: one, unless it is `"auto"`.
 
-    A processor without instructions for bfloat16 takes much longer than in float32. float16 is tried on a GPU only.
+    Without instructions for bfloat16 a step takes many times as long as in float32, and is not tried. float16 is tried
+    on a GPU only.
 
     Args:
         precision: String.
@@ -80,4 +82,6 @@ def candidates(precision: str, seconds: float | None = None) -> list[str]:
         return [precision]
     if seconds is not None and seconds < WORTHWHILE:
         return [FLOAT32]
-    return [name for name in PRECISIONS if name != "float16" or gpus()]
+    if gpus():
+        return list(PRECISIONS)
+    return [FLOAT32, "bfloat16"] if may_have_bfloat16() else [FLOAT32]

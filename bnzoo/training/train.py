@@ -78,8 +78,8 @@ def train(
         warmup: Float, the share of the training in which the learning rate rises. Default: 0.05 for `"warmup_cosine"`
             and `"linear"`, 0 for `"constant"`. `"half_cosine"` cannot have a warm-up.
         precision: String, `"float32"`, `"bfloat16"`, `"float16"` (with a scaled loss), or `"auto"`, which times some
-            steps and takes the fastest; with a budget of less than two minutes it is float32. The variables and the
-            trained model are float32.
+            steps and takes the fastest; it is float32 with a budget of less than two minutes, and on a processor
+            without instructions for bfloat16. The variables and the trained model are float32.
         average: Boolean, whether the moving average of the weights over the last quarter of the training replaces the
             last weights, if its validation loss is lower. Schedule-free AdamW has an average of its own, at which the
             model is evaluated in any case.

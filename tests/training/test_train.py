@@ -748,16 +748,19 @@ def test_sixteen_bits_must_be_clearly_faster(steps, expected):
 
 
 @pytest.mark.parametrize(
-    ("precision", "seconds", "devices", "expected"),
+    ("precision", "seconds", "instructions", "devices", "expected"),
     [
-        ("auto", None, [], ["float32", "bfloat16"]),
-        ("auto", 120.0, [], ["float32", "bfloat16"]),
-        ("auto", None, ["GPU:0"], ["float32", "bfloat16", "float16"]),
-        ("auto", 119.0, ["GPU:0"], ["float32"]),
-        ("float16", 1.0, [], ["float16"]),
+        ("auto", None, True, [], ["float32", "bfloat16"]),
+        ("auto", 120.0, True, [], ["float32", "bfloat16"]),
+        ("auto", None, False, [], ["float32"]),
+        ("bfloat16", None, False, [], ["bfloat16"]),
+        ("auto", None, False, ["GPU:0"], ["float32", "bfloat16", "float16"]),
+        ("auto", 119.0, True, ["GPU:0"], ["float32"]),
+        ("float16", 1.0, True, [], ["float16"]),
     ],
 )
-def test_the_precisions_that_are_tried(monkeypatch, precision, seconds, devices, expected):
+def test_the_precisions_that_are_tried(monkeypatch, precision, seconds, instructions, devices, expected):
+    monkeypatch.setattr("bnzoo.training.precision.may_have_bfloat16", lambda: instructions)
     monkeypatch.setattr("bnzoo.training.precision.gpus", lambda: devices)
     assert candidates(precision, seconds) == expected
 
@@ -783,6 +786,7 @@ def test_a_training_is_planned_in_the_precision_whose_steps_are_clearly_faster(
     timed = []
     monkeypatch.setattr("bnzoo.training.planning.step_seconds", planted)
     monkeypatch.setattr("bnzoo.training.precision.gpus", list)
+    monkeypatch.setattr("bnzoo.training.precision.may_have_bfloat16", lambda: True)
     options = {**OPTIONS, "precision": "auto", "directory": tmp_path}
     with pytest.raises(KeyboardInterrupt):
         train(small_model(), few, callbacks=[StopAt(1)], **options)
