@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 
 import keras
 import numpy as np
@@ -100,8 +101,11 @@ def test_the_options_of_the_training_of_a_study_reach_it(bnzoo, monkeypatch, tmp
     status, _, err = bnzoo("train", tmp_path, "--data", "wine", *words)
     assert status == 130, err
     expected = {"schedule": "linear", "warmup": 0.2, "average": False, "patience": 3, "precision": "bfloat16"}
-    expected |= {"epochs": 7, "augment": "none", "all_data": False, "budget": None, "tensorboard": tmp_path / "logs"}
-    assert found == [(tmp_path, "wine", 4, expected)]
+    expected |= {"epochs": 7, "augment": "none", "all_data": False, "tensorboard": tmp_path / "logs"}
+    assert found == [(tmp_path, "wine", 4, expected | {"deadline": None})]
+    start = time.monotonic()
+    bnzoo("train", tmp_path, "--data", "wine", *words, "--budget", "1h")
+    assert 3000 < found[1][-1]["deadline"] - start < 3600, "the report follows"
 
 
 def test_all_data_reaches_the_training_and_the_seed_the_weights(asked, tmp_path):

@@ -82,7 +82,7 @@ ARROWS = {
     "reports": {"reports", "files", "metrics"},
     "training": {
         *("training", "data", "tools", "export", "files", "errors", "json_text", "keras_internals", "metrics"),
-        *("losses", "optimizers", "reading"),
+        *("losses", "machine", "optimizers", "reading"),
     },
     "tuning": {
         *("tuning", "training", "models", "blocks", "norms", "placements", "data", "tools", "export", "reports"),

@@ -138,7 +138,7 @@ def tune(
     ] = None,
     sampler_seed: Annotated[int, typer.Option(help="The seed of the sampler.")] = 0,
     enqueue: Annotated[
-        list[str] | None, typer.Option(help="A configuration to try first: depth=8,learning_rate=0.1. Repeatable.")
+        list[str] | None, typer.Option(help="A configuration to try first: depth=8,norm=batch. Repeatable.")
     ] = None,
     workers: Annotated[
         int,

@@ -71,8 +71,8 @@ def fastest(steps: Mapping[str, float]) -> str:
 def candidates(precision: str, seconds: float | None = None) -> list[str]:
     """Return the precisions of which the fastest on this machine is taken: one, unless it is `"auto"`.
 
-    Without instructions for bfloat16 a step takes many times as long as in float32, and is not tried. float16 is tried
-    on a GPU only.
+    bfloat16 is not tried on a processor without instructions for it, where a step takes many times as long as in
+    float32. float16 is tried on a GPU only.
 
     Args:
         precision: String.

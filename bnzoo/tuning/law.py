@@ -10,7 +10,7 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from bnzoo.tuning.plans import GridPlan, Plan, middle_first
+from bnzoo.tuning.plans import GridPlan, Plan, middle_first, searched_values, starting_points
 
 DEPTH, RATE, NORM = "depth", "learning_rate", "norm"
 # Without a norm the best rate of SGD falls as depth^-3/2 (arXiv 2510.04327, 2602.07494). With a norm no slope is
@@ -64,12 +64,7 @@ class LawPlan(Plan):
         self._points = self._grid.parameters
         self._sign = 1 if direction == StudyDirection.MINIMIZE else -1
         self._depths, self._rates = _values(hyperparameters)
-        middle = [self._rates[number] for number in middle_first(len(self._rates))]
-        self._first = [
-            min(matching, key=lambda point: middle.index(point[RATE]))
-            for wanted in start
-            if (matching := [point for point in self._points if wanted.items() <= point.items()])
-        ]
+        self._first = starting_points(start, self._points, searched_values(hyperparameters.space), {RATE})
         self._networks = list(dict.fromkeys(map(_network, self._points)))
         self._width = max(1, len(self._rates) // RATES)
 

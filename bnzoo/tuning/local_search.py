@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import keras_tuner
-from keras_tuner.engine import hyperparameters as kt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from bnzoo.tuning.plans import GridPlan, Plan
+from bnzoo.tuning.plans import GridPlan, Plan, searched_values, starting_points
 
 
 class LocalPlan(Plan):
@@ -25,8 +24,8 @@ class LocalPlan(Plan):
     Args:
         hyperparameters: `keras_tuner.HyperParameters`.
         direction: `optuna.study.StudyDirection`.
-        start: Sequence of dicts, the first points. Of the points that have all values of one of them, the one with the
-            middle of the range of learning rates is tried first.
+        start: Sequence of dicts, the first points. A missing learning rate is that in the middle of the range, any
+            other missing value the first one of its hyperparameter.
         cheap: As in `GridPlan`.
     """
 
@@ -39,14 +38,12 @@ class LocalPlan(Plan):
     ) -> None:
         self._grid = GridPlan(hyperparameters, cheap=cheap)
         self._sign = 1 if direction == StudyDirection.MINIMIZE else -1
-        searched = [hp for hp in hyperparameters.space if not isinstance(hp, kt.Fixed)]
-        self._values = {hp.name: list(hp.values) for hp in searched}
+        self._values = searched_values(hyperparameters.space)
         self._names = sorted(self._values, key=lambda name: name not in cheap)
         self._others = [name for name in self._names if name not in cheap]
         self._points = self._grid.parameters
         self._by_rank = [self._points[i] for i in sorted(range(len(self._points)), key=self._grid.rank)]
-        matching = ([point for point in self._by_rank if each.items() <= point.items()] for each in start)
-        self._first = [each[0] for each in matching if each]
+        self._first = starting_points(start, self._points, self._values, cheap)
 
     def configuration(self, position: int, history: Sequence[FrozenTrial]) -> FrozenTrial | None:
         """Return the next untried point, or `None` if all were tried."""
@@ -60,7 +57,7 @@ class LocalPlan(Plan):
 
     def _candidates(self, best_first: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from self._first
-        seen = {name: {point[name] for point in self._first if name in point} for name in self._values}
+        seen: dict[str, set[Any]] = {name: set() for name in self._values}
         for point in self._by_rank:
             # the first point of each architecture has the middle of the learning rates
             if any(point[name] not in seen[name] for name in self._others if name in point):

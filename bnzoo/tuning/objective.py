@@ -27,16 +27,20 @@ def score_cap(task: str, outputs: int) -> float:
     return 2 * math.log(choices) if choices else 2.0
 
 
-def loss_cap(data: Dataset) -> float:
-    """Return the validation loss from which a training on data counts as diverged: twice the loss of guessing.
+def loss_cap(data: Dataset, truth: np.ndarray | None = None) -> float:
+    """Return the validation loss from which a training on data counts as diverged: that of `score_cap`.
 
-    If the validation data of a regression has the largest targets, the mean of the training data misses them by more
-    than a variance.
+    For a regression it is at least twice the loss of guessing on the validation data. If this has the largest targets,
+    the mean of the training data misses them by more than a variance.
+
+    Args:
+        data: The `Dataset`.
+        truth: Array, the targets of the examples on which trials are evaluated. Default: those of the validation data.
     """
-    cap = score_cap(data.task, data.outputs)
+    cap, truth = score_cap(data.task, data.outputs), data.validation.y if truth is None else truth
     if data.task != REGRESSION:
         return cap
-    targets = data.validation.y.astype(np.float64).reshape(len(data.validation.y), -1)
+    targets = truth.astype(np.float64).reshape(len(truth), -1)
     mean, variance = (np.asarray(value, np.float64) for value in data.target_scale)
     return cap * max(1.0, float(np.mean((targets - mean) ** 2 / variance)))
 
@@ -97,8 +101,16 @@ def loss_objective(task: str, outputs: int, weighted: bool = False) -> Objective
     return Objective(cap, cap / 2, weighted=weighted)
 
 
-def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> Objective:
+def objective_of(
+    name: str, data: Dataset, class_weight: str | None = None, truth: np.ndarray | None = None
+) -> Objective:
     """Return the objective with a name.
+
+    Args:
+        name: String.
+        data: The `Dataset`.
+        class_weight: As in `Study`.
+        truth: As in `loss_cap`.
 
     Raises:
         ValueError: If the task has no such metric.
@@ -106,9 +118,9 @@ def objective_of(name: str, data: Dataset, class_weight: str | None = None) -> O
     metrics = metrics_for(data.task, data.outputs)
     choice("objective", name, (LOSS, *metrics))
     if name == LOSS:
-        cap = loss_cap(data)
+        cap = loss_cap(data, truth)
         return Objective(cap, cap / 2, weighted=class_weight is not None)
-    metric, truth = metrics[name], data.validation.y
+    metric, truth = metrics[name], data.validation.y if truth is None else truth
     guessing = metric.badness(metric.compute(guesses(data.train.y, data.outputs, len(truth)), truth))
     # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes and labels.
     cap = 2 * guessing if data.task == REGRESSION else 1.0

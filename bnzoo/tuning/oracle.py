@@ -49,8 +49,9 @@ class OptunaOracle(keras_tuner.Oracle):
             tuner's project folder.
         study_name: String, the name of the study in the storage.
         seed: Integer, the seed of the sampler. One worker with the same seed runs the same trials.
-        enqueue: Sequence of dicts, the first configurations to try. Missing values are sampled, or those in the middle
-            of the grid; with `sampler="grid"` all points with the given values come first.
+        enqueue: Sequence of dicts, the first configurations to try. Missing values are sampled. With `"local"` and
+            `"law"` a missing cheap value is that in the middle of the grid, any other the first one; with `"grid"` all
+            points with the given values come first.
         budget: Float, the seconds after the first trial of this process in which it starts trials.
         seeds: Integer. If it is more than 1, each configuration is run with each value `0, 1, ...` of a hyperparameter
             `"seed"`, and the sampler sees the mean.

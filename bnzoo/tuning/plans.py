@@ -207,17 +207,50 @@ def middle_first(count: int) -> list[int]:
     return sorted(range(count), key=lambda number: (abs(number - middle), -number if count % 2 else number))
 
 
+def searched_values(space: Sequence[kt.HyperParameter]) -> dict[str, list[Any]]:
+    """Return the values of each hyperparameter that is searched, those of a range in rising order."""
+    searched = [hp for hp in space if not isinstance(hp, kt.Fixed)]
+    return {hp.name: sorted(hp.values) if isinstance(hp, kt.Float | kt.Int) else list(hp.values) for hp in searched}
+
+
+def starting_points(
+    start: Sequence[Mapping[str, Any]],
+    points: Sequence[dict[str, Any]],
+    values: Mapping[str, list[Any]],
+    cheap: Set[str],
+) -> list[dict[str, Any]]:
+    """Return one point of a grid for each entry of `start`: missing cheap values are in the middle, others the first.
+
+    Args:
+        start: Sequence of dicts.
+        points: List of dicts, the points of the grid.
+        values: Dict of lists, the `searched_values`.
+        cheap: As in `SampledPlan`.
+    """
+    places = _from_the_middle(values, cheap)
+
+    def place(point: Mapping[str, Any]) -> tuple[int, ...]:
+        return tuple(places[name][point[name]] for name in places if name in point)
+
+    matching = ([point for point in points if each.items() <= point.items()] for each in start)
+    return [min(each, key=place) for each in matching if each]
+
+
+def _from_the_middle(values: Mapping[str, list[Any]], cheap: Set[str]) -> dict[str, dict[Any, int]]:
+    """Return the place of each value of the cheap hyperparameters, those in the middle first."""
+    return {
+        name: {entries[i]: place for place, i in enumerate(middle_first(len(entries)))}
+        for name, entries in values.items()
+        if name in cheap
+    }
+
+
 def _ranks(space: Sequence[kt.HyperParameter], points: Sequence[Mapping[str, Any]], cheap: Set[str]) -> Sequence[int]:
     """Return the place of each point of a grid in the order in which they are run: as listed if none is cheap."""
     if not cheap:
         return range(len(points))
-    searched = [hp for hp in space if not isinstance(hp, kt.Fixed)]
-    # the values of a range come in any order
-    values = {hp.name: sorted(hp.values) if isinstance(hp, kt.Float | kt.Int) else list(hp.values) for hp in searched}
-    order = {
-        name: {values[name][i]: n for n, i in enumerate(middle_first(len(values[name])))}
-        for name in cheap & values.keys()
-    }
+    values = searched_values(space)
+    order = _from_the_middle(values, cheap)
     others = {name: entries for name, entries in values.items() if name not in cheap}
     most = max(map(len, others.values()), default=0)
     covering = [

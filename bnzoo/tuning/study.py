@@ -150,10 +150,11 @@ class Study:
         check_start(self.enqueue, self.hyperparameters())
         self.storage = storage
         self.checkpoints = positive_integer("checkpoints", checkpoints, limits.TRIALS)
-        self._objective = objective_of(objective, data, class_weight)
-        self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.measure = measure
         self.plan = plan
+        judged = data.validation.y if self.judging is None else data.validation.y[self.judging]
+        self._objective = objective_of(objective, data, class_weight, judged)
+        self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.precision = choice("precision", precision, PRECISIONS)
         self.equal = check_equal(equal, self.space, plan)
         # compiled models for the trials of this process, by architecture

@@ -182,7 +182,7 @@ def _edges(results: Results, best: Mapping[str, Any]) -> list[str]:
         if lowest and axis == "depth" and _is_smallest(results, best):
             continue
         if highest and axis == "depth" and (alike(results)["depth"] < value).any():
-            continue  # a warning names the shallower network, which is as good
+            continue  # a shallower network is as good
         if len(tried) > 1 and (lowest or highest) and not _lost_beyond(results, best, axis, lowest):
             side, direction = ("lowest", "lower") if lowest else ("highest", "higher")
             where = f"{side} tried" if value in (tried[0], tried[-1]) else f"near the {side}"

@@ -158,6 +158,7 @@ def arrays(
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # for all arms, as `bnzoo tune` sets it for itself
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
     settings = {"file": file.name, "sha256": digest, "budget": seconds_of(budget), "processor": processor()}
+    settings["onednn"] = os.environ["TF_ENABLE_ONEDNN_OPTS"]
     done = RowFile(rows, **settings)
     arms = [only] if only else contestants()
     for seed in range(1, seeds + 1):  # Keras Tuner treats a seed of 0 as none

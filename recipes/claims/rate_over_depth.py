@@ -240,7 +240,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         shown.plot(depths, guide, "--", color="black", linewidth=1, label="predicted slope")
         shown.set(yscale="log", title=part if scale == "none" else f"branches times {scale}")
         if len(here):
-            shown.set_ylim(here["learning_rate"].min(), here["learning_rate"].max())  # the grid
+            shown.set_ylim(here["learning_rate"].min() / 1.2, here["learning_rate"].max() * 1.2)  # the grid
         log_axis(shown, depths, "depth", base=2)
     for shown in axes[:: len(PARTS)]:
         shown.set_ylabel("best learning rate")

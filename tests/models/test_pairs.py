@@ -49,11 +49,12 @@ EVERY = [
 MEANINGFUL = [pair for pair in EVERY if has_meaning(*pair)]
 
 
-def covering(pairs):
-    """Return pairs that cover each norm and each placement of each family."""
+def covering(pairs, pairwise=False):
+    """Return pairs that cover each norm and each placement of each family; or any two of family, norm and placement."""
     seen, chosen = set(), []
     for name, norm, placement in random.Random(0).sample(pairs, len(pairs)):
-        new = {("norm", norm), (name, placement)} - seen
+        covered = {(norm, placement), (name, "norm", norm)} if pairwise else {("norm", norm)}
+        new = {(name, placement), *covered} - seen
         if new:
             chosen.append((name, norm, placement))
             seen |= new
@@ -61,13 +62,13 @@ def covering(pairs):
 
 
 SOME = covering(MEANINGFUL)
-BUILT = SOME if BACKEND == "jax" else MEANINGFUL  # JAX compiles each network, which takes seconds
 SHALLOW = {"vit": {"depth": 1}}  # its blocks are alike
 
 
 # JAX compiles each network, which takes seconds
 @pytest.mark.parametrize(
-    ("name", "norm", "placement"), tiered(MEANINGFUL, plain=SOME if BACKEND == "jax" else MEANINGFUL)
+    ("name", "norm", "placement"),
+    tiered(MEANINGFUL, plain=SOME if BACKEND == "jax" else covering(MEANINGFUL, pairwise=True)),
 )
 def test_pairs(name, norm, placement):
     model = build(name, norm=norm, placement=placement, **SHALLOW.get(name, {}))

@@ -119,10 +119,15 @@ def test_a_search_that_was_stopped_continues_and_starts_where_it_is_told(tmp_pat
         def build(self, hp):
             hp.merge(hyperparameters())
 
-    options = {"sampler": "law", "cheap": ("learning_rate",), "enqueue": [{"depth": 32, "learning_rate": 3.0}]}
+    start = [{"depth": 32, "learning_rate": 3.0}, {"norm": "none"}]
+    options = {"sampler": "law", "cheap": ("learning_rate",), "enqueue": start}
     whole = search(tmp_path / "whole", law, Laws(), **options).ran
-    assert whole == replayed(law, hyperparameters(), start=options["enqueue"]), "it ends without a limit"
-    assert [(p["depth"], p["learning_rate"]) for p in whole[:2]] == [(32, 3.0), (8, RATES[3])]
+    assert whole == replayed(law, hyperparameters(), start=start), "it ends without a limit"
+    assert [(p["depth"], p["norm"], p["learning_rate"]) for p in whole[:3]] == [
+        (32, "batch", 3.0),
+        (8, "none", RATES[3]),
+        (8, "batch", RATES[3]),
+    ]
     assert search(tmp_path / "stopped", law, Laws(), **options, max_trials=9).ran == whole[:9]
     assert search(tmp_path / "stopped", law, Laws(), **options).ran == whole[9:]
 

@@ -11,10 +11,11 @@ from sklearn import metrics as peer
 from sklearn.utils.class_weight import compute_sample_weight
 
 from bnzoo import tuning
-from bnzoo.data import Split, load
+from bnzoo.data import Dataset, Split, load
 from bnzoo.metrics import softmax
 from bnzoo.training.measures import Measures, measure
 from bnzoo.tuning.objective import loss_objective, objective_of
+from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 from bnzoo.tuning.verdict import verdict
 
@@ -115,6 +116,24 @@ def test_the_loss_of_guessing_rises_with_a_large_target_in_the_validation_data(h
     assert (objective.guessing, objective.cap) == pytest.approx((guessing, 2 * guessing))
     assert guessing > 10
     assert objective_of("loss", load("diabetes")).cap == 2
+
+
+def test_the_trials_of_a_plan_are_judged_by_a_guess_for_their_own_examples(tmp_path):
+    random = np.random.default_rng(0)
+    train, validation, test = (
+        Split(random.normal(size=(count, 3)).astype("float32"), random.lognormal(0, 2, count).astype("float32"))
+        for count in (100, 5_000, 10)
+    )
+    data = Dataset("made", (), train, validation, test)
+    study = tuning.Study(tuning.MLPSpace(depths=(1,)), data, tmp_path, plan=StudyPlan(1, 1, {1: 5}, 1.0, 1.0, 1.0))
+    caps = []
+    for truth in (study.trial_data.validation.y, validation.y):
+        guess = np.full(len(truth), train.y.astype(float).mean())
+        caps.append(2 * peer.mean_squared_error(truth.astype(float), guess) / train.y.astype(float).var())
+    assert len(study.trial_data.validation.y) == 2_000
+    assert study.results.cap == pytest.approx(caps[0])
+    assert caps[0] > 2
+    assert caps[0] != pytest.approx(caps[1])
 
 
 @pytest.mark.slow
