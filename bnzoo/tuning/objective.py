@@ -38,7 +38,7 @@ def loss_cap(data: Dataset, truth: np.ndarray | None = None) -> float:
         truth: Array, the targets of the examples on which trials are evaluated. Default: those of the validation data.
     """
     cap, truth = score_cap(data.task, data.outputs), data.validation.y if truth is None else truth
-    if data.task != REGRESSION:
+    if data.target_scale is None:  # not a regression
         return cap
     targets = truth.astype(np.float64).reshape(len(truth), -1)
     mean, variance = (np.asarray(value, np.float64) for value in data.target_scale)
