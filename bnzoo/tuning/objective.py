@@ -95,9 +95,8 @@ class Objective:
         return f"{self.metric.label} {self.metric.text(self.metric.badness(score))}"
 
 
-def loss_objective(task: str, outputs: int, weighted: bool = False) -> Objective:
-    """Return the objective `"loss"` of a task, for a number of classes, labels or targets."""
-    cap = score_cap(task, outputs)
+def loss_objective(cap: float, weighted: bool = False) -> Objective:
+    """Return the objective `"loss"` with an upper limit, which is twice the loss of guessing."""
     return Objective(cap, cap / 2, weighted=weighted)
 
 
@@ -118,8 +117,7 @@ def objective_of(
     metrics = metrics_for(data.task, data.outputs)
     choice("objective", name, (LOSS, *metrics))
     if name == LOSS:
-        cap = loss_cap(data, truth)
-        return Objective(cap, cap / 2, weighted=class_weight is not None)
+        return loss_objective(loss_cap(data, truth), class_weight is not None)
     metric, truth = metrics[name], data.validation.y if truth is None else truth
     guessing = metric.badness(metric.compute(guesses(data.train.y, data.outputs, len(truth)), truth))
     # A guess is perfectly calibrated. It can be as bad as possible in the other metrics of classes and labels.

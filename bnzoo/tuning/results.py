@@ -20,7 +20,7 @@ from bnzoo.tuning.definition import outputs_of
 from bnzoo.tuning.effective_rate import rate_times_decay
 from bnzoo.tuning.folder import RESULTS, TABLE
 from bnzoo.tuning.front import best_of_networks
-from bnzoo.tuning.objective import Objective, loss_objective
+from bnzoo.tuning.objective import Objective, loss_objective, score_cap
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.trial_result import OUTCOMES, TrialResult
 
@@ -60,7 +60,7 @@ class Results:
         self.definition = definition
         self.not_tried = list(not_tried)
         weighted = definition.get("class_weight") == BALANCED
-        self.objective = objective or loss_objective(*outputs_of(definition), weighted)
+        self.objective = objective or loss_objective(score_cap(*outputs_of(definition)), weighted)
         self.baseline = baseline
         self.values = dict(values or {})
         self.confirmation, self.examples = confirmation, examples

@@ -152,8 +152,8 @@ class Study:
         self.checkpoints = positive_integer("checkpoints", checkpoints, limits.TRIALS)
         self.measure = measure
         self.plan = plan
-        judged = data.validation.y if self.judging is None else data.validation.y[self.judging]
-        self._objective = objective_of(objective, data, class_weight, judged)
+        rows, truth = self.judging, data.validation.y
+        self._objective = objective_of(objective, data, class_weight, truth if rows is None else truth[rows])
         self.objective, self.class_weight = objective, check_class_weight(class_weight, data)
         self.precision = choice("precision", precision, PRECISIONS)
         self.equal = check_equal(equal, self.space, plan)

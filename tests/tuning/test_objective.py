@@ -14,7 +14,7 @@ from bnzoo import tuning
 from bnzoo.data import Dataset, Split, load
 from bnzoo.metrics import softmax
 from bnzoo.training.measures import Measures, measure
-from bnzoo.tuning.objective import loss_objective, objective_of
+from bnzoo.tuning.objective import loss_objective, objective_of, score_cap
 from bnzoo.tuning.planning import StudyPlan
 from bnzoo.tuning.trial import CompiledModel, train_and_evaluate
 from bnzoo.tuning.verdict import verdict
@@ -52,7 +52,9 @@ def test_the_score_of_an_objective(uneven):
 @pytest.mark.slow
 def test_class_weights(uneven):
     """The loss has the weights of scikit-learn's `balanced`, the metrics have none."""
-    compiled, found = trained(uneven, objective=loss_objective("classification", 10, True), class_weight="balanced")
+    compiled, found = trained(
+        uneven, objective=loss_objective(score_cap("classification", 10), True), class_weight="balanced"
+    )
     x, y = uneven.validation
     probabilities = softmax(compiled.model.predict(x, verbose=0))
     counts = np.bincount(uneven.train.y)
@@ -179,7 +181,7 @@ def test_results_name_the_objective_and_the_baseline(few_digits):
     assert "1 - macro-F1" in results.table()
     results.objective = objective_of("accuracy", few_digits)
     assert "class: 10.00%). " in verdict(results).sentence
-    results.objective = loss_objective("classification", 10, weighted=True)
+    results.objective = loss_objective(score_cap("classification", 10), weighted=True)
     assert "class-weighted loss 0.0010. " in verdict(results).sentence
     regression = planted(lambda depth, norm, rate, seed: rate / 10, classes=0)
     regression.baseline = -0.001
